@@ -1,0 +1,63 @@
+/**
+ * The whole contract between an inspector panel (extension host) and its webview.
+ *
+ * The webview asks, the host answers; the host only notifies of progress, of a new tokenization (also after the file
+ * changed) and of failure. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
+ * (`vscode.setState`), the host only hands back what the serializer kept.
+ */
+import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
+import type {
+  AttentionChoice,
+  AttentionMap,
+  FilterSettings,
+  ModelDescription,
+  ProviderReport,
+  Reconstruction,
+  Stage,
+  StageTimings,
+  Tokenization,
+} from '../tokenizer/types';
+import type { ErrorData } from './inference';
+
+export interface InspectedDocument {
+  /** File name shown in the header. */
+  readonly name: string;
+  readonly uri: string;
+}
+
+/** What the user sees when something fails: one sentence, and buttons for what they can do about it. */
+export interface Failure {
+  readonly message: string;
+  readonly actions: readonly FailureAction[];
+}
+
+export type FailureAction = 'retry' | 'showOutput' | 'openSettings';
+
+/** A tokenization with all that is needed to draw it. */
+export interface InspectedTokenization extends Tokenization {
+  readonly model: ModelDescription;
+  readonly provider: ProviderReport;
+}
+
+export interface AttentionRequest {
+  readonly layer: AttentionChoice;
+  readonly head: AttentionChoice;
+}
+
+/** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
+export const ready = new RequestType0<InspectedDocument, ErrorData>('ready');
+export const reconstruct = new RequestType<
+  FilterSettings,
+  Reconstruction & { readonly timings: StageTimings },
+  ErrorData
+>('reconstruct');
+export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
+/** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
+export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
+/** A button of a failure was pressed. */
+export const runAction = new NotificationType<FailureAction>('action');
+export const cancel = new NotificationType0('cancel');
+
+export const progressed = new NotificationType<{ readonly stage: Stage }>('progressed');
+export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
+export const failed = new NotificationType<Failure>('failed');

@@ -1,0 +1,28 @@
+/** Stable names of everything the pipeline can refuse to do; tests, the panel and the command line branch on them. */
+export type TatokErrorCode =
+  | 'image-unreadable'
+  | 'image-too-large'
+  | 'image-unsupported'
+  | 'model-missing'
+  | 'model-invalid'
+  | 'model-file-corrupt'
+  | 'model-incompatible'
+  | 'provider-unavailable'
+  | 'inference-failed'
+  | 'inference-crashed'
+  | 'cancelled'
+  | 'bad-settings';
+
+/** An error whose message is one clear sentence for the user, with what they can do next. */
+export class TatokError extends Error {
+  override readonly name = 'TatokError';
+
+  constructor(
+    readonly code: TatokErrorCode,
+    message: string,
+    readonly advice?: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The vocabulary of the TaTok pipeline, shared by the inference process, the extension host and the webview.
+ *
+ * Symbols follow the method note: N patch tokens on a grid, K global tokens, codes in [0, V), ĥ conditional entropy,
+ * ε information loss rate, β edge priority, S kept and D dropped patches. Typed arrays cross every process border as they are.
+ */
+
+/** Grid of patch tokens, N = rows · columns, in raster order. */
+export interface Grid {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** What ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+export type Budget = 'image' | 'reference';
+
+/** Whether ĥ is estimated once from G alone, or re-estimated as patches are revealed (given G and Z_S). */
+export type Conditioning = 'global' | 'sequential';
+
+/** Everything that decides which patch tokens are kept. */
+export interface FilterSettings {
+  /** ε, in [0, 1]. */
+  readonly lossRate: number;
+  /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
+  readonly edgePriority: number;
+  readonly budget: Budget;
+  readonly conditioning: Conditioning;
+}
+
+/** Pixel rectangle of the oriented source image that was tokenized. */
+export interface CropRectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** An image as the model sees it: sRGB bytes, interleaved, `size`×`size`×3. */
+export interface ModelImage {
+  /** Width and height of the source after EXIF orientation, in pixels. */
+  readonly sourceWidth: number;
+  readonly sourceHeight: number;
+  /** sharp's name of the container: 'png', 'jpeg', … */
+  readonly format: string;
+  readonly crop: CropRectangle;
+  readonly size: number;
+  /** size·size·3 bytes. */
+  readonly rgb: Uint8Array;
+}
+
+/** Codes and code statistics of one image: all that is needed to filter and decode it again. */
+export interface Tokens {
+  /** K codes in [0, V). */
+  readonly globalCodes: Int32Array;
+  /** N codes in [0, V). */
+  readonly patchCodes: Int32Array;
+  /** ĥ_i = H[q(· | G)], N values in bits. */
+  readonly entropyBits: Float32Array;
+  /** s_i = −log2 q(z_i | G), N values in bits. */
+  readonly surprisalBits: Float32Array;
+  /** E_q[z_i], N×4 code coordinates in [−1, 1]; what the decoder puts where a token was dropped. */
+  readonly expectedCodes: Float32Array;
+}
+
+/** Result of Dynamic Token Filtering and decoding under some settings. */
+export interface Reconstruction {
+  readonly settings: FilterSettings;
+  /** N values, 1 = kept (S), 0 = dropped (D). */
+  readonly keep: Uint8Array;
+  /** The entropies the filter decided on: ĥ given G, or given G and Z_S after sequential conditioning. */
+  readonly entropyBits: Float32Array;
+  /** B in bits. */
+  readonly budgetBits: number;
+  /** Σ_{i∈D} ĥ_i in bits; never above ε·B. */
+  readonly lostBits: number;
+  /** lostBits / B. */
+  readonly actualLossRate: number;
+  /** |S|. */
+  readonly keptTokens: number;
+  /** K + |S|. */
+  readonly totalTokens: number;
+  /** (K + |S|)·log2 V. */
+  readonly payloadBits: number;
+  /** log2 C(N, |S|): what transmitting the mask costs. */
+  readonly maskBits: number;
+  /** Decoded image, size·size·3 sRGB bytes. */
+  readonly rgb: Uint8Array;
+  /** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. */
+  readonly psnr: number;
+  /** Mean structural similarity (Wang et al. 2004) on 8-bit luma. */
+  readonly ssim: number;
+}
+
+/** Milliseconds per stage; a stage that did not run is absent. */
+export type StageTimings = Partial<Record<Stage, number>>;
+
+export const stages = ['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics'] as const;
+
+/** Stages of the pipeline in order: session creation, image decoding, then the three graphs, the filter and PSNR/SSIM. */
+export type Stage = (typeof stages)[number];
+
+/** One tokenized image. */
+export interface Tokenization {
+  readonly image: ModelImage;
+  readonly tokens: Tokens;
+  readonly reconstruction: Reconstruction;
+  readonly timings: StageTimings;
+}
+
+/**
+ * Attention of the K global queries over the N patches for one layer and head, or their mean.
+ * `weights` is K×N; every row sums to 1.
+ */
+export interface AttentionMap {
+  readonly layer: AttentionChoice;
+  readonly head: AttentionChoice;
+  readonly weights: Float32Array;
+}
+
+/** Index of a layer or head, or the mean over all of them. */
+export type AttentionChoice = number | 'mean';
+
+/** The part of a bundle's manifest that the inspector shows and reckons with. */
+export interface ModelDescription {
+  readonly name: string;
+  readonly version: string;
+  /** Absolute folder of the bundle. */
+  readonly directory: string;
+  /** Side of the square model image, pixels. */
+  readonly imageSize: number;
+  readonly grid: Grid;
+  /** K. */
+  readonly globalTokens: number;
+  /** V. */
+  readonly codebookSize: number;
+  /** FSQ levels per code dimension, product = V. */
+  readonly levels: readonly number[];
+  readonly attentionLayers: number;
+  readonly attentionHeads: number;
+  readonly defaults: FilterSettings;
+  /** Training set's mean Σĥ, bits. */
+  readonly referenceBudgetBits: number;
+}
+
+/** An execution provider by ONNX Runtime's short name. */
+export type ProviderName = 'cuda' | 'cpu' | 'dml' | 'coreml' | 'webgpu';
+
+/** The provider in use, and why each earlier one of the configured order could not be. */
+export interface ProviderReport {
+  readonly provider: ProviderName;
+  readonly failures: readonly { readonly provider: string; readonly reason: string }[];
+}
