@@ -1,0 +1,165 @@
+/**
+ * Dynamic Token Filtering (DTF), pure: no node, no vscode, bundled into the webview too.
+ *
+ * Given ĥ (bits per patch), ε, β and a budget B: order the patches by ascending priority p_i = ĥ_i + β·e_i (π), drop the
+ * longest prefix of π whose true bits sum to at most ε·B. The order uses β, the constraint does not, and the sets nest: a
+ * larger ε drops a superset.
+ */
+import type { Grid } from './types';
+
+/** Everything about an image that does not depend on ε; computed once, then any ε costs one binary search. */
+export interface Ranking {
+  /** π: patch indices by ascending priority, the first to be dropped first. N values. */
+  readonly order: Uint32Array;
+  /** Σ_{j≤m} ĥ_π(j) in bits for m = 0…N: N + 1 values, non-decreasing, starting with 0. */
+  readonly cumulativeBits: Float64Array;
+  /** Σ_i ĥ_i in bits, summed in the order of π. */
+  readonly totalBits: number;
+}
+
+/** Which patches stay under one ε. */
+export interface Selection {
+  /** N values, 1 = kept (S), 0 = dropped (D). */
+  readonly keep: Uint8Array;
+  /** |S|. */
+  readonly keptTokens: number;
+  /** B in bits. */
+  readonly budgetBits: number;
+  /** Σ_{i∈D} ĥ_i in bits, at most ε·B. */
+  readonly lostBits: number;
+}
+
+/** ε, β and what ε is a share of; `budgetBits` null is the image budget B = Σĥ. */
+export interface FilterParameters {
+  readonly lossRate: number;
+  readonly edgePriority: number;
+  readonly budgetBits: number | null;
+}
+
+/**
+ * Tie-break: the rank, in [0, N), of every cell in the recursive checkerboard (Bayer's ordered dither) order, in raster order.
+ *
+ * Any prefix of that order is spread evenly over the grid, where raster order would clump.
+ */
+export function checkerboardRank(grid: Grid): Uint32Array {
+  const values = ditherMatrix(grid);
+  const rank = new Uint32Array(values.length);
+  const order = Uint32Array.from(values, (_, i) => i).sort((a, b) => at(values, a) - at(values, b));
+  order.forEach((cell, position) => (rank[cell] = position));
+  return rank;
+}
+
+/** Bayer's threshold matrix of the smallest power-of-two square that covers the grid, cut to the grid: distinct values. */
+function ditherMatrix({ rows, columns }: Grid): Float64Array {
+  const values = new Float64Array(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      let value = 0;
+      for (let size = 1; size < Math.max(rows, columns); size *= 2) {
+        const low = Math.floor(row / size) % 2;
+        const right = Math.floor(column / size) % 2;
+        // One 2×2 step of the recursion, [[0, 2], [3, 1]]; the finest step weighs most, so neighbours are far apart.
+        value = value * 4 + (low ? (right ? 1 : 3) : right ? 2 : 0);
+      }
+      values[row * columns + column] = value;
+    }
+  }
+  return values;
+}
+
+/** e_i: 1 on the outer ring of the grid, else 0, in raster order. */
+export function edgePatches({ rows, columns }: Grid): Uint8Array {
+  return Uint8Array.from({ length: rows * columns }, (_, i) => {
+    const row = Math.floor(i / columns);
+    const column = i % columns;
+    return Number(row === 0 || row === rows - 1 || column === 0 || column === columns - 1);
+  });
+}
+
+/**
+ * π and its cumulative conditional entropy. Depends on ĥ, the grid and β, not on ε.
+ *
+ * @param entropyBits ĥ, N non-negative values in bits.
+ * @param among only these patches take part (sequential conditioning ranks the hidden ones); all when absent.
+ * @throws RangeError when there is not one entropy per cell.
+ */
+export function rankPatches(
+  entropyBits: Float32Array | Float64Array,
+  grid: Grid,
+  edgePriority: number,
+  among?: (patch: number) => boolean,
+): Ranking {
+  const patches = grid.rows * grid.columns;
+  if (entropyBits.length !== patches) {
+    throw new RangeError(`${entropyBits.length} entropies do not fill a grid of ${grid.rows}×${grid.columns} patches`);
+  }
+  const edge = edgePatches(grid);
+  const rank = checkerboardRank(grid);
+  const priority = Float64Array.from(entropyBits, (bits, i) => bits + edgePriority * at(edge, i));
+  const order = Uint32Array.from(priority.keys())
+    .filter((i) => among?.(i) ?? true)
+    .sort((a, b) => at(priority, a) - at(priority, b) || at(rank, a) - at(rank, b));
+  const cumulativeBits = new Float64Array(order.length + 1);
+  order.forEach((patch, m) => (cumulativeBits[m + 1] = at(cumulativeBits, m) + at(entropyBits, patch)));
+  return { order, cumulativeBits, totalBits: at(cumulativeBits, order.length) };
+}
+
+/**
+ * m*, the length of the dropped prefix of π: the largest m with Σ_{j≤m} ĥ_π(j) ≤ ε·B. O(log N).
+ *
+ * ε = 0 keeps everything, even patches whose entropy is exactly 0. The image budget is the end of the same cumulative sum,
+ * so that ε = 1 drops everything whatever the rounding.
+ */
+export function droppedPrefix(ranking: Ranking, lossRate: number, budgetBits: number | null): number {
+  if (!(lossRate > 0)) return 0;
+  const allowance = lossRate * (budgetBits ?? ranking.totalBits);
+  let low = 0;
+  let high = ranking.order.length;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (at(ranking.cumulativeBits, middle) <= allowance) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+/** Kept and dropped patches under ε. One binary search and one pass over the mask: cheap enough for every slider event. */
+export function selectKept(ranking: Ranking, lossRate: number, budgetBits: number | null): Selection {
+  const dropped = droppedPrefix(ranking, lossRate, budgetBits);
+  const keep = new Uint8Array(ranking.order.length).fill(1);
+  for (let m = 0; m < dropped; m++) keep[at(ranking.order, m)] = 0;
+  return {
+    keep,
+    keptTokens: keep.length - dropped,
+    budgetBits: budgetBits ?? ranking.totalBits,
+    lostBits: at(ranking.cumulativeBits, dropped),
+  };
+}
+
+/** Ranks and selects in one call. */
+export function filterTokens(
+  entropyBits: Float32Array | Float64Array,
+  grid: Grid,
+  { lossRate, edgePriority, budgetBits }: FilterParameters,
+): Selection {
+  return selectKept(rankPatches(entropyBits, grid, edgePriority), lossRate, budgetBits);
+}
+
+/** Bits that the tokens themselves cost: (K + |S|)·log2 V. */
+export function payloadBits(totalTokens: number, codebookSize: number): number {
+  return totalTokens * Math.log2(codebookSize);
+}
+
+/** Bits that transmitting the kept mask costs: log2 C(N, k), as an exact sum of logarithms. */
+export function maskBits(patches: number, kept: number): number {
+  let bits = 0;
+  for (let i = 1; i <= Math.min(kept, patches - kept); i++) bits += Math.log2((patches - i + 1) / i);
+  return bits;
+}
+
+/** Checked read: an index outside the array is a programming error, not a missing value. */
+function at(values: ArrayLike<number>, index: number): number {
+  const value = values[index];
+  if (value === undefined) throw new RangeError(`index ${index} outside ${values.length} values`);
+  return value;
+}
