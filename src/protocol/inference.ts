@@ -37,6 +37,8 @@ export interface TokenizeParams {
   readonly file: Uint8Array;
   /** Absent fields fall back to the manifest's defaults. */
   readonly settings: Partial<FilterSettings>;
+  /** Images with more pixels are refused with `image-too-large` before they are decoded; absent means sharp's own limit. */
+  readonly maxMegapixels?: number;
   /** Progress notifications carry this id. */
   readonly progressId: number;
 }

@@ -1,0 +1,60 @@
+import { homedir } from 'node:os';
+import * as vscode from 'vscode';
+import type { FilterSettings } from '../tokenizer/types';
+import { Disposable } from './disposable';
+import { parseSettings, type TatokSettings } from './settings';
+
+const section = 'tatok';
+const filterKeys = ['lossRate', 'edgePriority', 'budget', 'conditioning'] as const satisfies (keyof FilterSettings)[];
+
+/** Reads and writes the `tatok.*` settings of VS Code. */
+export class Configuration extends Disposable {
+  private readonly changed = this.register(new vscode.EventEmitter<void>());
+  readonly onDidChange = this.changed.event;
+  private readonly reported = new Set<string>();
+
+  constructor(
+    private readonly bundledModel: vscode.Uri,
+    private readonly log: vscode.LogOutputChannel,
+  ) {
+    super();
+    this.register(
+      vscode.workspace.onDidChangeConfiguration((event) => {
+        if (event.affectsConfiguration(section)) this.changed.fire();
+      }),
+    );
+  }
+
+  /** The settings that hold for a resource (its workspace folder may override some). */
+  read(resource: vscode.Uri): TatokSettings {
+    const values = vscode.workspace.getConfiguration(section, resource);
+    const folder = vscode.workspace.getWorkspaceFolder(resource) ?? vscode.workspace.workspaceFolders?.[0];
+    const { settings, problems } = parseSettings((key) => values.get(key), {
+      bundledModel: this.bundledModel.fsPath,
+      home: homedir(),
+      workspaceFolder: folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined,
+    });
+    for (const problem of problems) {
+      if (this.reported.has(problem)) continue;
+      this.reported.add(problem);
+      this.log.warn(problem);
+    }
+    return settings;
+  }
+
+  /** Makes filter settings the default of the workspace, or of the user where no workspace is open. */
+  async saveFilter(filter: FilterSettings, resource: vscode.Uri): Promise<void> {
+    const values = vscode.workspace.getConfiguration(section, resource);
+    for (const key of filterKeys) {
+      if (values.get(key) === filter[key]) continue;
+      await values.update(key, filter[key], this.saveTarget(values, key));
+    }
+  }
+
+  /** A folder's own value wins over the workspace's, so it is the one to replace. */
+  private saveTarget(values: vscode.WorkspaceConfiguration, key: string): vscode.ConfigurationTarget {
+    if (values.inspect(key)?.workspaceFolderValue !== undefined) return vscode.ConfigurationTarget.WorkspaceFolder;
+    if (vscode.workspace.workspaceFolders === undefined) return vscode.ConfigurationTarget.Global;
+    return vscode.ConfigurationTarget.Workspace;
+  }
+}

@@ -1,0 +1,35 @@
+import * as vscode from 'vscode';
+import { Disposable } from '../host/disposable';
+import { ImageFile } from './imageFile';
+import type { Inference } from './inference';
+import { InspectorPanel, type PanelServices } from './inspectorPanel';
+import { TokenizationDocument } from './tokenizationDocument';
+
+/** The one view type that shows tokenizations, for *Reopen Editor With…* and for the commands alike. */
+export const inspectorViewType = 'tatok.inspector';
+
+export interface EditorServices extends PanelServices {
+  readonly inference: Inference;
+}
+
+/** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
+export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
+  constructor(private readonly services: EditorServices) {
+    super();
+    this.register(
+      vscode.window.registerCustomEditorProvider(inspectorViewType, this, {
+        supportsMultipleEditorsPerDocument: true,
+        // A hidden page costs memory; the page keeps its view with setState and the document its tokenization.
+        webviewOptions: { retainContextWhenHidden: false },
+      }),
+    );
+  }
+
+  openCustomDocument(uri: vscode.Uri): TokenizationDocument {
+    return new TokenizationDocument(new ImageFile(uri), this.services);
+  }
+
+  resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
+    new InspectorPanel(document, panel, this.services);
+  }
+}

@@ -1,0 +1,198 @@
+import { isDeepStrictEqual } from 'node:util';
+import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import { Disposable } from '../host/disposable';
+import type { TatokSettings } from '../host/settings';
+import type { AttentionRequest, Failure, InspectedTokenization } from '../protocol/inspector';
+import { TatokError } from '../tokenizer/errors';
+import type { AttentionMap, FilterSettings, Reconstruction, Stage, StageTimings } from '../tokenizer/types';
+import { toFailure, toProblem } from './failure';
+import type { ImageFile } from './imageFile';
+import type { Inference } from './inference';
+
+export type DocumentState =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'working'; readonly stage: Stage | undefined }
+  | { readonly kind: 'tokenized'; readonly tokenization: InspectedTokenization }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+export interface DocumentServices {
+  readonly inference: Inference;
+  readonly configuration: {
+    read(resource: vscode.Uri): TatokSettings;
+    readonly onDidChange: vscode.Event<void>;
+  };
+  readonly log: Pick<vscode.LogOutputChannel, 'error'>;
+}
+
+/** What a document needs of an `ImageFile`. */
+export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
+
+/** Programs write a file in several steps; one tokenization follows the last of them. */
+const settleMs = 250;
+
+/**
+ * The tokenization of one image file, shared by all editors that show it (split editors, other groups), kept in step with
+ * the file and the settings. Work starts with the first editor that is ready.
+ */
+export class TokenizationDocument extends Disposable implements vscode.CustomDocument {
+  private readonly changed = this.register(new vscode.EventEmitter<DocumentState>());
+  readonly onDidChangeState = this.changed.event;
+  private current: DocumentState = { kind: 'idle' };
+  /** The settings of the current state; undefined while idle. */
+  private settings: TatokSettings | undefined;
+  private work: CancellationTokenSource | undefined;
+  private settling: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly file: WatchedImage,
+    private readonly services: DocumentServices,
+  ) {
+    super();
+    this.register(file);
+    this.register(services.inference.acquire());
+    this.register(file.onDidChange(() => this.fileChanged()));
+    this.register(services.configuration.onDidChange(() => this.settingsChanged()));
+    this.register({ dispose: () => this.stop() });
+  }
+
+  get uri(): vscode.Uri {
+    return this.file.uri;
+  }
+
+  get name(): string {
+    return this.file.name;
+  }
+
+  get state(): DocumentState {
+    return this.current;
+  }
+
+  /** Tokenizes unless that was done or begun before. */
+  start(): void {
+    if (this.current.kind === 'idle') this.tokenize();
+  }
+
+  /** Tokenizes the file as it is now, in place of any work going on. */
+  tokenize(): void {
+    const settings = this.services.configuration.read(this.uri);
+    this.enter({ kind: 'working', stage: undefined });
+    void this.perform(settings, async (token) => {
+      const file = await this.file.read();
+      return this.services.inference.tokenize(
+        { choice: settings.choice, file, settings: settings.filter, maxMegapixels: settings.maxMegapixels },
+        token,
+        (stage) => {
+          if (!token.isCancellationRequested) this.enter({ kind: 'working', stage });
+        },
+      );
+    });
+  }
+
+  /** Ends work going on, at the user's wish. */
+  cancel(): void {
+    if (this.current.kind !== 'working') return;
+    this.stop();
+    this.enter({
+      kind: 'failed',
+      failure: toFailure({ code: 'cancelled', message: `Tokenizing ${this.name} was cancelled.` }),
+    });
+  }
+
+  /** Filters and decodes the image's tokens again, for one editor; the document's own state stays. */
+  async reconstruct(
+    filter: FilterSettings,
+    token: CancellationToken,
+  ): Promise<Reconstruction & { readonly timings: StageTimings }> {
+    const { tokenization, settings } = this.result();
+    return this.services.inference.reconstruct(
+      {
+        choice: settings.choice,
+        tokens: tokenization.tokens,
+        original: tokenization.image.rgb,
+        settings: filter,
+      },
+      token,
+    );
+  }
+
+  async attention({ layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
+    const { tokenization, settings } = this.result();
+    return this.services.inference.attention(
+      { choice: settings.choice, rgb: tokenization.image.rgb, layer, head },
+      token,
+    );
+  }
+
+  private result(): { readonly tokenization: InspectedTokenization; readonly settings: TatokSettings } {
+    if (this.current.kind !== 'tokenized' || this.settings === undefined) {
+      throw new TatokError('cancelled', `${this.name} is not tokenized.`);
+    }
+    return { tokenization: this.current.tokenization, settings: this.settings };
+  }
+
+  /** Runs one piece of work to the next state; work that was replaced or outlived by the document changes nothing. */
+  private async perform(
+    settings: TatokSettings,
+    run: (token: CancellationToken) => Promise<InspectedTokenization>,
+  ): Promise<void> {
+    this.stop();
+    const work = new CancellationTokenSource();
+    this.work = work;
+    this.settings = settings;
+    let next: DocumentState;
+    try {
+      next = { kind: 'tokenized', tokenization: await run(work.token) };
+    } catch (error) {
+      if (work.token.isCancellationRequested) return;
+      const problem = toProblem(error, this.name);
+      this.services.log.error(`${this.uri.toString(true)}: ${problem.code}: ${problem.message}`, error);
+      next = { kind: 'failed', failure: toFailure(problem) };
+    }
+    if (work.token.isCancellationRequested) return;
+    this.work = undefined;
+    this.enter(next);
+  }
+
+  private stop(): void {
+    clearTimeout(this.settling);
+    this.work?.cancel();
+    this.work = undefined;
+  }
+
+  private fileChanged(): void {
+    if (this.current.kind === 'idle') return;
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.tokenize(), settleMs);
+  }
+
+  /** Does again only what the changed settings affect: decoding when the filter changed, everything for another model. */
+  private settingsChanged(): void {
+    const before = this.settings;
+    if (before === undefined) return;
+    const now = this.services.configuration.read(this.uri);
+    if (isDeepStrictEqual(before, now)) return;
+    if (this.current.kind !== 'tokenized' || !isDeepStrictEqual({ ...before, filter: now.filter }, now)) {
+      this.tokenize();
+      return;
+    }
+    const { tokenization } = this.current;
+    const filter = { ...tokenization.model.defaults, ...now.filter };
+    if (isDeepStrictEqual(filter, tokenization.reconstruction.settings)) {
+      this.settings = now;
+      return;
+    }
+    void this.perform(now, async (token) => {
+      const { timings, ...reconstruction } = await this.services.inference.reconstruct(
+        { choice: now.choice, tokens: tokenization.tokens, original: tokenization.image.rgb, settings: filter },
+        token,
+      );
+      return { ...tokenization, reconstruction, timings: { ...tokenization.timings, ...timings } };
+    });
+  }
+
+  private enter(state: DocumentState): void {
+    this.current = state;
+    if (!this.isDisposed) this.changed.fire(state);
+  }
+}

@@ -1,0 +1,282 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { CancellationToken } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import type { TatokSettings } from '../../../src/host/settings';
+import type { Inference } from '../../../src/panel/inference';
+import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
+import { TatokError } from '../../../src/tokenizer/errors';
+import type { FilterSettings, ModelDescription, Reconstruction, Tokenization } from '../../../src/tokenizer/types';
+
+vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
+
+const defaults: FilterSettings = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' };
+
+const settings: TatokSettings = {
+  choice: { directory: '/models/tatok-s-256', providers: ['cpu'] },
+  filter: {},
+  cudaLibraryPath: undefined,
+  maxMegapixels: 100,
+};
+
+const model: ModelDescription = {
+  name: 'tatok-s-256',
+  version: '1',
+  directory: '/models/tatok-s-256',
+  imageSize: 2,
+  grid: { rows: 1, columns: 1 },
+  globalTokens: 1,
+  codebookSize: 4096,
+  levels: [8, 8, 8, 8],
+  attentionLayers: 1,
+  attentionHeads: 1,
+  defaults,
+  referenceBudgetBits: 9,
+};
+
+function reconstruction(filter: FilterSettings): Reconstruction {
+  return {
+    settings: filter,
+    keep: Uint8Array.of(1),
+    entropyBits: Float32Array.of(9),
+    budgetBits: 9,
+    lostBits: 0,
+    actualLossRate: 0,
+    keptTokens: 1,
+    totalTokens: 2,
+    payloadBits: 24,
+    maskBits: 0,
+    rgb: new Uint8Array(12),
+    psnr: 20,
+    ssim: 0.5,
+  };
+}
+
+/** `label` stands for the file's contents, to tell results apart. */
+function tokenization(label: number, filter: Partial<FilterSettings>): Tokenization {
+  const crop = { left: 0, top: 0, width: 2, height: 2 };
+  return {
+    image: { sourceWidth: 2, sourceHeight: 2, format: 'png', crop, size: 2, rgb: new Uint8Array(12).fill(label) },
+    tokens: {
+      globalCodes: Int32Array.of(label),
+      patchCodes: Int32Array.of(7),
+      entropyBits: Float32Array.of(9),
+      surprisalBits: Float32Array.of(9),
+      expectedCodes: new Float32Array(4),
+    },
+    reconstruction: reconstruction({ ...defaults, ...filter }),
+    timings: { encode: 1, decode: 1 },
+  };
+}
+
+function setUp() {
+  const fileChanged = new vscode.EventEmitter<void>();
+  const settingsChanged = new vscode.EventEmitter<void>();
+  const world = {
+    bytes: Uint8Array.of(1) as Uint8Array | Error,
+    settings,
+    changeFile(bytes: Uint8Array | Error) {
+      world.bytes = bytes;
+      fileChanged.fire();
+    },
+    changeSettings(change: Partial<TatokSettings>) {
+      world.settings = { ...world.settings, ...change };
+      settingsChanged.fire();
+    },
+  };
+  const release = vi.fn();
+  const inference = {
+    acquire: vi.fn(() => ({ dispose: release })),
+    tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter }, _token, onProgress) => {
+      onProgress('encode');
+      return Promise.resolve({
+        ...tokenization(file[0] ?? 0, filter),
+        model,
+        provider: { provider: 'cpu' as const, failures: [] },
+      });
+    }),
+    reconstruct: vi.fn<Inference['reconstruct']>((params) =>
+      Promise.resolve({ ...reconstruction(params.settings), timings: { decode: 2 } }),
+    ),
+    attention: vi.fn<Inference['attention']>(({ layer, head }) =>
+      Promise.resolve({ layer, head, weights: Float32Array.of(1) }),
+    ),
+  };
+  const file = {
+    uri: vscode.Uri.parse('memfs:/photos/cat.png'),
+    name: 'cat.png',
+    onDidChange: fileChanged.event,
+    read: () => (world.bytes instanceof Error ? Promise.reject(world.bytes) : Promise.resolve(world.bytes)),
+    dispose: vi.fn(),
+  };
+  const document = new TokenizationDocument(file, {
+    inference,
+    configuration: { read: () => world.settings, onDidChange: settingsChanged.event },
+    log: { error: vi.fn() },
+  });
+  const states: DocumentState[] = [];
+  document.onDidChangeState((state) => states.push(state));
+  return { world, document, states, inference, release, file };
+}
+
+function contents(state: DocumentState): number | undefined {
+  return state.kind === 'tokenized' ? state.tokenization.tokens.globalCodes[0] : undefined;
+}
+
+describe('TokenizationDocument', () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it('tokenizes once for all editors that show it', async () => {
+    const { document, states, inference } = setUp();
+    document.start();
+    document.start();
+    await vi.runAllTimersAsync();
+    document.start();
+    expect(states.map(({ kind }) => kind)).toEqual(['working', 'working', 'tokenized']);
+    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(contents(document.state)).toBe(1);
+  });
+
+  it('follows a file that is written in several steps with one tokenization', async () => {
+    const { document, world, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    for (const step of [2, 3, 4]) {
+      world.changeFile(Uint8Array.of(step));
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(contents(document.state)).toBe(4);
+  });
+
+  it('says that the file was deleted, and recovers when it is back', async () => {
+    const { document, world } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    world.changeFile(vscode.FileSystemError.FileNotFound());
+    await vi.runAllTimersAsync();
+    expect(document.state).toMatchObject({
+      kind: 'failed',
+      failure: { message: expect.stringContaining('cat.png was deleted') as string, actions: ['retry', 'showOutput'] },
+    });
+    world.changeFile(Uint8Array.of(5));
+    await vi.runAllTimersAsync();
+    expect(contents(document.state)).toBe(5);
+  });
+
+  it('lets no result of work that was replaced come through', async () => {
+    const { document, world, inference } = setUp();
+    let finishFirst: () => void = () => undefined;
+    const run = inference.tokenize.getMockImplementation();
+    inference.tokenize.mockImplementationOnce(async (...args) => {
+      await new Promise<void>((resolve) => (finishFirst = resolve));
+      if (run === undefined) throw new Error('no implementation');
+      return run(...args);
+    });
+    document.start();
+    await vi.advanceTimersByTimeAsync(1);
+    const token = inference.tokenize.mock.calls[0]?.[1];
+    world.bytes = Uint8Array.of(2);
+    document.tokenize();
+    expect(token?.isCancellationRequested).toBe(true);
+    await vi.runAllTimersAsync();
+    finishFirst();
+    await vi.runAllTimersAsync();
+    expect(contents(document.state)).toBe(2);
+  });
+
+  it('only decodes again when the filter settings change', async () => {
+    const { document, world, inference, states } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    states.length = 0;
+    world.changeSettings({ filter: { lossRate: 0.5 } });
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(inference.reconstruct.mock.calls[0]?.[0].settings).toEqual({ ...defaults, lossRate: 0.5 });
+    expect(states).toMatchObject([
+      { kind: 'tokenized', tokenization: { reconstruction: { settings: { lossRate: 0.5 } }, timings: { decode: 2 } } },
+    ]);
+  });
+
+  it('does nothing when a setting is spelled out that held already', async () => {
+    const { document, world, inference, states } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    states.length = 0;
+    world.changeSettings({ filter: { lossRate: defaults.lossRate } });
+    await vi.runAllTimersAsync();
+    expect(states).toEqual([]);
+    expect(inference.reconstruct).not.toHaveBeenCalled();
+  });
+
+  it('tokenizes again with another model or other providers', async () => {
+    const { document, world, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    world.changeSettings({ choice: { directory: '/models/mine', providers: ['cpu'] } });
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(inference.tokenize.mock.lastCall?.[0].choice.directory).toBe('/models/mine');
+  });
+
+  it('cancels at the wish of the user and can be retried', async () => {
+    const { document, inference } = setUp();
+    inference.tokenize.mockImplementationOnce(
+      (_params, token) =>
+        new Promise((_resolve, reject) => {
+          token.onCancellationRequested(() => reject(new TatokError('cancelled', 'Cancelled.')));
+        }),
+    );
+    document.start();
+    await vi.advanceTimersByTimeAsync(1);
+    document.cancel();
+    await vi.runAllTimersAsync();
+    expect(document.state).toMatchObject({ kind: 'failed', failure: { actions: ['retry'] } });
+    document.tokenize();
+    await vi.runAllTimersAsync();
+    expect(document.state.kind).toBe('tokenized');
+    document.cancel();
+    expect(document.state.kind).toBe('tokenized');
+  });
+
+  it('shows why tokenizing failed', async () => {
+    const { document, inference } = setUp();
+    inference.tokenize.mockRejectedValueOnce(new TatokError('model-missing', 'There is no model.', 'Choose one.'));
+    document.start();
+    await vi.runAllTimersAsync();
+    expect(document.state).toEqual({
+      kind: 'failed',
+      failure: { message: 'There is no model. Choose one.', actions: ['openSettings', 'retry', 'showOutput'] },
+    });
+    await expect(document.attention({ layer: 0, head: 0 }, CancellationToken.None)).rejects.toThrow('not tokenized');
+  });
+
+  it('asks for attention and reconstructions with the tokens it has', async () => {
+    const { document, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
+    await document.attention({ layer: 'mean', head: 0 }, CancellationToken.None);
+    expect(inference.reconstruct.mock.calls[0]?.[0].tokens.globalCodes).toEqual(Int32Array.of(1));
+    expect(inference.attention.mock.calls[0]?.[0]).toMatchObject({ layer: 'mean', head: 0, choice: settings.choice });
+  });
+
+  it('gives everything back when its last editor closes', async () => {
+    const { document, world, states, inference, release, file } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    inference.tokenize.mockReturnValueOnce(new Promise(() => undefined));
+    document.tokenize();
+    await vi.runAllTimersAsync();
+    states.length = 0;
+    document.dispose();
+    world.changeFile(Uint8Array.of(9));
+    await vi.runAllTimersAsync();
+    expect(states).toEqual([]);
+    expect(release).toHaveBeenCalledOnce();
+    expect(file.dispose).toHaveBeenCalledOnce();
+    expect(inference.tokenize.mock.lastCall?.[1].isCancellationRequested).toBe(true);
+  });
+});

@@ -1,0 +1,166 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import { describe, expect, it } from 'vitest';
+import {
+  AbstractMessageReader,
+  AbstractMessageWriter,
+  createMessageConnection,
+  NullLogger,
+  ResponseError,
+  type DataCallback,
+  type Message,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import { WebviewPages } from '../../../src/panel/webviewConnection';
+import * as protocol from '../../../src/protocol/inspector';
+import type { ErrorData } from '../../../src/protocol/inference';
+
+/** A webview's two message channels; pages come and go behind it, as in VS Code. */
+class FakeWebview {
+  private readonly listeners = new Set<(message: unknown) => void>();
+  private page: DataCallback | undefined;
+  sent = 0;
+
+  onDidReceiveMessage = (listener: (message: unknown) => void) => {
+    this.listeners.add(listener);
+    return { dispose: () => this.listeners.delete(listener) };
+  };
+
+  postMessage = async (message: Message) => {
+    this.sent++;
+    const copy = structuredClone(message);
+    await immediate();
+    this.page?.(copy);
+    return this.page !== undefined;
+  };
+
+  fromPage(message: unknown): void {
+    for (const listener of this.listeners) listener(structuredClone(message));
+  }
+
+  /** Loads a page in place of the one shown. */
+  loadPage(): MessageConnection {
+    const connection = createMessageConnection(new PageReader(this), new PageWriter(this), NullLogger);
+    connection.listen();
+    return connection;
+  }
+
+  show(page: DataCallback): void {
+    this.page = page;
+  }
+}
+
+class PageReader extends AbstractMessageReader {
+  constructor(private readonly webview: FakeWebview) {
+    super();
+  }
+
+  listen(callback: DataCallback) {
+    this.webview.show(callback);
+    return { dispose: () => undefined };
+  }
+}
+
+class PageWriter extends AbstractMessageWriter {
+  constructor(private readonly webview: FakeWebview) {
+    super();
+  }
+
+  write(message: Message) {
+    this.webview.fromPage(message);
+    return Promise.resolve();
+  }
+
+  end() {}
+}
+
+const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const document = { name: 'kodim23.png', uri: 'file:///kodim23.png' };
+
+describe('WebviewPages', () => {
+  it('carries typed arrays both ways', async () => {
+    const webview = new FakeWebview();
+    const weights = Float32Array.of(0.25, 0.75, -0);
+    new WebviewPages(webview, NullLogger, (connection) => {
+      connection.onRequest(protocol.ready, () => document);
+      connection.onRequest(protocol.attention, ({ layer, head }) => ({ layer, head, weights }));
+    });
+    const page = webview.loadPage();
+    expect(await page.sendRequest(protocol.ready)).toEqual(document);
+    const map = await page.sendRequest(protocol.attention, { layer: 2, head: 'mean' });
+    expect(map).toEqual({ layer: 2, head: 'mean', weights });
+    expect(map.weights).toBeInstanceOf(Float32Array);
+  });
+
+  it('rejects with the code and the advice of the error', async () => {
+    const webview = new FakeWebview();
+    new WebviewPages(webview, NullLogger, (connection) => {
+      connection.onRequest(protocol.ready, () => document);
+      connection.onRequest(
+        protocol.reconstruct,
+        () => new ResponseError<ErrorData>(-32803, 'It broke.', { code: 'inference-failed', advice: 'Mend it.' }),
+      );
+    });
+    const page = webview.loadPage();
+    await page.sendRequest(protocol.ready);
+    await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+      message: 'It broke.',
+      data: { code: 'inference-failed', advice: 'Mend it.' },
+    });
+  });
+
+  it('never answers a page with what its predecessor asked', async () => {
+    const webview = new FakeWebview();
+    let finishOld: (map: protocol.AttentionRequest & { weights: Float32Array }) => void = () => undefined;
+    let pagesServed = 0;
+    const pages = new WebviewPages(webview, NullLogger, (connection) => {
+      const served = ++pagesServed;
+      connection.onRequest(protocol.ready, () => document);
+      connection.onRequest(protocol.attention, (request) =>
+        served === 1
+          ? new Promise((resolve) => (finishOld = resolve))
+          : { ...request, weights: Float32Array.of(served) },
+      );
+    });
+    const old = webview.loadPage();
+    await old.sendRequest(protocol.ready);
+    void old.sendRequest(protocol.attention, { layer: 0, head: 0 });
+    await immediate();
+    const oldConnection = pages.connection;
+
+    const page = webview.loadPage();
+    await page.sendRequest(protocol.ready);
+    expect(pages.connection).not.toBe(oldConnection);
+    // Both pages gave this request the same id.
+    const answer = page.sendRequest(protocol.attention, { layer: 1, head: 1 });
+    finishOld({ layer: 0, head: 0, weights: Float32Array.of(-1) });
+    expect((await answer).weights).toEqual(Float32Array.of(2));
+  });
+
+  it('ignores what is not JSON-RPC and anything before a page is ready', async () => {
+    const webview = new FakeWebview();
+    const pages = new WebviewPages(webview, NullLogger, () => expect.unreachable());
+    for (const junk of [undefined, null, 'ready', 7, {}, { method: 'ready' }]) webview.fromPage(junk);
+    webview.fromPage({ jsonrpc: '2.0', method: 'cancel' });
+    await immediate();
+    expect(pages.connection).toBeUndefined();
+  });
+
+  it('sends nothing more once the editor is closed', async () => {
+    const webview = new FakeWebview();
+    let finish: () => void = () => undefined;
+    const pages = new WebviewPages(webview, NullLogger, (connection) => {
+      connection.onRequest(protocol.ready, () => document);
+      connection.onRequest(protocol.saveDefaults, () => new Promise<void>((resolve) => (finish = resolve)));
+    });
+    const page = webview.loadPage();
+    await page.sendRequest(protocol.ready);
+    void page.sendRequest(protocol.saveDefaults, filter);
+    await immediate();
+    const sent = webview.sent;
+    pages.dispose();
+    finish();
+    await immediate();
+    expect(webview.sent).toBe(sent);
+    expect(pages.connection).toBeUndefined();
+  });
+});
