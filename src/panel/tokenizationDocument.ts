@@ -53,6 +53,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.register(services.inference.acquire());
     this.register(file.onDidChange(() => this.fileChanged()));
     this.register(services.configuration.onDidChange(() => this.settingsChanged()));
+    this.register({ dispose: () => clearTimeout(this.settling) });
     this.register({ dispose: () => this.stop() });
   }
 
@@ -75,6 +76,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
 
   /** Tokenizes the file as it is now, in place of any work going on. */
   tokenize(): void {
+    // The file is read anew, whatever was about to be noticed of it.
+    clearTimeout(this.settling);
     const settings = this.services.configuration.read(this.uri);
     this.enter({ kind: 'working', stage: undefined });
     void this.perform(settings, async (token) => {
@@ -155,7 +158,6 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   }
 
   private stop(): void {
-    clearTimeout(this.settling);
     this.work?.cancel();
     this.work = undefined;
   }
@@ -179,6 +181,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     const { tokenization } = this.current;
     const filter = { ...tokenization.model.defaults, ...now.filter };
     if (isDeepStrictEqual(filter, tokenization.reconstruction.settings)) {
+      // Decoding for settings that were taken back meanwhile must not come through.
+      this.stop();
       this.settings = now;
       return;
     }

@@ -211,6 +211,27 @@ describe('TokenizationDocument', () => {
     expect(inference.reconstruct).not.toHaveBeenCalled();
   });
 
+  it('forgets a change of the filter that was taken back, and misses no change of the file for it', async () => {
+    const { document, world, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    let finish: () => void = () => undefined;
+    inference.reconstruct.mockImplementationOnce(async ({ settings: filter }) => {
+      await new Promise<void>((resolve) => (finish = resolve));
+      return { ...reconstruction(filter), timings: {} };
+    });
+    world.changeSettings({ filter: { lossRate: 0.5 } });
+    world.changeSettings({ filter: {} });
+    finish();
+    await vi.runAllTimersAsync();
+    expect(document.state).toMatchObject({ tokenization: { reconstruction: { settings: defaults } } });
+
+    world.changeFile(Uint8Array.of(2));
+    world.changeSettings({ filter: { lossRate: 0.5 } });
+    await vi.runAllTimersAsync();
+    expect(contents(document.state)).toBe(2);
+  });
+
   it('tokenizes again with another model or other providers', async () => {
     const { document, world, inference } = setUp();
     document.start();
