@@ -1,77 +1,10 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import {
-  AbstractMessageReader,
-  AbstractMessageWriter,
-  createMessageConnection,
-  NullLogger,
-  ResponseError,
-  type DataCallback,
-  type Message,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { NullLogger, ResponseError } from 'vscode-jsonrpc/node';
 import { WebviewPages } from '../../../src/panel/webviewConnection';
 import * as protocol from '../../../src/protocol/inspector';
 import type { ErrorData } from '../../../src/protocol/inference';
-
-/** A webview's two message channels; pages come and go behind it, as in VS Code. */
-class FakeWebview {
-  private readonly listeners = new Set<(message: unknown) => void>();
-  private page: DataCallback | undefined;
-  sent = 0;
-
-  onDidReceiveMessage = (listener: (message: unknown) => void) => {
-    this.listeners.add(listener);
-    return { dispose: () => this.listeners.delete(listener) };
-  };
-
-  postMessage = async (message: Message) => {
-    this.sent++;
-    const copy = structuredClone(message);
-    await immediate();
-    this.page?.(copy);
-    return this.page !== undefined;
-  };
-
-  fromPage(message: unknown): void {
-    for (const listener of this.listeners) listener(structuredClone(message));
-  }
-
-  /** Loads a page in place of the one shown. */
-  loadPage(): MessageConnection {
-    const connection = createMessageConnection(new PageReader(this), new PageWriter(this), NullLogger);
-    connection.listen();
-    return connection;
-  }
-
-  show(page: DataCallback): void {
-    this.page = page;
-  }
-}
-
-class PageReader extends AbstractMessageReader {
-  constructor(private readonly webview: FakeWebview) {
-    super();
-  }
-
-  listen(callback: DataCallback) {
-    this.webview.show(callback);
-    return { dispose: () => undefined };
-  }
-}
-
-class PageWriter extends AbstractMessageWriter {
-  constructor(private readonly webview: FakeWebview) {
-    super();
-  }
-
-  write(message: Message) {
-    this.webview.fromPage(message);
-    return Promise.resolve();
-  }
-
-  end() {}
-}
+import { FakeWebview } from './fakeWebview';
 
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
 const document = { name: 'kodim23.png', uri: 'file:///kodim23.png' };

@@ -1,0 +1,193 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { MessageConnection } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
+import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
+import * as protocol from '../../../src/protocol/inspector';
+import { TatokError } from '../../../src/tokenizer/errors';
+import { FakeWebview } from './fakeWebview';
+
+vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
+
+const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const failure: protocol.Failure = { message: 'There is no model.', actions: ['openSettings'] };
+const tokenized = {
+  kind: 'tokenized',
+  tokenization: { model: { name: 'tatok-s-256' }, provider: { provider: 'cpu', failures: [] } },
+} as unknown as DocumentState;
+
+/** A document whose state the test sets, in an editor whose page the test loads. */
+function openEditor() {
+  const changed = new vscode.EventEmitter<DocumentState>();
+  const viewChanged = new vscode.EventEmitter<void>();
+  const closed = new vscode.EventEmitter<void>();
+  const webview = new FakeWebview();
+  const document = {
+    name: 'cat.png',
+    uri: vscode.Uri.parse('memfs:/photos/cat.png'),
+    state: { kind: 'idle' } as DocumentState,
+    onDidChangeState: changed.event,
+    start: vi.fn(),
+    tokenize: vi.fn(),
+    cancel: vi.fn(),
+    reconstruct: vi.fn<TokenizationDocument['reconstruct']>(),
+    attention: vi.fn<TokenizationDocument['attention']>(),
+  };
+  const panel = {
+    active: true,
+    webview: Object.assign(webview, {
+      cspSource: 'https://self',
+      asWebviewUri: (uri: vscode.Uri) => uri,
+      options: {} as vscode.WebviewOptions,
+      html: '',
+    }),
+    onDidChangeViewState: viewChanged.event,
+    onDidDispose: closed.event,
+  };
+  const status = { show: vi.fn(), hide: vi.fn() };
+  const log = { show: vi.fn(), error: vi.fn(), warn: vi.fn(), info: vi.fn(), debug: vi.fn() };
+  const saveFilter = vi.fn().mockResolvedValue(undefined);
+  const editor = new InspectorPanel(
+    document as unknown as TokenizationDocument,
+    panel as unknown as vscode.WebviewPanel,
+    {
+      extensionUri: vscode.Uri.parse('file:///extension'),
+      configuration: { saveFilter },
+      status,
+      log,
+    } as unknown as PanelServices,
+  );
+  return {
+    editor,
+    document,
+    panel,
+    status,
+    log,
+    saveFilter,
+    enter(state: DocumentState) {
+      document.state = state;
+      changed.fire(state);
+    },
+    activate(active: boolean) {
+      panel.active = active;
+      viewChanged.fire();
+    },
+    close: () => closed.fire(),
+    loadPage() {
+      const page = webview.loadPage();
+      return { page, told: listen(page) };
+    },
+  };
+}
+
+/** Everything the host tells a page, by method. */
+function listen(page: MessageConnection): string[] {
+  const told: string[] = [];
+  for (const type of [protocol.progressed, protocol.tokenized, protocol.failed]) {
+    page.onNotification(type.method, () => void told.push(type.method));
+  }
+  return told;
+}
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await immediate();
+}
+
+describe('InspectorPanel', () => {
+  beforeEach(() => void vi.mocked(vscode.commands.executeCommand).mockReset());
+
+  it('loads only files of dist and media', () => {
+    const { panel } = openEditor();
+    expect(panel.webview.options.localResourceRoots?.map(String)).toEqual([
+      'file:///extension/dist',
+      'file:///extension/media',
+    ]);
+    expect(panel.webview.html).toContain('file:///extension/dist/webview.js');
+  });
+
+  it('starts work when the page is ready, and tells it of every change', async () => {
+    const { document, enter, loadPage } = openEditor();
+    expect(document.start).not.toHaveBeenCalled();
+    const { page, told } = loadPage();
+    expect(await page.sendRequest(protocol.ready)).toEqual({ name: 'cat.png', uri: 'memfs:/photos/cat.png' });
+    expect(document.start).toHaveBeenCalledOnce();
+    enter({ kind: 'working', stage: undefined });
+    enter({ kind: 'working', stage: 'encode' });
+    enter(tokenized);
+    enter({ kind: 'failed', failure });
+    await settle();
+    expect(told).toEqual(['progressed', 'tokenized', 'failed']);
+  });
+
+  it('tells a page that was hidden and loaded again what is known', async () => {
+    const { enter, loadPage } = openEditor();
+    await loadPage().page.sendRequest(protocol.ready);
+    enter(tokenized);
+    await settle();
+    const { page, told } = loadPage();
+    await page.sendRequest(protocol.ready);
+    await settle();
+    expect(told).toEqual(['tokenized']);
+  });
+
+  it('answers a failed request with its code, and keeps the details in the log', async () => {
+    const { document, loadPage, log } = openEditor();
+    document.reconstruct.mockRejectedValue(new TatokError('inference-crashed', 'It stopped.', 'Try again.'));
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready);
+    await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+      message: 'It stopped.',
+      data: { code: 'inference-crashed', advice: 'Try again.' },
+    });
+    expect(log.error).toHaveBeenCalledOnce();
+  });
+
+  it('cancels what a page asked when the editor closes', async () => {
+    const { document, loadPage, close, editor, log } = openEditor();
+    document.attention.mockReturnValue(new Promise(() => undefined));
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready);
+    void page.sendRequest(protocol.attention, { layer: 0, head: 0 });
+    await settle();
+    const token = document.attention.mock.calls[0]?.[1];
+    expect(token?.isCancellationRequested).toBe(false);
+    close();
+    expect(token?.isCancellationRequested).toBe(true);
+    expect(editor.isDisposed).toBe(true);
+    expect(log.error).not.toHaveBeenCalled();
+  });
+
+  it('does what the buttons of a failure say', async () => {
+    const { document, loadPage, log, saveFilter } = openEditor();
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready);
+    for (const action of ['retry', 'showOutput', 'openSettings'] as const) {
+      await page.sendNotification(protocol.runAction, action);
+    }
+    await page.sendNotification(protocol.cancel);
+    await page.sendRequest(protocol.saveDefaults, filter);
+    expect(document.tokenize).toHaveBeenCalledOnce();
+    expect(log.show).toHaveBeenCalledOnce();
+    expect(vscode.commands.executeCommand).toHaveBeenCalledWith(
+      'workbench.action.openSettings',
+      '@ext:tatok.tatok-inspector',
+    );
+    expect(document.cancel).toHaveBeenCalledOnce();
+    expect(saveFilter).toHaveBeenCalledWith(filter, document.uri);
+  });
+
+  it('shows the provider while it is active and has a result', () => {
+    const { status, enter, activate, close } = openEditor();
+    expect(status.show).not.toHaveBeenCalled();
+    enter(tokenized);
+    expect(status.show).toHaveBeenCalledOnce();
+    status.hide.mockReset();
+    activate(false);
+    expect(status.hide).toHaveBeenCalledOnce();
+    activate(true);
+    expect(status.show).toHaveBeenCalledTimes(2);
+    close();
+    expect(status.hide).toHaveBeenCalledTimes(2);
+  });
+});
