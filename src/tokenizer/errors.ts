@@ -1,17 +1,20 @@
 /** Stable names of everything the pipeline can refuse to do; tests, the panel and the command line branch on them. */
-export type TatokErrorCode =
-  | 'image-unreadable'
-  | 'image-too-large'
-  | 'image-unsupported'
-  | 'model-missing'
-  | 'model-invalid'
-  | 'model-file-corrupt'
-  | 'model-incompatible'
-  | 'provider-unavailable'
-  | 'inference-failed'
-  | 'inference-crashed'
-  | 'cancelled'
-  | 'bad-settings';
+export const tatokErrorCodes = [
+  'image-unreadable',
+  'image-too-large',
+  'image-unsupported',
+  'model-missing',
+  'model-invalid',
+  'model-file-corrupt',
+  'model-incompatible',
+  'provider-unavailable',
+  'inference-failed',
+  'inference-crashed',
+  'cancelled',
+  'bad-settings',
+] as const;
+
+export type TatokErrorCode = (typeof tatokErrorCodes)[number];
 
 /** An error whose message is one clear sentence for the user, with what they can do next. */
 export class TatokError extends Error {

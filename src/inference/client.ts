@@ -1,0 +1,184 @@
+/** The inference process as its users see it: started when needed, restarted after a crash, stopped when nobody is left. */
+import { CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
+import * as protocol from '../protocol/inference';
+import type {
+  AttentionParams,
+  LoadedModel,
+  ModelChoice,
+  ReconstructParams,
+  TokenizeParams,
+} from '../protocol/inference';
+import { TatokError } from '../tokenizer/errors';
+import type { AttentionMap, Reconstruction, Stage, StageTimings, Tokenization } from '../tokenizer/types';
+import { cudaVariables, type CudaOptions } from './cuda';
+import { fromResponseError } from './errorTransfer';
+import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
+
+export interface InferenceClientOptions extends ForkSettings {
+  /** Where CUDA's libraries are; asked at every start of the process, so that a changed setting holds after {@link InferenceClient.stop}. */
+  readonly cuda?: (() => CudaOptions) | undefined;
+  /** Milliseconds between the last lease's end and the process's; default 5000. */
+  readonly idleMs?: number | undefined;
+}
+
+/** Keeps the process alive until it is disposed. */
+export interface Lease {
+  dispose(): void;
+}
+
+type Send<Result> = (connection: MessageConnection) => Promise<Result>;
+
+/** Runs before a request is sent to a process; what it returns, after the answer. */
+type Prepare = (running: RunningProcess) => (() => void) | undefined;
+
+/**
+ * Shared by everyone who needs inference. Every method rejects with a TatokError; `cancelled` as soon as the token says so, even
+ * while the process is still busy with the request.
+ */
+export class InferenceClient {
+  private running: Promise<RunningProcess> | undefined;
+  private leases = 0;
+  private idleTimer: NodeJS.Timeout | undefined;
+  private nextProgressId = 1;
+  private disposed = false;
+
+  constructor(private readonly options: InferenceClientOptions) {}
+
+  /** Keeps the process alive between requests. A request in flight holds a lease of its own. */
+  acquire(): Lease {
+    clearTimeout(this.idleTimer);
+    this.leases++;
+    let released = false;
+    return {
+      dispose: () => {
+        if (released) return;
+        released = true;
+        this.leases--;
+        if (this.leases === 0) this.stopWhenIdle();
+      },
+    };
+  }
+
+  loadModel(choice: ModelChoice, token: CancellationToken = CancellationToken.None): Promise<LoadedModel> {
+    return this.request((connection) => connection.sendRequest(protocol.loadModel, choice, token), token);
+  }
+
+  tokenize(
+    params: Omit<TokenizeParams, 'progressId'>,
+    token: CancellationToken = CancellationToken.None,
+    onProgress?: (stage: Stage) => void,
+  ): Promise<Tokenization & LoadedModel> {
+    const progressId = this.nextProgressId++;
+    const send = (connection: MessageConnection) =>
+      connection.sendRequest(protocol.tokenize, { ...params, progressId }, token);
+    return this.request(send, token, (running) =>
+      onProgress === undefined ? undefined : running.onProgress(progressId, onProgress),
+    );
+  }
+
+  reconstruct(
+    params: ReconstructParams,
+    token: CancellationToken = CancellationToken.None,
+  ): Promise<Reconstruction & { readonly timings: StageTimings }> {
+    return this.request((connection) => connection.sendRequest(protocol.reconstruct, params, token), token);
+  }
+
+  attention(params: AttentionParams, token: CancellationToken = CancellationToken.None): Promise<AttentionMap> {
+    return this.request((connection) => connection.sendRequest(protocol.attention, params, token), token);
+  }
+
+  /** Ends the process; the next request starts a fresh one. Requests under way fail as after a crash and are repeated. */
+  async stop(): Promise<void> {
+    const running = this.running;
+    this.running = undefined;
+    clearTimeout(this.idleTimer);
+    await running?.then(
+      (process) => process.stop(),
+      () => undefined,
+    );
+  }
+
+  /** Ends the process for good; requests under way and later ones are rejected as cancelled. */
+  async dispose(): Promise<void> {
+    this.disposed = true;
+    await this.stop();
+  }
+
+  private async request<Result>(send: Send<Result>, token: CancellationToken, prepare?: Prepare): Promise<Result> {
+    const lease = this.acquire();
+    const cancellation = rejectWhenCancelled(token);
+    try {
+      return await Promise.race([cancellation.promise, this.repeatAfterCrash(send, token, prepare)]);
+    } catch (error) {
+      throw fromResponseError(error);
+    } finally {
+      cancellation.dispose();
+      lease.dispose();
+    }
+  }
+
+  private async repeatAfterCrash<Result>(
+    send: Send<Result>,
+    token: CancellationToken,
+    prepare: Prepare | undefined,
+  ): Promise<Result> {
+    for (let crashes = 0; ;) {
+      if (this.disposed || token.isCancellationRequested) throw cancelled();
+      const running = await this.start();
+      const finish = prepare?.(running);
+      try {
+        return await running.request(send);
+      } catch (error) {
+        if (!(error instanceof ProcessExited)) throw error;
+        if (error.stopped || ++crashes < 2) continue;
+        throw new TatokError(
+          'inference-crashed',
+          `The inference process crashed twice on this request (${error.message}).`,
+          'See the log of the inference process; another execution provider may work.',
+          { cause: error },
+        );
+      } finally {
+        finish?.();
+      }
+    }
+  }
+
+  private start(): Promise<RunningProcess> {
+    this.running ??= this.fork();
+    return this.running;
+  }
+
+  private fork(): Promise<RunningProcess> {
+    const starting = (async () => {
+      const { modulePath, cuda, env } = this.options;
+      const variables = await cudaVariables(cuda?.() ?? {}, modulePath);
+      return new RunningProcess({ ...this.options, env: { ...variables, ...env } }, () => {
+        if (this.running === starting) this.running = undefined;
+      });
+    })();
+    starting.catch(() => {
+      if (this.running === starting) this.running = undefined;
+    });
+    return starting;
+  }
+
+  private stopWhenIdle(): void {
+    clearTimeout(this.idleTimer);
+    this.idleTimer = setTimeout(() => void this.stop(), this.options.idleMs ?? 5000);
+    this.idleTimer.unref();
+  }
+}
+
+function cancelled(): TatokError {
+  return new TatokError('cancelled', 'The request was cancelled.');
+}
+
+function rejectWhenCancelled(token: CancellationToken): { promise: Promise<never>; dispose(): void } {
+  const listeners: { dispose(): void }[] = [];
+  const promise = new Promise<never>((_resolve, reject) => {
+    if (token.isCancellationRequested) reject(cancelled());
+    else listeners.push(token.onCancellationRequested(() => reject(cancelled())));
+  });
+  promise.catch(() => undefined);
+  return { promise, dispose: () => listeners.forEach((listener) => listener.dispose()) };
+}

@@ -1,0 +1,43 @@
+/** One sentence on why an execution provider could not be used, out of what ONNX Runtime throws. */
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import type { ProviderName } from '../tokenizer/types';
+import { cudaDirectoryVariable, cudaProviderLibrary } from './cuda';
+
+export function explainProviderFailure(provider: ProviderName, error: unknown): string {
+  const message = messageOf(error);
+  if (/backend not found|no available backend/i.test(message)) {
+    return `This build of ONNX Runtime has no ${provider} on ${process.platform}-${process.arch}.`;
+  }
+  if (provider === 'cuda' && /Failed to load shared library/i.test(message)) {
+    return sentence(loaderMessage(process.env[cudaDirectoryVariable]) ?? message);
+  }
+  return sentence(message);
+}
+
+/**
+ * What the dynamic loader says of the CUDA provider. ONNX Runtime only logs it; asking again tells which library is missing.
+ * Only called after ONNX Runtime itself failed to load the library, so that nothing of it is running.
+ */
+function loaderMessage(directory: string | undefined): string | undefined {
+  if (directory === undefined) return undefined;
+  try {
+    process.dlopen({ exports: {} }, join(directory, cudaProviderLibrary), constants.dlopen.RTLD_LAZY);
+    return undefined;
+  } catch (error) {
+    const message = messageOf(error);
+    return /did not self-register/i.test(message) ? undefined : message;
+  }
+}
+
+/** The first line without ONNX Runtime's prefixes ("[ONNXRuntimeError] : 1 : FAIL : "), ending in a full stop. */
+export function sentence(error: unknown): string {
+  const message = messageOf(error);
+  const line = (message.split('\n')[0] ?? '').replace(/^.*\[ONNXRuntimeError\] : \d+ : \w+ : /, '').trim();
+  const text = line === '' ? 'It failed without saying why' : line;
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,68 @@
+/** From a bundle's folder to a model that runs: manifest, verified files, sessions of the first provider that works. */
+import { InferenceSession } from 'onnxruntime-node';
+import { join } from 'node:path';
+import type { LoadedModel, ModelChoice } from '../protocol/inference';
+import { TatokError } from '../tokenizer/errors';
+import { Graphs, graphNames, type Sessions } from '../tokenizer/graphs';
+import type { Bundle } from '../tokenizer/manifest';
+import { TaTok } from '../tokenizer/pipeline';
+import type { ProviderName } from '../tokenizer/types';
+import { verifyFiles } from '../tokenizer/verify';
+import { cudaReasonVariable } from './cuda';
+import { explainProviderFailure, sentence } from './failureReasons';
+import { firstProvider } from './providers';
+
+/** A model with its sessions, and what is said of it to the other side. */
+export interface RunningModel {
+  readonly tatok: TaTok;
+  readonly loaded: LoadedModel;
+}
+
+/** @throws TatokError of the bundle's files, its graphs or the providers. */
+export async function loadBundle({ model, manifest }: Bundle, { providers }: ModelChoice): Promise<RunningModel> {
+  await verifyFiles(model.directory, manifest.files);
+  const { value: sessions, report } = await firstProvider(
+    providers,
+    (provider) => createSessions(provider, manifest.graphs, model.directory),
+    explainProviderFailure,
+  );
+  try {
+    return { tatok: new TaTok(model, new Graphs(sessions, model)), loaded: { model, provider: report } };
+  } catch (error) {
+    await releaseAll(Object.values(sessions));
+    throw error;
+  }
+}
+
+async function createSessions(
+  provider: ProviderName,
+  graphs: Bundle['manifest']['graphs'],
+  directory: string,
+): Promise<Sessions> {
+  const absent = process.env[cudaReasonVariable];
+  if (provider === 'cuda' && absent !== undefined) throw new Error(absent);
+  const created: InferenceSession[] = [];
+  const create = async (graph: (typeof graphNames)[number]) => {
+    const session = await InferenceSession.create(join(directory, graphs[graph]), {
+      executionProviders: [provider],
+      // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.
+      logSeverityLevel: 3,
+    });
+    created.push(session);
+    return session;
+  };
+  try {
+    return { encoder: await create('encoder'), entropy: await create('entropy'), decoder: await create('decoder') };
+  } catch (error) {
+    await releaseAll(created);
+    // The CPU provider is part of the runtime: what it cannot load is no graph.
+    if (provider !== 'cpu') throw error;
+    throw new TatokError('model-incompatible', `ONNX Runtime cannot load the model: ${sentence(error)}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+async function releaseAll(sessions: readonly InferenceSession[]): Promise<void> {
+  await Promise.all(sessions.map((session) => session.release()));
+}

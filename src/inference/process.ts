@@ -1,0 +1,72 @@
+/**
+ * Entry of the inference process (dist/inference.js): the only place where ONNX Runtime and sharp run.
+ *
+ * Forked with serialization 'advanced', so that typed arrays arrive as they are; standard error is the log.
+ */
+import {
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  type CancellationToken,
+  type ResponseError,
+} from 'vscode-jsonrpc/node';
+import sharp from 'sharp';
+import * as protocol from '../protocol/inference';
+import type { ErrorData } from '../protocol/inference';
+import { TatokError } from '../tokenizer/errors';
+import type { StageObserver } from '../tokenizer/stages';
+import { toResponseError } from './errorTransfer';
+import { InferenceService } from './service';
+
+const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
+const service = new InferenceService();
+const log = (text: string) => process.stderr.write(`${text}\n`);
+
+// Images are decoded once each: libvips' cache of operations would only hold on to their memory.
+sharp.cache(false);
+
+/** Stops at the next stage once the client has lost interest. */
+function stopWhenCancelled(token: CancellationToken): StageObserver {
+  return () => {
+    if (token.isCancellationRequested) throw new TatokError('cancelled', 'The request was cancelled.');
+  };
+}
+
+/** A handler that stops when cancelled and answers failures with their code and advice. */
+function answer<Params, Result>(
+  work: (params: Params, observer: StageObserver) => Promise<Result>,
+): (params: Params, token: CancellationToken) => Promise<Result | ResponseError<ErrorData>> {
+  return async (params, token) => {
+    try {
+      return await work(params, stopWhenCancelled(token));
+    } catch (error) {
+      return toResponseError(error, log);
+    }
+  };
+}
+
+connection.onRequest(
+  protocol.loadModel,
+  answer((choice, observer) => service.load(choice, observer)),
+);
+connection.onRequest(
+  protocol.tokenize,
+  answer((params, observer) =>
+    service.tokenize(params, (stage) => {
+      observer(stage);
+      void connection.sendNotification(protocol.progress, { id: params.progressId, stage });
+    }),
+  ),
+);
+connection.onRequest(
+  protocol.reconstruct,
+  answer((params, observer) => service.reconstruct(params, observer)),
+);
+connection.onRequest(
+  protocol.attention,
+  answer((params, observer) => service.attention(params, observer)),
+);
+
+// The other side is gone for good, however it ended.
+process.on('disconnect', () => process.exit(0));
+connection.listen();

@@ -1,0 +1,66 @@
+/**
+ * Which ONNX Runtime execution provider runs a model: each of the configured order is tried for real, and why the earlier ones
+ * could not be used is kept.
+ *
+ * ONNX Runtime itself is no guide: it lists CUDA as supported where its library is absent, throws for `['cuda', 'cpu']` instead
+ * of falling back, and ignores unknown names beside a known one. So every attempt creates sessions with exactly one provider
+ * (the runtime places operators that the provider lacks on the CPU by itself).
+ */
+import { TatokError } from '../tokenizer/errors';
+import type { ProviderName, ProviderReport } from '../tokenizer/types';
+
+const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
+
+/** Stands for the platform's default order. */
+export const autoProvider = 'auto';
+
+/** The default order: CUDA is only built for Linux on x64. */
+export function defaultProviders(platform: string, arch: string): ProviderName[] {
+  return platform === 'linux' && arch === 'x64' ? ['cuda', 'cpu'] : ['cpu'];
+}
+
+export interface ProvidedBy<Value> {
+  readonly value: Value;
+  readonly report: ProviderReport;
+}
+
+/**
+ * The first of `order` that `create` succeeds with.
+ *
+ * @param order provider names; `auto` stands for the platform's default order, unknown names are reported as failures.
+ * @param explain one sentence for the user about a failed attempt.
+ * @throws TatokError provider-unavailable with every reason; a TatokError of `create` (a bad model) is not a provider's failure
+ *   and is passed on.
+ */
+export async function firstProvider<Value>(
+  order: readonly string[],
+  create: (provider: ProviderName) => Promise<Value>,
+  explain: (provider: ProviderName, error: unknown) => string,
+): Promise<ProvidedBy<Value>> {
+  const failures: { provider: string; reason: string }[] = [];
+  const names = order.flatMap((name) =>
+    name === autoProvider ? defaultProviders(process.platform, process.arch) : [name],
+  );
+  for (const name of names) {
+    const provider = knownProviders.find((known) => known === name);
+    if (provider === undefined) {
+      failures.push({
+        provider: name,
+        reason: `${name} is no known provider; known are ${knownProviders.join(', ')}.`,
+      });
+      continue;
+    }
+    try {
+      return { value: await create(provider), report: { provider, failures } };
+    } catch (error) {
+      if (error instanceof TatokError) throw error;
+      failures.push({ provider, reason: explain(provider, error) });
+    }
+  }
+  const reasons = failures.map(({ provider, reason }) => `${provider}: ${reason}`).join(' ');
+  throw new TatokError(
+    'provider-unavailable',
+    failures.length === 0 ? 'No execution provider is configured.' : `No execution provider could be used. ${reasons}`,
+    'Add cpu to the providers to try.',
+  );
+}

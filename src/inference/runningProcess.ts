@@ -1,0 +1,115 @@
+/** One life of the inference process: from fork to exit. */
+import { fork, type ChildProcess, type ForkOptions } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import {
+  createMessageConnection,
+  IPCMessageReader,
+  IPCMessageWriter,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import { progress } from '../protocol/inference';
+import type { Stage } from '../tokenizer/types';
+
+export interface ForkSettings {
+  /** dist/inference.js. */
+  readonly modulePath: string;
+  /** The Node to run it with; absent: the one that runs this. VS Code's own binary works too. */
+  readonly execPath?: string | undefined;
+  /** Nothing is inherited: an extension host's --inspect port is its own. */
+  readonly execArgv?: readonly string[] | undefined;
+  /** Added to this process's environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Lines of the process's standard error and output. */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** The process ended while a request was under way, or could not be started. */
+export class ProcessExited extends Error {
+  override readonly name = 'ProcessExited';
+
+  constructor(
+    reason: string,
+    /** Whether {@link RunningProcess.stop} ended it. */
+    readonly stopped: boolean,
+  ) {
+    super(reason);
+  }
+}
+
+export class RunningProcess {
+  private readonly child: ChildProcess;
+  private readonly connection: MessageConnection;
+  private readonly progressListeners = new Map<number, (stage: Stage) => void>();
+  /** Rejects with {@link ProcessExited}; never resolves. */
+  private readonly ended: Promise<never>;
+  private stopping = false;
+  private alive = true;
+
+  /** @param onEnd called once, when the process has ended for whatever reason. */
+  constructor(settings: ForkSettings, onEnd: () => void) {
+    this.child = fork(settings.modulePath, [], forkOptions(settings));
+    const log = settings.log ?? (() => undefined);
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      if (stream !== null) createInterface({ input: stream }).on('line', log);
+    }
+    this.ended = new Promise((_resolve, reject) => {
+      const end = (reason: string) => {
+        if (!this.alive) return;
+        this.alive = false;
+        this.connection.dispose();
+        if (!this.stopping) log(`The inference process ended: ${reason}.`);
+        onEnd();
+        reject(new ProcessExited(reason, this.stopping));
+      };
+      this.child.once('error', (error) => end(error.message));
+      this.child.once('exit', (code, signal) =>
+        end(signal === null ? `exit status ${code ?? 'unknown'}` : `signal ${signal}`),
+      );
+    });
+    // An end between requests is noticed by onEnd.
+    this.ended.catch(() => undefined);
+    this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
+    this.connection.onNotification(progress, ({ id, stage }) => this.progressListeners.get(id)?.(stage));
+    this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
+    this.connection.listen();
+  }
+
+  /** @throws ProcessExited when the process ends before it answers; otherwise what the request rejects with. */
+  request<Result>(send: (connection: MessageConnection) => Promise<Result>): Promise<Result> {
+    if (!this.alive) return this.ended;
+    return Promise.race([this.ended, send(this.connection).catch((error: unknown) => this.afterPendingExit(error))]);
+  }
+
+  /** Listens to the progress notifications of one id; the result stops listening. */
+  onProgress(id: number, listener: (stage: Stage) => void): () => void {
+    this.progressListeners.set(id, listener);
+    return () => this.progressListeners.delete(id);
+  }
+
+  /** Ends the process now; resolves when it has ended. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    // Node has no handler for SIGTERM, so this also ends a process that is stuck in native code.
+    this.child.kill();
+    await this.ended.catch(() => undefined);
+  }
+
+  /** A closing channel rejects requests a moment before the exit is known: let the exit speak first. */
+  private async afterPendingExit(error: unknown): Promise<never> {
+    if (this.alive && !this.child.connected) await this.ended;
+    throw error;
+  }
+}
+
+function forkOptions({ execPath, execArgv, env }: ForkSettings): ForkOptions {
+  // Options meant for this process (a debugger's --require) would break or slow the other one.
+  const { NODE_OPTIONS: _options, VSCODE_INSPECTOR_OPTIONS: _inspector, ...inherited } = process.env;
+  return {
+    serialization: 'advanced',
+    execArgv: [...(execArgv ?? [])],
+    ...(execPath === undefined ? {} : { execPath }),
+    // In VS Code's desktop process the binary is Electron, which is told so to be a Node; Node itself ignores it.
+    env: { ...inherited, ELECTRON_RUN_AS_NODE: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  };
+}

@@ -1,0 +1,191 @@
+/** The three ONNX graphs of a bundle as typed functions. Batch is 1; images cross as bytes, codes as int32. */
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { TatokError } from './errors';
+import type { ModelDescription, Tokens } from './types';
+
+export const graphNames = ['encoder', 'entropy', 'decoder'] as const;
+export type GraphName = (typeof graphNames)[number];
+export type Sessions = Readonly<Record<GraphName, InferenceSession>>;
+
+/** K global and N patch codes. */
+export type Codes = Pick<Tokens, 'globalCodes' | 'patchCodes'>;
+
+/** What the entropy model says of the patches given G and Z_S; 0 bits for visible ones. */
+export type EntropyEstimate = Pick<Tokens, 'entropyBits' | 'surprisalBits' | 'expectedCodes'>;
+
+export class Graphs {
+  private readonly patches: number;
+  private readonly codeDimensions: number;
+
+  /** @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises. */
+  constructor(
+    private readonly sessions: Sessions,
+    private readonly model: ModelDescription,
+  ) {
+    this.patches = model.grid.rows * model.grid.columns;
+    this.codeDimensions = model.levels.length;
+    for (const graph of graphNames) checkGraph(graph, sessions[graph], signatures(model)[graph]);
+  }
+
+  /** `rgb`: size·size·3 sRGB bytes. */
+  async encode(rgb: Uint8Array): Promise<Codes> {
+    const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_codes', 'patch_codes']);
+    return { globalCodes: int32(output, 'global_codes'), patchCodes: int32(output, 'patch_codes') };
+  }
+
+  /** Softmax rows of the global queries over the patches, [L, H, K, N], flat. */
+  async attend(rgb: Uint8Array): Promise<Float32Array> {
+    const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_attention']);
+    return float32(output, 'global_attention');
+  }
+
+  /** ĥ, surprisal and E_q[z] given G and the patches marked 1 in `visible` (N values). */
+  async estimateEntropy(codes: Codes, visible: Uint8Array): Promise<EntropyEstimate> {
+    const feeds = { ...this.codeTensors(codes), visible: this.maskTensor(visible) };
+    const output = await this.run('entropy', feeds, ['entropy', 'surprisal', 'expected_code']);
+    return {
+      entropyBits: float32(output, 'entropy'),
+      surprisalBits: float32(output, 'surprisal'),
+      expectedCodes: float32(output, 'expected_code'),
+    };
+  }
+
+  /** Pixels from G and the patches marked 1 in `keep` (N values); the others become their expected codes (N×D). */
+  async decode(codes: Codes, expectedCodes: Float32Array, keep: Uint8Array): Promise<Uint8Array> {
+    const expected = new Tensor('float32', expectedCodes, [1, this.patches, this.codeDimensions]);
+    const feeds = { ...this.codeTensors(codes), expected_code: expected, keep: this.maskTensor(keep) };
+    const { data } = found(await this.run('decoder', feeds, ['image']), 'image');
+    if (data instanceof Uint8Array) return data.slice();
+    throw wrongType('image');
+  }
+
+  async release(): Promise<void> {
+    await Promise.all(graphNames.map((graph) => this.sessions[graph].release()));
+  }
+
+  private async run(graph: GraphName, feeds: Record<string, Tensor>, fetches: string[]): Promise<Outputs> {
+    try {
+      return await this.sessions[graph].run(feeds, fetches);
+    } catch (error) {
+      const detail = error instanceof Error ? error.message : String(error);
+      throw new TatokError('inference-failed', `The ${graph} could not be run: ${firstLine(detail)}`, undefined, {
+        cause: error,
+      });
+    }
+  }
+
+  private imageTensor(rgb: Uint8Array): Tensor {
+    const { imageSize } = this.model;
+    return new Tensor('uint8', rgb, [1, imageSize, imageSize, 3]);
+  }
+
+  private codeTensors({ globalCodes, patchCodes }: Codes): { global_codes: Tensor; patch_codes: Tensor } {
+    return {
+      global_codes: new Tensor('int32', globalCodes, [1, this.model.globalTokens]),
+      patch_codes: new Tensor('int32', patchCodes, [1, this.patches]),
+    };
+  }
+
+  private maskTensor(mask: Uint8Array): Tensor {
+    return new Tensor('bool', mask, [1, this.patches]);
+  }
+}
+
+type Outputs = InferenceSession.OnnxValueMapType;
+
+function found(outputs: Outputs, name: string): Tensor {
+  const tensor = outputs[name];
+  if (tensor instanceof Tensor) return tensor;
+  throw wrongType(name);
+}
+
+// Copies: ONNX Runtime owns the memory behind an output.
+function int32(outputs: Outputs, name: string): Int32Array {
+  const { data } = found(outputs, name);
+  if (data instanceof Int32Array) return data.slice();
+  throw wrongType(name);
+}
+
+function float32(outputs: Outputs, name: string): Float32Array {
+  const { data } = found(outputs, name);
+  if (data instanceof Float32Array) return data.slice();
+  throw wrongType(name);
+}
+
+function wrongType(name: string): TatokError {
+  return new TatokError('model-incompatible', `The model's output ${name} is missing or of another type.`);
+}
+
+interface Value {
+  readonly type: string;
+  /** Without the batch dimension, which comes first. */
+  readonly shape: readonly number[];
+}
+
+interface Signature {
+  readonly inputs: Readonly<Record<string, Value>>;
+  readonly outputs: Readonly<Record<string, Value>>;
+}
+
+/** What the bundle contract promises of every graph. */
+function signatures(model: ModelDescription): Record<GraphName, Signature> {
+  const patches = model.grid.rows * model.grid.columns;
+  const image = { type: 'uint8', shape: [model.imageSize, model.imageSize, 3] };
+  const codes = {
+    global_codes: { type: 'int32', shape: [model.globalTokens] },
+    patch_codes: { type: 'int32', shape: [patches] },
+  };
+  const mask = { type: 'bool', shape: [patches] };
+  const bits = { type: 'float32', shape: [patches] };
+  const expected = { type: 'float32', shape: [patches, model.levels.length] };
+  const attention = [model.attentionLayers, model.attentionHeads, model.globalTokens, patches];
+  return {
+    encoder: { inputs: { image }, outputs: { ...codes, global_attention: { type: 'float32', shape: attention } } },
+    entropy: {
+      inputs: { ...codes, visible: mask },
+      outputs: { entropy: bits, surprisal: bits, expected_code: expected },
+    },
+    decoder: { inputs: { ...codes, expected_code: expected, keep: mask }, outputs: { image } },
+  };
+}
+
+function checkGraph(graph: GraphName, session: InferenceSession, signature: Signature): void {
+  for (const [kind, metadata, expected] of [
+    ['input', session.inputMetadata, signature.inputs],
+    ['output', session.outputMetadata, signature.outputs],
+  ] as const) {
+    const byName = new Map(metadata.map((value) => [value.name, value]));
+    for (const [name, value] of Object.entries(expected)) {
+      const actual = byName.get(name);
+      const wanted = describe(value.type, ['batch', ...value.shape]);
+      if (actual === undefined) throw mismatch(graph, `it has no ${kind} ${name}, ${wanted}`);
+      if (!actual.isTensor) throw mismatch(graph, `its ${kind} ${name} is no tensor`);
+      // Named dimensions are dynamic; what they are is known when the graph runs.
+      const fits =
+        actual.type === value.type &&
+        actual.shape.length === value.shape.length + 1 &&
+        value.shape.every((size, d) => typeof actual.shape[d + 1] === 'string' || actual.shape[d + 1] === size);
+      if (!fits)
+        throw mismatch(graph, `its ${kind} ${name} is ${describe(actual.type, actual.shape)} instead of ${wanted}`);
+      byName.delete(name);
+    }
+    const [extra] = byName.keys();
+    if (kind === 'input' && extra !== undefined) throw mismatch(graph, `it wants an unknown input ${extra}`);
+  }
+}
+
+function mismatch(graph: GraphName, reason: string): TatokError {
+  return new TatokError(
+    'model-incompatible',
+    `The ${graph} graph does not match the model's manifest: ${reason}.`,
+    'Export the model again to the bundle contract.',
+  );
+}
+
+function describe(type: string, shape: readonly (number | string)[]): string {
+  return `${type}[${shape.join(', ')}]`;
+}
+
+function firstLine(text: string): string {
+  return (text.split('\n')[0] ?? '').trim();
+}

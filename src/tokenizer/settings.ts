@@ -1,0 +1,32 @@
+/** Filter settings: the model's defaults under the user's own, checked once at the border. */
+import { z } from 'zod';
+import { TatokError } from './errors';
+import type { FilterSettings, ModelDescription } from './types';
+
+const inRange = 'The information loss rate must be between 0 and 1.';
+
+const settingsSchema = z.object({
+  lossRate: z.number({ error: 'The information loss rate must be a number.' }).min(0, inRange).max(1, inRange),
+  edgePriority: z
+    .number({ error: 'The edge priority must be a finite number.' })
+    .min(0, 'The edge priority must not be negative.'),
+  budget: z.enum(['image', 'reference'], { error: 'The budget must be image or reference.' }),
+  conditioning: z.enum(['global', 'sequential'], { error: 'The conditioning must be global or sequential.' }),
+});
+
+/**
+ * Absent settings are the model's defaults.
+ *
+ * @throws TatokError bad-settings.
+ */
+export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
+  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+  const result = settingsSchema.safeParse({ ...model.defaults, ...given });
+  if (result.success) return result.data;
+  throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
+}
+
+/** B in bits for the filter; null is the image's own Σĥ. */
+export function budgetOf(settings: FilterSettings, model: ModelDescription): number | null {
+  return settings.budget === 'reference' ? model.referenceBudgetBits : null;
+}
