@@ -25,10 +25,11 @@ export class Configuration extends Disposable {
     );
   }
 
-  /** The settings that hold for a resource (its workspace folder may override some). */
-  read(resource: vscode.Uri): TatokSettings {
+  /** The settings that hold for a resource (its workspace folder may override some), or for the window. */
+  read(resource?: vscode.Uri): TatokSettings {
     const values = vscode.workspace.getConfiguration(section, resource);
-    const folder = vscode.workspace.getWorkspaceFolder(resource) ?? vscode.workspace.workspaceFolders?.[0];
+    const own = resource === undefined ? undefined : vscode.workspace.getWorkspaceFolder(resource);
+    const folder = own ?? vscode.workspace.workspaceFolders?.[0];
     const { settings, problems } = parseSettings((key) => values.get(key), {
       bundledModel: this.bundledModel.fsPath,
       home: homedir(),

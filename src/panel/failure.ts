@@ -1,15 +1,6 @@
-import { ResponseError } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
-import type { ErrorData } from '../protocol/inference';
 import type { Failure, FailureAction } from '../protocol/inspector';
 import { TatokError, type TatokErrorCode } from '../tokenizer/errors';
-
-/** What went wrong, in the terms of `TatokErrorCode`, wherever it was thrown. */
-export interface Problem {
-  readonly code: TatokErrorCode;
-  readonly message: string;
-  readonly advice?: string;
-}
 
 const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'image-unreadable': ['retry', 'showOutput'],
@@ -26,55 +17,33 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   cancelled: ['retry'],
 };
 
-/**
- * Reads any thrown value as a problem.
- * @param name the file's name, for sentences about the file itself.
- */
-export function toProblem(error: unknown, name: string): Problem {
-  if (error instanceof TatokError) return problem(error.code, error.message, error.advice);
-  if (error instanceof vscode.FileSystemError) return fileProblem(error, name);
-  if (error instanceof ResponseError && isErrorData(error.data)) {
-    const { code, advice } = error.data;
-    return problem(isKnown(code) ? code : 'inference-failed', error.message, advice);
-  }
-  const message = error instanceof Error ? error.message : String(error);
-  return problem('inference-failed', `${name} could not be tokenized: ${message}`);
-}
-
 /** What the panel shows: one sentence (and what to do, where that is known) and buttons. */
-export function toFailure({ code, message, advice }: Problem): Failure {
+export function toFailure({ code, message, advice }: TatokError): Failure {
   return { message: advice === undefined ? message : `${message} ${advice}`, actions: actions[code] };
 }
 
-/** What a request of the webview is answered with. */
-export function toResponseError({ code, message, advice }: Problem): ResponseError<ErrorData> {
-  return new ResponseError(requestFailed, message, advice === undefined ? { code } : { code, advice });
+/**
+ * Reads anything thrown on the way to a tokenization as an error that a user understands.
+ * @param name the file's name, for sentences about the file itself.
+ */
+export function toTatokError(error: unknown, name: string): TatokError {
+  if (error instanceof TatokError) return error;
+  if (error instanceof vscode.FileSystemError) return fileError(error, name);
+  const message = error instanceof Error ? error.message : String(error);
+  return new TatokError('inference-failed', `${name} could not be tokenized: ${message}`, undefined, { cause: error });
 }
 
-/** JSON-RPC's RequestFailed of the language server protocol: the request was valid but could not be done. */
-const requestFailed = -32803;
-
-function problem(code: TatokErrorCode, message: string, advice?: string): Problem {
-  return advice === undefined ? { code, message } : { code, message, advice };
-}
-
-function fileProblem(error: vscode.FileSystemError, name: string): Problem {
+function fileError(error: vscode.FileSystemError, name: string): TatokError {
+  const unreadable = (message: string, advice?: string): TatokError =>
+    new TatokError('image-unreadable', message, advice, { cause: error });
   switch (error.code) {
     case 'FileNotFound':
-      return problem('image-unreadable', `${name} was deleted or moved.`, 'It is tokenized again when it is back.');
+      return unreadable(`${name} was deleted or moved.`, 'It is tokenized again when it is back.');
     case 'FileIsADirectory':
-      return problem('image-unreadable', `${name} is a folder, not an image.`);
+      return unreadable(`${name} is a folder, not an image.`);
     case 'NoPermissions':
-      return problem('image-unreadable', `${name} may not be read: permission denied.`);
+      return unreadable(`${name} may not be read: permission denied.`);
     default:
-      return problem('image-unreadable', `${name} could not be read: ${error.message}`);
+      return unreadable(`${name} could not be read: ${error.message}`);
   }
-}
-
-function isErrorData(data: unknown): data is ErrorData {
-  return typeof data === 'object' && data !== null && 'code' in data && typeof data.code === 'string';
-}
-
-function isKnown(code: string): code is TatokErrorCode {
-  return Object.hasOwn(actions, code);
 }

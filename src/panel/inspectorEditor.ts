@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
+import type { Inference } from '../host/inference';
 import { ImageFile } from './imageFile';
-import type { Inference } from './inference';
 import { InspectorPanel, type PanelServices } from './inspectorPanel';
 import { TokenizationDocument } from './tokenizationDocument';
 

@@ -9,8 +9,10 @@ import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
+import { toResponseError } from '../inference/errorTransfer';
 import * as protocol from '../protocol/inspector';
-import { toProblem, toResponseError } from './failure';
+import { TatokError } from '../tokenizer/errors';
+import { toTatokError } from './failure';
 import { inspectorHtml } from './html';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
 import { WebviewPages } from './webviewConnection';
@@ -78,7 +80,7 @@ export class InspectorPanel extends Disposable {
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
 
-  /** Answers a request or rejects it with a problem; work ends with the page that asked for it. */
+  /** Answers a request or rejects it with a typed error; work ends with the page that asked for it. */
   private async answer<T>(
     connection: MessageConnection,
     token: CancellationToken,
@@ -92,13 +94,12 @@ export class InspectorPanel extends Disposable {
     try {
       return await work(source.token);
     } catch (error) {
-      const problem = source.token.isCancellationRequested
-        ? { code: 'cancelled' as const, message: 'The request was cancelled.' }
-        : toProblem(error, this.document.name);
-      if (problem.code !== 'cancelled') {
-        this.services.log.error(`${this.document.uri.toString(true)}: ${problem.code}: ${problem.message}`, error);
-      }
-      throw toResponseError(problem);
+      const failure = source.token.isCancellationRequested
+        ? new TatokError('cancelled', 'The request was cancelled.')
+        : toTatokError(error, this.document.name);
+      const { log } = this.services;
+      if (failure.code !== 'cancelled') log.error(`${this.document.uri.toString(true)}: ${failure.message}`);
+      throw toResponseError(failure, (cause) => log.error(cause));
     } finally {
       for (const subscription of subscriptions) subscription.dispose();
       source.dispose();

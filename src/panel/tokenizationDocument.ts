@@ -2,13 +2,13 @@ import { isDeepStrictEqual } from 'node:util';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
+import type { Inference } from '../host/inference';
 import type { TatokSettings } from '../host/settings';
 import type { AttentionRequest, Failure, InspectedTokenization } from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
 import type { AttentionMap, FilterSettings, Reconstruction, Stage, StageTimings } from '../tokenizer/types';
-import { toFailure, toProblem } from './failure';
+import { toFailure, toTatokError } from './failure';
 import type { ImageFile } from './imageFile';
-import type { Inference } from './inference';
 
 export type DocumentState =
   | { readonly kind: 'idle' }
@@ -22,7 +22,7 @@ export interface DocumentServices {
     read(resource: vscode.Uri): TatokSettings;
     readonly onDidChange: vscode.Event<void>;
   };
-  readonly log: Pick<vscode.LogOutputChannel, 'error'>;
+  readonly log: Pick<vscode.LogOutputChannel, 'info' | 'error'>;
 }
 
 /** What a document needs of an `ImageFile`. */
@@ -82,13 +82,15 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.enter({ kind: 'working', stage: undefined });
     void this.perform(settings, async (token) => {
       const file = await this.file.read();
-      return this.services.inference.tokenize(
+      const tokenization = await this.services.inference.tokenize(
         { choice: settings.choice, file, settings: settings.filter, maxMegapixels: settings.maxMegapixels },
         token,
         (stage) => {
           if (!token.isCancellationRequested) this.enter({ kind: 'working', stage });
         },
       );
+      this.logResult(tokenization);
+      return tokenization;
     });
   }
 
@@ -98,7 +100,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.stop();
     this.enter({
       kind: 'failed',
-      failure: toFailure({ code: 'cancelled', message: `Tokenizing ${this.name} was cancelled.` }),
+      failure: toFailure(new TatokError('cancelled', `Tokenizing ${this.name} was cancelled.`)),
     });
   }
 
@@ -148,9 +150,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       next = { kind: 'tokenized', tokenization: await run(work.token) };
     } catch (error) {
       if (work.token.isCancellationRequested) return;
-      const problem = toProblem(error, this.name);
-      this.services.log.error(`${this.uri.toString(true)}: ${problem.code}: ${problem.message}`, error);
-      next = { kind: 'failed', failure: toFailure(problem) };
+      const failure = toTatokError(error, this.name);
+      this.services.log.error(`${this.uri.toString(true)}: ${failure.message}`, failure.cause ?? failure.code);
+      next = { kind: 'failed', failure: toFailure(failure) };
     }
     if (work.token.isCancellationRequested) return;
     this.work = undefined;
@@ -193,6 +195,13 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       );
       return { ...tokenization, reconstruction, timings: { ...tokenization.timings, ...timings } };
     });
+  }
+
+  private logResult({ model, provider, timings }: InspectedTokenization): void {
+    const { log } = this.services;
+    for (const failure of provider.failures) log.info(`Not on ${failure.provider}: ${failure.reason}`);
+    const stages = Object.entries(timings).map(([stage, ms]) => `${stage} ${ms.toFixed(1)} ms`);
+    log.info(`${this.uri.toString(true)}: ${model.name} on ${provider.provider}: ${stages.join(', ')}`);
   }
 
   private enter(state: DocumentState): void {

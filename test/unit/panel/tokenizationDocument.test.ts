@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { TatokSettings } from '../../../src/host/settings';
-import type { Inference } from '../../../src/panel/inference';
+import type { Inference } from '../../../src/host/inference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
 import { TatokError } from '../../../src/tokenizer/errors';
 import type { FilterSettings, ModelDescription, Reconstruction, Tokenization } from '../../../src/tokenizer/types';
@@ -87,7 +87,7 @@ function setUp() {
   const inference = {
     acquire: vi.fn(() => ({ dispose: release })),
     tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter }, _token, onProgress) => {
-      onProgress('encode');
+      onProgress?.('encode');
       return Promise.resolve({
         ...tokenization(file[0] ?? 0, filter),
         model,
@@ -111,7 +111,7 @@ function setUp() {
   const document = new TokenizationDocument(file, {
     inference,
     configuration: { read: () => world.settings, onDidChange: settingsChanged.event },
-    log: { error: vi.fn() },
+    log: { info: vi.fn(), error: vi.fn() },
   });
   const states: DocumentState[] = [];
   document.onDidChangeState((state) => states.push(state));
@@ -247,7 +247,7 @@ describe('TokenizationDocument', () => {
     inference.tokenize.mockImplementationOnce(
       (_params, token) =>
         new Promise((_resolve, reject) => {
-          token.onCancellationRequested(() => reject(new TatokError('cancelled', 'Cancelled.')));
+          token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'Cancelled.')));
         }),
     );
     document.start();
@@ -298,6 +298,6 @@ describe('TokenizationDocument', () => {
     expect(states).toEqual([]);
     expect(release).toHaveBeenCalledOnce();
     expect(file.dispose).toHaveBeenCalledOnce();
-    expect(inference.tokenize.mock.lastCall?.[1].isCancellationRequested).toBe(true);
+    expect(inference.tokenize.mock.lastCall?.[1]?.isCancellationRequested).toBe(true);
   });
 });

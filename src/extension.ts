@@ -1,0 +1,22 @@
+import * as vscode from 'vscode';
+import { registerShowOutput, showOutputCommand } from './commands/showOutput';
+import { registerTokenizeImage } from './commands/tokenizeImage';
+import { Configuration } from './host/configuration';
+import { SharedInference } from './host/inference';
+import { ProviderStatus } from './host/providerStatus';
+import { InspectorEditor } from './panel/inspectorEditor';
+
+export function activate({ extensionUri, subscriptions }: vscode.ExtensionContext): void {
+  const own = <T extends vscode.Disposable>(part: T): T => {
+    subscriptions.push(part);
+    return part;
+  };
+
+  const log = own(vscode.window.createOutputChannel('TaTok', { log: true }));
+  const configuration = own(new Configuration(vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256'), log));
+  const inference = own(new SharedInference(extensionUri, configuration, log)).client;
+  const status = own(new ProviderStatus(showOutputCommand));
+  own(new InspectorEditor({ extensionUri, configuration, inference, status, log }));
+  own(registerTokenizeImage());
+  own(registerShowOutput(log));
+}
