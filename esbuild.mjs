@@ -1,0 +1,70 @@
+// Bundles the extension: `node esbuild.mjs [--production] [--watch]`.
+import { rm } from 'node:fs/promises';
+import { pathToFileURL } from 'node:url';
+import * as esbuild from 'esbuild';
+
+/** @type {esbuild.BuildOptions} */
+const node = {
+  platform: 'node',
+  target: 'node20',
+  format: 'cjs',
+  // sharp and onnxruntime-node hold native code and are shipped as packages; esbuild would turn import() of them into
+  // a call that cannot load CommonJS from a bundle.
+  external: ['vscode', 'sharp', 'onnxruntime-node'],
+  supported: { 'dynamic-import': false },
+};
+
+/** @type {readonly esbuild.BuildOptions[]} */
+const bundles = [
+  { ...node, entryPoints: { extension: 'src/extension.ts' } },
+  { ...node, entryPoints: { inference: 'src/inference/process.ts' } },
+  { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
+  {
+    platform: 'browser',
+    target: 'es2022',
+    format: 'iife',
+    entryPoints: { webview: 'webview/main.tsx' },
+    jsx: 'automatic',
+    jsxImportSource: 'preact',
+  },
+];
+
+/**
+ * Writes dist/. Development builds carry source maps; minified ones carry none, so that no path of the machine that
+ * built them is published.
+ * @param {{ minify?: boolean, watch?: boolean }} [options]
+ */
+export async function build({ minify = false, watch = false } = {}) {
+  await rm('dist', { recursive: true, force: true });
+  const options = bundles.map((bundle) => ({
+    ...bundle,
+    bundle: true,
+    outdir: 'dist',
+    minify,
+    sourcemap: !minify,
+    sourcesContent: false,
+    legalComments: /** @type {const} */ ('linked'),
+    define: { 'process.env.NODE_ENV': minify ? '"production"' : '"development"' },
+    logLevel: watch ? /** @type {const} */ ('info') : /** @type {const} */ ('warning'),
+  }));
+  if (!watch) {
+    await Promise.all(options.map((bundle) => esbuild.build(bundle)));
+    return;
+  }
+  const contexts = await Promise.all(options.map((bundle) => esbuild.context(bundle)));
+  await Promise.all(contexts.map((context) => context.watch()));
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  const flags = new Set(process.argv.slice(2));
+  const unknown = [...flags].filter((flag) => flag !== '--production' && flag !== '--watch');
+  if (unknown.length > 0) {
+    console.error(`Unknown option ${unknown.join(', ')}. Usage: node esbuild.mjs [--production] [--watch]`);
+    process.exitCode = 2;
+  } else {
+    // esbuild has printed what is wrong with the source by then.
+    await build({ minify: flags.has('--production'), watch: flags.has('--watch') }).catch(() => {
+      process.exitCode = 1;
+    });
+  }
+}

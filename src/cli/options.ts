@@ -1,0 +1,93 @@
+/** The command line of `npm run tokenize`. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import type { FilterSettings } from '../tokenizer/types';
+
+export interface CliOptions {
+  readonly images: readonly string[];
+  /** Absent settings are the model's defaults. */
+  readonly settings: Partial<FilterSettings>;
+  readonly provider: string;
+  readonly model: string | undefined;
+  readonly out: string | undefined;
+  readonly json: boolean;
+}
+
+/** The command line was wrong, or only asked for help: what to print where, and the exit status. */
+export class Usage extends Error {
+  override readonly name = 'Usage';
+
+  constructor(
+    message: string,
+    readonly exitStatus: 0 | 2,
+  ) {
+    super(message);
+  }
+}
+
+/**
+ * @param args what follows the program's name.
+ * @throws Usage for `--help` and for bad usage.
+ */
+export function parseOptions(args: readonly string[]): CliOptions {
+  let output = '';
+  const write = (text: string) => {
+    output += text;
+  };
+  const command = new Command('tokenize')
+    .description(
+      'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
+    )
+    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files')
+    .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(0, 1))
+    .option('--edge-priority <B>', 'bits added to the priority of patches on the outer ring', number(0, Infinity))
+    .addOption(new Option('--budget <KIND>', 'what the loss rate is a share of').choices(['image', 'reference']))
+    .addOption(new Option('--conditioning <KIND>', 'what entropy is conditioned on').choices(['global', 'sequential']))
+    .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
+    .option('--model <DIR>', 'folder of a model bundle')
+    .option('--out <DIR>', 'write <name>.{reconstruction,entropy,mask}.png and <name>.tokens.json')
+    .option('--json', 'print one JSON object a line for each image', false)
+    .showHelpAfterError(false)
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: write });
+  try {
+    command.parse(args, { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    if (error.exitCode === 0) throw new Usage(output.trimEnd(), 0);
+    throw new Usage(`tatok: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}`, 2);
+  }
+  const given = command.opts<{
+    lossRate?: number;
+    edgePriority?: number;
+    budget?: FilterSettings['budget'];
+    conditioning?: FilterSettings['conditioning'];
+    provider: string;
+    model?: string;
+    out?: string;
+    json: boolean;
+  }>();
+  const { lossRate, edgePriority, budget, conditioning, provider, model, out, json } = given;
+  return {
+    images: command.args,
+    settings: {
+      ...(lossRate === undefined ? {} : { lossRate }),
+      ...(edgePriority === undefined ? {} : { edgePriority }),
+      ...(budget === undefined ? {} : { budget }),
+      ...(conditioning === undefined ? {} : { conditioning }),
+    },
+    provider,
+    model,
+    out,
+    json,
+  };
+}
+
+function number(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = text.trim() === '' ? NaN : Number(text);
+    if (Number.isFinite(value) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(
+      most === Infinity ? `It must be at least ${least}.` : `It must be ${least} to ${most}.`,
+    );
+  };
+}

@@ -1,0 +1,38 @@
+/** The files of `--out`. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { basename, extname, join } from 'node:path';
+import { entropyPng, imagePng, maskPng } from './pictures';
+import { tokensRecord, type TokenizedImage } from './report';
+
+/** Writes the pictures and tokens of images into one folder, made when it is missing. */
+export class OutputFolder {
+  private readonly names = new Set<string>();
+
+  constructor(private readonly directory: string) {}
+
+  /** Files of one image: `<name>.reconstruction.png`, `.entropy.png`, `.mask.png` and `.tokens.json`. */
+  async write(image: string, result: TokenizedImage): Promise<void> {
+    const name = this.nameFor(image);
+    const { model, tokens, reconstruction } = result;
+    const size = model.imageSize;
+    const files: [string, Promise<Buffer> | string][] = [
+      ['reconstruction.png', imagePng(reconstruction.rgb, size)],
+      ['entropy.png', entropyPng(tokens.entropyBits, model.grid, model.codebookSize, size)],
+      ['mask.png', maskPng(result.image, reconstruction.keep, model.grid)],
+      ['tokens.json', `${JSON.stringify(tokensRecord(result))}\n`],
+    ];
+    await mkdir(this.directory, { recursive: true });
+    await Promise.all(
+      files.map(async ([suffix, content]) => writeFile(join(this.directory, `${name}.${suffix}`), await content)),
+    );
+  }
+
+  /** The image's name without extension; a second image of that name becomes `<name>-2`. */
+  private nameFor(image: string): string {
+    const stem = basename(image, extname(image));
+    let name = stem;
+    for (let copy = 2; this.names.has(name); copy++) name = `${stem}-${copy}`;
+    this.names.add(name);
+    return name;
+  }
+}

@@ -1,0 +1,77 @@
+/** What the command line prints of a tokenized image. */
+import type { LoadedModel } from '../protocol/inference';
+import type { Tokenization } from '../tokenizer/types';
+
+export type TokenizedImage = Tokenization & LoadedModel;
+
+/**
+ * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
+ *
+ * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs with sequential conditioning.
+ * psnr is null when infinite.
+ */
+export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
+  const { model, provider, tokens, reconstruction } = result;
+  return {
+    image,
+    width: result.image.sourceWidth,
+    height: result.image.sourceHeight,
+    model: model.name,
+    provider: provider.provider,
+    grid: model.grid,
+    globalCodes: [...tokens.globalCodes],
+    patchCodes: [...tokens.patchCodes],
+    entropyBits: [...tokens.entropyBits],
+    surprisalBits: [...tokens.surprisalBits],
+    keep: [...reconstruction.keep],
+    lossRate: reconstruction.settings.lossRate,
+    actualLossRate: reconstruction.actualLossRate,
+    keptTokens: reconstruction.keptTokens,
+    totalTokens: reconstruction.totalTokens,
+    payloadBits: reconstruction.payloadBits,
+    maskBits: reconstruction.maskBits,
+    psnr: Number.isFinite(reconstruction.psnr) ? reconstruction.psnr : null,
+    ssim: reconstruction.ssim,
+    timings: result.timings,
+    edgePriority: reconstruction.settings.edgePriority,
+    budget: reconstruction.settings.budget,
+    budgetBits: reconstruction.budgetBits,
+    conditioning: reconstruction.settings.conditioning,
+    conditionedEntropyBits: [...reconstruction.entropyBits],
+    crop: result.image.crop,
+    providerFailures: provider.failures,
+  };
+}
+
+/** What `--out` keeps of the tokens themselves: enough to decode them again. */
+export function tokensRecord({ model, tokens, reconstruction }: TokenizedImage): Record<string, unknown> {
+  return {
+    model: { name: model.name, version: model.version },
+    grid: model.grid,
+    globalCodes: [...tokens.globalCodes],
+    patchCodes: [...tokens.patchCodes],
+    keep: [...reconstruction.keep],
+  };
+}
+
+/** The model and provider in use, and why other providers are not. */
+export function modelLine({ model, provider }: LoadedModel): string {
+  const reasons = provider.failures.map((failure) => `; ${failure.provider} is not used: ${failure.reason}`).join('');
+  return `${model.name} ${model.version} on ${provider.provider}${reasons}`;
+}
+
+/** One line for people. */
+export function summary(image: string, result: TokenizedImage): string {
+  const { model, provider, reconstruction: r, timings } = result;
+  const { sourceWidth, sourceHeight, size } = result.image;
+  const milliseconds = Object.values(timings).reduce((sum, stage) => sum + stage, 0);
+  return [
+    `${image}: ${sourceWidth}×${sourceHeight} → ${size}×${size}`,
+    `kept ${r.keptTokens} + ${model.globalTokens} global = ${r.totalTokens} tokens`,
+    `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`,
+    `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
+    `PSNR ${r.psnr.toFixed(2)} dB`,
+    `SSIM ${r.ssim.toFixed(3)}`,
+    `${provider.provider}, ${milliseconds.toFixed(0)} ms`,
+  ].join(' · ');
+}

@@ -1,0 +1,91 @@
+/** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests. */
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { InferenceClient } from '../inference/client';
+import { TatokError } from '../tokenizer/errors';
+import { parseOptions, Usage, type CliOptions } from './options';
+import { OutputFolder } from './output';
+import type { StageTimings } from '../tokenizer/types';
+import { jsonRecord, modelLine, summary } from './report';
+
+const packageFolder = join(__dirname, '..');
+
+/** Tokenizes every image; one that fails is told in one line and the others are still done. Resolves to the exit status. */
+async function tokenizeImages(options: CliOptions, client: InferenceClient): Promise<0 | 1> {
+  const choice = {
+    directory: resolve(options.model ?? join(packageFolder, 'models', 'tatok-s-256')),
+    providers: [options.provider],
+  };
+  const start = performance.now();
+  const loaded = await client.loadModel(choice);
+  // Counted with the first image, as it is for whoever waits for it.
+  let load: StageTimings = { load: performance.now() - start };
+  if (!options.json) print(modelLine(loaded));
+  const out = options.out === undefined ? undefined : new OutputFolder(options.out);
+  let status: 0 | 1 = 0;
+  for (const image of options.images) {
+    try {
+      const tokenized = await client.tokenize({ choice, file: await readFile(image), settings: options.settings });
+      const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
+      load = {};
+      await out?.write(image, result);
+      print(options.json ? JSON.stringify(jsonRecord(image, result)) : summary(image, result));
+    } catch (error) {
+      complain(`${image}: ${reasonOf(error)}`);
+      status = 1;
+    }
+  }
+  return status;
+}
+
+async function main(): Promise<number> {
+  let options: CliOptions;
+  try {
+    options = parseOptions(process.argv.slice(2));
+  } catch (error) {
+    if (!(error instanceof Usage)) throw error;
+    (error.exitStatus === 0 ? process.stdout : process.stderr).write(`${error.message}\n`);
+    return error.exitStatus;
+  }
+  const client = new InferenceClient({ modulePath: join(__dirname, 'inference.js') });
+  try {
+    return await tokenizeImages(options, client);
+  } finally {
+    await client.dispose();
+  }
+}
+
+function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+function complain(line: string): void {
+  process.stderr.write(`tatok: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
+}
+
+/** One sentence, without the system's codes where a plain word says the same. */
+function reasonOf(error: unknown): string {
+  if (error instanceof TatokError) return error.message;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'ENOENT') return 'There is no such file.';
+  if (code === 'EISDIR') return 'It is a folder, not an image.';
+  if (code === 'EACCES') return 'It may not be read or written.';
+  return error instanceof Error ? error.message : String(error);
+}
+
+// A reader such as head that has seen enough is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  complain(reasonOf(error));
+  process.exit(1);
+});
+
+main().then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (error: unknown) => {
+    complain(reasonOf(error));
+    process.exitCode = 1;
+  },
+);
