@@ -32,14 +32,18 @@ const bundles = [
 /**
  * Writes dist/. Development builds carry source maps; minified ones carry none, so that no path of the machine that
  * built them is published.
- * @param {{ minify?: boolean, watch?: boolean }} [options]
+ * `only` names the bundles wanted, all when absent.
+ * @param {{ minify?: boolean, watch?: boolean, outdir?: string, only?: readonly string[] }} [options]
  */
-export async function build({ minify = false, watch = false } = {}) {
-  await rm('dist', { recursive: true, force: true });
-  const options = bundles.map((bundle) => ({
+export async function build({ minify = false, watch = false, outdir = 'dist', only } = {}) {
+  await rm(outdir, { recursive: true, force: true });
+  const wanted = bundles.filter(
+    ({ entryPoints }) => only === undefined || Object.keys(entryPoints ?? {}).some((name) => only.includes(name)),
+  );
+  const options = wanted.map((bundle) => ({
     ...bundle,
     bundle: true,
-    outdir: 'dist',
+    outdir,
     minify,
     sourcemap: !minify,
     sourcesContent: false,

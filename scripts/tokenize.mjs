@@ -1,16 +1,39 @@
-// Runs the command line from a fresh checkout: bundles it (a fraction of a second), then hands over to it.
+// Runs the command line from a fresh checkout: bundles it when it is missing or older than its source, then hands over to it.
 import { spawnSync } from 'node:child_process';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from '../esbuild.mjs';
 
-await build({ only: ['cli', 'inference'] });
-const { status } = spawnSync(
-  process.execPath,
-  [join(import.meta.dirname, '../dist/cli.js'), ...process.argv.slice(2)],
-  {
-    // npm runs scripts in the package's folder; relative image names mean the caller's.
-    cwd: process.env.INIT_CWD ?? process.cwd(),
-    stdio: 'inherit',
-  },
-);
+const root = join(import.meta.dirname, '..');
+const caller = process.env.INIT_CWD ?? process.cwd();
+const bundles = ['cli', 'inference'];
+
+async function modified(path) {
+  return (await stat(path).catch(() => undefined))?.mtimeMs;
+}
+
+/** Whether a bundle is missing or older than what it is made of. */
+async function isStale() {
+  const built = await Promise.all(bundles.map((name) => modified(`dist/${name}.js`)));
+  const sources = (await readdir('src', { recursive: true })).map((name) => `src/${name}`);
+  const changed = await Promise.all([...sources, 'package-lock.json', 'esbuild.mjs'].map(modified));
+  return built.includes(undefined) || Math.min(...built) < Math.max(...changed.map((time) => time ?? 0));
+}
+
+/** Bundles aside and moves the files into place, so that another run at the same time never loads half a bundle. */
+async function bundle() {
+  const aside = join('dist', `.tokenize-${process.pid}`);
+  await build({ only: bundles, outdir: aside });
+  await mkdir('dist', { recursive: true });
+  for (const name of await readdir(aside)) await rename(join(aside, name), join('dist', name));
+  await rm(aside, { recursive: true });
+}
+
+process.chdir(root);
+if (await isStale()) await bundle();
+// npm runs scripts in the package's folder; relative image names mean the caller's.
+const { status } = spawnSync(process.execPath, [join(root, 'dist/cli.js'), ...process.argv.slice(2)], {
+  cwd: caller,
+  stdio: 'inherit',
+});
 process.exitCode = status ?? 1;

@@ -3,7 +3,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import { Graphs, graphNames, type Sessions } from '../tokenizer/graphs';
+import { Graphs, type GraphName, type Sessions } from '../tokenizer/graphs';
 import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
 import type { ProviderName } from '../tokenizer/types';
@@ -42,7 +42,7 @@ async function createSessions(
   const absent = process.env[cudaReasonVariable];
   if (provider === 'cuda' && absent !== undefined) throw new Error(absent);
   const created: InferenceSession[] = [];
-  const create = async (graph: (typeof graphNames)[number]) => {
+  const create = async (graph: GraphName) => {
     const session = await InferenceSession.create(join(directory, graphs[graph]), {
       executionProviders: [provider],
       // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.

@@ -102,14 +102,19 @@ export class RunningProcess {
 }
 
 function forkOptions({ execPath, execArgv, env }: ForkSettings): ForkOptions {
-  // Options meant for this process (a debugger's --require) would break or slow the other one.
-  const { NODE_OPTIONS: _options, VSCODE_INSPECTOR_OPTIONS: _inspector, ...inherited } = process.env;
   return {
     serialization: 'advanced',
     execArgv: [...(execArgv ?? [])],
     ...(execPath === undefined ? {} : { execPath }),
-    // In VS Code's desktop process the binary is Electron, which is told so to be a Node; Node itself ignores it.
-    env: { ...inherited, ELECTRON_RUN_AS_NODE: '1', ...env },
+    env: {
+      ...process.env,
+      // In VS Code's desktop process the binary is Electron, which is told so to be a Node; Node itself ignores it.
+      ELECTRON_RUN_AS_NODE: '1',
+      // Options meant for this process (a debugger's --require) would break or slow the other one.
+      NODE_OPTIONS: undefined,
+      VSCODE_INSPECTOR_OPTIONS: undefined,
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
   };
 }

@@ -20,7 +20,7 @@ const settingsSchema = z.object({
  * @throws TatokError bad-settings.
  */
 export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
-  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
+  const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = settingsSchema.safeParse({ ...model.defaults, ...given });
   if (result.success) return result.data;
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
