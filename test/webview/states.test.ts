@@ -1,0 +1,138 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openInspector, themes, type OpenOptions } from './fixture/page';
+
+/** Where to leave a screenshot of every state; none are taken without it. */
+const shots = process.env['TATOK_SCREENSHOTS'];
+
+interface State {
+  readonly name: string;
+  readonly options?: OpenOptions;
+  readonly prepare?: (page: Page) => Promise<void>;
+}
+
+const choose =
+  (...testIds: string[]) =>
+  async (page: Page): Promise<void> => {
+    for (const testId of testIds) await page.getByTestId(testId).click();
+  };
+
+const states: readonly State[] = [
+  { name: 'entropy', prepare: (page) => focusPatch(page, 5, 9) },
+  { name: 'original', prepare: choose('view-original', 'overlay-none') },
+  { name: 'surprisal', prepare: choose('view-original', 'overlay-surprisal', 'range') },
+  { name: 'kept', prepare: choose('view-original', 'overlay-kept') },
+  { name: 'attention', prepare: choose('view-original', 'global-12') },
+  { name: 'difference', prepare: choose('view-difference', 'overlay-none') },
+  { name: 'swipe', prepare: choose('view-swipe', 'overlay-none') },
+  {
+    name: 'fallback',
+    options: {
+      provider: {
+        provider: 'cpu',
+        failures: [{ provider: 'cuda', reason: 'libonnxruntime_providers_cuda.so was not found beside the binding.' }],
+      },
+    },
+    prepare: choose('provider'),
+  },
+  { name: 'model', prepare: choose('model') },
+  { name: 'narrow', options: { width: 300, height: 1500 }, prepare: (page) => focusPatch(page, 5, 9) },
+  { name: 'half', options: { width: 620, height: 1000 } },
+  { name: 'wide', options: { width: 1920, height: 1080 }, prepare: (page) => focusPatch(page, 5, 9) },
+  { name: 'pinned', prepare: (page) => pinPatch(page, 7, 4) },
+  {
+    name: 'stale',
+    options: { reconstructMs: 60_000, provider: { provider: 'cpu', failures: [] } },
+    prepare: async (page) => {
+      await page.getByTestId('conditioning').selectOption('sequential');
+      await page.getByTestId('stale').first().waitFor();
+    },
+  },
+  { name: 'zoomed', prepare: zoom },
+  { name: 'working', options: { scenario: 'working' } },
+  { name: 'failed', options: { scenario: 'failed' } },
+  {
+    name: 'banner',
+    prepare: (page) =>
+      page.evaluate(() =>
+        window.fixture.fail({
+          message: 'kodim23.png was deleted or moved. It is tokenized again when it is back.',
+          actions: ['retry', 'showOutput'],
+        }),
+      ),
+  },
+];
+
+async function canvasBox(page: Page): Promise<{ x: number; y: number; width: number; height: number }> {
+  const box = await page.getByTestId('canvas').boundingBox();
+  if (box === null) throw new Error('no canvas');
+  return box;
+}
+
+async function focusPatch(page: Page, row: number, column: number): Promise<void> {
+  await page.getByTestId('canvas').focus();
+  await page.keyboard.press('ArrowUp');
+  await page.keyboard.press('Control+Home');
+  for (let i = 0; i < row; i++) await page.keyboard.press('ArrowDown');
+  for (let i = 0; i < column; i++) await page.keyboard.press('ArrowRight');
+  await page.getByRole('heading', { name: `Patch (${row}, ${column})` }).waitFor();
+}
+
+async function pinPatch(page: Page, row: number, column: number): Promise<void> {
+  await focusPatch(page, row, column);
+  await page.keyboard.press('Enter');
+  await page.getByTestId('overlay-kept').click();
+}
+
+async function zoom(page: Page): Promise<void> {
+  const box = await canvasBox(page);
+  await page.getByTestId('view-reconstruction').click();
+  await page.mouse.move(box.x + box.width / 2 + 60, box.y + box.height / 2 - 70);
+  for (let i = 0; i < 6; i++) await page.mouse.wheel(0, -300);
+}
+
+describe('every state in every theme', () => {
+  let browser: Browser;
+  beforeAll(async () => {
+    browser = await launchChromium();
+    if (shots !== undefined) await mkdir(shots, { recursive: true });
+  });
+  afterAll(() => browser.close());
+
+  it.each(states)('$name: axe finds nothing, the console is quiet', async ({ name, options, prepare }) => {
+    const page = await openInspector(browser, { ...options, theme: 'dark' });
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(message.text());
+    });
+    const waiting = options?.scenario === 'working' ? 'progress' : options?.scenario === 'failed' ? 'failure' : 'psnr';
+    await page.getByTestId(waiting).waitFor();
+    await prepare?.(page);
+    await page.evaluate(axe.source);
+    const violations: unknown[] = [];
+    for (const [theme, colours] of Object.entries(themes)) {
+      await page.evaluate((to) => window.fixture.setTheme(to), colours);
+      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+      if (shots !== undefined) await page.screenshot({ path: join(shots, `${name}-${theme}.png`) });
+      // Themes differ in colours only: the other rules are checked once.
+      const rules = theme === 'dark' ? {} : { runOnly: ['color-contrast'] };
+      const found = await page.evaluate((run) => window.axe.run(run), rules);
+      for (const { id, nodes } of found.violations) {
+        violations.push(...nodes.map(({ html, failureSummary }) => ({ theme, id, html, failureSummary })));
+      }
+    }
+    await page.close();
+    expect(violations).toEqual([]);
+    expect(errors).toEqual([]);
+  });
+});
+
+declare global {
+  interface Window {
+    axe: typeof axe;
+  }
+}

@@ -1,0 +1,38 @@
+import type { JSX } from 'preact';
+import { Stage } from './canvas/Stage';
+import { GlobalTokens } from './controls/GlobalTokens';
+import { Header } from './controls/Header';
+import { LossRate } from './controls/LossRate';
+import { PatchReadout } from './controls/PatchReadout';
+import { TokenCounts } from './controls/TokenCounts';
+import { Toolbar } from './controls/Toolbar';
+import { BitsHistogram } from './plots/BitsHistogram';
+import { EntropyCurve } from './plots/EntropyCurve';
+import { useServices } from './state/context';
+
+/** The inspector: picture at the left, what it costs at the right, its parts below. */
+export function App(): JSX.Element {
+  const { inspector } = useServices();
+  const shown = inspector.tokenization.value !== undefined;
+  return (
+    <div class={shown ? 'inspector' : 'inspector empty'} data-testid="inspector">
+      <Header />
+      <main>
+        {shown && <Toolbar />}
+        <Stage />
+      </main>
+      {shown && (
+        <>
+          <aside class="sidebar" aria-label="Filtering" tabIndex={-1}>
+            <LossRate />
+            <TokenCounts />
+            <EntropyCurve />
+            <BitsHistogram />
+          </aside>
+          <GlobalTokens />
+          <PatchReadout />
+        </>
+      )}
+    </div>
+  );
+}

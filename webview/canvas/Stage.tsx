@@ -1,0 +1,101 @@
+import type { JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ColourBar } from './ColourBar';
+import { movedFocus } from './focus';
+import { StageController } from './stageController';
+import { SwipeHandle } from './SwipeHandle';
+import { ZoomControls } from './ZoomControls';
+import { FailureMessage } from '../controls/FailureMessage';
+import { Progress } from '../controls/Progress';
+import { useServices } from '../state/context';
+
+/** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
+export function Stage(): JSX.Element {
+  const services = useServices();
+  const { inspector, layers, theme } = services;
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [controller, setController] = useState<StageController>();
+  useEffect(() => {
+    if (canvas.current === null) return undefined;
+    const created = new StageController(canvas.current, inspector, layers, theme);
+    setController(created);
+    return () => created.dispose();
+  }, [inspector, layers, theme]);
+  const phase = inspector.phase.value;
+  const empty = inspector.tokenization.value === undefined;
+  return (
+    <section class="stage" aria-label="Picture">
+      <canvas
+        ref={canvas}
+        class={empty ? 'picture empty' : 'picture'}
+        tabIndex={empty ? -1 : 0}
+        role="application"
+        aria-roledescription="patch map"
+        aria-label="Patches. Arrow keys move between patches, Enter pins one, plus and minus zoom, 0 fits, 1 shows 100 %."
+        data-testid="canvas"
+        onPointerMove={(event) => {
+          if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
+        }}
+        onClick={(event) => {
+          // d3-zoom swallows the click that ends a drag.
+          const patch = controller?.patchAt(event.offsetX, event.offsetY);
+          if (patch !== undefined) inspector.togglePin(patch);
+        }}
+        onKeyDown={(event) => {
+          if (controller !== undefined && onKey(event, controller)) event.preventDefault();
+        }}
+      />
+      {controller !== undefined && !empty && (
+        <>
+          <SwipeHandle controller={controller} />
+          <ColourBar />
+          <ZoomControls controller={controller} />
+        </>
+      )}
+      {empty && phase.kind === 'working' && <Progress stage={phase.stage} />}
+      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
+      {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
+        <FailureMessage
+          failure={inspector.notice.value}
+          kind="banner"
+          onDismiss={() => (inspector.notice.value = undefined)}
+        />
+      )}
+    </section>
+  );
+
+  function onKey(event: KeyboardEvent, stage: StageController): boolean {
+    const grid = inspector.tokenization.peek()?.model.grid;
+    if (grid === undefined || event.altKey || event.metaKey) return false;
+    const focused = inspector.focused.peek();
+    switch (event.key) {
+      case '0':
+        stage.fit();
+        return true;
+      case '1':
+        stage.actualSize();
+        return true;
+      case '+':
+      case '=':
+        stage.zoomBy(1.5);
+        return true;
+      case '-':
+        stage.zoomBy(1 / 1.5);
+        return true;
+      case 'Escape':
+        inspector.pinned.value = false;
+        return true;
+      case 'Enter':
+      case ' ':
+        if (focused !== undefined) inspector.togglePin(focused);
+        return true;
+      default: {
+        const target = movedFocus(focused, grid, event.key, event.ctrlKey);
+        if (target === undefined) return false;
+        inspector.focused.value = target;
+        stage.reveal(target);
+        return true;
+      }
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import { colourIndex, colourTable } from './colormaps';
+import type { ColormapName } from '../state/viewState';
+
+/** Interval of values that a colour map spans. */
+export type Domain = readonly [low: number, high: number];
+
+/** sRGB bytes, size·size·3, as a canvas that can be drawn at any scale. */
+export function colourBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
+  return bitmap(size, size, (data) => {
+    for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+      data[to] = rgb[from] ?? 0;
+      data[to + 1] = rgb[from + 1] ?? 0;
+      data[to + 2] = rgb[from + 2] ?? 0;
+    }
+  });
+}
+
+/** Rec. 709 luma of sRGB bytes: the photograph under a heat map, so that only the map speaks in colour. */
+export function greyBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
+  return bitmap(size, size, (data) => {
+    for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
+      const luma = 0.2126 * (rgb[from] ?? 0) + 0.7152 * (rgb[from + 1] ?? 0) + 0.0722 * (rgb[from + 2] ?? 0);
+      data[to] = data[to + 1] = data[to + 2] = luma;
+    }
+  });
+}
+
+/** Values as colours, one canvas pixel each: scaled up without smoothing it is the heat map of a grid. */
+export function mapBitmap(
+  values: ArrayLike<number>,
+  columns: number,
+  [low, high]: Domain,
+  colormap: ColormapName,
+): HTMLCanvasElement {
+  const table = colourTable(colormap);
+  const scale = high > low ? 1 / (high - low) : 0;
+  return bitmap(columns, Math.ceil(values.length / columns), (data) => {
+    for (let i = 0, to = 0; i < values.length; i++, to += 4) {
+      const from = 3 * colourIndex(((values[i] ?? 0) - low) * scale);
+      data[to] = table[from] ?? 0;
+      data[to + 1] = table[from + 1] ?? 0;
+      data[to + 2] = table[from + 2] ?? 0;
+    }
+  });
+}
+
+/** |a − b| averaged over the three channels, one value in [0, 255] per pixel. */
+export function differenceValues(a: Uint8Array, b: Uint8Array): Float32Array {
+  const values = new Float32Array(a.length / 3);
+  for (let i = 0, from = 0; i < values.length; i++, from += 3) {
+    const sum =
+      Math.abs((a[from] ?? 0) - (b[from] ?? 0)) +
+      Math.abs((a[from + 1] ?? 0) - (b[from + 1] ?? 0)) +
+      Math.abs((a[from + 2] ?? 0) - (b[from + 2] ?? 0));
+    values[i] = sum / 3;
+  }
+  return values;
+}
+
+function bitmap(width: number, height: number, fill: (data: Uint8ClampedArray) => void): HTMLCanvasElement {
+  const canvas = document.createElement('canvas');
+  canvas.width = width;
+  canvas.height = height;
+  const context = canvas.getContext('2d');
+  if (context === null) throw new Error('no 2D canvas');
+  const image = context.createImageData(width, height);
+  image.data.fill(255);
+  fill(image.data);
+  context.putImageData(image, 0, 0);
+  return canvas;
+}

@@ -1,0 +1,170 @@
+import { computed, type ReadonlySignal } from '@preact/signals';
+import { extent, max } from 'd3-array';
+import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from './bitmaps';
+import type { Inspector } from '../state/inspector';
+
+/** What the colour bar explains. */
+export interface Legend {
+  readonly title: string;
+  readonly unit: string;
+  readonly domain: Domain;
+  /** The fixed scale ends here although larger values exist. */
+  readonly open: boolean;
+  readonly format: (value: number) => string;
+  /** Value of a patch, for the bar's marker. */
+  readonly valueAt: (patch: number) => number | undefined;
+}
+
+/** Pictures of the canvas, each recomputed only when what it shows changed. */
+export interface Layers {
+  /** The image left of the swipe line, or all of it. */
+  readonly base: ReadonlySignal<HTMLCanvasElement | undefined>;
+  /** The image right of the swipe line. */
+  readonly swiped: ReadonlySignal<HTMLCanvasElement | undefined>;
+  /** One pixel per patch. */
+  readonly heat: ReadonlySignal<HTMLCanvasElement | undefined>;
+  readonly legend: ReadonlySignal<Legend | undefined>;
+  /** Interval of the colours of bits, for the histogram. */
+  readonly bitsDomain: ReadonlySignal<Domain>;
+}
+
+/** Pixel differences above this (of 255) share the last colour of the fixed scale. */
+const differenceCeiling = 64;
+
+export function createLayers(inspector: Inspector): Layers {
+  const { tokenization, reconstruction, overlay, view, range, colormap } = inspector;
+
+  const originalColour = computed(() => {
+    const image = tokenization.value?.image;
+    return image && colourBitmap(image.rgb, image.size);
+  });
+  const originalGrey = computed(() => {
+    const image = tokenization.value?.image;
+    return image && greyBitmap(image.rgb, image.size);
+  });
+  const reconstructionColour = computed(() => {
+    const size = tokenization.value?.image.size;
+    return size && reconstruction.value ? colourBitmap(reconstruction.value.rgb, size) : undefined;
+  });
+  const reconstructionGrey = computed(() => {
+    const size = tokenization.value?.image.size;
+    return size && reconstruction.value ? greyBitmap(reconstruction.value.rgb, size) : undefined;
+  });
+  const difference = computed(() => {
+    const image = tokenization.value?.image;
+    return image && reconstruction.value ? differenceValues(image.rgb, reconstruction.value.rgb) : undefined;
+  });
+  const differenceDomain = computed<Domain>(() =>
+    range.value === 'fit' ? [0, max(difference.value ?? []) ?? 1] : [0, differenceCeiling],
+  );
+
+  const underHeat = computed(
+    () => overlay.value === 'entropy' || overlay.value === 'surprisal' || overlay.value === 'attention',
+  );
+  const differenceBitmap = computed(() => {
+    const size = tokenization.value?.image.size;
+    if (size === undefined || difference.value === undefined) return undefined;
+    return mapBitmap(difference.value, size, differenceDomain.value, underHeat.value ? 'grey' : colormap.value);
+  });
+  const original = computed(() => (underHeat.value ? originalGrey.value : originalColour.value));
+  const reconstructed = computed(() => (underHeat.value ? reconstructionGrey.value : reconstructionColour.value));
+
+  const bits = computed(() => {
+    const tokens = tokenization.value?.tokens;
+    return overlay.value === 'surprisal' ? tokens?.surprisalBits : tokens?.entropyBits;
+  });
+  const bitsDomain = computed<Domain>(() => {
+    if (range.value === 'fit') {
+      const [low, high] = extent(bits.value ?? []);
+      return [low ?? 0, high ?? 1];
+    }
+    return [0, Math.log2(tokenization.value?.model.codebookSize ?? 2)];
+  });
+
+  const attention = computed(() => {
+    const map = inspector.attention.value;
+    const patches = tokenization.value?.tokens.patchCodes.length;
+    if (map === undefined || patches === undefined || map.weights.length % patches !== 0) return undefined;
+    return meanRows(map.weights, patches, inspector.isolatedTokens.value);
+  });
+  const attentionDomain = computed<Domain>(() => {
+    const scope = range.value === 'fit' ? attention.value : inspector.attention.value?.weights;
+    return [0, max(scope ?? []) ?? 1];
+  });
+
+  const heatValues = computed(() => (overlay.value === 'attention' ? attention.value : bits.value));
+  const heat = computed(() => {
+    const columns = tokenization.value?.model.grid.columns;
+    if (!underHeat.value || columns === undefined || heatValues.value === undefined) return undefined;
+    const domain = overlay.value === 'attention' ? attentionDomain.value : bitsDomain.value;
+    return mapBitmap(heatValues.value, columns, domain, colormap.value);
+  });
+
+  const legend = computed<Legend | undefined>(() => {
+    const values = heatValues.value;
+    const valueAt = (patch: number): number | undefined => values?.[patch];
+    switch (overlay.value) {
+      case 'entropy':
+      case 'surprisal':
+        return {
+          title: overlay.value === 'entropy' ? 'Conditional entropy per patch' : 'Surprisal per patch',
+          unit: 'bits',
+          domain: bitsDomain.value,
+          // Surprisal has no upper bound; entropy cannot exceed log2 V.
+          open: overlay.value === 'surprisal' && range.value === 'fixed',
+          format: range.value === 'fit' ? (value) => value.toFixed(1) : (value) => `${Math.round(value * 10) / 10}`,
+          valueAt,
+        };
+      case 'attention':
+        return {
+          title: 'Attention over patches',
+          unit: '%',
+          domain: attentionDomain.value,
+          open: false,
+          format: (value) => (value === 0 ? '0' : (100 * value).toFixed(1)),
+          valueAt,
+        };
+      case 'kept':
+      case 'none':
+        if (view.value !== 'difference') return undefined;
+        return {
+          title: 'Absolute difference of pixels',
+          unit: 'of 255',
+          domain: differenceDomain.value,
+          open: range.value === 'fixed',
+          format: (value) => value.toFixed(0),
+          valueAt: () => undefined,
+        };
+    }
+  });
+
+  return {
+    base: computed(() => {
+      switch (view.value) {
+        case 'original':
+        case 'swipe':
+          return original.value;
+        case 'reconstruction':
+          return reconstructed.value;
+        case 'difference':
+          return differenceBitmap.value;
+      }
+    }),
+    swiped: computed(() => (view.value === 'swipe' ? reconstructed.value : undefined)),
+    heat,
+    legend,
+    bitsDomain,
+  };
+}
+
+/** Mean of some rows of a K×N matrix; of all rows when none is chosen. */
+function meanRows(weights: Float32Array, patches: number, chosen: readonly number[]): Float32Array {
+  const rows = chosen.length > 0 ? chosen : Array.from({ length: weights.length / patches }, (_, row) => row);
+  const mean = new Float32Array(patches);
+  for (const row of rows) {
+    for (let patch = 0; patch < patches; patch++) {
+      mean[patch] = (mean[patch] ?? 0) + (weights[row * patches + patch] ?? 0) / rows.length;
+    }
+  }
+  return mean;
+}

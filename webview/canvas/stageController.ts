@@ -1,0 +1,209 @@
+import { computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
+import { select } from 'd3-selection';
+import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
+import type { Layers } from './layers';
+import { paint, type Scene } from './painter';
+import type { Theme } from './theme';
+import { cameraTransform, clampTransform, largestScale, smallestScale, transformCamera, type Frame } from './viewport';
+import type { Inspector } from '../state/inspector';
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+  readonly ratio: number;
+}
+
+/** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
+export class StageController {
+  readonly transform = signal<ZoomTransform>(zoomIdentity);
+  private readonly size = signal<Size>({ width: 0, height: 0, ratio: 1 });
+  private readonly behaviour: ZoomBehavior<HTMLCanvasElement, unknown>;
+  private readonly context: CanvasRenderingContext2D;
+  private readonly stops: (() => void)[] = [];
+  private scheduled: number | undefined;
+  private applying = false;
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly inspector: Inspector,
+    private readonly layers: Layers,
+    private readonly theme: Theme,
+  ) {
+    const context = canvas.getContext('2d');
+    if (context === null) throw new Error('no 2D canvas');
+    this.context = context;
+    this.behaviour = this.attachZoom();
+    this.watchSize();
+    this.stops.push(
+      effect(() => this.applyCamera()),
+      effect(() => {
+        // Reading the scene subscribes to all it is made of; the frame itself is painted once, later.
+        void this.scene.value;
+        this.scheduled ??= requestAnimationFrame(() => this.paint());
+      }),
+    );
+  }
+
+  dispose(): void {
+    for (const stop of this.stops) stop();
+    if (this.scheduled !== undefined) cancelAnimationFrame(this.scheduled);
+    select(this.canvas).on('.zoom', null);
+  }
+
+  readonly frame: ReadonlySignal<Frame | undefined> = computed(() => {
+    const { width, height } = this.size.value;
+    const image = this.inspector.tokenization.value?.image;
+    if (image === undefined || width === 0 || height === 0) return undefined;
+    return { width, height, imageWidth: image.size, imageHeight: image.size };
+  });
+
+  fit(): void {
+    this.inspector.camera.value = 'fit';
+  }
+
+  /** 1 image pixel = 1 CSS pixel, about the middle of the view. */
+  actualSize(): void {
+    select(this.canvas).call(this.behaviour.scaleTo, 1);
+  }
+
+  zoomBy(factor: number): void {
+    select(this.canvas).call(this.behaviour.scaleBy, factor);
+  }
+
+  /** Index of the patch under a point in CSS pixels of the canvas. */
+  patchAt(x: number, y: number): number | undefined {
+    const tokenization = this.inspector.tokenization.peek();
+    if (tokenization === undefined) return undefined;
+    const { grid } = tokenization.model;
+    const { size } = tokenization.image;
+    const [imageX, imageY] = this.transform.peek().invert([x, y]);
+    const column = Math.floor((imageX / size) * grid.columns);
+    const row = Math.floor((imageY / size) * grid.rows);
+    if (row < 0 || column < 0 || row >= grid.rows || column >= grid.columns) return undefined;
+    return row * grid.columns + column;
+  }
+
+  /** Pans as little as needed to bring a patch into view. */
+  reveal(patch: number): void {
+    const tokenization = this.inspector.tokenization.peek();
+    const frame = this.frame.peek();
+    if (tokenization === undefined || frame === undefined) return;
+    const { grid } = tokenization.model;
+    const transform = this.transform.peek();
+    const shift = (cell: number, cells: number, extent: number, offset: number, room: number): number => {
+      const start = offset + (transform.k * extent * cell) / cells;
+      const end = offset + (transform.k * extent * (cell + 1)) / cells;
+      return start < 0 ? -start : end > room ? room - end : 0;
+    };
+    const dx = shift(patch % grid.columns, grid.columns, frame.imageWidth, transform.x, frame.width);
+    const dy = shift(Math.floor(patch / grid.columns), grid.rows, frame.imageHeight, transform.y, frame.height);
+    if (dx !== 0 || dy !== 0) {
+      select(this.canvas).call(this.behaviour.translateBy, dx / transform.k, dy / transform.k);
+    }
+  }
+
+  private attachZoom(): ZoomBehavior<HTMLCanvasElement, unknown> {
+    const behaviour = zoom<HTMLCanvasElement, unknown>()
+      .extent(() => {
+        const { width, height } = this.size.peek();
+        return [
+          [0, 0],
+          [width, height],
+        ];
+      })
+      .constrain((transform) => {
+        const frame = this.frame.peek();
+        return frame === undefined ? transform : clampTransform(transform, frame);
+      })
+      .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
+        this.transform.value = transform;
+        this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
+      })
+      .on('end', ({ transform }: { transform: ZoomTransform }) => {
+        this.canvas.classList.remove('panning');
+        this.rememberCamera(transform);
+      });
+    select(this.canvas).call(behaviour).on('dblclick.zoom', null);
+    return behaviour;
+  }
+
+  private rememberCamera(transform: ZoomTransform): void {
+    const frame = this.frame.peek();
+    if (frame === undefined || this.applying) return;
+    const fitted = cameraTransform('fit', frame);
+    const isFit = Math.abs(transform.k / fitted.k - 1) < 1e-6;
+    this.inspector.camera.value = isFit ? 'fit' : transformCamera(transform, frame);
+  }
+
+  /** Follows the camera and the panel's size; a camera that the user's own gesture left here changes nothing. */
+  private applyCamera(): void {
+    const frame = this.frame.value;
+    const camera = this.inspector.camera.value;
+    if (frame === undefined) return;
+    this.behaviour.scaleExtent([smallestScale(frame), largestScale]);
+    const wanted = cameraTransform(camera, frame);
+    const now = this.transform.peek();
+    if (Math.hypot(wanted.x - now.x, wanted.y - now.y) < 0.01 && Math.abs(wanted.k - now.k) < 1e-6) return;
+    // A smaller panel may clamp the camera for a while; what the user chose stays.
+    this.applying = true;
+    untracked(() => select(this.canvas).call(this.behaviour.transform, wanted));
+    this.applying = false;
+  }
+
+  private watchSize(): void {
+    const measure = (): void => {
+      const { clientWidth: width, clientHeight: height } = this.canvas;
+      this.size.value = { width, height, ratio: window.devicePixelRatio };
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(this.canvas);
+    // A window moved to another screen changes the ratio and no size.
+    window.addEventListener('resize', measure);
+    this.stops.push(
+      () => observer.disconnect(),
+      () => window.removeEventListener('resize', measure),
+    );
+    measure();
+  }
+
+  private readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
+    const { inspector, layers } = this;
+    const tokenization = inspector.tokenization.value;
+    const base = layers.base.value;
+    const selected = inspector.selected.value;
+    const { width, height, ratio } = this.size.value;
+    if (tokenization === undefined || base === undefined || selected === undefined || width === 0) return undefined;
+    const overlay = inspector.overlay.value;
+    return {
+      width,
+      height,
+      ratio,
+      transform: this.transform.value,
+      imageWidth: tokenization.image.size,
+      imageHeight: tokenization.image.size,
+      grid: tokenization.model.grid,
+      base,
+      swiped: layers.swiped.value,
+      swipe: inspector.swipe.value,
+      heat: layers.heat.value,
+      opacity: inspector.opacity.value,
+      keep: selected.keep,
+      outlineKept: overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept',
+      showDropped: overlay === 'kept',
+      focused: inspector.focused.value,
+      pinned: inspector.pinned.value,
+      palette: this.theme.palette.value,
+    };
+  });
+
+  private paint(): void {
+    this.scheduled = undefined;
+    const scene = this.scene.peek();
+    if (scene === undefined) return;
+    const width = Math.round(scene.width * scene.ratio);
+    const height = Math.round(scene.height * scene.ratio);
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    paint(this.context, scene);
+  }
+}

@@ -1,0 +1,37 @@
+import { signal, type ReadonlySignal } from '@preact/signals';
+
+/** Colours that canvases need; everything else takes the theme from CSS. */
+export interface Palette {
+  /** Covers dropped patches. */
+  readonly background: string;
+  /** Hatches dropped patches. */
+  readonly foreground: string;
+  readonly accent: string;
+  readonly highContrast: boolean;
+}
+
+export interface Theme {
+  readonly palette: ReadonlySignal<Palette>;
+}
+
+/** VS Code announces a theme by changing the body's class and the root's variables; both are watched. */
+export function watchTheme(): Theme {
+  const palette = signal(readPalette());
+  const observer = new MutationObserver(() => (palette.value = readPalette()));
+  observer.observe(document.body, { attributes: true, attributeFilter: ['class'] });
+  observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
+  return { palette };
+}
+
+function readPalette(): Palette {
+  const style = getComputedStyle(document.documentElement);
+  const variable = (name: string, fallback: string): string => style.getPropertyValue(name).trim() || fallback;
+  return {
+    background: variable('--vscode-editor-background', '#1f1f1f'),
+    foreground: variable('--vscode-editor-foreground', '#cccccc'),
+    accent: variable('--vscode-focusBorder', '#0078d4'),
+    highContrast:
+      document.body.classList.contains('vscode-high-contrast') ||
+      document.body.classList.contains('vscode-high-contrast-light'),
+  };
+}

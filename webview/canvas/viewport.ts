@@ -1,0 +1,68 @@
+import type { ZoomTransform } from 'd3-zoom';
+import { zoomIdentity } from 'd3-zoom';
+import type { Camera } from '../state/viewState';
+
+/** Canvas and picture, in CSS pixels and image pixels. */
+export interface Frame {
+  readonly width: number;
+  readonly height: number;
+  /** The picture is square for one model image; tiled ones need not be. */
+  readonly imageWidth: number;
+  readonly imageHeight: number;
+}
+
+/** CSS pixels per image pixel that the user can go to. */
+export const largestScale = 64;
+/** Image pixels are shown as squares from this many device pixels on; below, they are smoothed. */
+export const pixelatedFrom = 3;
+
+/** The region that the picture is fitted to: the colour bar stands beside it. */
+function inner({ width, height }: Frame): { left: number; top: number; width: number; height: number } {
+  const wide = width >= 560;
+  const left = wide ? 72 : 12;
+  const right = wide ? 72 : 62;
+  const top = wide ? 22 : 12;
+  return { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - 2 * top) };
+}
+
+/** Rounded down to a sixteenth, so that patches of 16 pixels fill whole pixels of the screen. */
+export function fitScale(frame: Frame): number {
+  const region = inner(frame);
+  const scale = Math.min(region.width / frame.imageWidth, region.height / frame.imageHeight);
+  return scale > 1 ? Math.floor(16 * scale) / 16 : scale;
+}
+
+export function smallestScale(frame: Frame): number {
+  return Math.min(1, fitScale(frame));
+}
+
+/** Keeps the picture in view: centred where it is smaller than the region, else without a gap between edge and region. */
+export function clampTransform(transform: ZoomTransform, frame: Frame): ZoomTransform {
+  const region = inner(frame);
+  const x = clampAxis(transform.x, transform.k * frame.imageWidth, region.left, region.width);
+  const y = clampAxis(transform.y, transform.k * frame.imageHeight, region.top, region.height);
+  return zoomIdentity.translate(x, y).scale(transform.k);
+}
+
+function clampAxis(offset: number, extent: number, start: number, room: number): number {
+  if (extent <= room) return start + (room - extent) / 2;
+  return Math.min(start, Math.max(start + room - extent, offset));
+}
+
+export function cameraTransform(camera: Camera, frame: Frame): ZoomTransform {
+  if (camera === 'fit') {
+    return clampTransform(zoomIdentity.scale(fitScale(frame)), frame);
+  }
+  const scale = Math.min(largestScale, Math.max(smallestScale(frame), camera.scale));
+  const region = inner(frame);
+  const x = region.left + region.width / 2 - scale * camera.x;
+  const y = region.top + region.height / 2 - scale * camera.y;
+  return clampTransform(zoomIdentity.translate(x, y).scale(scale), frame);
+}
+
+/** What to keep of a transform so that it means the same in a panel of another size. */
+export function transformCamera(transform: ZoomTransform, frame: Frame): Camera {
+  const region = inner(frame);
+  const [x, y] = transform.invert([region.left + region.width / 2, region.top + region.height / 2]);
+  return { scale: transform.k, x, y };
+}

@@ -1,0 +1,73 @@
+import type { JSX } from 'preact';
+import { ProviderChip } from './ProviderChip';
+import { useServices } from '../state/context';
+import { stageNames } from '../state/stages';
+import { Disclosure } from '../ui/Disclosure';
+import { ProgressRing } from '../ui/ProgressRing';
+import { Row } from '../ui/Row';
+import type { ModelDescription, ModelImage, StageTimings } from '../../src/tokenizer/types';
+
+/** What is shown, by which model, where it ran and how long it took. */
+export function Header(): JSX.Element {
+  const { inspector } = useServices();
+  const tokenization = inspector.tokenization.value;
+  return (
+    <header class="header">
+      <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      {tokenization && <Dimensions image={tokenization.image} />}
+      {tokenization && <ModelChip model={tokenization.model} />}
+      <span class="spacer" />
+      <Status />
+      {tokenization && <ProviderChip report={tokenization.provider} />}
+    </header>
+  );
+}
+
+function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
+  return (
+    <span class="dimensions" data-testid="dimensions">
+      {image.sourceWidth}×{image.sourceHeight} → {image.size}×{image.size} <span class="muted">centre crop</span>
+    </span>
+  );
+}
+
+function ModelChip({ model }: { readonly model: ModelDescription }): JSX.Element {
+  return (
+    <Disclosure summary={model.name} title="About this model" testId="model">
+      <dl class="rows">
+        <Row name="version">{model.version}</Row>
+        <Row name="patch tokens N">
+          {model.grid.rows * model.grid.columns} ({model.grid.rows}×{model.grid.columns})
+        </Row>
+        <Row name="global tokens K">{model.globalTokens}</Row>
+        <Row name="codebook V">
+          {model.codebookSize} [{model.levels.join(' ')}]
+        </Row>
+        <Row name="reference budget">{model.referenceBudgetBits.toFixed(0)} bits</Row>
+      </dl>
+      <p class="path">{model.directory}</p>
+    </Disclosure>
+  );
+}
+
+/** One quiet line: what is being worked on, else how long the stages took. */
+function Status(): JSX.Element {
+  const { inspector } = useServices();
+  const phase = inspector.phase.value;
+  const state = phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
+  return (
+    <span class="status" data-testid="status" data-state={state}>
+      {state === 'working' && inspector.tokenization.value !== undefined && <ProgressRing />}
+      {phase.kind === 'working' ? stageNames[phase.stage ?? 'load'] : null}
+      {phase.kind === 'ready' ? <Timings timings={inspector.timings.value} /> : null}
+    </span>
+  );
+}
+
+function Timings({ timings }: { readonly timings: StageTimings }): JSX.Element {
+  const shown = (['encode', 'entropy', 'decode'] as const).flatMap((stage) => {
+    const ms = timings[stage];
+    return ms === undefined ? [] : [`${stage} ${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)}`];
+  });
+  return <span title="Time of each stage">{shown.length > 0 ? `${shown.join(' · ')} ms` : ''}</span>;
+}

@@ -1,0 +1,140 @@
+import type { JSX } from 'preact';
+import { useState } from 'preact/hooks';
+import { useServices } from '../state/context';
+import { lossRateStep, snapLossRate } from '../state/settings';
+import { NumberField } from '../ui/NumberField';
+import { Select } from '../ui/Select';
+import type { Budget, Conditioning } from '../../src/tokenizer/types';
+
+const conditioningOptions: readonly { value: Conditioning; label: string }[] = [
+  { value: 'global', label: 'global' },
+  { value: 'sequential', label: 'sequential' },
+];
+
+const budgetOptions: readonly { value: Budget; label: string }[] = [
+  { value: 'image', label: 'this image' },
+  { value: 'reference', label: 'reference' },
+];
+
+/** ε with all that decides what it drops. */
+export function LossRate(): JSX.Element {
+  const { inspector } = useServices();
+  const lossRate = inspector.lossRate.value;
+  return (
+    <section class="panel loss-rate" aria-labelledby="loss-rate-title">
+      <div class="title-line">
+        <h2 id="loss-rate-title">
+          Information loss rate <span class="symbol">ε</span>
+        </h2>
+        <span class="spacer" />
+        <Defaults />
+      </div>
+      <div class="loss-rate-value">
+        <output class="figure" for="loss-rate">
+          {lossRate.toFixed(Number.isInteger(Math.round(lossRate * 1000) / 10) ? 2 : 3)}
+        </output>
+        <NumberField
+          label="Information loss rate"
+          testId="loss-rate-number"
+          min={0}
+          max={1}
+          step={lossRateStep}
+          digits={3}
+          value={lossRate}
+          onChange={(value) => (inspector.lossRate.value = value)}
+        />
+      </div>
+      <input
+        id="loss-rate"
+        type="range"
+        min="0"
+        max="1"
+        step={lossRateStep}
+        aria-label="Information loss rate ε"
+        data-testid="loss-rate"
+        value={lossRate}
+        onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
+      />
+      <FilterChoices />
+    </section>
+  );
+}
+
+function FilterChoices(): JSX.Element {
+  const { inspector } = useServices();
+  return (
+    <div class="rows">
+      <div class="row" title="Added to the priority of patches on the outer ring of the grid">
+        <span>edge priority β</span>
+        <span class="with-unit">
+          <NumberField
+            label="Edge priority β in bits"
+            testId="edge-priority"
+            min={0}
+            max={24}
+            step={0.5}
+            digits={1}
+            value={inspector.edgePriority.value}
+            onChange={(value) => (inspector.edgePriority.value = value)}
+          />
+          bits
+        </span>
+      </div>
+      <div class="row" title="Entropy given the global tokens, or given them and the patches already kept">
+        <span>conditioning</span>
+        <Select
+          plain
+          label="Conditioning"
+          testId="conditioning"
+          options={conditioningOptions}
+          value={inspector.conditioning.value}
+          onChange={(conditioning) => (inspector.conditioning.value = conditioning)}
+        />
+      </div>
+      <div class="row" title="What ε is a share of: this image's own bits, or the training set's mean">
+        <span>budget</span>
+        <Select
+          plain
+          label="Budget"
+          testId="budget"
+          options={budgetOptions}
+          value={inspector.budget.value}
+          onChange={(budget) => (inspector.budget.value = budget)}
+        />
+      </div>
+    </div>
+  );
+}
+
+function Defaults(): JSX.Element {
+  const { inspector, session } = useServices();
+  const [saved, setSaved] = useState(false);
+  const defaults = inspector.tokenization.value?.model.defaults;
+  const save = async (): Promise<void> => {
+    await session.saveDefaults();
+    setSaved(inspector.notice.value === undefined);
+    setTimeout(() => setSaved(false), 2000);
+  };
+  return (
+    <>
+      <button
+        type="button"
+        class="quiet"
+        data-testid="reset"
+        title="Back to the model's own ε, β, budget and conditioning"
+        onClick={() => defaults && inspector.setSettings(defaults)}
+      >
+        Reset
+      </button>
+      <button
+        type="button"
+        class="quiet"
+        data-testid="save-defaults"
+        title="Keep ε, β, budget and conditioning in the workspace's settings"
+        onClick={() => void save()}
+      >
+        {saved ? 'Saved' : 'Save'}
+      </button>
+    </>
+  );
+}

@@ -1,0 +1,101 @@
+import { computed } from '@preact/signals';
+import type { JSX } from 'preact';
+import { useEffect, useMemo, useState } from 'preact/hooks';
+import { useServices } from '../state/context';
+import { describePatch, patchFacts, type PatchFacts } from '../state/patch';
+import { Button } from '../ui/Button';
+import { Row } from '../ui/Row';
+
+/** The pointer may cross many patches; only one that it rests on is announced. */
+const announceAfterMs = 200;
+
+/** All that is known of the focused patch. */
+export function PatchReadout(): JSX.Element {
+  const { inspector } = useServices();
+  const facts = useMemo(
+    () =>
+      computed(() => {
+        const index = inspector.focused.value;
+        const tokenization = inspector.tokenization.value;
+        const keepRank = inspector.keepRank.value;
+        const selected = inspector.selected.value;
+        if (index === undefined || !tokenization || !keepRank || !selected) return undefined;
+        return patchFacts(index, tokenization, keepRank, selected);
+      }),
+    [inspector],
+  ).value;
+  return (
+    <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
+      {facts === undefined ? (
+        <>
+          <h2 id="readout-title">Patch</h2>
+          <p class="muted">Point at a patch, or focus the picture and use the arrow keys. A click pins it.</p>
+        </>
+      ) : (
+        <Facts facts={facts} pinned={inspector.pinned.value} />
+      )}
+      <Announcement text={facts === undefined ? '' : describePatch(facts)} />
+    </section>
+  );
+}
+
+function Facts({ facts, pinned }: { readonly facts: PatchFacts; readonly pinned: boolean }): JSX.Element {
+  return (
+    <>
+      <div class="title-line">
+        <h2 id="readout-title">
+          Patch ({facts.row}, {facts.column}) · #{facts.index}
+        </h2>
+        {pinned && <span class="badge">pinned</span>}
+        <span class="spacer" />
+        <CopyButton text={describePatch(facts)} />
+      </div>
+      <dl class="rows">
+        <Row name="conditional entropy">{facts.entropyBits.toFixed(2)} bits</Row>
+        <Row name="surprisal">{facts.surprisalBits.toFixed(2)} bits</Row>
+        <Row name="rank · state">
+          {facts.rank} / {facts.patches} · {facts.kept ? 'kept' : 'dropped'}
+          {facts.edge && <span class="muted"> · edge</span>}
+        </Row>
+        <Row name="code">
+          {facts.code} [{facts.levels.join(' ')}]
+        </Row>
+        <Row name="mean RGB">
+          <Swatch rgb={facts.rgb} />
+          {facts.rgb.join(' ')}
+        </Row>
+      </dl>
+    </>
+  );
+}
+
+function Swatch({ rgb }: { readonly rgb: PatchFacts['rgb'] }): JSX.Element {
+  return <span class="swatch" style={{ backgroundColor: `rgb(${rgb.join(' ')})` }} aria-hidden="true" />;
+}
+
+function CopyButton({ text }: { readonly text: string }): JSX.Element {
+  const [copied, setCopied] = useState(false);
+  const copy = async (): Promise<void> => {
+    await navigator.clipboard.writeText(text);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1500);
+  };
+  return (
+    <Button testId="copy-patch" title="Copy this patch's values" onPress={() => void copy()}>
+      {copied ? 'Copied' : 'Copy'}
+    </Button>
+  );
+}
+
+function Announcement({ text }: { readonly text: string }): JSX.Element {
+  const [said, setSaid] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setSaid(text), announceAfterMs);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return (
+    <p class="visually-hidden" aria-live="polite" data-testid="announcement">
+      {said}
+    </p>
+  );
+}

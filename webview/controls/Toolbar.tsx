@@ -1,0 +1,67 @@
+import type { JSX } from 'preact';
+import { useServices } from '../state/context';
+import { colormapNames, type Overlay, type View } from '../state/viewState';
+import { Segmented } from '../ui/Segmented';
+import { Select } from '../ui/Select';
+
+const viewOptions: readonly { value: View; label: string }[] = [
+  { value: 'original', label: 'Original' },
+  { value: 'reconstruction', label: 'Reconstruction' },
+  { value: 'difference', label: 'Difference' },
+  { value: 'swipe', label: 'Swipe' },
+];
+
+const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
+  { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
+  { value: 'surprisal', label: 'Surprisal', title: 'Bits the actual code takes: −log2 q(z | G)' },
+  { value: 'kept', label: 'Kept', title: 'Kept patches outlined, dropped ones dimmed and hatched' },
+  { value: 'attention', label: 'Attention', title: 'Attention of the chosen global tokens over patches' },
+  { value: 'none', label: 'Off', title: 'The picture alone' },
+];
+
+const colormapOptions = colormapNames.map((name) => ({ value: name, label: name }));
+
+/** What the canvas shows. */
+export function Toolbar(): JSX.Element {
+  const { inspector } = useServices();
+  return (
+    <div class="toolbar" role="group" aria-label="View and overlay">
+      <Segmented
+        label="View"
+        testId="view"
+        options={viewOptions}
+        value={inspector.view.value}
+        onChange={(view) => (inspector.view.value = view)}
+      />
+      <Segmented
+        label="Overlay"
+        testId="overlay"
+        options={overlayOptions}
+        value={inspector.overlay.value}
+        onChange={(overlay) => (inspector.overlay.value = overlay)}
+      />
+      <span class="spacer" />
+      <div class="appearance">
+        <label class="opacity">
+          <span class="muted">opacity</span>
+          <input
+            type="range"
+            min="0"
+            max="1"
+            step="0.05"
+            data-testid="opacity"
+            value={inspector.opacity.value}
+            onInput={(event) => (inspector.opacity.value = event.currentTarget.valueAsNumber)}
+          />
+        </label>
+        <Select
+          label="Colour map"
+          testId="colormap"
+          options={colormapOptions}
+          value={inspector.colormap.value}
+          onChange={(colormap) => (inspector.colormap.value = colormap)}
+        />
+      </div>
+    </div>
+  );
+}

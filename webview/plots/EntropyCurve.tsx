@@ -1,0 +1,166 @@
+import { scaleLinear } from 'd3-scale';
+import { line } from 'd3-shape';
+import type { JSX } from 'preact';
+import { useMemo, useRef } from 'preact/hooks';
+import { Axis } from './Axis';
+import { useWidth } from './useWidth';
+import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
+import { lossRateStep, snapLossRate } from '../state/settings';
+import type { Ranking } from '../../src/tokenizer/filter';
+
+const height = 124;
+const margin = { top: 8, right: 6, bottom: 20, left: 36 };
+
+/**
+ * Cumulative conditional entropy, patches in the order of keeping: how many bits the m patches kept longest hold together.
+ * The dashed line is what must be held, Σĥ − ε·B; where the curve crosses it, filtering stops.
+ */
+export function EntropyCurve(): JSX.Element | null {
+  const { inspector } = useServices();
+  const ranking = inspector.ranking.value;
+  if (ranking === undefined || ranking.totalBits === 0) return null;
+  return (
+    <section class="panel curve" aria-labelledby="curve-title">
+      <h2 id="curve-title">Cumulative conditional entropy</h2>
+      <Plot inspector={inspector} ranking={ranking} />
+    </section>
+  );
+}
+
+function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly ranking: Ranking }): JSX.Element {
+  const root = useRef<SVGSVGElement>(null);
+  const width = useWidth(root, 290);
+  const count = ranking.order.length;
+  const geometry = useMemo(() => {
+    const x = scaleLinear([0, count], [margin.left, width - margin.right]);
+    const y = scaleLinear([0, ranking.totalBits], [height - margin.bottom, margin.top]);
+    const held = Array.from({ length: count + 1 }, (_, kept) => heldBits(ranking, kept));
+    const path =
+      line<number>(
+        (_, kept) => x(kept),
+        (bits) => y(bits),
+      )(held) ?? '';
+    const step = niceStep(ranking.totalBits);
+    const yTicks = Array.from({ length: Math.floor(ranking.totalBits / step) + 1 }, (_, i) => i * step);
+    return { x, y, path, xTicks: [0, count / 4, count / 2, (3 * count) / 4, count].map(Math.round), yTicks };
+  }, [ranking, width, count]);
+  const { x, y } = geometry;
+
+  /** Patch whose place on the curve is under the pointer. */
+  const focusAt = (event: PointerEvent): void => {
+    const left = root.current?.getBoundingClientRect().left ?? 0;
+    const kept = Math.round(x.invert(event.clientX - left));
+    const patch = ranking.order[count - Math.min(count, Math.max(1, kept))];
+    inspector.hover(patch);
+  };
+
+  return (
+    <svg
+      ref={root}
+      class="plot"
+      height={height}
+      role="group"
+      aria-label={`${count} patches hold ${ranking.totalBits.toFixed(0)} bits`}
+      data-testid="curve"
+      onPointerMove={focusAt}
+    >
+      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
+      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
+      <path class="curve-line" d={geometry.path} />
+      <FocusedDot inspector={inspector} ranking={ranking} x={x} y={y} />
+      <LossLine inspector={inspector} ranking={ranking} x={x} y={y} width={width} />
+    </svg>
+  );
+}
+
+interface MarkProps {
+  readonly inspector: Inspector;
+  readonly ranking: Ranking;
+  readonly x: (kept: number) => number;
+  readonly y: { (bits: number): number; invert(position: number): number };
+}
+
+function FocusedDot({ inspector, ranking, x, y }: MarkProps): JSX.Element | null {
+  const focused = inspector.focused.value;
+  const rank = focused === undefined ? undefined : inspector.keepRank.value?.[focused];
+  if (rank === undefined) return null;
+  return <circle class="focused-dot" cx={x(rank)} cy={y(heldBits(ranking, rank))} r={4} data-testid="curve-focus" />;
+}
+
+/** The ε line: a slider like the one above, drawn where it acts. */
+function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly width: number }): JSX.Element | null {
+  const selected = inspector.selected.value;
+  if (selected === undefined) return null;
+  const lossRate = inspector.lossRate.value;
+  const { keptTokens, budgetBits, lostBits } = selected;
+  const total = ranking.totalBits;
+  const threshold = Math.max(0, total - lossRate * budgetBits);
+  const share = Math.round((100 * (total - lostBits)) / total);
+  const lineY = y(threshold);
+  const keptX = x(keptTokens);
+  const labelRight = keptX < width / 2;
+  const drag = (event: PointerEvent & { currentTarget: SVGGElement }): void => {
+    if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+    const top = event.currentTarget.ownerSVGElement?.getBoundingClientRect().top ?? 0;
+    inspector.lossRate.value = snapLossRate((total - y.invert(event.clientY - top)) / budgetBits);
+  };
+  return (
+    <g
+      class="loss-line"
+      role="slider"
+      tabIndex={0}
+      aria-orientation="vertical"
+      aria-label="Information loss rate line"
+      aria-valuemin={0}
+      aria-valuemax={1}
+      aria-valuenow={lossRate}
+      aria-valuetext={`${lossRate.toFixed(3)}: ${keptTokens} kept hold ${share} % of the bits`}
+      data-testid="loss-line"
+      onPointerDown={(event) => {
+        event.currentTarget.setPointerCapture(event.pointerId);
+        drag(event);
+      }}
+      onPointerMove={drag}
+      onKeyDown={(event) => {
+        const step = lossRateStep * (event.shiftKey ? 10 : 1);
+        // The line shows what is held: up means less loss.
+        const targets: Record<string, number> = {
+          ArrowUp: lossRate - step,
+          ArrowLeft: lossRate - step,
+          ArrowDown: lossRate + step,
+          ArrowRight: lossRate + step,
+          Home: 0,
+          End: 1,
+        };
+        const target = targets[event.key];
+        if (target === undefined) return;
+        event.preventDefault();
+        inspector.lossRate.value = snapLossRate(target);
+      }}
+    >
+      <rect class="grip" x={margin.left} y={lineY - 7} width={width - margin.left - margin.right} height={14} />
+      <line class="threshold" x1={margin.left} x2={width - margin.right} y1={lineY} y2={lineY} />
+      <circle class="kept-dot" cx={keptX} cy={y(total - lostBits)} r={4} />
+      <text
+        class="plot-label"
+        x={labelRight ? keptX + 9 : Math.min(keptX - 9, width - margin.right)}
+        y={lineY > height - margin.bottom - 18 ? lineY - 8 : lineY + 15}
+        text-anchor={labelRight ? 'start' : 'end'}
+      >
+        {keptTokens} kept hold {share} % of the bits
+      </text>
+    </g>
+  );
+}
+
+/** Bits that the `kept` patches dropped last hold together. */
+function heldBits(ranking: Ranking, kept: number): number {
+  return ranking.totalBits - (ranking.cumulativeBits[ranking.order.length - kept] ?? 0);
+}
+
+/** A round step that divides the axis into two to four parts. */
+function niceStep(total: number): number {
+  const power = 10 ** Math.floor(Math.log10(total / 2));
+  return [5, 2, 1].map((factor) => factor * power).find((step) => total / step >= 2) ?? power;
+}

@@ -1,0 +1,241 @@
+import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
+import { equalSettings } from './settings';
+import type { Overlay, Range, View, ViewState, ColormapName, Camera } from './viewState';
+import type { Failure, InspectedDocument, InspectedTokenization } from '../../src/protocol/inspector';
+import { maskBits, payloadBits, rankPatches, selectKept, type Ranking } from '../../src/tokenizer/filter';
+import type {
+  AttentionChoice,
+  AttentionMap,
+  Budget,
+  Conditioning,
+  FilterSettings,
+  Reconstruction,
+  Stage,
+  StageTimings,
+} from '../../src/tokenizer/types';
+
+export type Phase =
+  | { readonly kind: 'working'; readonly stage: Stage | undefined }
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+/** The kept set that is shown, and what it costs. */
+export interface Selected {
+  /** N values, 1 = kept. */
+  readonly keep: Uint8Array;
+  readonly keptTokens: number;
+  readonly totalTokens: number;
+  readonly payloadBits: number;
+  readonly maskBits: number;
+  /** Σ_D ĥ and B, bits. */
+  readonly lostBits: number;
+  readonly budgetBits: number;
+}
+
+/**
+ * Everything the page shows, as signals: inputs that the host or the user sets, and values computed from them.
+ *
+ * A computed value depends on exactly what it is made of (the ranking on ĥ and β, the kept set on ranking, ε and B), so
+ * changing one input never recomputes what it does not affect.
+ */
+export class Inspector {
+  readonly document = signal<InspectedDocument | undefined>(undefined);
+  readonly phase = signal<Phase>({ kind: 'working', stage: undefined });
+  /** A failure that leaves what is shown valid. */
+  readonly notice = signal<Failure | undefined>(undefined);
+  readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
+  readonly reconstruction = signal<Reconstruction | undefined>(undefined);
+  readonly timings = signal<StageTimings>({});
+  readonly attention = signal<AttentionMap | undefined>(undefined);
+
+  readonly lossRate: Signal<number>;
+  readonly edgePriority: Signal<number>;
+  readonly budget: Signal<Budget>;
+  readonly conditioning: Signal<Conditioning>;
+
+  readonly view: Signal<View>;
+  readonly overlay: Signal<Overlay>;
+  readonly opacity: Signal<number>;
+  readonly colormap: Signal<ColormapName>;
+  readonly range: Signal<Range>;
+  readonly swipe: Signal<number>;
+  readonly camera: Signal<Camera>;
+  readonly chosenLayer: Signal<AttentionChoice | undefined>;
+  readonly head: Signal<AttentionChoice>;
+  readonly isolatedTokens: Signal<readonly number[]>;
+  /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
+  readonly focused = signal<number | undefined>(undefined);
+  readonly pinned = signal(false);
+
+  private hostSettings: FilterSettings | undefined;
+  private restored: FilterSettings | undefined;
+
+  constructor(stored: ViewState) {
+    this.restored = stored.settings;
+    this.lossRate = signal(stored.settings?.lossRate ?? 0);
+    this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
+    this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
+    this.conditioning = signal<Conditioning>(stored.settings?.conditioning ?? 'global');
+    this.view = signal(stored.view);
+    this.overlay = signal(stored.overlay);
+    this.opacity = signal(stored.opacity);
+    this.colormap = signal(stored.colormap);
+    this.range = signal(stored.range);
+    this.swipe = signal(stored.swipe);
+    this.camera = signal(stored.camera);
+    this.chosenLayer = signal(stored.layer);
+    this.head = signal(stored.head);
+    this.isolatedTokens = signal<readonly number[]>(stored.isolated);
+  }
+
+  readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
+    lossRate: this.lossRate.value,
+    edgePriority: this.edgePriority.value,
+    budget: this.budget.value,
+    conditioning: this.conditioning.value,
+  }));
+
+  /** π and its cumulative sum. Depends on ĥ and β only. */
+  readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
+    const tokenization = this.tokenization.value;
+    if (tokenization === undefined) return undefined;
+    return rankPatches(tokenization.tokens.entropyBits, tokenization.model.grid, this.edgePriority.value);
+  });
+
+  /** Place of every patch in the order of keeping, 1 = dropped last. */
+  readonly keepRank: ReadonlySignal<Uint32Array | undefined> = computed(() => {
+    const order = this.ranking.value?.order;
+    if (order === undefined) return undefined;
+    const rank = new Uint32Array(order.length);
+    order.forEach((patch, position) => (rank[patch] = order.length - position));
+    return rank;
+  });
+
+  /** B of the manifest under the reference budget; null means this image's own Σĥ. */
+  readonly budgetBits: ReadonlySignal<number | null> = computed(() =>
+    this.budget.value === 'reference' ? (this.tokenization.value?.model.referenceBudgetBits ?? null) : null,
+  );
+
+  /**
+   * The kept set under the settings shown: computed here for one-shot filtering, the host's last answer for sequential
+   * conditioning, which needs the model.
+   */
+  readonly selected: ReadonlySignal<Selected | undefined> = computed(() => {
+    const tokenization = this.tokenization.value;
+    const ranking = this.ranking.value;
+    if (tokenization === undefined || ranking === undefined) return undefined;
+    const answer = this.conditioning.value === 'sequential' ? this.reconstruction.value : undefined;
+    const { keep, keptTokens, lostBits, budgetBits } =
+      answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
+    const totalTokens = tokenization.model.globalTokens + keptTokens;
+    return {
+      keep,
+      keptTokens,
+      totalTokens,
+      lostBits,
+      budgetBits,
+      payloadBits: payloadBits(totalTokens, tokenization.model.codebookSize),
+      maskBits: maskBits(keep.length, keptTokens),
+    };
+  });
+
+  /** Whether reconstruction, PSNR and SSIM are still those of other settings. */
+  readonly stale: ReadonlySignal<boolean> = computed(() => {
+    const reconstruction = this.reconstruction.value;
+    const selected = this.selected.value;
+    if (reconstruction === undefined || selected === undefined) return false;
+    const settings = this.settings.value;
+    if (settings.conditioning !== reconstruction.settings.conditioning) return true;
+    if (settings.conditioning === 'sequential') return !equalSettings(settings, reconstruction.settings);
+    // One-shot: other settings that keep the same patches decode to the same image.
+    return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
+  });
+
+  /** With sequential conditioning the mask itself waits for the host. */
+  readonly maskStale: ReadonlySignal<boolean> = computed(
+    () => this.conditioning.value === 'sequential' && this.stale.value,
+  );
+
+  readonly layer: ReadonlySignal<AttentionChoice> = computed(() => {
+    const layers = this.tokenization.value?.model.attentionLayers ?? 1;
+    const chosen = this.chosenLayer.value;
+    return chosen === 'mean' || (chosen !== undefined && chosen < layers) ? chosen : layers - 1;
+  });
+
+  /** Takes the host's result. The user's own settings stay, unless the host's changed since it last spoke. */
+  accept(tokenization: InspectedTokenization): void {
+    const { settings } = tokenization.reconstruction;
+    const adopt =
+      this.hostSettings === undefined
+        ? (this.restored ?? settings)
+        : equalSettings(settings, this.hostSettings)
+          ? undefined
+          : settings;
+    this.hostSettings = settings;
+    this.restored = undefined;
+    const patches = tokenization.tokens.patchCodes.length;
+    batch(() => {
+      if (adopt !== undefined) this.setSettings(adopt);
+      this.tokenization.value = tokenization;
+      this.reconstruction.value = tokenization.reconstruction;
+      this.timings.value = tokenization.timings;
+      this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
+      if ((this.focused.value ?? 0) >= patches) this.focused.value = undefined;
+      this.notice.value = undefined;
+      this.phase.value = { kind: 'ready' };
+    });
+  }
+
+  setSettings(settings: FilterSettings): void {
+    batch(() => {
+      this.lossRate.value = settings.lossRate;
+      this.edgePriority.value = settings.edgePriority;
+      this.budget.value = settings.budget;
+      this.conditioning.value = settings.conditioning;
+    });
+  }
+
+  hover(patch: number | undefined): void {
+    if (!this.pinned.value && patch !== undefined) this.focused.value = patch;
+  }
+
+  /** Holds the readout on a patch, or lets it go again. */
+  togglePin(patch: number): void {
+    batch(() => {
+      this.pinned.value = !(this.pinned.value && this.focused.value === patch);
+      this.focused.value = patch;
+    });
+  }
+
+  /** Shows one global token's attention (or, pressed again, the mean of all); `add` keeps the others. */
+  isolate(token: number, add: boolean): void {
+    const before = this.isolatedTokens.value;
+    const isolated = before.includes(token);
+    batch(() => {
+      if (add) {
+        this.isolatedTokens.value = isolated
+          ? before.filter((other) => other !== token)
+          : [...before, token].sort((a, b) => a - b);
+      } else {
+        this.isolatedTokens.value = isolated && before.length === 1 ? [] : [token];
+      }
+      this.overlay.value = 'attention';
+    });
+  }
+
+  /** What `vscode.setState` keeps. */
+  readonly viewState: ReadonlySignal<ViewState> = computed(() => ({
+    uri: this.document.value?.uri ?? '',
+    view: this.view.value,
+    overlay: this.overlay.value,
+    opacity: this.opacity.value,
+    colormap: this.colormap.value,
+    range: this.range.value,
+    swipe: this.swipe.value,
+    camera: this.camera.value,
+    layer: this.chosenLayer.value,
+    head: this.head.value,
+    isolated: [...this.isolatedTokens.value],
+    settings: this.tokenization.value === undefined ? this.restored : this.settings.value,
+  }));
+}

@@ -1,0 +1,122 @@
+import { effect } from '@preact/signals';
+import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
+import type { Inspector } from './inspector';
+import { LatestRequest } from './latestRequest';
+import * as protocol from '../../src/protocol/inspector';
+import type { FilterSettings } from '../../src/tokenizer/types';
+import type { VsCodeApi } from '../vscodeApi';
+
+/** A drag has paused when nothing moved for so long; the CPU decodes only then. */
+const pauseMs = 120;
+/** State is written at most so often, so that dragging does not flood the host. */
+const saveMs = 150;
+
+/** What the controls can ask of the host. */
+export interface Session {
+  cancel(): void;
+  runAction(action: protocol.FailureAction): void;
+  saveDefaults(): Promise<void>;
+}
+
+/** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
+export function startSession(
+  inspector: Inspector,
+  connection: MessageConnection,
+  api: Pick<VsCodeApi, 'setState'>,
+): Session {
+  connection.onNotification(protocol.progressed, ({ stage }) => {
+    inspector.phase.value = { kind: 'working', stage };
+  });
+  connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
+  connection.onNotification(protocol.failed, (failure) => {
+    inspector.phase.value = { kind: 'failed', failure };
+  });
+  connection.listen();
+
+  const notify = (failed: string) => (error: unknown) => {
+    inspector.notice.value = { message: `${failed}: ${sentence(error)}`, actions: ['showOutput'] };
+  };
+
+  followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
+  followAttention(inspector, connection, notify('Attention could not be read'));
+  saveViewState(inspector, api);
+
+  connection.sendRequest(protocol.ready).then(
+    (document) => (inspector.document.value = document),
+    (error: unknown) => {
+      inspector.phase.value = { kind: 'failed', failure: { message: sentence(error), actions: ['showOutput'] } };
+    },
+  );
+
+  return {
+    cancel: () => void connection.sendNotification(protocol.cancel),
+    runAction: (action) => {
+      if (action === 'retry') inspector.phase.value = { kind: 'working', stage: undefined };
+      void connection.sendNotification(protocol.runAction, action);
+    },
+    saveDefaults: () =>
+      connection
+        .sendRequest(protocol.saveDefaults, inspector.settings.value)
+        .catch(notify('The settings could not be saved')),
+  };
+}
+
+/** Asks for a new reconstruction when the one shown is stale: at once on a GPU, after the drag pauses on the CPU. */
+function followReconstruction(
+  inspector: Inspector,
+  connection: MessageConnection,
+  fail: (error: unknown) => void,
+): void {
+  const request = new LatestRequest(
+    (settings: FilterSettings, token) => connection.sendRequest(protocol.reconstruct, settings, token),
+    ({ timings, ...reconstruction }) => {
+      inspector.reconstruction.value = reconstruction;
+      inspector.timings.value = { ...inspector.timings.peek(), ...timings };
+      inspector.notice.value = undefined;
+    },
+    fail,
+  );
+  effect(() => {
+    const tokenization = inspector.tokenization.value;
+    const settings = inspector.settings.value;
+    if (tokenization === undefined || !inspector.stale.value) {
+      request.stop();
+      return;
+    }
+    const fast = tokenization.provider.provider !== 'cpu';
+    request.ask(settings, { delayMs: fast ? 0 : pauseMs, finishRunning: fast });
+  });
+}
+
+function followAttention(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
+  const request = new LatestRequest(
+    (choice: protocol.AttentionRequest, token) => connection.sendRequest(protocol.attention, choice, token),
+    (attention) => (inspector.attention.value = attention),
+    fail,
+  );
+  effect(() => {
+    if (inspector.tokenization.value === undefined) return;
+    request.ask({ layer: inspector.layer.value, head: inspector.head.value }, { delayMs: 0, finishRunning: false });
+  });
+}
+
+function saveViewState(inspector: Inspector, api: Pick<VsCodeApi, 'setState'>): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const save = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (inspector.document.peek() !== undefined) api.setState(inspector.viewState.peek());
+  };
+  effect(() => {
+    void inspector.viewState.value;
+    timer ??= setTimeout(save, saveMs);
+  });
+  // The page may be thrown away at any time after it was hidden.
+  window.addEventListener('pagehide', save);
+  document.addEventListener('visibilitychange', save);
+}
+
+function sentence(error: unknown): string {
+  if (error instanceof ResponseError || error instanceof Error) return error.message;
+  return String(error);
+}

@@ -1,0 +1,56 @@
+import * as z from 'zod/mini';
+
+export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
+export type View = (typeof views)[number];
+
+export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'none'] as const;
+export type Overlay = (typeof overlays)[number];
+
+export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;
+export type ColormapName = (typeof colormapNames)[number];
+
+/** `fixed` keeps one scale for all images, so that they compare; `fit` spends every colour on this one. */
+export const ranges = ['fixed', 'fit'] as const;
+export type Range = (typeof ranges)[number];
+
+const choice = z.union([z.literal('mean'), z.int().check(z.nonnegative())]);
+const share = z.number().check(z.gte(0), z.lte(1));
+
+/** Where the canvas looks: the whole image, or `scale` CSS pixels per image pixel about a centre in image pixels. */
+const camera = z.union([
+  z.literal('fit'),
+  z.object({ scale: z.number().check(z.positive()), x: z.number(), y: z.number() }),
+]);
+export type Camera = z.infer<typeof camera>;
+
+const settings = z.object({
+  lossRate: share,
+  edgePriority: z.number().check(z.nonnegative()),
+  budget: z.enum(['image', 'reference']),
+  conditioning: z.enum(['global', 'sequential']),
+});
+
+/** What survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
+const schema = z.object({
+  uri: z.catch(z.string(), ''),
+  view: z.catch(z.enum(views), 'reconstruction'),
+  overlay: z.catch(z.enum(overlays), 'entropy'),
+  opacity: z.catch(share, 0.55),
+  colormap: z.catch(z.enum(colormapNames), 'viridis'),
+  range: z.catch(z.enum(ranges), 'fixed'),
+  swipe: z.catch(share, 0.5),
+  camera: z.catch(camera, 'fit'),
+  /** undefined: the last layer, whatever the model. */
+  layer: z.catch(z.optional(choice), undefined),
+  head: z.catch(choice, 'mean'),
+  isolated: z.catch(z.array(z.int().check(z.nonnegative())), []),
+  /** undefined: as the host filtered. */
+  settings: z.catch(z.optional(settings), undefined),
+});
+
+export type ViewState = z.infer<typeof schema>;
+
+export function readViewState(stored: unknown): ViewState {
+  const result = schema.safeParse(stored);
+  return result.success ? result.data : schema.parse({});
+}
