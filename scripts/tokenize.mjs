@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { build } from '../esbuild.mjs';
 
 const root = join(import.meta.dirname, '..');
-const caller = process.env.INIT_CWD ?? process.cwd();
+const caller = process.env['INIT_CWD'] ?? process.cwd();
 const bundles = ['cli', 'inference'];
 
+/** @param {string} path */
 async function modified(path) {
   return (await stat(path).catch(() => undefined))?.mtimeMs;
 }
@@ -17,7 +18,8 @@ async function isStale() {
   const built = await Promise.all(bundles.map((name) => modified(`dist/${name}.js`)));
   const sources = (await readdir('src', { recursive: true })).map((name) => `src/${name}`);
   const changed = await Promise.all([...sources, 'package-lock.json', 'esbuild.mjs'].map(modified));
-  return built.includes(undefined) || Math.min(...built) < Math.max(...changed.map((time) => time ?? 0));
+  const oldest = Math.min(...built.map((time) => time ?? 0));
+  return oldest < Math.max(...changed.map((time) => time ?? 0));
 }
 
 /** Bundles aside and moves the files into place, so that another run at the same time never loads half a bundle. */

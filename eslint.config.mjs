@@ -1,0 +1,61 @@
+import js from '@eslint/js';
+import { defineConfig } from 'eslint/config';
+import globals from 'globals';
+import tseslint from 'typescript-eslint';
+
+/** Imports that cross a border of the architecture. Flat config replaces a rule's options, so each block lists all. */
+const vscode = {
+  name: 'vscode',
+  message: 'Only the extension host (src/extension.ts, host, panel, commands) knows VS Code.',
+};
+const native = ['onnxruntime-node', 'sharp'].map((name) => ({
+  name,
+  message: 'Native code runs in the inference process and the command line only.',
+}));
+const toolkit = { name: '@vscode/webview-ui-toolkit', message: 'Only webview/ui imports the toolkit.' };
+/**
+ * @param {{ name: string, message: string }[]} paths
+ * @returns {import('eslint').Linter.RulesRecord}
+ */
+const restrict = (...paths) => ({ 'no-restricted-imports': ['error', { paths }] });
+
+export default defineConfig(
+  { ignores: ['dist/', 'out/', '.cache/', '.venv/', '.carry/', 'models/'] },
+  js.configs.recommended,
+  {
+    files: ['**/*.{ts,tsx,mts}'],
+    extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      // Event handlers and RPC handlers may be async; what they return is handled by their caller.
+      '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: { attributes: false } }],
+      // vscode-jsonrpc spells "no value" as void in its types.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+      // Interfaces ask for methods that have nothing to do, or nothing to wait for.
+      '@typescript-eslint/no-empty-function': ['error', { allow: ['methods', 'arrowFunctions'] }],
+      '@typescript-eslint/require-await': 'off',
+      'no-console': 'error',
+      eqeqeq: 'error',
+    },
+  },
+  { files: ['src/**'], languageOptions: { globals: globals.node }, rules: restrict(...native, toolkit) },
+  { files: ['src/{tokenizer,inference,cli}/**'], rules: restrict(vscode, toolkit) },
+  { files: ['src/protocol/**', 'src/tokenizer/filter.ts'], rules: restrict(vscode, toolkit, ...native) },
+  { files: ['webview/**'], languageOptions: { globals: globals.browser }, rules: restrict(vscode, toolkit, ...native) },
+  { files: ['webview/ui/**'], rules: restrict(vscode, ...native) },
+  { files: ['src/cli/**', 'scripts/**', 'test/**', '*.{mjs,mts}'], rules: { 'no-console': 'off' } },
+  { files: ['**/*.mjs'], languageOptions: { globals: globals.node } },
+  {
+    files: ['test/**'],
+    rules: {
+      // Fakes of VS Code's classes are object literals, and expect() takes methods apart.
+      '@typescript-eslint/no-unsafe-class-instance-assignment': 'off',
+      '@typescript-eslint/unbound-method': 'off',
+    },
+  },
+);
