@@ -41,6 +41,8 @@ export class InspectorPanel extends Disposable {
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));
     this.register({ dispose: () => services.status.hide(this) });
+    // Neither the page nor the model waits for the other to load.
+    document.start();
     this.load();
     this.showStatus();
   }
@@ -62,8 +64,7 @@ export class InspectorPanel extends Disposable {
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
     connection.onRequest(protocol.ready, () => {
-      document.start();
-      // A page loaded again is told what is known, after the answer to this request.
+      // The page is told what is known by now, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { name: document.name, uri: document.uri.toString() };
     });

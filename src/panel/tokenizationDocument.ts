@@ -33,7 +33,7 @@ const settleMs = 250;
 
 /**
  * The tokenization of one image file, shared by all editors that show it (split editors, other groups), kept in step with
- * the file and the settings. Work starts with the first editor that is ready.
+ * the file and the settings. Work starts with the first editor, while its page is still loading.
  */
 export class TokenizationDocument extends Disposable implements vscode.CustomDocument {
   private readonly changed = this.register(new vscode.EventEmitter<DocumentState>());
@@ -176,7 +176,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     if (before === undefined) return;
     const now = this.services.configuration.read(this.uri);
     if (isDeepStrictEqual(before, now)) return;
-    if (this.current.kind !== 'tokenized' || !isDeepStrictEqual({ ...before, filter: now.filter }, now)) {
+    if (this.current.kind !== 'tokenized' || needsNewTokens(this.current.tokenization, before, now)) {
       this.tokenize();
       return;
     }
@@ -208,4 +208,13 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.current = state;
     if (!this.isDisposed) this.changed.fire(state);
   }
+}
+
+/** Whether tokens made under the settings before are not those of the settings now; the filter has no part in them. */
+function needsNewTokens({ image }: InspectedTokenization, before: TatokSettings, now: TatokSettings): boolean {
+  return (
+    !isDeepStrictEqual(before.choice, now.choice) ||
+    before.cudaLibraryPath !== now.cudaLibraryPath ||
+    image.sourceWidth * image.sourceHeight > now.maxMegapixels * 1e6
+  );
 }

@@ -242,6 +242,20 @@ describe('TokenizationDocument', () => {
     expect(inference.tokenize.mock.lastCall?.[0].choice.directory).toBe('/models/mine');
   });
 
+  it('minds the limit of megapixels only where it decides', async () => {
+    const { document, world, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    world.changeSettings({ maxMegapixels: 1 });
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledOnce();
+    // The image has four pixels.
+    world.changeSettings({ maxMegapixels: 3e-6 });
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(inference.tokenize.mock.lastCall?.[0].maxMegapixels).toBe(3e-6);
+  });
+
   it('cancels at the wish of the user and can be retried', async () => {
     const { document, inference } = setUp();
     inference.tokenize.mockImplementationOnce(
