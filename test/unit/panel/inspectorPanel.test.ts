@@ -23,6 +23,7 @@ function openEditor() {
   const viewChanged = new vscode.EventEmitter<void>();
   const closed = new vscode.EventEmitter<void>();
   const webview = new FakeWebview();
+  const options: vscode.WebviewOptions = {};
   const document = {
     name: 'cat.png',
     uri: vscode.Uri.parse('memfs:/photos/cat.png'),
@@ -39,7 +40,7 @@ function openEditor() {
     webview: Object.assign(webview, {
       cspSource: 'https://self',
       asWebviewUri: (uri: vscode.Uri) => uri,
-      options: {},
+      options,
       html: '',
     }),
     onDidChangeViewState: viewChanged.event,
