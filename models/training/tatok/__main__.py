@@ -1,0 +1,138 @@
+"""Command line: python -m tatok {pack,train,profile,export,evaluate,golden} … ; --help on each."""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+
+from .config import PRESETS, TrainConfig, with_overrides
+from .train import RunFiles, profile, train
+
+
+def _add_config_options(parser: argparse.ArgumentParser) -> None:
+    """One option per scalar field of the training configuration, all optional."""
+    for field in dataclasses.fields(TrainConfig):
+        if field.type in (int, float, str):
+            option = "--" + field.name.replace("_", "-")
+            parser.add_argument(option, type=field.type, default=None, help=f"default {field.default}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tatok", description="Train, evaluate and export TaTok tokenizers.")
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    pack = commands.add_parser("pack", help="decode a folder of images once, for training")
+    pack.add_argument("images", type=Path, nargs="+", help="folders or files")
+    pack.add_argument("--out", type=Path, required=True)
+    pack.add_argument("--short-side", type=int, default=320, help="larger images are scaled down to this (pixels)")
+
+    train = commands.add_parser("train", help="train, or resume what lies in --out (run under torchrun for many GPUs)")
+    profile = commands.add_parser("profile", help="show where the time of a compiled training step goes")
+    for command in (train, profile):
+        command.add_argument("pack", type=Path)
+        command.add_argument("--out", type=Path, required=True)
+        command.add_argument("--preset", choices=sorted(PRESETS), default="tatok-s-256")
+        command.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz; without it there is no perceptual loss")
+        command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
+        _add_config_options(command)
+    train.add_argument("--max-seconds", type=float, help="stop with a checkpoint after this long")
+    train.add_argument("--compile", action="store_true", help="torch.compile each block (a minute, then much faster)")
+
+    export = commands.add_parser("export", help="write a bundle from a checkpoint or weights file")
+    export.add_argument("weights", type=Path)
+    export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--manifest", type=Path, required=True, help="JSON with name, version, licence, defaults, training, …")
+    export.add_argument("--reference", type=Path, required=True, help="training images whose mean Σĥ is the reference budget")
+
+    evaluate = commands.add_parser("evaluate", help="measure a bundle (ONNX Runtime) or weights (PyTorch) on images")
+    evaluate.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
+    evaluate.add_argument("images", type=Path, nargs="+", help="folders; each is reported on its own")
+    evaluate.add_argument("--out", type=Path, required=True)
+    evaluate.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz, for the perceptual distance")
+    evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
+    evaluate.add_argument("--batch", type=int, default=8)
+
+    golden = commands.add_parser("golden", help="write golden vectors that tests hold the ONNX path to")
+    golden.add_argument("bundle", type=Path)
+    golden.add_argument("images", type=Path, nargs="+")
+    golden.add_argument("--out", type=Path, required=True)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    arguments = _parser().parse_args(argv)
+    try:
+        _COMMANDS[arguments.command](arguments)
+    except (OSError, ValueError, FloatingPointError) as error:
+        print(f"tatok: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    from .data import list_images, write_pack
+
+    files = [f for p in arguments.images for f in (list_images(p) if p.is_dir() else [p])]
+    if not files:
+        raise ValueError(f"no images in {', '.join(map(str, arguments.images))}")
+    print(f"{write_pack(files, arguments.out, arguments.short_side)} of {len(files)} images packed into {arguments.out}")
+
+
+def _run(arguments: argparse.Namespace) -> tuple[RunFiles, TrainConfig]:
+    names = [f.name for f in dataclasses.fields(TrainConfig)]
+    given = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
+    config = with_overrides(TrainConfig(model=PRESETS[arguments.preset]), given)
+    return RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from), config
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    files, config = _run(arguments)
+    train(files, config, max_seconds=arguments.max_seconds, compile_model=arguments.compile)
+
+
+def _profile(arguments: argparse.Namespace) -> None:
+    files, config = _run(arguments)
+    files.out.mkdir(parents=True, exist_ok=True)
+    table = profile(files, config)
+    (files.out / "profile.txt").write_text(table)
+    print(table)
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    import json
+
+    from .backend import TorchBackend
+    from .checkpoint import load_model
+    from .evaluate import reference_budget
+    from .export import export_bundle, round_to_half
+
+    model = round_to_half(load_model(arguments.weights))
+    manifest = json.loads(arguments.manifest.read_text())
+    manifest["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference)
+    export_bundle(model, arguments.out, manifest)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from .evaluate import evaluate
+
+    evaluate(
+        arguments.model,
+        arguments.images,
+        arguments.out,
+        perceptual=arguments.perceptual,
+        limit=arguments.limit,
+        batch=arguments.batch,
+    )
+
+
+def _golden(arguments: argparse.Namespace) -> None:
+    from .golden import write_golden
+
+    write_golden(arguments.bundle, arguments.images, arguments.out)
+
+
+_COMMANDS = {"pack": _pack, "train": _train, "profile": _profile, "export": _export, "evaluate": _evaluate, "golden": _golden}
+
+if __name__ == "__main__":
+    sys.exit(main())

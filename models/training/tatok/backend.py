@@ -1,0 +1,98 @@
+"""One interface to a model, whether it runs in ONNX Runtime (a bundle) or in PyTorch (weights during training)."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+
+from .bundle import GRAPHS, read_manifest
+from .checkpoint import load_model
+from .export import graph_modules
+from .model import TaTok
+
+Array = NDArray[np.generic]
+
+
+class Estimate(NamedTuple):
+    """Outputs of the entropy graph."""
+
+    entropy: Array  # [B, N] bits
+    surprisal: Array  # [B, N] bits
+    expected_code: Array  # [B, N, D] coordinates
+
+
+class Backend(ABC):
+    """The three graphs of the contract as functions of NumPy arrays, any batch size."""
+
+    image_size: int
+    grid: tuple[int, int]
+    global_tokens: int
+    codebook_size: int
+    name: str
+
+    @abstractmethod
+    def run(self, graph: str, inputs: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
+        """Runs one graph of the bundle."""
+
+    def encode(self, image: Array) -> tuple[Array, Array]:
+        """uint8 [B, S, S, 3] -> global codes [B, K] and patch codes [B, N]."""
+        global_codes, patch_codes = self.run("encoder", {"image": image}, ("global_codes", "patch_codes"))
+        return global_codes, patch_codes
+
+    def estimate(self, global_codes: Array, patch_codes: Array, visible: Array | None = None) -> Estimate:
+        """ĥ, s and E_q[z] given the global codes and the visible patches (none by default)."""
+        if visible is None:
+            visible = np.zeros(patch_codes.shape, dtype=bool)
+        inputs = {"global_codes": global_codes, "patch_codes": patch_codes, "visible": visible}
+        return Estimate(*self.run("entropy", inputs, ("entropy", "surprisal", "expected_code")))
+
+    def decode(self, global_codes: Array, patch_codes: Array, expected_code: Array, keep: Array) -> Array:
+        """-> uint8 [B, S, S, 3]."""
+        inputs = {"global_codes": global_codes, "patch_codes": patch_codes, "expected_code": expected_code, "keep": keep}
+        return self.run("decoder", inputs, ("image",))[0]
+
+
+class OnnxBackend(Backend):
+    """A bundle in ONNX Runtime on the CPU: what users run."""
+
+    def __init__(self, bundle: Path) -> None:
+        manifest = read_manifest(bundle)
+        self.name = manifest["name"]
+        self.image_size = manifest["image"]["size"]
+        self.grid = (manifest["grid"]["rows"], manifest["grid"]["columns"])
+        self.global_tokens = manifest["globalTokens"]
+        self.codebook_size = manifest["codebook"]["size"]
+        self._sessions = {
+            name: ort.InferenceSession(bundle / file, providers=["CPUExecutionProvider"]) for name, file in GRAPHS.items()
+        }
+
+    def run(self, graph: str, inputs: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
+        return self._sessions[graph].run(list(outputs), inputs)
+
+
+class TorchBackend(Backend):
+    """The same graphs in PyTorch float32, on a GPU where there is one."""
+
+    def __init__(self, model: TaTok, name: str) -> None:
+        config = model.config
+        self.name = name
+        self.image_size, self.grid = config.image_size, (config.grid, config.grid)
+        self.global_tokens, self.codebook_size = config.global_tokens, config.codebook_size
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._graphs = {n: m.eval().to(self._device) for n, m in graph_modules(model).items()}
+
+    @torch.inference_mode()
+    def run(self, graph: str, inputs: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
+        module = self._graphs[graph]
+        results = module(*(torch.from_numpy(np.ascontiguousarray(inputs[i])).to(self._device) for i in module.inputs))
+        results = results if isinstance(results, tuple) else (results,)
+        return [results[module.outputs.index(o)].cpu().numpy() for o in outputs]
+
+
+def open_backend(path: Path) -> Backend:
+    """A bundle's folder runs in ONNX Runtime, a checkpoint or weights file in PyTorch."""
+    return OnnxBackend(path) if path.is_dir() else TorchBackend(load_model(path), path.stem)

@@ -1,0 +1,52 @@
+"""The bundle: manifest.json and ONNX graphs, the contract between training and inspector."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor
+
+from .config import ModelConfig
+from .model import TaTok
+
+FORMAT = "tatok-bundle"
+FORMAT_VERSION = 1
+GRAPHS = {"encoder": "encoder.onnx", "entropy": "entropy.onnx", "decoder": "decoder.onnx"}
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file, as the manifest lists it."""
+    data = path.read_bytes()
+    return {"path": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def read_manifest(bundle: Path) -> dict[str, Any]:
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    if manifest.get("format") != FORMAT or manifest.get("formatVersion") != FORMAT_VERSION:
+        raise ValueError(f"{bundle} is not a TaTok bundle of format version {FORMAT_VERSION}")
+    return manifest
+
+
+def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
+    """Writes manifest.json, listing the graphs as they lie in the folder."""
+    manifest = manifest | {"files": [file_entry(bundle / name) for name in manifest["graphs"].values()]}
+    (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def read_bundle_weights(bundle: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
+    """The model's configuration and float32 weights out of the ONNX graphs, whose initializers keep the module's names."""
+    config = ModelConfig.from_dict(read_manifest(bundle)["model"])
+    known = TaTok(config).state_dict().keys()
+    weights: dict[str, Tensor] = {}
+    for part, graph in (("encoder", "encoder"), ("entropy_model", "entropy"), ("decoder", "decoder")):
+        for tensor in onnx.load(bundle / GRAPHS[graph]).graph.initializer:
+            name = tensor.name.removesuffix(".float16")
+            # The graphs also hold constants of the module, such as the pooling matrix, which are not weights.
+            if name.startswith(part + ".") and name in known:
+                weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
+    return config, weights

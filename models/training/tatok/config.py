@@ -1,0 +1,102 @@
+"""Every number that defines a model or a training run, in two dataclasses that travel with checkpoints and bundles."""
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a TaTok model. Symbols in brackets are the method note's."""
+
+    image_size: int = 256
+    patch_size: int = 16
+    global_tokens: int = 32  # K
+    levels: tuple[int, ...] = (8, 8, 8, 8)  # FSQ levels; V is their product
+    width: int = 384
+    heads: int = 6
+    encoder_layers: int = 6
+    entropy_layers: int = 4
+    decoder_layers: int = 8
+    stem_widths: tuple[int, int] = (96, 192)  # channels at 1/4 and 1/8 resolution
+    head_widths: tuple[int, int, int] = (192, 96, 48)  # channels at 1/8, 1/4 and 1/2 resolution
+
+    @property
+    def grid(self) -> int:
+        """Side of the square patch grid."""
+        return self.image_size // self.patch_size
+
+    @property
+    def patch_tokens(self) -> int:
+        """N."""
+        return self.grid**2
+
+    @property
+    def codebook_size(self) -> int:
+        """V."""
+        size = 1
+        for level in self.levels:
+            size *= level
+        return size
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. `batch` is per process; with n processes a step sees n·batch crops."""
+
+    steps: int = 20_000
+    batch: int = 256
+    learning_rate: float = 1e-3
+    final_learning_rate: float = 1e-5
+    warmup_steps: int = 300
+    weight_decay: float = 0.03
+    betas: tuple[float, float] = (0.9, 0.98)
+    gradient_clip: float = 1.0
+    ema: float = 0.9995
+    optimizer: str = "adamw"  # or "muon": Muon for matrices inside transformer blocks, AdamW for the rest
+    perceptual_weight: float = 1.0  # λ_p
+    perceptual_share: float = 0.5  # share of a batch that the perceptual loss sees
+    entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
+    rate_weight: float = 1e-3  # λ_R, per bit of rate per patch
+    global_rate_scale: float = 0.5  # how much of the rate's gradient reaches the global tokens
+    keep_all_share: float = 0.12
+    global_only_share: float = 0.15
+    random_mask_share: float = 0.2
+    full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
+    smallest_crop: float = 0.7  # side of the smallest square crop relative to the image's short side
+    seed: int = 0
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
+        known = {f.name for f in fields(cls)} - {"model"}
+        flat = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known}
+        return cls(**flat, model=ModelConfig.from_dict(values.get("model", {})))
+
+
+TINY_MODEL = ModelConfig(
+    image_size=64,
+    global_tokens=4,
+    width=32,
+    heads=2,
+    encoder_layers=2,
+    entropy_layers=1,
+    decoder_layers=2,
+    stem_widths=(16, 24),
+    head_widths=(24, 16, 12),
+)
+"""Seconds on a CPU: for tests and for trying a command before spending GPU time on it."""
+
+PRESETS: dict[str, ModelConfig] = {"tatok-s-256": ModelConfig(), "tiny": TINY_MODEL}
+
+
+def with_overrides(config: TrainConfig, overrides: dict[str, Any]) -> TrainConfig:
+    """`config` with the given fields replaced; None means not given."""
+    return replace(config, **{k: v for k, v in overrides.items() if v is not None})

@@ -1,0 +1,44 @@
+"""One process or many: what a training loop needs to know of torchrun."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process among its peers, and its device."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    @classmethod
+    def join(cls) -> "Workers":
+        """Joins torchrun's group where there is one: NCCL on GPUs, gloo on CPUs."""
+        rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        cuda = torch.cuda.is_available()
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+        if cuda:
+            torch.cuda.set_device(device)
+        if count > 1:
+            dist.init_process_group("nccl" if cuda else "gloo")
+        return cls(rank, count, device)
+
+    def agree(self, value: bool) -> bool:
+        """The first process's word, for everyone: clocks differ, and all must stop at the same step."""
+        if self.count == 1:
+            return value
+        flag = torch.tensor([value], dtype=torch.int32, device=self.device)
+        dist.broadcast(flag, 0)
+        return bool(flag.item())
+
+    def leave(self) -> None:
+        if self.count > 1:
+            dist.destroy_process_group()

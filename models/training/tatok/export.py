@@ -1,0 +1,169 @@
+"""Export to ONNX. Normalisation, layout and rounding live inside the graphs: images cross as uint8 bytes, codes as int32."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from .bundle import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
+from .model import TaTok, entropy_bits, expectation, surprisal_bits
+
+OPSET = 20
+# Smaller tensors (biases, norms, constants of the graph) stay float32: they weigh nothing.
+_HALF_FROM = 4096
+
+
+class EncoderGraph(nn.Module):
+    """image u8 [B, S, S, 3] -> global_codes i32 [B, K], patch_codes i32 [B, N], global_attention f32 [B, L, H, K, N]."""
+
+    inputs = ("image",)
+    outputs = ("global_codes", "patch_codes", "global_attention")
+
+    def __init__(self, model: TaTok) -> None:
+        super().__init__()
+        self.encoder, self.quantizer = model.encoder, model.quantizer
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
+        global_raw, patch_raw, attention = self.encoder.forward_with_attention(x)
+        codes = [self.quantizer.codes(self.quantizer.bound(raw)) for raw in (global_raw, patch_raw)]
+        return codes[0], codes[1], attention
+
+
+class EntropyGraph(nn.Module):
+    """global_codes, patch_codes i32, visible bool [B, N] -> entropy, surprisal f32 [B, N] bits, expected_code f32 [B, N, D].
+
+    A visible patch is known: its entropy and surprisal given itself are 0 and its expected code is its code.
+    """
+
+    inputs = ("global_codes", "patch_codes", "visible")
+    outputs = ("entropy", "surprisal", "expected_code")
+
+    def __init__(self, model: TaTok) -> None:
+        super().__init__()
+        self.entropy_model, self.quantizer = model.entropy_model, model.quantizer
+
+    def forward(self, global_codes: Tensor, patch_codes: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        coordinates = self.quantizer.decode(patch_codes)
+        logits = self.entropy_model(self.quantizer.decode(global_codes), coordinates, visible)
+        hidden = (~visible).float()
+        expected = expectation(logits, logits.shape[-1])
+        return (
+            entropy_bits(logits) * hidden,
+            surprisal_bits(logits, self.quantizer.code_levels(patch_codes)) * hidden,
+            torch.where(visible.unsqueeze(-1), coordinates, expected),
+        )
+
+
+class DecoderGraph(nn.Module):
+    """global_codes, patch_codes i32, expected_code f32 [B, N, D], keep bool [B, N] -> image u8 [B, S, S, 3]."""
+
+    inputs = ("global_codes", "patch_codes", "expected_code", "keep")
+    outputs = ("image",)
+
+    def __init__(self, model: TaTok) -> None:
+        super().__init__()
+        self.decoder, self.quantizer = model.decoder, model.quantizer
+
+    def forward(self, global_codes: Tensor, patch_codes: Tensor, expected_code: Tensor, keep: Tensor) -> Tensor:
+        decode = self.quantizer.decode
+        image = self.decoder(decode(global_codes), decode(patch_codes), expected_code, keep)
+        return to_bytes(image)
+
+
+def to_bytes(image: Tensor) -> Tensor:
+    """[B, 3, S, S] in about [−1, 1] -> uint8 [B, S, S, 3]."""
+    return ((image.float() + 1) * 127.5).clamp(0, 255).round().permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def graph_modules(model: TaTok) -> dict[str, EncoderGraph | EntropyGraph | DecoderGraph]:
+    return {"encoder": EncoderGraph(model), "entropy": EntropyGraph(model), "decoder": DecoderGraph(model)}
+
+
+def example_inputs(model: TaTok, batch: int) -> dict[str, Tensor]:
+    """Random inputs of every graph by name."""
+    config = model.config
+    size, patches = config.image_size, config.patch_tokens
+    generator = torch.Generator().manual_seed(0)
+
+    def codes(tokens: int) -> Tensor:
+        return torch.randint(config.codebook_size, (batch, tokens), generator=generator, dtype=torch.int32)
+
+    return {
+        "image": torch.randint(256, (batch, size, size, 3), generator=generator).to(torch.uint8),
+        "global_codes": codes(config.global_tokens),
+        "patch_codes": codes(patches),
+        "visible": torch.rand(batch, patches, generator=generator) < 0.3,
+        "expected_code": torch.rand(batch, patches, len(config.levels), generator=generator) * 2 - 1,
+        "keep": torch.rand(batch, patches, generator=generator) < 0.5,
+    }
+
+
+def round_to_half(model: TaTok) -> TaTok:
+    """Rounds the weights that a bundle stores as float16, in place: what the bundle holds is what PyTorch then computes."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.numel() >= _HALF_FROM:
+                parameter.copy_(parameter.half().float())
+    return model
+
+
+def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
+    """Writes the three graphs and the manifest. `manifest` holds what the model itself does not know."""
+    out.mkdir(parents=True, exist_ok=True)
+    model = round_to_half(model.cpu().eval())
+    config = model.config
+    examples = example_inputs(model, 2)
+    batch = torch.export.Dim("batch", min=1, max=1024)
+    for name, module in graph_modules(model).items():
+        program = torch.onnx.export(
+            module.eval(),
+            tuple(examples[i] for i in module.inputs),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(module.inputs),
+            output_names=list(module.outputs),
+            dynamic_shapes=tuple({0: batch} for _ in module.inputs),
+            optimize=False,
+            verbose=False,
+        )
+        graph = _store_as_half(program.model_proto)
+        onnx.checker.check_model(graph)
+        onnx.save(graph, out / GRAPHS[name])
+    write_manifest(
+        out,
+        {
+            "format": FORMAT,
+            "formatVersion": FORMAT_VERSION,
+            "image": {"size": config.image_size, "patch": config.patch_size},
+            "grid": {"rows": config.grid, "columns": config.grid},
+            "globalTokens": config.global_tokens,
+            "codebook": {"size": config.codebook_size, "levels": list(config.levels)},
+            "attention": {"layers": config.encoder_layers, "heads": config.heads},
+            "graphs": GRAPHS,
+            "model": asdict(config),
+        }
+        | manifest,
+    )
+
+
+def _store_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Large float32 initializers become float16 followed by a Cast, which runtimes fold away when they load the graph."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        if tensor.data_type == TensorProto.FLOAT and array.size >= _HALF_FROM:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(array.astype("float16"), name + ".float16"))
+            casts.append(helper.make_node("Cast", [name + ".float16"], [name], to=TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend(casts + nodes)
+    # Value infos of a rewritten graph would contradict it; runtimes infer their own.
+    del graph.value_info[:]
+    return model

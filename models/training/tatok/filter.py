@@ -1,0 +1,108 @@
+"""Dynamic Token Filtering: the method note's definition, in NumPy. The inspector's TypeScript holds the same one."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEQUENTIAL_ROUNDS = 16
+"""R of sequential conditioning."""
+
+Floats = NDArray[np.floating]
+
+
+def checkerboard_rank(rows: int, columns: int) -> NDArray[np.int64]:
+    """Tie-break: rank of every cell, in raster order, in the recursive checkerboard (ordered-dither) order.
+
+    Any prefix of the order is spread evenly over the grid, where raster order would clump.
+    """
+    size = 1
+    matrix = np.zeros((1, 1), dtype=np.int64)
+    while size < max(rows, columns):
+        matrix = np.block([[4 * matrix, 4 * matrix + 2], [4 * matrix + 3, 4 * matrix + 1]])
+        size *= 2
+    order = np.argsort(matrix[:rows, :columns].ravel(), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(order.size)
+    return rank
+
+
+def edge_patches(rows: int, columns: int) -> NDArray[np.bool_]:
+    """e_i: True on the outer ring of the grid, in raster order."""
+    edge = np.zeros((rows, columns), dtype=bool)
+    edge[[0, -1], :] = True
+    edge[:, [0, -1]] = True
+    return edge.ravel()
+
+
+def drop_order(entropy_bits: Floats, rows: int, columns: int, edge_priority: float) -> NDArray[np.int64]:
+    """π: patch indices by ascending priority ĥ_i + β·e_i, ties by the checkerboard rank."""
+    priority = entropy_bits.astype(np.float64) + edge_priority * edge_patches(rows, columns)
+    return np.lexsort((checkerboard_rank(rows, columns), priority))
+
+
+class Ranking(NamedTuple):
+    """π and the bits lost along it: `lost_bits[m]` is what dropping the first m patches of `order` loses."""
+
+    order: NDArray[np.int64]  # [N], dropped first comes first
+    lost_bits: NDArray[np.float64]  # [N + 1], from 0 to Σĥ
+
+    def keep(self, loss_rate: float, budget_bits: float | None = None) -> NDArray[np.bool_]:
+        """Kept mask: drops the longest prefix that loses at most ε·B; `budget_bits` None is the image budget B = Σĥ."""
+        keep = np.ones(self.order.size, dtype=bool)
+        if loss_rate > 0:
+            budget = self.lost_bits[-1] if budget_bits is None else budget_bits
+            keep[self.order[: int(np.searchsorted(self.lost_bits, loss_rate * budget, side="right")) - 1]] = False
+        return keep
+
+
+def rank_patches(entropy_bits: Floats, rows: int, columns: int, edge_priority: float = 0.0) -> Ranking:
+    """One-shot ranking: ascending priority ĥ_i + β·e_i, ties by the checkerboard rank; the bits are true bits, without β."""
+    order = drop_order(entropy_bits, rows, columns, edge_priority)
+    return Ranking(order, np.concatenate([[0.0], np.cumsum(entropy_bits[order].astype(np.float64))]))
+
+
+def filter_tokens(
+    entropy_bits: Floats,
+    rows: int,
+    columns: int,
+    *,
+    loss_rate: float,
+    edge_priority: float = 0.0,
+    budget_bits: float | None = None,
+) -> NDArray[np.bool_]:
+    """Kept mask: drops the longest prefix of π whose true bits sum to at most ε·B.
+
+    `budget_bits` None is the image budget B = Σĥ. The order uses β, the constraint true bits; a larger ε drops a superset.
+    """
+    return rank_patches(entropy_bits, rows, columns, edge_priority).keep(loss_rate, budget_bits)
+
+
+def hidden_counts(patches: int, rounds: int = SEQUENTIAL_ROUNDS) -> list[int]:
+    """Patches still hidden after each round, N − ⌈N·(r/R)²⌉: small steps first, where a revealed patch tells most."""
+    return [patches - math.ceil(patches * r * r / rounds**2) for r in range(1, rounds + 1)]
+
+
+def rank_sequentially(
+    estimate: Callable[[NDArray[np.bool_]], Floats], rows: int, columns: int, edge_priority: float = 0.0
+) -> Ranking:
+    """Sequential conditioning: patches are revealed in rounds, highest priority first, ĥ re-estimated given G and Z_S.
+
+    `estimate(visible)` returns ĥ [N] in bits. `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ
+    of the m patches still hidden, given what was visible when their round began. Its running minimum from the end makes the
+    first stop at which Σ_D ĥ ≤ ε·B the one that a search finds, so kept sets nest in ε here too.
+    """
+    patches = rows * columns
+    hidden = np.ones(patches, dtype=bool)
+    lost = np.zeros(patches + 1)
+    revealed: list[NDArray[np.int64]] = []
+    for left in hidden_counts(patches):
+        entropy = estimate(~hidden)
+        order = drop_order(entropy, rows, columns, edge_priority)
+        order = order[hidden[order]]
+        lost[left + 1 : order.size + 1] = np.cumsum(entropy[order].astype(np.float64))[left:]
+        revealed.append(order[left:])
+        hidden[order[left:]] = False
+    return Ranking(np.concatenate(revealed[::-1]), np.minimum.accumulate(lost[::-1])[::-1])

@@ -1,0 +1,208 @@
+"""The three networks of TaTok. Shapes: B batch, K global tokens, N patch tokens, D = len(levels), C = width."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .config import ModelConfig
+from .layers import Block, ConvBlock, Upsample
+from .quantizer import FiniteScalarQuantizer
+
+
+def pooling_matrix(grid: int, tokens: int) -> Tensor:
+    """[tokens, grid²] rows that average equal blocks of the grid, one block a global token.
+
+    A global query starts from what its block looks like; queries that all start from learned vectors alone were seen to
+    learn little more than the mean colour.
+    """
+    rows = 2 ** (int(math.log2(tokens)) // 2) if tokens else 1
+    columns = tokens // rows if tokens else 1
+    if rows * columns != tokens and tokens:
+        raise ValueError(f"global_tokens must be a power of two, not {tokens}")
+    matrix = torch.zeros(tokens, grid, grid)
+    for token in range(tokens):
+        row, column = divmod(token, columns)
+        top, bottom = row * grid // rows, -(-(row + 1) * grid // rows)
+        left, right = column * grid // columns, -(-(column + 1) * grid // columns)
+        matrix[token, top:bottom, left:right] = 1 / ((bottom - top) * (right - left))
+    return matrix.flatten(1)
+
+
+def position_embedding(tokens: int, width: int) -> nn.Parameter:
+    return nn.Parameter(torch.randn(tokens, width) * 0.02)
+
+
+class Encoder(nn.Module):
+    """Convolutional stem, then a ViT over [K global queries ; N patch embeddings], then two projections to D dimensions."""
+
+    pooling: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.global_tokens = config.global_tokens
+        quarter, eighth = config.stem_widths
+        width = config.width
+        self.stem = nn.Sequential(
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, quarter, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(quarter, eighth, 3, stride=2, padding=1),
+            ConvBlock(eighth),
+            nn.Conv2d(eighth, width, 3, stride=2, padding=1),
+        )
+        self.register_buffer("pooling", pooling_matrix(config.grid, config.global_tokens), persistent=False)
+        self.query = position_embedding(config.global_tokens, width)
+        self.query_start = nn.Linear(width, width)
+        self.position = position_embedding(config.patch_tokens, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.encoder_layers))
+        self.norm = nn.LayerNorm(width)
+        self.global_head = nn.Linear(width, len(config.levels))
+        self.patch_head = nn.Linear(width, len(config.levels))
+
+    def _tokens(self, image: Tensor) -> Tensor:
+        features = self.stem(image).flatten(2).transpose(1, 2)
+        queries = self.query + self.query_start(self.pooling.to(features.dtype) @ features)
+        return torch.cat([queries, features + self.position], dim=1)
+
+    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.norm(x)
+        return self.global_head(x[:, : self.global_tokens]), self.patch_head(x[:, self.global_tokens :])
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, 3, S, S] in [−1, 1] -> unbounded [B, K, D] and [B, N, D]."""
+        x = self._tokens(image)
+        for block in self.blocks:
+            x = block(x)
+        return self._heads(x)
+
+    def forward_with_attention(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As forward, and the attention of global queries over patches, [B, layers, heads, K, N]."""
+        x = self._tokens(image)
+        maps = []
+        for block in self.blocks:
+            x, rows = block.forward_with_rows(x, self.global_tokens)
+            maps.append(rows)
+        return *self._heads(x), torch.stack(maps, dim=1)
+
+
+class EntropyModel(nn.Module):
+    """q_φ(z_i | G, Z_S): a masked transformer over codes whose output factorises over the D quantiser dimensions."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        if len(set(config.levels)) != 1:
+            raise ValueError("the factorised head needs the same number of levels in every dimension")
+        width, dimensions = config.width, len(config.levels)
+        self.global_tokens = config.global_tokens
+        self.output_shape = (dimensions, config.levels[0])
+        self.embed_global = nn.Linear(dimensions, width)
+        self.embed_patch = nn.Linear(dimensions, width)
+        self.mask = nn.Parameter(torch.zeros(width))
+        self.global_position = position_embedding(config.global_tokens, width)
+        self.position = position_embedding(config.patch_tokens, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.entropy_layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, dimensions * config.levels[0])
+
+    def forward(self, global_codes: Tensor, patch_codes: Tensor, visible: Tensor) -> Tensor:
+        """Coordinates [B, K, D] and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
+        patches = torch.where(visible.unsqueeze(-1), self.embed_patch(patch_codes), self.mask)
+        x = torch.cat([self.embed_global(global_codes) + self.global_position, patches + self.position], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x[:, self.global_tokens :]))
+        return logits.float().unflatten(-1, self.output_shape)
+
+
+class Decoder(nn.Module):
+    """A ViT over [G ; kept codes or their expectation], then convolutions and sub-pixel upsampling to an image."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.global_tokens, self.grid = config.global_tokens, config.grid
+        width, dimensions = config.width, len(config.levels)
+        eighth, quarter, half = config.head_widths
+        self.embed_global = nn.Linear(dimensions, width)
+        self.embed_patch = nn.Linear(dimensions, width)
+        self.kept = nn.Parameter(torch.randn(width) * 0.02)
+        self.dropped = nn.Parameter(torch.randn(width) * 0.02)
+        self.global_position = position_embedding(config.global_tokens, width)
+        self.position = position_embedding(config.patch_tokens, width)
+        self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.decoder_layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Sequential(
+            Upsample(width, eighth),
+            ConvBlock(eighth),
+            Upsample(eighth, quarter),
+            ConvBlock(quarter),
+            Upsample(quarter, half),
+            nn.SiLU(),
+            nn.Conv2d(half, half, 3, padding=1),
+            nn.SiLU(),
+            Upsample(half, 3),
+        )
+
+    def forward(self, global_codes: Tensor, patch_codes: Tensor, expected_codes: Tensor, keep: Tensor) -> Tensor:
+        """Coordinates [B, K, D], [B, N, D], [B, N, D] and keep [B, N] bool -> image [B, 3, S, S], about [−1, 1].
+
+        A kept slot holds P·z_i + a_keep, a dropped one P·E_q[z_i] + e_mask, so that dropping costs nothing as ĥ_i → 0.
+        """
+        keep = keep.unsqueeze(-1)
+        patches = self.embed_patch(torch.where(keep, patch_codes, expected_codes))
+        patches = patches + torch.where(keep, self.kept, self.dropped) + self.position
+        x = torch.cat([self.embed_global(global_codes) + self.global_position, patches], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        return self.head(x)
+
+
+class TaTok(nn.Module):
+    """Encoder, quantiser, entropy model and decoder."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.quantizer = FiniteScalarQuantizer(config.levels)
+        self.encoder = Encoder(config)
+        self.entropy_model = EntropyModel(config)
+        self.decoder = Decoder(config)
+        self.apply(_initialise)
+
+    def compile_parts(self) -> None:
+        """Compiles block by block: a quarter of the time that compiling the whole takes, for nearly the same speed."""
+        parts = [m for m in self.modules() if isinstance(m, Block)]
+        for part in (*parts, self.encoder.stem, self.decoder.head):
+            # Shapes repeat exactly, so specialising on each is worth a compilation.
+            part.compile(dynamic=False)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    if isinstance(module, Block):
+        # Residual branches start small so that depth does not inflate the stream.
+        nn.init.zeros_(module.contract.weight)
+        nn.init.zeros_(module.attention.project.weight)
+
+
+def expectation(logits: Tensor, levels: int) -> Tensor:
+    """E_q[z] in coordinates: [..., L] logits -> [...]."""
+    coordinates = torch.linspace(-1, 1, levels, device=logits.device)
+    return (logits.softmax(-1) * coordinates).sum(-1)
+
+
+def entropy_bits(logits: Tensor) -> Tensor:
+    """ĥ = Σ_d H[q_d] in bits: [B, N, D, L] -> [B, N]."""
+    log_q = F.log_softmax(logits, dim=-1)
+    return -(log_q.exp() * log_q).sum((-1, -2)) / math.log(2)
+
+
+def surprisal_bits(logits: Tensor, levels: Tensor) -> Tensor:
+    """s = −Σ_d log2 q_d(level_d) in bits: [B, N, D, L] and [B, N, D] integer levels -> [B, N]."""
+    log_q = F.log_softmax(logits, dim=-1)
+    return -log_q.gather(-1, levels.long().unsqueeze(-1)).squeeze(-1).sum(-1) / math.log(2)

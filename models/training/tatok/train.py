@@ -1,0 +1,176 @@
+"""The training loop. One process, or several under torchrun:
+
+torchrun --nproc-per-node 2 -m tatok train PACK --out RUN --perceptual squeezenet1_0.npz
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .checkpoint import load_checkpoint, load_model, save_checkpoint, save_weights
+from .config import TrainConfig
+from .data import CropSource
+from .distributed import Workers
+from .losses import SqueezeNetDistance
+from .model import TaTok
+from .objective import Draws, Objective
+from .optimizer import MovingAverage, learning_rate, make_optimizers
+
+LOG_EVERY = 50
+STOP_CHECK_EVERY = 10
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run reads and writes."""
+
+    pack: Path
+    out: Path
+    perceptual: Path | None = None
+    start_from: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+
+class Trainer:
+    """A model, its optimisers and its data, one step at a time.
+
+    A run whose folder holds a checkpoint resumes exactly, with that checkpoint's configuration. `files.start_from` begins a
+    new schedule from the weights of a checkpoint, of a weights file or of a bundle.
+    """
+
+    def __init__(self, files: RunFiles, config: TrainConfig, workers: Workers, *, compile_model: bool = False) -> None:
+        device = workers.device
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cudnn.benchmark = True
+        torch.manual_seed(config.seed)
+        state = load_checkpoint(files.checkpoint, device) if files.checkpoint.exists() else None
+        if state is not None:
+            config = TrainConfig.from_dict(state["config"])
+        fresh = load_model(files.start_from) if files.start_from and state is None else TaTok(config.model)
+        self.config, self.workers, self.files = config, workers, files
+        self.model = fresh.to(device).train()
+        if device.type == "cuda":
+            self.model.to(memory_format=torch.channels_last)
+        self.average = MovingAverage(self.model, config.ema)
+        self.optimizers = make_optimizers(self.model, config)
+        self.step_number = 0
+        if state is not None:
+            self._restore(state)
+        self.objective = self._objective(compile_model)
+        self.source = CropSource.open(files.pack, config.model.image_size, config.smallest_crop, device, compile_model)
+        self.generator = torch.Generator(device)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step_number = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.average.load(self.model, state["average"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+
+    def _objective(self, compile_model: bool) -> nn.Module:
+        device = self.workers.device
+        network = None if self.files.perceptual is None else SqueezeNetDistance(self.files.perceptual).to(device)
+        if network is not None and device.type == "cuda":
+            network.to(memory_format=torch.channels_last)
+        if compile_model:
+            self.model.compile_parts()
+            if network is not None:
+                network.compile(dynamic=False)
+        objective = Objective(self.model, self.config, network)
+        if self.workers.count == 1:
+            return objective
+        ids = [device.index] if device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(objective, device_ids=ids, gradient_as_bucket_view=True)
+
+    def step(self) -> dict[str, Tensor]:
+        """One optimiser step; returns the parts of the loss and the gradient's norm, still on the device."""
+        config, device = self.config, self.workers.device
+        # Draws depend on the seed, the step and the process alone: a resumed run repeats them.
+        self.generator.manual_seed((config.seed * 1_000_003 + self.step_number) * 4096 + self.workers.rank)
+        images = self.source.batch(config.batch, self.generator)
+        draws = Draws.make(config.batch, config.model.patch_tokens, self.generator)
+        if device.type == "cuda":
+            images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss, parts = self.objective(images, draws, self.step_number < config.full_token_phase * config.steps)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(self.step_number, config)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.average.update(self.model, self.step_number)
+        self.step_number += 1
+        return parts | {"norm": norm}
+
+    def save(self) -> None:
+        """Leaves checkpoint.pt to resume from and weights.npz to export from."""
+        save_checkpoint(self.files.checkpoint, self.step_number, self.config, self.model, self.average, self.optimizers)
+        save_weights(self.files.out / "weights.npz", self.config.model, self.average.state_dict(self.model))
+
+
+def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
+    """Trains until `config.steps`, or until `max_seconds` have passed, and leaves a checkpoint to resume from."""
+    started = window = time.monotonic()
+    workers = Workers.join()
+    files.out.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(files, config, workers, compile_model=compile_model)
+    crops = LOG_EVERY * trainer.config.batch * workers.count
+    while trainer.step_number < trainer.config.steps:
+        parts = trainer.step()
+        step = trainer.step_number
+        if workers.is_first and step % LOG_EVERY == 0:
+            now = time.monotonic()
+            values = {name: round(value.item(), 5) for name, value in parts.items()}
+            rate = learning_rate(step - 1, trainer.config)
+            entry = {
+                "step": step,
+                "seconds": round(now - started, 1),
+                "lr": rate,
+                "crops_per_second": round(crops / (now - window)),
+            }
+            _log(files.out / "log.jsonl", entry | values)
+            window = now
+        late = max_seconds is not None and time.monotonic() - started > max_seconds
+        if step % STOP_CHECK_EVERY == 0 and workers.agree(late):
+            break
+    if workers.is_first:
+        trainer.save()
+    workers.leave()
+
+
+def _log(path: Path, entry: dict[str, float]) -> None:
+    line = json.dumps(entry)
+    print(line, flush=True)
+    with path.open("a") as file:
+        file.write(line + "\n")
+    if entry["loss"] != entry["loss"]:
+        raise FloatingPointError(f"the loss is not a number at step {entry['step']}")
+
+
+def profile(files: RunFiles, config: TrainConfig, *, warm_up: int = 30, steps: int = 5) -> str:
+    """Where the time of a compiled training step goes, as a table of the kernels that take longest."""
+    trainer = Trainer(files, config, Workers.join(), compile_model=True)
+    for _ in range(warm_up):
+        trainer.step()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if trainer.workers.device.type == "cuda":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+        torch.cuda.synchronize()
+    started = time.monotonic()
+    with torch.profiler.profile(activities=activities) as recorded:
+        for _ in range(steps):
+            trainer.step()["loss"].item()
+    rate = steps * config.batch / (time.monotonic() - started)
+    key = "self_cuda_time_total" if len(activities) > 1 else "self_cpu_time_total"
+    table = recorded.key_averages().table(sort_by=key, row_limit=40, max_name_column_width=90)
+    return f"{rate:.0f} crops/s while profiled\n{table}"
