@@ -14,7 +14,7 @@ const node = {
   supported: { 'dynamic-import': false },
 };
 
-/** @type {readonly esbuild.BuildOptions[]} */
+/** @type {readonly (esbuild.BuildOptions & { entryPoints: Record<string, string> })[]} */
 const bundles = [
   { ...node, entryPoints: { extension: 'src/extension.ts' } },
   { ...node, entryPoints: { inference: 'src/inference/process.ts' } },

@@ -9,8 +9,12 @@ const caller = process.env['INIT_CWD'] ?? process.cwd();
 const bundles = ['cli', 'inference'];
 
 /** @param {string} path */
+/**
+ * Milliseconds of the last change; 0 for a file that is missing.
+ * @param {string} path
+ */
 async function modified(path) {
-  return (await stat(path).catch(() => undefined))?.mtimeMs;
+  return (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
 }
 
 /** Whether a bundle is missing or older than what it is made of. */
