@@ -68,7 +68,7 @@ export class Graphs {
       return await this.sessions[graph].run(feeds, fetches);
     } catch (error) {
       const detail = error instanceof Error ? error.message : String(error);
-      throw new TatokError('inference-failed', `The ${graph} could not be run: ${firstLine(detail)}`, undefined, {
+      throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${firstLine(detail)}`, undefined, {
         cause: error,
       });
     }
@@ -113,7 +113,7 @@ function float32(outputs: Outputs, name: string): Float32Array {
 }
 
 function wrongType(name: string): TatokError {
-  return new TatokError('model-incompatible', `The model's output ${name} is missing or of another type.`);
+  return new TatokError('model-incompatible', `The model’s output ${name} is missing or of another type.`);
 }
 
 interface Value {
@@ -177,7 +177,7 @@ function checkGraph(graph: GraphName, session: InferenceSession, signature: Sign
 function mismatch(graph: GraphName, reason: string): TatokError {
   return new TatokError(
     'model-incompatible',
-    `The ${graph} graph does not match the model's manifest: ${reason}.`,
+    `The ${graph} graph does not match the model’s manifest: ${reason}.`,
     'Export the model again to the bundle contract.',
   );
 }

@@ -27,7 +27,7 @@ export async function verifyFiles(directory: string, files: Manifest['files']): 
       const hash = hashes.get(key) ?? sha256Of(path);
       hashes.set(key, hash);
       hash.catch(() => hashes.delete(key));
-      if ((await hash) !== sha256) throw corrupt(`${path} is damaged: its SHA-256 is not the manifest's.`);
+      if ((await hash) !== sha256) throw corrupt(`${path} is damaged: its SHA-256 is not the manifest’s.`);
     }),
   );
 }

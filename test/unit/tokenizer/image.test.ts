@@ -2,7 +2,8 @@ import sharp, { type Sharp } from 'sharp';
 import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from '../../../src/tokenizer/image';
-import { TatokError } from '../../../src/tokenizer/errors';
+import type { TatokError } from '../../../src/tokenizer/errors';
+import { refusalOf } from '../refusal';
 
 const orange = { r: 200, g: 100, b: 50 };
 const size = 32;
@@ -59,13 +60,8 @@ function expectColour(actual: number[], expected: readonly number[], tolerance: 
   expect(worst, `${actual.join()} instead of ${expected.join()}`).toBeLessThanOrEqual(tolerance);
 }
 
-async function refusal(file: Uint8Array, options = {}): Promise<TatokError> {
-  const error: unknown = await decodeImage(file, size, options).then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  if (error instanceof TatokError) return error;
-  throw new Error(`expected a TatokError, got ${String(error)}`);
+function refusal(file: Uint8Array, options = {}): Promise<TatokError> {
+  return refusalOf(() => decodeImage(file, size, options));
 }
 
 describe('decodeImage: colours', () => {

@@ -1,0 +1,117 @@
+import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { describe, expect, it } from 'vitest';
+import { Graphs, type GraphName, type Sessions } from '../../../src/tokenizer/graphs';
+import { refusalOf } from '../refusal';
+import { tinyModel } from './model';
+
+type Shapes = Record<string, [type: Tensor.Type, ...shape: (number | string)[]]>;
+
+const codes: Shapes = { global_codes: ['int32', 'batch', 2], patch_codes: ['int32', 'batch', 6] };
+const promised: Record<GraphName, { inputs: Shapes; outputs: Shapes }> = {
+  encoder: {
+    inputs: { image: ['uint8', 'batch', 32, 32, 3] },
+    outputs: { ...codes, global_attention: ['float32', 'batch', 2, 2, 2, 6] },
+  },
+  entropy: {
+    inputs: { ...codes, visible: ['bool', 'batch', 6] },
+    outputs: {
+      entropy: ['float32', 'batch', 6],
+      surprisal: ['float32', 'batch', 6],
+      expected_code: ['float32', 'batch', 6, 2],
+    },
+  },
+  decoder: {
+    inputs: { ...codes, expected_code: ['float32', 'batch', 6, 2], keep: ['bool', 'batch', 6] },
+    outputs: { image: ['uint8', 'batch', 32, 32, 3] },
+  },
+};
+
+const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
+  Object.entries(shapes).map(([name, [type, ...shape]]) => ({ name, isTensor: true, type, shape }));
+
+/** Sessions that promise these values and answer `run` with `outputs`. */
+function sessions(changes: Partial<typeof promised> = {}, outputs: Record<string, Tensor> = {}): Sessions {
+  const session = (graph: GraphName): InferenceSession => {
+    const { inputs, outputs: results } = { ...promised, ...changes }[graph];
+    return {
+      inputNames: Object.keys(inputs),
+      outputNames: Object.keys(results),
+      inputMetadata: metadata(inputs),
+      outputMetadata: metadata(results),
+      run: () => Promise.resolve(outputs),
+      release: () => Promise.resolve(),
+      startProfiling: () => undefined,
+      endProfiling: () => undefined,
+    };
+  };
+  return { encoder: session('encoder'), entropy: session('entropy'), decoder: session('decoder') };
+}
+
+const { encoder, entropy, decoder } = promised;
+
+describe('Graphs', () => {
+  it('accepts graphs that match the manifest, also where a dimension is only named', () => {
+    expect(() => new Graphs(sessions(), tinyModel)).not.toThrow();
+    const named = { ...encoder, inputs: { image: ['uint8', 'b', 'height', 'width', 3] } satisfies Shapes };
+    expect(() => new Graphs(sessions({ encoder: named }), tinyModel)).not.toThrow();
+  });
+
+  const mismatches: [string, Partial<typeof promised>, string][] = [
+    [
+      'another input size',
+      { encoder: { ...encoder, inputs: { image: ['uint8', 'batch', 64, 64, 3] } } },
+      'The encoder graph does not match the model’s manifest: its input image is uint8[batch, 64, 64, 3] instead of uint8[batch, 32, 32, 3].',
+    ],
+    [
+      'another type',
+      { decoder: { ...decoder, inputs: { ...decoder.inputs, keep: ['float32', 'batch', 6] } } },
+      'its input keep is float32[batch, 6] instead of bool[batch, 6]',
+    ],
+    [
+      'an input too many',
+      { entropy: { ...entropy, inputs: { ...entropy.inputs, noise: ['float32', 1] } } },
+      'unknown input noise',
+    ],
+    [
+      'an output too few',
+      { encoder: { ...encoder, outputs: codes } },
+      'it has no output global_attention, float32[batch, 2, 2, 2, 6]',
+    ],
+    [
+      'another rank',
+      { decoder: { ...decoder, outputs: { image: ['uint8', 32, 32, 3] } } },
+      'its output image is uint8[32, 32, 3]',
+    ],
+  ];
+
+  it.each(mismatches)('refuses %s in one sentence', async (_name, changes, reason) => {
+    const { code, message } = await refusalOf(() => new Graphs(sessions(changes), tinyModel));
+    expect(code).toBe('model-incompatible');
+    expect(message).toContain(reason);
+  });
+
+  it('copies what it returns, because the runtime owns its outputs', async () => {
+    const data = Int32Array.of(1, 2);
+    const outputs = {
+      global_codes: new Tensor('int32', data, [1, 2]),
+      patch_codes: new Tensor('int32', new Int32Array(6), [1, 6]),
+    };
+    const { globalCodes } = await new Graphs(sessions({}, outputs), tinyModel).encode(new Uint8Array(32 * 32 * 3));
+    data.fill(0);
+    expect([...globalCodes]).toEqual([1, 2]);
+  });
+
+  it('says which graph could not run', async () => {
+    const failing = sessions();
+    failing.entropy.run = () => Promise.reject(new Error('out of memory\nat somewhere'));
+    const graphs = new Graphs(failing, tinyModel);
+    const estimate = graphs.estimateEntropy(
+      { globalCodes: new Int32Array(2), patchCodes: new Int32Array(6) },
+      new Uint8Array(6),
+    );
+    await expect(estimate).rejects.toMatchObject({
+      code: 'inference-failed',
+      message: 'The entropy graph could not be run: out of memory',
+    });
+  });
+});

@@ -1,0 +1,27 @@
+import { describe, expect, it } from 'vitest';
+import { budgetOf, resolveSettings } from '../../../src/tokenizer/settings';
+import { refusalOf } from '../refusal';
+import { tinyModel } from './model';
+
+describe('resolveSettings', () => {
+  it('lays given settings over the model’s defaults', () => {
+    expect(resolveSettings({}, tinyModel)).toEqual(tinyModel.defaults);
+    expect(resolveSettings({ lossRate: 0 }, tinyModel)).toEqual({ ...tinyModel.defaults, lossRate: 0 });
+  });
+
+  it.each([
+    [{ lossRate: 1.01 }, 'between 0 and 1'],
+    [{ lossRate: NaN }, 'must be a number'],
+    [{ edgePriority: -1 }, 'must not be negative'],
+    [{ edgePriority: Infinity }, 'must be a finite number'],
+  ])('refuses %j', async (settings, reason) => {
+    const { code, message } = await refusalOf(() => resolveSettings(settings, tinyModel));
+    expect(code).toBe('bad-settings');
+    expect(message).toContain(reason);
+  });
+
+  it('reckons with the reference bits only when asked to', () => {
+    expect(budgetOf(tinyModel.defaults, tinyModel)).toBeNull();
+    expect(budgetOf({ ...tinyModel.defaults, budget: 'reference' }, tinyModel)).toBe(9);
+  });
+});
