@@ -56,12 +56,7 @@ export async function cudaEnvironment(options: CudaOptions, bindingDirectory: st
 
 /** Environment variables of the inference process that make its CUDA provider usable, or say why it is not. */
 export async function cudaVariables(options: CudaOptions, modulePath: string): Promise<Record<string, string>> {
-  const { libraryPath, reasons } = await cudaEnvironment(options, bindingDirectoryOf(modulePath)).catch(
-    (error: unknown) => ({
-      libraryPath: [],
-      reasons: [`The CUDA libraries could not be prepared: ${error instanceof Error ? error.message : String(error)}.`],
-    }),
-  );
+  const { libraryPath, reasons } = await findFor(modulePath, options);
   const [directory] = libraryPath;
   if (directory === undefined) return { [cudaReasonVariable]: reasons.join(' ') };
   const inherited = process.env['LD_LIBRARY_PATH'];
@@ -69,6 +64,16 @@ export async function cudaVariables(options: CudaOptions, modulePath: string): P
     [cudaDirectoryVariable]: directory,
     LD_LIBRARY_PATH: [...libraryPath, ...(inherited ? [inherited] : [])].join(delimiter),
   };
+}
+
+/** CUDA that cannot even be looked for is a reason not to use it, never a failure. */
+async function findFor(modulePath: string, options: CudaOptions): Promise<CudaEnvironment> {
+  try {
+    return await cudaEnvironment(options, bindingDirectoryOf(modulePath));
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { libraryPath: [], reasons: [`The CUDA libraries could not be prepared: ${message}.`] };
+  }
 }
 
 /** The folder of the binding that a module of the inference process would load. */
