@@ -1,0 +1,167 @@
+import { spawn } from 'node:child_process';
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundleFor, modelDirectory, sample } from './support';
+
+const contractKeys = [
+  'image',
+  'width',
+  'height',
+  'model',
+  'provider',
+  'grid',
+  'globalCodes',
+  'patchCodes',
+  'entropyBits',
+  'surprisalBits',
+  'keep',
+  'lossRate',
+  'actualLossRate',
+  'keptTokens',
+  'totalTokens',
+  'payloadBits',
+  'maskBits',
+  'psnr',
+  'ssim',
+  'timings',
+];
+
+interface Run {
+  readonly status: number | null;
+  readonly lines: string[];
+  readonly errors: string[];
+}
+
+let cli: string;
+let folder: string;
+
+beforeAll(async () => {
+  cli = join(await bundleFor('cli'), 'cli.js');
+  folder = await mkdtemp(join(tmpdir(), 'tatok-cli-'));
+});
+
+afterAll(() => rm(folder, { recursive: true }));
+
+const nonEmptyLines = (text: string) => text.split('\n').filter((line) => line !== '');
+
+function execute(command: string, args: string[], cwd?: string): Promise<Run> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd });
+    let [out, err] = ['', ''];
+    child.stdout.on('data', (data: Buffer) => (out += data.toString()));
+    child.stderr.on('data', (data: Buffer) => (err += data.toString()));
+    child.on('error', reject);
+    child.on('close', (status) => resolve({ status, lines: nonEmptyLines(out), errors: nonEmptyLines(err) }));
+  });
+}
+
+const run = (...args: string[]) => execute(process.execPath, [cli, '--model', modelDirectory, ...args], folder);
+
+describe('tokenize', () => {
+  it('prints one object a line for each image, the contract’s keys first', async () => {
+    const images = [sample('kodim05.png'), sample('kodim23.png')];
+    const { status, lines, errors } = await run(...images, '--json', '--loss-rate', '0.4', '--provider', 'cpu');
+    expect([status, errors]).toEqual([0, []]);
+    const records = lines.map((line) => JSON.parse(line) as Record<string, never>);
+    expect(records.map(({ image }) => image)).toEqual(images);
+    for (const record of records) {
+      expect(Object.keys(record).slice(0, contractKeys.length)).toEqual(contractKeys);
+      const { keep, entropyBits } = record as unknown as { keep: number[]; entropyBits: number[] };
+      expect(record).toMatchObject({ width: 768, height: 512, model: 'tatok-s-256', provider: 'cpu', lossRate: 0.4 });
+      expect([keep.length, entropyBits.length]).toEqual([256, 256]);
+      expect(record['keptTokens']).toBe(keep.reduce((sum, kept) => sum + kept, 0));
+    }
+  });
+
+  it('takes the model’s defaults, says what is used and why not something else', async () => {
+    const { status, lines, errors } = await run(sample('kodim07.png'));
+    expect([status, lines.length, errors]).toEqual([0, 2, []]);
+    expect(lines[0]).toMatch(/^tatok-s-256 \S+ on \w+/);
+    expect(lines[1]).toMatch(/768×512 → 256×256 · kept \d+ \+ 32 global = \d+ tokens/);
+  });
+
+  it('tells of each bad image in one line and does the others', async () => {
+    const [text, empty] = [join(folder, 'text.png'), join(folder, 'empty.jpg')];
+    await writeFile(text, 'This is no image.\n');
+    await writeFile(empty, '');
+    const good = sample('kodim15.png');
+    const missing = join(folder, 'missing.png');
+    const { status, lines, errors } = await run(text, good, empty, missing, folder, '--json');
+    expect(status).toBe(1);
+    expect(lines).toHaveLength(1);
+    expect(errors).toEqual([
+      `tatok: ${text}: The file is not an image of a supported format.`,
+      `tatok: ${empty}: The file is empty.`,
+      `tatok: ${missing}: There is no such file.`,
+      `tatok: ${folder}: It is a folder, not an image.`,
+    ]);
+  });
+
+  it('writes pictures and tokens, also of two images with one name', async () => {
+    const other = join(folder, 'kodim23.png');
+    await copyFile(sample('kodim05.png'), other);
+    const out = join(folder, 'deep', 'out');
+    expect((await run(sample('kodim23.png'), other, '--out', out)).status).toBe(0);
+    const suffixes = ['entropy.png', 'mask.png', 'reconstruction.png', 'tokens.json'];
+    expect((await readdir(out)).sort()).toEqual(
+      ['kodim23', 'kodim23-2'].flatMap((name) => suffixes.map((suffix) => `${name}.${suffix}`)).sort(),
+    );
+    for (const suffix of suffixes.slice(0, 3)) {
+      const { width, height, channels } = await sharp(join(out, `kodim23.${suffix}`)).metadata();
+      expect([width, height, channels]).toEqual([256, 256, 3]);
+    }
+    const tokens = JSON.parse(await readFile(join(out, 'kodim23.tokens.json'), 'utf8')) as Record<string, number[]>;
+    expect(tokens['grid']).toEqual({ rows: 16, columns: 16 });
+    expect([tokens['globalCodes'], tokens['patchCodes'], tokens['keep']].map((each) => each?.length)).toEqual([
+      32, 256, 256,
+    ]);
+  });
+
+  it('ends options at --', async () => {
+    await copyFile(sample('kodim05.png'), join(folder, '--json'));
+    const { status, lines, errors } = await run('--json', '--', '--json');
+    expect([status, lines.length, errors]).toEqual([0, 1, []]);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ image: '--json' });
+  });
+
+  it.each([
+    [[]],
+    [['x.png', '--unknown']],
+    [['x.png', '--loss-rate', '1.2']],
+    [['x.png', '--loss-rate', 'half']],
+    [['x.png', '--loss-rate']],
+    [['x.png', '--edge-priority', '-1']],
+    [['x.png', '--budget', 'all']],
+    [['x.png', '--conditioning', 'none']],
+    [['x.png', '--provider', 'tpu']],
+  ])('refuses %j as bad usage, in one line', async (args) => {
+    const { status, lines, errors } = await run(...args);
+    expect([status, lines, errors.length]).toEqual([2, [], 1]);
+    expect(errors[0]).toMatch(/^tatok: /);
+  });
+
+  it('fails in one line without a model', async () => {
+    const { status, errors } = await run(sample('kodim05.png'), '--model', join(folder, 'nowhere'));
+    expect([status, errors.length]).toEqual([1, 1]);
+    expect(errors[0]).toMatch(/^tatok: There is no model: /);
+  });
+
+  it('tolerates a reader that has seen enough', async () => {
+    const images = Array.from({ length: 4 }, () => `'${sample('kodim05.png')}'`).join(' ');
+    const command = `'${process.execPath}' '${cli}' --model '${modelDirectory}' ${images} --json | head -c 10`;
+    const { status, errors } = await execute('bash', ['-o', 'pipefail', '-c', command]);
+    expect([status, errors]).toEqual([0, []]);
+  });
+});
+
+describe('npm run tokenize', () => {
+  it('works from any folder of the project, with names relative to it', async () => {
+    const args = ['run', '-s', 'tokenize', '--', 'kodim05.png', '--json'];
+    const { status, lines } = await execute('npm', args, sample('.'));
+    expect(status).toBe(0);
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ image: 'kodim05.png', width: 768 });
+  });
+});

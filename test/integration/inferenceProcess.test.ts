@@ -1,0 +1,169 @@
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { InferenceClient, type InferenceClientOptions } from '../../src/inference/client';
+import type { Stage } from '../../src/tokenizer/types';
+import { refusalOf } from '../unit/refusal';
+import { bundleFor, modelDirectory, sample } from './support';
+
+const choice = { directory: modelDirectory, providers: ['cpu'] };
+const clients: InferenceClient[] = [];
+let modulePath: string;
+let folder: string;
+let file: Uint8Array;
+
+beforeAll(async () => {
+  modulePath = join(await bundleFor('inference-process'), 'inference.js');
+  folder = await mkdtemp(join(tmpdir(), 'tatok-process-'));
+  file = await readFile(sample('kodim23.png'));
+});
+
+afterAll(async () => {
+  await Promise.all(clients.map((client) => client.dispose()));
+  await rm(folder, { recursive: true });
+});
+
+function client(options: Partial<InferenceClientOptions> = {}): InferenceClient {
+  const created = new InferenceClient({ modulePath, ...options });
+  clients.push(created);
+  return created;
+}
+
+/** The bundle with one file replaced. */
+async function damagedModel(name: string, replaced: string, content: string): Promise<string> {
+  const directory = join(folder, name);
+  await mkdir(directory);
+  for (const entry of ['manifest.json', 'encoder.onnx', 'entropy.onnx', 'decoder.onnx']) {
+    if (entry === replaced) await writeFile(join(directory, entry), content);
+    else await symlink(join(modelDirectory, entry), join(directory, entry));
+  }
+  return directory;
+}
+
+describe('the inference process', () => {
+  it('tokenizes, with typed arrays and progress', async () => {
+    const inference = client();
+    const stages: Stage[] = [];
+    const result = await inference.tokenize({ choice, file, settings: {} }, undefined, (stage) => stages.push(stage));
+    expect(stages).toEqual(['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics']);
+    expect(result.tokens.patchCodes).toBeInstanceOf(Int32Array);
+    expect(result.reconstruction.keep).toBeInstanceOf(Uint8Array);
+    expect(result.reconstruction.rgb).toHaveLength(256 * 256 * 3);
+    const { image, tokens, reconstruction } = result;
+    const again = await inference.reconstruct({
+      choice,
+      tokens,
+      original: image.rgb,
+      settings: reconstruction.settings,
+    });
+    expect(again.rgb).toEqual(reconstruction.rgb);
+    const map = await inference.attention({ choice, rgb: image.rgb, layer: 'mean', head: 0 });
+    expect(map.weights).toHaveLength(32 * 256);
+  });
+
+  it('stops a cancelled request between stages and goes on with the next', async () => {
+    const inference = client();
+    await inference.loadModel(choice);
+    const source = new CancellationTokenSource();
+    const stages: Stage[] = [];
+    const request = inference.tokenize({ choice, file, settings: {} }, source.token, (stage) => {
+      stages.push(stage);
+      if (stage === 'encode') source.cancel();
+    });
+    expect((await refusalOf(() => request)).code).toBe('cancelled');
+    await inference.tokenize({ choice, file, settings: {} });
+    expect(stages).not.toContain('decode');
+  });
+
+  it('refuses a bad image, and the next one is tokenized', async () => {
+    const inference = client();
+    const error = await refusalOf(() => inference.tokenize({ choice, file: file.subarray(0, 5000), settings: {} }));
+    expect(error.code).toBe('image-unreadable');
+    await expect(inference.tokenize({ choice, file, settings: {} })).resolves.toBeDefined();
+  });
+
+  it('refuses more pixels than asked for', async () => {
+    const params = { choice, file, settings: {}, maxMegapixels: 0.1 };
+    expect((await refusalOf(() => client().tokenize(params))).code).toBe('image-too-large');
+  });
+});
+
+describe('models', () => {
+  const load = async (directory: string) => refusalOf(() => client().loadModel({ ...choice, directory }));
+
+  it('that are missing are refused with advice', async () => {
+    const error = await load(join(folder, 'nowhere'));
+    expect(error.code).toBe('model-missing');
+    expect(error.advice).toContain('manifest.json');
+  });
+
+  it('with a damaged graph are refused before it is loaded', async () => {
+    const error = await load(await damagedModel('damaged', 'decoder.onnx', 'not a graph'));
+    expect(error.code).toBe('model-file-corrupt');
+    expect(error.message).toContain('decoder.onnx');
+  });
+
+  it('with a manifest of another codebook are refused', async () => {
+    const manifest = await readFile(join(modelDirectory, 'manifest.json'), 'utf8');
+    const other = manifest.replace('"size": 4096', '"size": 4095');
+    expect((await load(await damagedModel('codebook', 'manifest.json', other))).code).toBe('model-invalid');
+  });
+
+  it('whose graphs do not fit their manifest are refused', async () => {
+    const manifest = await readFile(join(modelDirectory, 'manifest.json'), 'utf8');
+    const other = manifest.replace('"globalTokens": 32', '"globalTokens": 31');
+    const error = await load(await damagedModel('tokens', 'manifest.json', other));
+    expect(error.code).toBe('model-incompatible');
+    expect(error.message).toContain('its output global_codes is int32[batch, 32] instead of int32[batch, 31]');
+  });
+
+  it('that change on disk are loaded anew', async () => {
+    const inference = client();
+    const manifest = await readFile(join(modelDirectory, 'manifest.json'), 'utf8');
+    const directory = await damagedModel('changing', 'manifest.json', manifest);
+    await inference.loadModel({ ...choice, directory });
+    await writeFile(join(directory, 'manifest.json'), manifest.replace(/"version": "[^"]+"/, '"version": "9.9.9"'));
+    expect((await inference.loadModel({ ...choice, directory })).model.version).toBe('9.9.9');
+  });
+});
+
+describe('execution providers', () => {
+  const load = (providers: string[], options: Partial<InferenceClientOptions> = {}) =>
+    client(options).loadModel({ ...choice, providers });
+
+  it('that are unknown or absent are reported, and the next one is used', async () => {
+    const { provider } = await load(['tpu', 'coreml', 'cpu']);
+    expect(provider.provider).toBe('cpu');
+    expect(provider.failures.map((failure) => failure.provider)).toEqual(['tpu', 'coreml']);
+    expect(provider.failures[1]?.reason).toMatch(/^This build of ONNX Runtime has no coreml on /);
+  });
+
+  it('that are all unusable are an error with every reason', async () => {
+    const error = await refusalOf(() => load(['tpu']));
+    expect(error.code).toBe('provider-unavailable');
+    expect(error.message).toContain('tpu is no known provider');
+  });
+
+  it.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
+    'whose library is broken are reported with what the loader says',
+    async () => {
+      const libraryPath = join(folder, 'broken');
+      await mkdir(libraryPath);
+      for (const name of ['shared', 'cuda']) {
+        await copyFile(sample('kodim23.png'), join(libraryPath, `libonnxruntime_providers_${name}.so`));
+      }
+      const cacheDirectory = join(folder, 'cache');
+      const { provider } = await load(['cuda', 'cpu'], { cuda: () => ({ libraryPath, cacheDirectory }) });
+      expect(provider.provider).toBe('cpu');
+      expect(provider.failures).toHaveLength(1);
+      expect(provider.failures[0]?.reason).toMatch(/libonnxruntime_providers_cuda\.so: invalid ELF header\.$/);
+    },
+  );
+
+  it('say which folder lacks the CUDA libraries', async () => {
+    const { provider } = await load(['cuda', 'cpu'], { cuda: () => ({ libraryPath: folder }) });
+    expect(provider.failures[0]?.reason).toMatch(/libonnxruntime_providers_shared\.so|not available/);
+  });
+});

@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { InferenceService } from '../../src/inference/service';
+import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
+import { filterTokens } from '../../src/tokenizer/filter';
+import type { FilterSettings, Stage, Tokenization } from '../../src/tokenizer/types';
+import { modelDirectory, sample } from './support';
+
+const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
+const settings: FilterSettings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const patches = 256;
+
+const service = new InferenceService();
+const ignore = () => undefined;
+let file: Uint8Array;
+let result: Tokenization & LoadedModel;
+const stages: Stage[] = [];
+
+beforeAll(async () => {
+  file = await readFile(sample('kodim23.png'));
+  result = await service.tokenize({ choice, file, settings, progressId: 0 }, (stage) => stages.push(stage));
+});
+
+describe('tokenize', () => {
+  it('runs the stages in order and times each', () => {
+    expect(stages).toEqual(['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics']);
+    expect(Object.keys(result.timings)).toEqual(stages);
+    expect(Object.values(result.timings).every((milliseconds) => milliseconds >= 0)).toBe(true);
+  });
+
+  it('gives codes of the codebook, entropies within its bits and expectations within its cube', () => {
+    const { globalCodes, patchCodes, entropyBits, surprisalBits, expectedCodes } = result.tokens;
+    expect([globalCodes.length, patchCodes.length, expectedCodes.length]).toEqual([32, patches, patches * 4]);
+    expect([...globalCodes, ...patchCodes].every((code) => code >= 0 && code < 4096)).toBe(true);
+    expect(entropyBits.every((bits) => bits >= 0 && bits <= 12)).toBe(true);
+    expect(surprisalBits.every((bits) => bits >= 0 && Number.isFinite(bits))).toBe(true);
+    expect(expectedCodes.every((coordinate) => Math.abs(coordinate) <= 1 + 1e-6)).toBe(true);
+  });
+
+  it('filters by its own entropies and counts what is left', () => {
+    const { reconstruction, tokens, model } = result;
+    const filtered = filterTokens(tokens.entropyBits, model.grid, { ...settings, budgetBits: null });
+    expect(reconstruction.keep).toEqual(filtered.keep);
+    expect(reconstruction.totalTokens).toBe(32 + filtered.keptTokens);
+    expect(reconstruction.payloadBits).toBe(12 * reconstruction.totalTokens);
+    expect(reconstruction.actualLossRate).toBeLessThanOrEqual(settings.lossRate);
+    expect(reconstruction.actualLossRate).toBeCloseTo(reconstruction.lostBits / reconstruction.budgetBits, 12);
+  });
+
+  it('is the same every time', async () => {
+    const again = await service.tokenize({ choice, file, settings, progressId: 0 }, ignore);
+    expect(again.tokens).toEqual(result.tokens);
+    expect(again.reconstruction).toEqual(result.reconstruction);
+    expect(again.timings.load).toBeUndefined();
+  });
+
+  it('reckons ε against the reference bits when told to', async () => {
+    const { reconstruction } = await service.tokenize(
+      { choice, file, settings: { ...settings, budget: 'reference' }, progressId: 0 },
+      ignore,
+    );
+    expect(reconstruction.budgetBits).toBe(result.model.referenceBudgetBits);
+    expect(reconstruction.lostBits).toBeLessThanOrEqual(settings.lossRate * reconstruction.budgetBits);
+  });
+});
+
+describe('reconstruct', () => {
+  const reconstruct = (changes: Partial<FilterSettings>) =>
+    service.reconstruct(
+      { choice, tokens: result.tokens, original: result.image.rgb, settings: { ...settings, ...changes } },
+      ignore,
+    );
+
+  it('gives what tokenize gave under the same settings, without encoding', async () => {
+    const { timings, ...reconstruction } = await reconstruct({});
+    expect(reconstruction).toEqual(result.reconstruction);
+    expect(Object.keys(timings)).toEqual(['filter', 'decode', 'metrics']);
+  });
+
+  it('gets better with every token kept', async () => {
+    const qualities = [];
+    for (const lossRate of [1, 0.8, 0.4, 0]) {
+      const { keptTokens, psnr } = await reconstruct({ lossRate });
+      qualities.push({ keptTokens, psnr });
+    }
+    expect(qualities.map(({ keptTokens }) => keptTokens).sort((a, b) => a - b)).toEqual(
+      qualities.map(({ keptTokens }) => keptTokens),
+    );
+    expect(qualities.map(({ psnr }) => psnr).sort((a, b) => a - b)).toEqual(qualities.map(({ psnr }) => psnr));
+    expect([qualities.at(0)?.keptTokens, qualities.at(-1)?.keptTokens]).toEqual([0, patches]);
+  });
+
+  it('re-estimates entropies given the kept patches when sequential', async () => {
+    const { keep, keptTokens, entropyBits, lostBits, budgetBits } = await reconstruct({ conditioning: 'sequential' });
+    expect(keep.every((kept, i) => kept === 0 || entropyBits[i] === 0)).toBe(true);
+    expect(entropyBits.reduce((sum, bits) => sum + bits, 0)).toBeCloseTo(lostBits, 3);
+    expect(lostBits).toBeLessThanOrEqual(settings.lossRate * budgetBits);
+    // What the kept patches tell of the others must not be paid for again.
+    expect(keptTokens).toBeLessThan(result.reconstruction.keptTokens);
+  });
+
+  it('refuses settings out of range', async () => {
+    await expect(reconstruct({ lossRate: 1.5 })).rejects.toMatchObject({ code: 'bad-settings' });
+  });
+});
+
+describe('attention', () => {
+  it('has rows that sum to 1 in every layer and head, and in their means', async () => {
+    const { attentionLayers, attentionHeads, globalTokens } = result.model;
+    const layers = Array.from({ length: attentionLayers }, (_, i) => i);
+    const heads = Array.from({ length: attentionHeads }, (_, i) => i);
+    const pairs = [...layers.flatMap((l) => heads.map((h) => [l, h] as const)), ['mean', 'mean'] as const];
+    for (const [layer, head] of pairs) {
+      const { weights } = await service.attention({ choice, rgb: result.image.rgb, layer, head }, ignore);
+      expect(weights).toHaveLength(globalTokens * patches);
+      for (let k = 0; k < globalTokens; k++) {
+        const sum = weights.subarray(k * patches, (k + 1) * patches).reduce((total, weight) => total + weight, 0);
+        expect(sum).toBeCloseTo(1, 4);
+      }
+    }
+  });
+
+  it('encodes an image once for all its layers and heads', async () => {
+    const seen: Stage[] = [];
+    const rgb = result.image.rgb.map((byte) => 255 - byte);
+    await service.attention({ choice, rgb, layer: 0, head: 0 }, (stage) => seen.push(stage));
+    await service.attention({ choice, rgb, layer: 1, head: 'mean' }, (stage) => seen.push(stage));
+    expect(seen).toEqual(['encode']);
+  });
+});
