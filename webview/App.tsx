@@ -23,7 +23,7 @@ export function App(): JSX.Element {
       </main>
       {shown && (
         <>
-          <aside class="sidebar" aria-label="Filtering" tabIndex={-1}>
+          <aside class="sidebar" aria-label="Filtering">
             <LossRate />
             <TokenCounts />
             <EntropyCurve />

@@ -2,7 +2,7 @@ import {
   AbstractMessageReader,
   AbstractMessageWriter,
   createMessageConnection,
-  Message,
+  type Message,
   type DataCallback,
   type Disposable,
   type MessageConnection,

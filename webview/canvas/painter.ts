@@ -149,7 +149,7 @@ function paintEdgeMarks(context: CanvasRenderingContext2D, scene: Scene, lines: 
   forVisible(context, scene, lines, (patch, x, y, width, height) => {
     const row = Math.floor(patch / columns);
     const column = patch % columns;
-    const size = Math.min(width, height) * 0.2;
+    const size = Math.min(width, height) * 0.14;
     const notch = (cx: number, cy: number, dx: number, dy: number): void => {
       context.moveTo(cx + dy * size, cy + dx * size);
       context.lineTo(cx - dy * size, cy - dx * size);

@@ -36,9 +36,8 @@ export class StageController {
     this.watchSize();
     this.stops.push(
       effect(() => this.applyCamera()),
-      effect(() => {
-        // Reading the scene subscribes to all it is made of; the frame itself is painted once, later.
-        void this.scene.value;
+      // However many signals changed, a frame is painted once.
+      this.scene.subscribe(() => {
         this.scheduled ??= requestAnimationFrame(() => this.paint());
       }),
     );
@@ -63,11 +62,11 @@ export class StageController {
 
   /** 1 image pixel = 1 CSS pixel, about the middle of the view. */
   actualSize(): void {
-    select(this.canvas).call(this.behaviour.scaleTo, 1);
+    this.behaviour.scaleTo(select<HTMLCanvasElement, unknown>(this.canvas), 1);
   }
 
   zoomBy(factor: number): void {
-    select(this.canvas).call(this.behaviour.scaleBy, factor);
+    this.behaviour.scaleBy(select<HTMLCanvasElement, unknown>(this.canvas), factor);
   }
 
   /** Index of the patch under a point in CSS pixels of the canvas. */
@@ -98,7 +97,7 @@ export class StageController {
     const dx = shift(patch % grid.columns, grid.columns, frame.imageWidth, transform.x, frame.width);
     const dy = shift(Math.floor(patch / grid.columns), grid.rows, frame.imageHeight, transform.y, frame.height);
     if (dx !== 0 || dy !== 0) {
-      select(this.canvas).call(this.behaviour.translateBy, dx / transform.k, dy / transform.k);
+      this.behaviour.translateBy(select<HTMLCanvasElement, unknown>(this.canvas), dx / transform.k, dy / transform.k);
     }
   }
 
@@ -146,7 +145,7 @@ export class StageController {
     if (Math.hypot(wanted.x - now.x, wanted.y - now.y) < 0.01 && Math.abs(wanted.k - now.k) < 1e-6) return;
     // A smaller panel may clamp the camera for a while; what the user chose stays.
     this.applying = true;
-    untracked(() => select(this.canvas).call(this.behaviour.transform, wanted));
+    untracked(() => this.behaviour.transform(select<HTMLCanvasElement, unknown>(this.canvas), wanted));
     this.applying = false;
   }
 

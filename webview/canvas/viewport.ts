@@ -20,9 +20,11 @@ export const pixelatedFrom = 3;
 function inner({ width, height }: Frame): { left: number; top: number; width: number; height: number } {
   const wide = width >= 560;
   const left = wide ? 72 : 12;
-  const right = wide ? 72 : 62;
+  const right = 72;
   const top = wide ? 22 : 12;
-  return { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - 2 * top) };
+  // The zoom buttons stand in the corner, beside the picture where there is room, else below it.
+  const bottom = wide ? 22 : 42;
+  return { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - top - bottom) };
 }
 
 /** Rounded down to a sixteenth, so that patches of 16 pixels fill whole pixels of the screen. */

@@ -74,7 +74,7 @@ function Thumbnails(): JSX.Element {
   const attention = inspector.attention.value;
   const count = tokenization?.model.globalTokens ?? 0;
   const patches = tokenization?.tokens.patchCodes.length ?? 1;
-  const shown = attention !== undefined && attention.weights.length === count * patches ? attention : undefined;
+  const shown = attention?.weights.length === count * patches ? attention : undefined;
 
   const walk = (event: KeyboardEvent): void => {
     const buttons = [...(strip.current?.querySelectorAll('button') ?? [])];

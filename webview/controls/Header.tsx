@@ -17,7 +17,7 @@ export function Header(): JSX.Element {
       {tokenization && <Dimensions image={tokenization.image} />}
       {tokenization && <ModelChip model={tokenization.model} />}
       <span class="spacer" />
-      <Status />
+      {tokenization && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
     </header>
   );
@@ -57,7 +57,7 @@ function Status(): JSX.Element {
   const state = phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
   return (
     <span class="status" data-testid="status" data-state={state}>
-      {state === 'working' && inspector.tokenization.value !== undefined && <ProgressRing />}
+      {state === 'working' && <ProgressRing />}
       {phase.kind === 'working' ? stageNames[phase.stage ?? 'load'] : null}
       {phase.kind === 'ready' ? <Timings timings={inspector.timings.value} /> : null}
     </span>

@@ -39,7 +39,7 @@ function Quality(): JSX.Element | null {
   const stale = inspector.stale.value;
   const psnr = Number.isFinite(reconstruction.psnr) ? reconstruction.psnr.toFixed(1) : '∞';
   return (
-    <Row name={<>PSNR · SSIM {stale && <Stale />}</>}>
+    <Row name={<>PSNR · SSIM {stale && !inspector.maskStale.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>
         <span data-testid="psnr">{psnr}</span> dB · <span data-testid="ssim">{reconstruction.ssim.toFixed(2)}</span>
       </span>

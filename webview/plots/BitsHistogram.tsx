@@ -67,7 +67,7 @@ export function BitsHistogram(): JSX.Element | null {
           );
         })}
         {value !== undefined && (
-          <path class="focused-mark" d={`M${x(value)} ${y(0) + 1}l-4 6h8z`} data-testid="histogram-focus" />
+          <path class="focused-mark" d={`M${x(value)} ${y(0) + 1}l-4 5h8z`} data-testid="histogram-focus" />
         )}
       </svg>
     </section>

@@ -109,7 +109,7 @@ function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly wi
     <g
       class="loss-line"
       role="slider"
-      tabIndex={0}
+      tabindex={0}
       aria-orientation="vertical"
       aria-label="Information loss rate line"
       aria-valuemin={0}

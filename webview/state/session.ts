@@ -107,8 +107,7 @@ function saveViewState(inspector: Inspector, api: Pick<VsCodeApi, 'setState'>): 
     timer = undefined;
     if (inspector.document.peek() !== undefined) api.setState(inspector.viewState.peek());
   };
-  effect(() => {
-    void inspector.viewState.value;
+  inspector.viewState.subscribe(() => {
     timer ??= setTimeout(save, saveMs);
   });
   // The page may be thrown away at any time after it was hidden.

@@ -3,6 +3,7 @@ import type { HTMLAttributes } from 'preact';
 
 declare module 'preact' {
   // The toolkit's elements, as far as they are used here.
+  // eslint-disable-next-line @typescript-eslint/no-namespace -- preact finds element types only here
   namespace JSX {
     interface IntrinsicElements {
       'vscode-button': HTMLAttributes<HTMLElement> & { appearance?: 'primary' | 'secondary' | 'icon' };

@@ -1,0 +1,437 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openInspector, themes, type OpenOptions } from './fixture/page';
+import type { FilterSettings } from '../../src/tokenizer/types';
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+});
+afterAll(() => browser.close());
+
+async function open(options: OpenOptions = {}): Promise<Page> {
+  const page = await openInspector(browser, options);
+  await page.getByTestId('psnr').waitFor();
+  await painted(page);
+  return page;
+}
+
+/** Resolves after the page has painted what changed until now. */
+function painted(page: Page): Promise<void> {
+  return page.evaluate(
+    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
+  );
+}
+
+/** RGB of the canvas at the middle of a patch, moved by a share of its size. */
+async function pixel(page: Page, row: number, column: number, dx = 0, dy = 0): Promise<[number, number, number]> {
+  return page.getByTestId('canvas').evaluate(
+    (canvas: HTMLCanvasElement, [row, column, dx, dy]) => {
+      // At fit the picture is centred in the canvas; 1280×800 shows it at 200 %.
+      const size = 512 * devicePixelRatio;
+      const cell = size / 16;
+      const x = (canvas.width - size) / 2 + (column + 0.5 + dx) * cell;
+      const y = (canvas.height - size) / 2 + (row + 0.5 + dy) * cell;
+      const data = canvas.getContext('2d')?.getImageData(Math.round(x), Math.round(y), 1, 1).data;
+      return [data?.[0] ?? -1, data?.[1] ?? -1, data?.[2] ?? -1];
+    },
+    [row, column, dx, dy] as const,
+  );
+}
+
+async function setRange(page: Page, testId: string, value: number): Promise<void> {
+  await page.getByTestId(testId).evaluate((input: HTMLInputElement, to) => {
+    input.value = String(to);
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+  }, value);
+  await painted(page);
+}
+
+const number = async (page: Page, testId: string): Promise<number> =>
+  Number(await page.getByTestId(testId).innerText());
+
+const reconstructions = (page: Page): Promise<FilterSettings[]> =>
+  page.evaluate(() =>
+    window.fixture.received
+      .filter(({ method }) => method === 'reconstruct')
+      .map(({ params }) => params as FilterSettings),
+  );
+
+function saturation([red, green, blue]: readonly [number, number, number]): number {
+  return Math.max(red, green, blue) - Math.min(red, green, blue);
+}
+
+describe('overlays and views', () => {
+  it('shows the photograph as it is, and grey under a heat map', async () => {
+    const page = await open();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('overlay-none').click();
+    await painted(page);
+    const red = await pixel(page, 4, 12);
+    expect(red[0]).toBeGreaterThan(red[1] + 60);
+    await page.getByTestId('overlay-entropy').click();
+    await setRange(page, 'opacity', 0);
+    expect(saturation(await pixel(page, 4, 12))).toBeLessThanOrEqual(2);
+    await page.close();
+  });
+
+  it('colours patches by their entropy, the same within a patch, by the chosen colour map and scale', async () => {
+    const page = await open();
+    await setRange(page, 'opacity', 1);
+    const inside = await pixel(page, 0, 12);
+    expect(await pixel(page, 0, 12, 0.3, 0.3)).toEqual(inside);
+    await page.getByTestId('colormap').selectOption('grey');
+    await painted(page);
+    const [low, high] = [await pixel(page, 1, 9), await pixel(page, 14, 0)];
+    expect(saturation(low)).toBeLessThanOrEqual(1);
+    expect(high[0]).toBeGreaterThan(low[0]);
+    expect(await page.getByTestId('colour-bar').innerText()).toContain('12 bits');
+    await page.getByTestId('range').click();
+    await painted(page);
+    expect((await pixel(page, 1, 9))[0]).toBeLessThan(low[0]);
+    await page.close();
+  });
+
+  it('dims and hatches dropped patches, leaves kept ones and outlines them', async () => {
+    const page = await open();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('overlay-none').click();
+    await painted(page);
+    const [dropped, kept] = [await pixel(page, 4, 12), await pixel(page, 9, 1)];
+    await page.getByTestId('overlay-kept').click();
+    await painted(page);
+    expect(await pixel(page, 9, 1)).toEqual(kept);
+    expect((await pixel(page, 9, 1, 0, -0.5 + 2 / 32)).every((value) => value > 200)).toBe(true);
+    const row = await Promise.all([0, 1, 2, 3, 4, 5, 6].map((step) => pixel(page, 4, 12, (step - 3) / 32)));
+    expect(row.filter(([red]) => red < dropped[0] - 30).length).toBeGreaterThan(2);
+    expect(new Set(row.map(([red]) => red)).size).toBeGreaterThan(2);
+    await page.close();
+  });
+
+  it('swipes between original and reconstruction, by pointer and by keyboard', async () => {
+    const page = await open();
+    await page.getByTestId('overlay-none').click();
+    const at = async (view: string): Promise<[number, number, number]> => {
+      await page.getByTestId(`view-${view}`).click();
+      await painted(page);
+      return pixel(page, 8, 1, 0.2, 0.2);
+    };
+    const [original, reconstruction] = [await at('original'), await at('reconstruction')];
+    expect(await at('swipe')).toEqual(original);
+    await page.getByTestId('swipe').press('Home');
+    await painted(page);
+    expect(await pixel(page, 8, 1, 0.2, 0.2)).toEqual(reconstruction);
+    await page.close();
+  });
+
+  it('isolates a global token, adds with Shift, and shows the mean of all when none is left', async () => {
+    const page = await open();
+    await page.getByTestId('global-12').click();
+    expect(await page.getByTestId('overlay-attention').isChecked()).toBe(true);
+    expect(await page.getByTestId('isolated').innerText()).toBe('token 12');
+    await page.getByTestId('global-3').click({ modifiers: ['Shift'] });
+    expect(await page.getByTestId('isolated').innerText()).toBe('mean of 3, 12');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('Enter');
+    expect(await page.getByTestId('isolated').innerText()).toBe('token 4');
+    await page.keyboard.press('Enter');
+    expect(await page.getByTestId('isolated').innerText()).toBe('mean of all');
+    await page.getByTestId('head').selectOption('2');
+    await page.getByTestId('layer').selectOption('mean');
+    await painted(page);
+    const asked = await page.evaluate(() => window.fixture.received.filter(({ method }) => method === 'attention'));
+    expect(asked.at(-1)?.params).toEqual({ layer: 'mean', head: 2 });
+    await page.close();
+  });
+
+  it('repaints when the theme changes', async () => {
+    const page = await open();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('overlay-kept').click();
+    await painted(page);
+    const dark = await pixel(page, 1, 9, 0.1);
+    await page.evaluate((theme) => window.fixture.setTheme(theme), themes.light);
+    await painted(page);
+    expect((await pixel(page, 1, 9, 0.1))[0]).toBeGreaterThan(dark[0] + 50);
+    await page.close();
+  });
+});
+
+describe('the threshold', () => {
+  it('recomputes the mask at once and asks for a reconstruction when the drag pauses (CPU)', async () => {
+    const page = await open({ provider: { provider: 'cpu', failures: [] } });
+    const psnr = await number(page, 'psnr');
+    for (const lossRate of [0.7, 0.6, 0.5, 0.4]) await setRange(page, 'loss-rate', lossRate);
+    expect(await number(page, 'kept-count')).toBeGreaterThan(100);
+    expect(await number(page, 'total-tokens')).toBe((await number(page, 'kept-count')) + 32);
+    expect(await page.getByTestId('stale').count()).toBe(1);
+    expect(await page.getByTestId('status').getAttribute('data-state')).toBe('pending');
+    await page.getByTestId('stale').waitFor({ state: 'detached' });
+    expect(await number(page, 'psnr')).toBeGreaterThan(psnr);
+    expect((await reconstructions(page)).map(({ lossRate }) => lossRate)).toEqual([0.4]);
+    await page.close();
+  });
+
+  it('cancels a request that newer settings overtake (CPU), and asks again at once on a GPU', async () => {
+    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 400 });
+    await setRange(page, 'loss-rate', 0.5);
+    await page.waitForTimeout(250);
+    await setRange(page, 'loss-rate', 0.3);
+    await page.getByTestId('stale').waitFor({ state: 'detached' });
+    expect(await page.evaluate(() => window.fixture.cancelled)).toBe(1);
+    await page.close();
+
+    const gpu = await open({ reconstructMs: 30 });
+    await setRange(gpu, 'loss-rate', 0.5);
+    expect(await reconstructions(gpu)).toHaveLength(1);
+    await setRange(gpu, 'loss-rate', 0.3);
+    await gpu.getByTestId('stale').waitFor({ state: 'detached' });
+    expect(await gpu.evaluate(() => window.fixture.cancelled)).toBe(0);
+    await gpu.close();
+  });
+
+  it('asks for nothing when the same patches are kept', async () => {
+    const page = await open();
+    await setRange(page, 'loss-rate', 0.8);
+    await page.getByTestId('budget').selectOption('reference');
+    await page.getByTestId('budget').selectOption('image');
+    await page.getByTestId('overlay-kept').click();
+    await page.getByTestId('view-swipe').click();
+    await page.waitForTimeout(100);
+    const settings = await reconstructions(page);
+    expect(settings.every(({ budget }) => budget === 'reference')).toBe(true);
+    expect(await page.getByTestId('stale').count()).toBe(0);
+    await page.close();
+  });
+
+  it('keeps everything at 0 and only the globals at 1', async () => {
+    const page = await open();
+    await setRange(page, 'loss-rate', 0);
+    expect(await number(page, 'kept-count')).toBe(256);
+    await setRange(page, 'loss-rate', 1);
+    expect(await number(page, 'total-tokens')).toBe(32);
+    await page.close();
+  });
+
+  it('moves with the number field, the line of the curve and its keys; resets and saves', async () => {
+    const page = await open();
+    const field = page.getByTestId('loss-rate-number');
+    await field.fill('0.25');
+    await field.press('Enter');
+    expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.25');
+    await field.fill('7');
+    await field.press('Enter');
+    expect(await field.inputValue()).toBe('0.250');
+    await page.getByTestId('loss-line').press('ArrowDown');
+    expect(await field.inputValue()).toBe('0.255');
+    const line = await page.getByTestId('loss-line').locator('.grip').boundingBox();
+    if (line === null) throw new Error('no line');
+    await page.mouse.move(line.x + 200, line.y + line.height / 2);
+    await page.mouse.down();
+    await page.mouse.move(line.x + 200, line.y + line.height / 2 + 30, { steps: 4 });
+    await page.mouse.up();
+    expect(Number(await field.inputValue())).toBeGreaterThan(0.4);
+    await page.getByTestId('save-defaults').click();
+    await page.getByText('Saved').waitFor();
+    const saved = await page.evaluate(() => window.fixture.received.find(({ method }) => method === 'settings/save'));
+    expect(saved?.params).toMatchObject({ lossRate: Number(await field.inputValue()), conditioning: 'global' });
+    await page.getByTestId('reset').click();
+    expect(await field.inputValue()).toBe('0.800');
+    await page.close();
+  });
+
+  it('takes a sequential mask from the host and says that it is stale until then', async () => {
+    const page = await open({ reconstructMs: 300 });
+    const before = await number(page, 'kept-count');
+    await page.getByTestId('conditioning').selectOption('sequential');
+    await painted(page);
+    expect(await number(page, 'kept-count')).toBe(before);
+    await page.getByTestId('stale').waitFor();
+    await page.getByTestId('stale').waitFor({ state: 'detached' });
+    expect(await number(page, 'kept-count')).toBeLessThan(before);
+    await page.close();
+  });
+
+  it('says when a reconstruction failed, and keeps what it has', async () => {
+    const page = await open();
+    await page.evaluate(() => (window.fixture.failReconstruction = true));
+    await setRange(page, 'loss-rate', 0.3);
+    expect(await page.getByTestId('failure').innerText()).toContain('ended unexpectedly');
+    await page.getByTestId('dismiss').click();
+    expect(await page.getByTestId('failure').count()).toBe(0);
+    await page.close();
+  });
+});
+
+describe('patches', () => {
+  it('reads out the patch under the pointer, pins it by a click, copies it', async () => {
+    const page = await open();
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    const box = await page.getByTestId('canvas').boundingBox();
+    if (box === null) throw new Error('no canvas');
+    const at = (row: number, column: number): [number, number] => [
+      box.x + (box.width - 512) / 2 + 32 * (column + 0.5),
+      box.y + (box.height - 512) / 2 + 32 * (row + 0.5),
+    ];
+    await page.mouse.move(...at(5, 9));
+    const readout = page.getByTestId('readout');
+    expect(await readout.innerText()).toContain('Patch (5, 9) · #89');
+    await page.mouse.click(...at(5, 9));
+    await page.mouse.move(...at(8, 3));
+    expect(await readout.innerText()).toContain('#89');
+    await page.getByTestId('copy-patch').click();
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    expect(copied).toMatch(/^patch \(5, 9\) #89, code \d+ \[\d \d \d \d\], conditional entropy [\d.]+ bits/);
+    await page.mouse.click(...at(5, 9));
+    await page.mouse.move(...at(8, 3));
+    expect(await readout.innerText()).toContain('#131');
+    await page.close();
+  });
+
+  it('walks by keys, announces politely, and links with the plots both ways', async () => {
+    const page = await open();
+    await page.getByTestId('canvas').focus();
+    const readout = page.getByTestId('readout');
+    for (const [key, index] of [
+      ['ArrowDown', 136],
+      ['ArrowLeft', 135],
+      ['ArrowUp', 119],
+      ['Home', 112],
+      ['End', 127],
+      ['PageUp', 15],
+      ['PageDown', 255],
+      ['Control+Home', 0],
+    ] as const) {
+      await page.keyboard.press(key);
+      expect(await readout.innerText()).toContain(`#${index}`);
+    }
+    expect(await page.getByTestId('curve-focus').count()).toBe(1);
+    expect(await page.getByTestId('histogram-focus').count()).toBe(1);
+    const live = page.getByTestId('announcement');
+    await expect.poll(() => live.textContent()).toContain('patch (0, 0) #0');
+    expect(await live.getAttribute('aria-live')).toBe('polite');
+    const curve = await page.getByTestId('curve').boundingBox();
+    if (curve === null) throw new Error('no curve');
+    await page.mouse.move(curve.x + 36, curve.y + 20);
+    expect(await readout.innerText()).toContain('1 / 256');
+    await page.close();
+  });
+});
+
+describe('zoom', () => {
+  it('zooms about the cursor, pans within bounds, fits, and shows 100 %', async () => {
+    const page = await open();
+    const zoom = page.getByTestId('zoom');
+    const box = await page.getByTestId('canvas').boundingBox();
+    if (box === null) throw new Error('no canvas');
+    const [x, y] = [box.x + box.width / 2 + 100, box.y + box.height / 2 - 90];
+    await page.mouse.move(x, y);
+    const under = await page.getByTestId('readout').locator('h2').innerText();
+    for (let i = 0; i < 4; i++) await page.mouse.wheel(0, -300);
+    await painted(page);
+    expect(Number.parseInt(await zoom.innerText())).toBeGreaterThan(300);
+    await page.mouse.move(x + 1, y);
+    expect(await page.getByTestId('readout').locator('h2').innerText()).toBe(under);
+    await page.mouse.down();
+    await page.mouse.move(x + 3000, y, { steps: 3 });
+    await page.mouse.up();
+    await page.mouse.move(box.x + 80, y);
+    expect(await page.getByTestId('readout').locator('h2').innerText()).toMatch(/Patch \(\d+, 0\)/);
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('1');
+    expect(await zoom.innerText()).toBe('100 %');
+    await page.keyboard.press('0');
+    expect(await zoom.innerText()).toBe('200 %');
+    await page.close();
+  });
+
+  it('fills the device pixels of a dense screen', async () => {
+    const page = await open({ deviceScaleFactor: 2 });
+    const size = await page
+      .getByTestId('canvas')
+      .evaluate((canvas: HTMLCanvasElement) => [
+        canvas.width / canvas.clientWidth,
+        canvas.height / canvas.clientHeight,
+      ]);
+    expect(size).toEqual([2, 2]);
+    await page.close();
+  });
+});
+
+describe('life of the page', () => {
+  it('brings everything back after a reload', async () => {
+    const page = await open();
+    await setRange(page, 'loss-rate', 0.35);
+    await page.getByTestId('conditioning').selectOption('sequential');
+    await page.getByTestId('view-difference').click();
+    await page.getByTestId('global-5').click();
+    await page.getByTestId('colormap').selectOption('magma');
+    await page.getByTestId('range').click();
+    await page.getByTestId('head').selectOption('1');
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('1');
+    await page.keyboard.press('+');
+    await expect
+      .poll(() => page.evaluate(() => window.fixture.state))
+      .toMatchObject({
+        uri: 'file:///photographs/kodim23.png',
+        view: 'difference',
+        overlay: 'attention',
+        camera: { scale: 1.5 },
+        settings: { lossRate: 0.35 },
+      });
+    await page.reload();
+    await page.getByTestId('psnr').waitFor();
+    await painted(page);
+    expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.35');
+    expect(await page.getByTestId('conditioning').inputValue()).toBe('sequential');
+    expect(await page.getByTestId('view-difference').isChecked()).toBe(true);
+    expect(await page.getByTestId('overlay-attention').isChecked()).toBe(true);
+    expect(await page.getByTestId('isolated').innerText()).toBe('token 5');
+    expect(await page.getByTestId('colormap').inputValue()).toBe('magma');
+    expect(await page.getByTestId('head').inputValue()).toBe('1');
+    expect(await page.getByTestId('zoom').innerText()).toBe('150 %');
+    await page.close();
+  });
+
+  it('cancels the first tokenization and tries again', async () => {
+    const page = await openInspector(browser, { scenario: 'working' });
+    expect(await page.getByTestId('progress').innerText()).toContain('estimating entropy');
+    await page.getByTestId('cancel').click();
+    await page.getByTestId('failure').waitFor();
+    expect(await page.getByTestId('failure').innerText()).toContain('was cancelled');
+    await page.getByTestId('action-retry').click();
+    await page.getByTestId('progress').waitFor();
+    await page.close();
+  });
+
+  it('shows why a faster provider was not used', async () => {
+    const reason = 'libcudnn.so.9: cannot open shared object file';
+    const page = await open({ provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason }] } });
+    expect(await page.getByTestId('provider').getAttribute('title')).toContain(reason);
+    await page.getByTestId('provider').click();
+    await page.getByText(reason).waitFor();
+    await page.keyboard.press('Escape');
+    expect(await page.getByText(reason).isVisible()).toBe(false);
+    await page.close();
+  });
+
+  it('reaches every control by Tab, in the order of reading', async () => {
+    const page = await open();
+    await page.getByTestId('model').focus();
+    const order: string[] = [];
+    for (let i = 0; i < 24; i++) {
+      order.push(
+        await page.evaluate(() => {
+          const { activeElement: element } = document;
+          return element?.closest('[data-testid]')?.getAttribute('data-testid') ?? element?.getAttribute('title') ?? '';
+        }),
+      );
+      await page.keyboard.press('Tab');
+    }
+    expect(order.join(' ')).toMatch(
+      /^model provider view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line layer head global-0/,
+    );
+    await page.close();
+  });
+});

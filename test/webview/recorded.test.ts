@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import type { Browser } from 'playwright-core';
+import sharp from 'sharp';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Recorded } from './fixture/fakeHost';
+import { launchChromium, openInspector } from './fixture/page';
+
+const root = join(import.meta.dirname, '../..');
+const shots = process.env['TATOK_SCREENSHOTS'];
+
+/** What the command line says of a photograph, the inspector must show. */
+describe.skipIf(!existsSync(join(root, 'models/tatok-s-256/manifest.json')))(
+  'a photograph tokenized by the model',
+  () => {
+    let browser: Browser;
+    let folder: string;
+    beforeAll(async () => {
+      browser = await launchChromium();
+      folder = await mkdtemp(join(tmpdir(), 'tatok-'));
+      if (shots !== undefined) await mkdir(shots, { recursive: true });
+    });
+    afterAll(async () => {
+      await browser.close();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    it.each(['kodim23', 'kodim07'])('%s: kept set, counts and quality are those of the command line', async (name) => {
+      const recorded = await record(name, folder);
+      const page = await openInspector(browser, { photograph: `${name}.png`, recorded, theme: 'dark' });
+      await page.getByTestId('psnr').waitFor();
+      expect(await page.getByTestId('stale').count()).toBe(0);
+      expect(Number(await page.getByTestId('kept-count').innerText())).toBe(recorded.keptTokens);
+      expect(Number(await page.getByTestId('total-tokens').innerText())).toBe(recorded.totalTokens);
+      expect(await page.getByTestId('bits').innerText()).toBe(
+        `${recorded.payloadBits.toFixed(0)} + ${recorded.maskBits.toFixed(0)} bits`,
+      );
+      expect(await page.getByTestId('psnr').innerText()).toBe(recorded.psnr.toFixed(1));
+      if (shots !== undefined) await page.screenshot({ path: join(shots, `recorded-${name}.png`) });
+      await page.close();
+    });
+  },
+);
+
+async function record(name: string, folder: string): Promise<Recorded> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [
+      'scripts/tokenize.mjs',
+      join('media/samples', `${name}.png`),
+      ...['--provider', 'cpu', '--json', '--out', folder],
+      // What the page computes itself: one-shot filtering under the image's own budget.
+      ...['--loss-rate', '0.8', '--conditioning', 'global', '--budget', 'image'],
+    ],
+    { cwd: root },
+  );
+  const pixels = await sharp(join(folder, `${name}.reconstruction.png`))
+    .removeAlpha()
+    .raw()
+    .toBuffer();
+  return { ...(JSON.parse(stdout) as Omit<Recorded, 'reconstruction'>), reconstruction: pixels.toString('base64') };
+}
