@@ -26,14 +26,21 @@ function loaderMessage(directory: string | undefined): string | undefined {
     return undefined;
   } catch (error) {
     const message = messageOf(error);
-    return /did not self-register/i.test(message) ? undefined : message;
+    if (/did not self-register/i.test(message)) return undefined;
+    const [, missing] = /^(\S+): cannot open shared object file: No such file/.exec(message) ?? [];
+    return missing === undefined ? message : `${missing}, which the CUDA provider needs, was not found`;
   }
 }
 
-/** The first line without ONNX Runtime's prefixes ("[ONNXRuntimeError] : 1 : FAIL : "), ending in a full stop. */
+/**
+ * The first line without what only ONNX Runtime's developers read ("[ONNXRuntimeError] : 1 : FAIL : ", "/file.cc:100 … was
+ * false. "), ending in a full stop.
+ */
 export function sentence(error: unknown): string {
   const message = messageOf(error);
-  const line = (message.split('\n')[0] ?? '').replace(/^.*\[ONNXRuntimeError\] : \d+ : \w+ : /, '').trim();
+  const line = (message.split('\n')[0] ?? '')
+    .replace(/^.*(\[ONNXRuntimeError\] : \d+ : \w+ : | was false\. )/, '')
+    .trim();
   const text = line === '' ? 'It failed without saying why' : line;
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }

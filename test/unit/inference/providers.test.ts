@@ -75,6 +75,7 @@ describe('explainProviderFailure', () => {
       /^This build of ONNX Runtime has no dml on \w+-\w+\.$/,
     ],
     ['[ONNXRuntimeError] : 1 : FAIL : CUDA failure 35: no device\nat x', /^CUDA failure 35: no device\.$/],
+    ['/src/context.cc:100 Initialize() status == Success was false. No adapters.', /^No adapters\.$/],
     ['', /^It failed without saying why\.$/],
   ])('makes one sentence of %j', (message, expected) => {
     expect(explainProviderFailure('dml', new Error(message))).toMatch(expected);

@@ -1,0 +1,50 @@
+import { describe, expect, it } from 'vitest';
+import { parseOptions, Usage } from '../../../src/cli/options';
+
+function usageOf(...args: string[]): Usage {
+  try {
+    parseOptions(args);
+  } catch (error) {
+    if (error instanceof Usage) return error;
+    throw error;
+  }
+  throw new Error('expected bad usage');
+}
+
+describe('parseOptions', () => {
+  it('leaves settings that are not given to the model', () => {
+    expect(parseOptions(['a.png'])).toEqual({
+      images: ['a.png'],
+      settings: {},
+      provider: 'auto',
+      model: undefined,
+      out: undefined,
+      json: false,
+    });
+  });
+
+  it('reads every option, in any place', () => {
+    const args =
+      'a.png --loss-rate 0.25 --edge-priority=2 b.png --budget reference --conditioning sequential --provider cpu --model m --out o --json';
+    expect(parseOptions(args.split(' '))).toEqual({
+      images: ['a.png', 'b.png'],
+      settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', conditioning: 'sequential' },
+      provider: 'cpu',
+      model: 'm',
+      out: 'o',
+      json: true,
+    });
+  });
+
+  it('takes what follows -- as images', () => {
+    expect(parseOptions(['--json', '--', '--out', '-x']).images).toEqual(['--out', '-x']);
+  });
+
+  it('tells help from bad usage', () => {
+    expect(usageOf('--help')).toMatchObject({ exitStatus: 0 });
+    expect(usageOf('--help').message).toContain('--loss-rate <E>');
+    expect(usageOf()).toMatchObject({ exitStatus: 2, message: "tatok: missing required argument 'image'" });
+    expect(usageOf('a.png', '--loss-rate', ' ').exitStatus).toBe(2);
+    expect(usageOf('a.png', '--colour')).toMatchObject({ message: "tatok: unknown option '--colour'" });
+  });
+});

@@ -1,0 +1,97 @@
+import sharp from 'sharp';
+import { describe, expect, it } from 'vitest';
+import { entropyPng, maskPng } from '../../../src/cli/pictures';
+import { jsonRecord, modelLine, summary, tokensRecord, type TokenizedImage } from '../../../src/cli/report';
+import { tinyModel } from '../tokenizer/model';
+
+const size = tinyModel.imageSize;
+const grey = new Uint8Array(size * size * 3).fill(200);
+const keep = Uint8Array.of(1, 0, 1, 0, 0, 1);
+
+const result: TokenizedImage = {
+  model: tinyModel,
+  provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'It is not there.' }] },
+  image: {
+    sourceWidth: 64,
+    sourceHeight: 48,
+    format: 'png',
+    crop: { left: 8, top: 0, width: 48, height: 48 },
+    size,
+    rgb: grey,
+  },
+  tokens: {
+    globalCodes: Int32Array.of(1, 2),
+    patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
+    entropyBits: Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5),
+    surprisalBits: new Float32Array(6),
+    expectedCodes: new Float32Array(12),
+  },
+  reconstruction: {
+    settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential' },
+    keep,
+    entropyBits: new Float32Array(6),
+    budgetBits: 7.5,
+    lostBits: 3,
+    actualLossRate: 0.4,
+    keptTokens: 3,
+    totalTokens: 5,
+    payloadBits: 5 * Math.log2(6),
+    maskBits: Math.log2(20),
+    rgb: grey,
+    psnr: Infinity,
+    ssim: 1,
+  },
+  timings: { read: 1, encode: 2 },
+};
+
+describe('what is printed of an image', () => {
+  it('is JSON, with null for an infinite PSNR', () => {
+    const record = jsonRecord('a.png', result);
+    expect(JSON.parse(JSON.stringify(record))).toEqual(record);
+    expect(record).toMatchObject({
+      image: 'a.png',
+      width: 64,
+      height: 48,
+      keep: [1, 0, 1, 0, 0, 1],
+      entropyBits: [0, 0.5, 1, 1.5, 2, 2.5],
+      psnr: null,
+    });
+  });
+
+  it('is one line for people', () => {
+    expect(summary('a.png', result)).toBe(
+      'a.png: 64×48 → 32×32 · kept 3 + 2 global = 5 tokens · 13 bits + 4 for the mask · loss rate 0.400 of 0.5 · PSNR Infinity dB · SSIM 1.000 · cpu, 3 ms',
+    );
+    expect(modelLine(result)).toBe('tiny 0 on cpu; cuda is not used: It is not there.');
+  });
+
+  it('keeps what decodes the tokens again', () => {
+    expect(tokensRecord(result)).toEqual({
+      model: { name: 'tiny', version: '0' },
+      grid: { rows: 2, columns: 3 },
+      globalCodes: [1, 2],
+      patchCodes: [0, 1, 2, 3, 4, 5],
+      keep: [1, 0, 1, 0, 0, 1],
+    });
+  });
+});
+
+describe('pictures', () => {
+  const pixels = (png: Buffer) => sharp(png).raw().toBuffer();
+
+  it('show 0 bits as viridis’ darkest and log2 V as its lightest colour', async () => {
+    const entropy = Float32Array.of(0, Math.log2(6), 0, 0, 0, 99);
+    const data = await pixels(await entropyPng(entropy, tinyModel.grid, 6, 6));
+    expect([...data.subarray(0, 3)]).toEqual([68, 1, 84]);
+    expect([...data.subarray(6, 9)]).toEqual([253, 231, 37]);
+    expect([...data.subarray(-3)]).toEqual([253, 231, 37]);
+  });
+
+  it('leave kept patches as they are, and dim and hatch dropped ones', async () => {
+    const data = await pixels(await maskPng(result.image, keep, tinyModel.grid));
+    const at = (x: number, y: number) => data[(y * size + x) * 3];
+    expect(at(2, 2)).toBe(200);
+    const dropped = new Set(Array.from({ length: 8 }, (_, i) => at(12 + i, 2)));
+    expect([...dropped].sort((a = 0, b = 0) => a - b)).toEqual([50, 110]);
+  });
+});
