@@ -1,5 +1,6 @@
 // Bundles the extension: `node esbuild.mjs [--production] [--watch]`.
 import { rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as esbuild from 'esbuild';
 
@@ -32,18 +33,21 @@ const bundles = [
 /**
  * Writes dist/. Development builds carry source maps; minified ones carry none, so that no path of the machine that
  * built them is published.
- * `only` names the bundles wanted, all when absent.
+ * `only` names the bundles wanted, all when absent. Returns the files that went into the bundles.
  * @param {{ minify?: boolean, watch?: boolean, outdir?: string, only?: readonly string[] }} [options]
+ * @returns {Promise<string[]>}
  */
 export async function build({ minify = false, watch = false, outdir = 'dist', only } = {}) {
-  await rm(outdir, { recursive: true, force: true });
+  const directory = resolve(import.meta.dirname, outdir);
+  await rm(directory, { recursive: true, force: true });
   const wanted = bundles.filter(
     ({ entryPoints }) => only === undefined || Object.keys(entryPoints ?? {}).some((name) => only.includes(name)),
   );
   const options = wanted.map((bundle) => ({
     ...bundle,
     bundle: true,
-    outdir,
+    absWorkingDir: import.meta.dirname,
+    outdir: directory,
     minify,
     sourcemap: !minify,
     sourcesContent: false,
@@ -51,12 +55,13 @@ export async function build({ minify = false, watch = false, outdir = 'dist', on
     define: { 'process.env.NODE_ENV': minify ? '"production"' : '"development"' },
     logLevel: watch ? /** @type {const} */ ('info') : /** @type {const} */ ('warning'),
   }));
-  if (!watch) {
-    await Promise.all(options.map((bundle) => esbuild.build(bundle)));
-    return;
+  if (watch) {
+    const contexts = await Promise.all(options.map((bundle) => esbuild.context(bundle)));
+    await Promise.all(contexts.map((context) => context.watch()));
+    return [];
   }
-  const contexts = await Promise.all(options.map((bundle) => esbuild.context(bundle)));
-  await Promise.all(contexts.map((context) => context.watch()));
+  const results = await Promise.all(options.map((bundle) => esbuild.build({ ...bundle, metafile: true })));
+  return results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

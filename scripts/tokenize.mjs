@@ -8,7 +8,6 @@ const root = join(import.meta.dirname, '..');
 const caller = process.env['INIT_CWD'] ?? process.cwd();
 const bundles = ['cli', 'inference'];
 
-/** @param {string} path */
 /**
  * Milliseconds of the last change; 0 for a file that is missing.
  * @param {string} path

@@ -1,0 +1,109 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import {
+  chooseOverlay,
+  chooseView,
+  colours,
+  difference,
+  dragRange,
+  numberOf,
+  readCanvas,
+  saturation,
+  settled,
+} from './inspector';
+import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+
+const screenshots = join(import.meta.dirname, 'screenshots');
+
+describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
+  let vscode: VSCode;
+
+  beforeAll(async () => {
+    await mkdir(screenshots, { recursive: true });
+    vscode = await startVSCode({
+      // Sequential conditioning asks the model about every new mask; here the mask must follow the mouse.
+      settings: { 'workbench.colorTheme': 'Default Dark Modern', 'tatok.conditioning': 'global' },
+    });
+  });
+
+  afterAll(() => vscode[Symbol.asyncDispose]());
+
+  const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
+
+  it('opens an inspector from the Explorer and draws the entropy overlay', async () => {
+    await chooseInExplorer(vscode.page, 'kodim23.png', 'Tokenize Image');
+    const inspector = inspectorOf(vscode.page);
+    await settled(inspector);
+    await chooseView(inspector, 'original');
+    await chooseOverlay(inspector, 'none');
+    const plain = await readCanvas(inspector);
+    await chooseOverlay(inspector, 'entropy');
+    const entropy = await readCanvas(inspector);
+    expect(colours(plain), 'the photograph is drawn').toBeGreaterThan(100);
+    expect(difference(plain, entropy), 'the overlay changes the picture').toBeGreaterThan(10);
+    await picture('entropy-dark');
+  });
+
+  it('draws kept and dropped patches and the attention of global tokens', async () => {
+    const inspector = inspectorOf(vscode.page);
+    const entropy = await readCanvas(inspector);
+    await chooseOverlay(inspector, 'kept');
+    const kept = await readCanvas(inspector);
+    await picture('kept-dark');
+    await chooseOverlay(inspector, 'attention');
+    await settled(inspector);
+    await expect.poll(async () => difference(kept, await readCanvas(inspector))).toBeGreaterThan(3);
+    expect(difference(entropy, kept)).toBeGreaterThan(3);
+    const attention = await readCanvas(inspector);
+    expect(difference(entropy, attention)).toBeGreaterThan(3);
+    await picture('attention-dark');
+    await inspector.getByTestId('global-7').click();
+    await expect.poll(async () => difference(attention, await readCanvas(inspector))).toBeGreaterThan(0.5);
+  });
+
+  it('recounts while the slider is dragged, and the reconstruction follows', async () => {
+    const inspector = inspectorOf(vscode.page);
+    await chooseView(inspector, 'reconstruction');
+    await chooseOverlay(inspector, 'none');
+    await settled(inspector);
+    const kept = inspector.getByTestId('kept-count');
+    const range = inspector.getByTestId('loss-rate');
+    await dragRange(range, 0);
+    await settled(inspector);
+    const before = {
+      kept: await numberOf(kept),
+      psnr: await numberOf(inspector.getByTestId('psnr')),
+      total: await numberOf(inspector.getByTestId('total-tokens')),
+      pixels: await readCanvas(inspector),
+    };
+    expect(before.kept).toBe(256);
+    expect(before.total).toBe(288);
+    await dragRange(range, 0.6, async () => {
+      expect(await numberOf(kept), 'counted while the mouse is down').toBeLessThan(before.kept);
+    });
+    await expect.poll(() => numberOf(inspector.getByTestId('psnr')), { timeout: 20_000 }).not.toBe(before.psnr);
+    await settled(inspector);
+    expect(await numberOf(inspector.getByTestId('total-tokens'))).toBe((await numberOf(kept)) + 32);
+    expect(difference(before.pixels, await readCanvas(inspector))).toBeGreaterThan(1);
+    await picture('reconstruction-dark');
+  });
+
+  it('names the provider in the status bar', async () => {
+    await vscode.page.locator('.statusbar-item').filter({ hasText: 'TaTok: CPU' }).waitFor();
+  });
+
+  it('follows the theme', async () => {
+    const inspector = inspectorOf(vscode.page);
+    await chooseView(inspector, 'original');
+    await chooseOverlay(inspector, 'entropy');
+    const dark = await readCanvas(inspector);
+    await runCommand(vscode.page, 'Preferences: Toggle between Light/Dark Themes');
+    await inspector.locator('body.vscode-light').waitFor();
+    await settled(inspector);
+    await expect.poll(async () => saturation(await readCanvas(inspector))).toBeGreaterThan(5);
+    expect(dark.width).toBeGreaterThan(0);
+    await picture('entropy-light');
+  });
+});

@@ -1,0 +1,103 @@
+/** A real VS Code with the packed extension installed, and how a user's hands move in it. */
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { chromiumArguments, chromiumPath } from '../../scripts/lib/chromium.mjs';
+import { fetchCodeServer, startCodeServer } from '../../scripts/lib/codeServer.mjs';
+import { packedExtension } from '../packaging/vsix';
+
+const samples = join(import.meta.dirname, '../../media/samples');
+
+export interface VSCodeOptions {
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly viewport?: { readonly width: number; readonly height: number };
+}
+
+export interface VSCode extends AsyncDisposable {
+  readonly page: Page;
+  /** The opened folder: a copy of the sample photographs that a test may change. */
+  readonly folder: string;
+  /** What code-server has written, for the report of a failed test. */
+  log(): string;
+}
+
+/** Starts VS Code on a copy of the sample photographs and opens it in Chromium. */
+export async function startVSCode({
+  settings = {},
+  viewport = { width: 1400, height: 900 },
+}: VSCodeOptions = {}): Promise<VSCode> {
+  const codeServer = await fetchCodeServer();
+  const vsix = await packedExtension();
+  // Short: sockets below it must stay under 108 characters.
+  const directory = await mkdtemp(join(tmpdir(), 'tt-'));
+  const folder = join(directory, 'photographs');
+  const home = join(directory, 'home');
+  await mkdir(home);
+  await cp(samples, folder, { recursive: true });
+  const server = await startCodeServer(codeServer, {
+    directory,
+    vsix,
+    // Hovers cover the row below; everything else that moves is off for steady clicks and pictures.
+    settings: {
+      'workbench.hover.delay': 600_000,
+      'workbench.reduceMotion': 'on',
+      'workbench.tips.enabled': false,
+      'window.commandCenter': false,
+      'workbench.layoutControl.enabled': false,
+      ...settings,
+    },
+    env: { HOME: home, TMPDIR: directory },
+  });
+  const browser = await chromium.launch({ executablePath: await chromiumPath(), args: chromiumArguments });
+  const page = await browser.newPage({ viewport });
+  await page.goto(`${server.address}/?folder=${encodeURIComponent(folder)}`);
+  await page.locator('.explorer-folders-view').getByRole('treeitem').first().waitFor({ timeout: 60_000 });
+  return {
+    page,
+    folder,
+    log: () => server.log(),
+    async [Symbol.asyncDispose]() {
+      await browser.close();
+      await server.stop();
+      await rm(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 500 });
+    },
+  };
+}
+
+/** Right-clicks a file in the Explorer and chooses an item of its context menu. */
+export async function chooseInExplorer(page: Page, file: string, item: string): Promise<void> {
+  const row = page.locator('.explorer-folders-view').getByRole('treeitem', { name: file });
+  const entry = page.getByRole('menuitem', { name: item, exact: true });
+  // A menu that opens before the extension's contributions have arrived never gains them.
+  for (let attempt = 0; ; attempt++) {
+    await row.click({ button: 'right' });
+    if (await appears(entry, 2000)) break;
+    if (attempt === 15) throw new Error(`The context menu of ${file} has no "${item}"`);
+    await page.keyboard.press('Escape');
+  }
+  // A click within about 100 ms of the menu's opening is ignored.
+  await entry.click({ delay: 250 });
+  await entry.waitFor({ state: 'hidden' });
+}
+
+async function appears(locator: Locator, timeout: number): Promise<boolean> {
+  return locator.waitFor({ timeout }).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Runs a command by its title in the palette. */
+export async function runCommand(page: Page, title: string): Promise<void> {
+  await page.keyboard.press('F1');
+  const input = page.locator('.quick-input-widget input[type="text"]');
+  await input.fill(`>${title}`);
+  await page.locator('.quick-input-list').getByRole('option', { name: title }).first().waitFor();
+  await page.keyboard.press('Enter');
+}
+
+/** The inspector in the active editor. */
+export function inspectorOf(page: Page): FrameLocator {
+  return page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+}
