@@ -1,0 +1,99 @@
+/** Holds the ONNX path in onnxruntime-node to what PyTorch computes in float32 from the same weights. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { InferenceSession } from 'onnxruntime-node';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { decodeImage } from '../../src/tokenizer/image';
+import { filterTokens } from '../../src/tokenizer/filter';
+import { Graphs, type EntropyEstimate } from '../../src/tokenizer/graphs';
+import { readBundle, type Bundle } from '../../src/tokenizer/manifest';
+import { psnr, ssim } from '../../src/tokenizer/metrics';
+import { budgetOf } from '../../src/tokenizer/settings';
+import type { FilterSettings } from '../../src/tokenizer/types';
+import { modelDirectory } from './support';
+
+interface GoldenImage {
+  /** The model's input and the reconstruction, relative to the repository. */
+  readonly file: string;
+  readonly reconstructionFile: string;
+  readonly globalCodes: number[];
+  readonly patchCodes: number[];
+  readonly entropyBits: number[];
+  readonly surprisalBits: number[];
+  readonly settings: FilterSettings;
+  readonly keep: number[];
+  readonly psnr: number;
+  readonly ssim: number;
+}
+
+const root = join(import.meta.dirname, '../..');
+const golden = JSON.parse(await readFile(join(root, 'test/fixtures/golden/golden.json'), 'utf8')) as {
+  images: GoldenImage[];
+};
+
+let bundle: Bundle;
+let graphs: Graphs;
+
+beforeAll(async () => {
+  bundle = await readBundle(modelDirectory);
+  const open = (graph: 'encoder' | 'entropy' | 'decoder') =>
+    InferenceSession.create(join(modelDirectory, bundle.manifest.graphs[graph]), { executionProviders: ['cpu'] });
+  const sessions = { encoder: await open('encoder'), entropy: await open('entropy'), decoder: await open('decoder') };
+  graphs = new Graphs(sessions, bundle.model);
+});
+
+const pixels = async (file: string) =>
+  (await decodeImage(await readFile(join(root, file)), bundle.model.imageSize)).rgb;
+
+/** Entropies and expectations of PyTorch's own codes, so that a flipped code is counted once, as a code. */
+function estimateOf({ globalCodes, patchCodes }: GoldenImage): Promise<EntropyEstimate> {
+  const codes = { globalCodes: Int32Array.from(globalCodes), patchCodes: Int32Array.from(patchCodes) };
+  return graphs.estimateEntropy(codes, new Uint8Array(patchCodes.length));
+}
+
+function worst(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  expect(a.length).toBe(b.length);
+  return Array.from(a, (value, i) => Math.abs(value - (b[i] ?? NaN))).reduce((most, error) => Math.max(most, error), 0);
+}
+
+describe('the ONNX path agrees with PyTorch', () => {
+  it('in at least 99.9 % of the codes', async () => {
+    let [equal, all] = [0, 0];
+    for (const image of golden.images) {
+      const { globalCodes, patchCodes } = await graphs.encode(await pixels(image.file));
+      const expected = [...image.globalCodes, ...image.patchCodes];
+      equal += [...globalCodes, ...patchCodes].filter((code, i) => code === expected[i]).length;
+      all += expected.length;
+    }
+    expect(equal / all).toBeGreaterThanOrEqual(0.999);
+  });
+
+  it.each(golden.images)('in the entropies of $file, within 0.01 bit', async (image) => {
+    const { entropyBits, surprisalBits } = await estimateOf(image);
+    expect(worst(entropyBits, image.entropyBits)).toBeLessThan(0.01);
+    expect(worst(surprisalBits, image.surprisalBits)).toBeLessThan(0.01);
+  });
+
+  it.each(golden.images)('in what is kept of $file', ({ entropyBits, settings, keep }) => {
+    const budgetBits = budgetOf(settings, bundle.model);
+    const filtered = filterTokens(Float32Array.from(entropyBits), bundle.model.grid, { ...settings, budgetBits });
+    expect([...filtered.keep]).toEqual(keep);
+  });
+
+  it.each(golden.images)('in the reconstruction of $file, within 1/255 on average', async (image) => {
+    const { expectedCodes } = await estimateOf(image);
+    const codes = {
+      globalCodes: Int32Array.from(image.globalCodes),
+      patchCodes: Int32Array.from(image.patchCodes),
+    };
+    const decoded = await graphs.decode(codes, expectedCodes, Uint8Array.from(image.keep));
+    const expected = await sharp(join(root, image.reconstructionFile)).removeAlpha().raw().toBuffer();
+    const total = decoded.reduce((sum, value, i) => sum + Math.abs(value - (expected[i] ?? NaN)), 0);
+    expect(total / decoded.length).toBeLessThanOrEqual(1);
+    const size = bundle.model.imageSize;
+    const original = await pixels(image.file);
+    expect(psnr(original, expected)).toBeCloseTo(image.psnr, 3);
+    expect(Math.abs(ssim(original, expected, size, size) - image.ssim)).toBeLessThan(1e-3);
+  });
+});
