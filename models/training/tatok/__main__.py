@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz, for the perceptual distance")
     evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
     evaluate.add_argument("--batch", type=int, default=8)
+    evaluate.add_argument("--runtime", choices=("onnx", "torch"), default="onnx", help="torch runs a bundle's weights on a GPU")
 
     golden = commands.add_parser("golden", help="write golden vectors that tests hold the ONNX path to")
     golden.add_argument("bundle", type=Path)
@@ -123,6 +124,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         perceptual=arguments.perceptual,
         limit=arguments.limit,
         batch=arguments.batch,
+        runtime=arguments.runtime,
     )
 
 

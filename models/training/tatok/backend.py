@@ -93,6 +93,6 @@ class TorchBackend(Backend):
         return [results[module.outputs.index(o)].cpu().numpy() for o in outputs]
 
 
-def open_backend(path: Path) -> Backend:
-    """A bundle's folder runs in ONNX Runtime, a checkpoint or weights file in PyTorch."""
-    return OnnxBackend(path) if path.is_dir() else TorchBackend(load_model(path), path.stem)
+def open_backend(path: Path, runtime: str = "onnx") -> Backend:
+    """A bundle's folder runs in ONNX Runtime unless `runtime` is "torch"; checkpoints and weights files run in PyTorch."""
+    return OnnxBackend(path) if path.is_dir() and runtime == "onnx" else TorchBackend(load_model(path), path.stem)

@@ -248,14 +248,20 @@ def evaluate(
     perceptual: Path | None = None,
     limit: int | None = None,
     batch: int = 8,
+    runtime: str = "onnx",
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Measures `model` on each folder; writes metrics.json, metrics.md and plots to `out`."""
-    backend = open_backend(model)
+    backend = open_backend(model, runtime)
     reference = _reference_bits(model)
     distance = None if perceptual is None else SqueezeNetDistance(perceptual)
     out.mkdir(parents=True, exist_ok=True)
-    results: dict[str, Any] = {"model": backend.name, "reference_budget_bits": reference, "folders": {}}
+    results: dict[str, Any] = {
+        "model": backend.name,
+        "runtime": type(backend).__name__,
+        "reference_budget_bits": reference,
+        "folders": {},
+    }
     for folder in folders:
         progress(f"{folder.name}: encoding and measuring")
         evaluation = Evaluation(backend, folder, limit, batch, distance)
