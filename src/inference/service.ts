@@ -12,7 +12,7 @@ import type {
 import { readBundle } from '../tokenizer/manifest';
 import type { Reconstructed } from '../tokenizer/pipeline';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
-import type { AttentionMap, StageTimings, Tokenization } from '../tokenizer/types';
+import type { AttentionMap, FilterSettings, Ranking, StageTimings, Tokenization, Tokens } from '../tokenizer/types';
 import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
 
@@ -20,10 +20,13 @@ import { Lru } from './lru';
 const keptModels = 2;
 /** An attention tensor has about a megabyte; these are the images whose layers and heads are being browsed. */
 const keptAttentions = 4;
+/** A sequential ranking costs sixteen estimates and a few kilobytes; with it a released slider costs only a decoding. */
+const keptRankings = 32;
 
 export class InferenceService {
   private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => void tatok.release());
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
+  private readonly rankings = new Lru<string, Ranking>(keptRankings);
   private last: Promise<unknown> = Promise.resolve();
 
   load(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
@@ -32,17 +35,22 @@ export class InferenceService {
 
   tokenize(params: TokenizeParams, observer: StageObserver): Promise<Tokenization & LoadedModel> {
     return this.inTurn(async () => {
-      const { tatok, loaded, timings } = await this.model(params.choice, observer);
+      const { tatok, loaded, key, timings } = await this.model(params.choice, observer);
       const { settings, maxMegapixels } = params;
       const result = await tatok.tokenize(params.file, { settings, maxMegapixels }, observer);
+      const { reconstruction, tokens } = result;
+      this.rankings.set(rankingKey(key, tokens, reconstruction.settings), reconstruction.ranking);
       return { ...result, ...loaded, timings: { ...timings, ...result.timings } };
     });
   }
 
   reconstruct(params: ReconstructParams, observer: StageObserver): Promise<Reconstructed> {
     return this.inTurn(async () => {
-      const { tatok, timings } = await this.model(params.choice, observer);
-      const result = await tatok.reconstruct(params.tokens, params.original, params.settings, observer);
+      const { tatok, key, timings } = await this.model(params.choice, observer);
+      const { tokens, original, settings } = params;
+      const rankedAs = rankingKey(key, tokens, settings);
+      const result = await tatok.reconstruct(tokens, original, settings, observer, this.rankings.get(rankedAs));
+      this.rankings.set(rankedAs, result.ranking);
       return { ...result, timings: { ...timings, ...result.timings } };
     });
   }
@@ -83,4 +91,10 @@ export class InferenceService {
     this.last = result.catch(() => undefined);
     return result;
   }
+}
+
+/** What a ranking depends on: the model, the codes, β and the conditioning. */
+function rankingKey(model: string, { globalCodes, patchCodes }: Tokens, settings: FilterSettings): string {
+  const codes = createHash('sha256').update(globalCodes).update(patchCodes).digest('hex');
+  return JSON.stringify([model, codes, settings.edgePriority, settings.conditioning]);
 }

@@ -74,4 +74,3 @@ export const reconstruct = new RequestType<
 >('reconstruct');
 export const attention = new RequestType<AttentionParams, AttentionMap, ErrorData>('attention');
 export const progress = new NotificationType<{ readonly id: number; readonly stage: Stage }>('progress');
-

@@ -5,17 +5,7 @@
  * longest prefix of π whose true bits sum to at most ε·B. The order uses β, the constraint does not, and the sets nest: a
  * larger ε drops a superset.
  */
-import type { Grid } from './types';
-
-/** Everything about an image that does not depend on ε; computed once, then any ε costs one binary search. */
-export interface Ranking {
-  /** π: patch indices by ascending priority, the first to be dropped first. N values. */
-  readonly order: Uint32Array;
-  /** Σ_{j≤m} ĥ_π(j) in bits for m = 0…N: N + 1 values, non-decreasing, starting with 0. */
-  readonly cumulativeBits: Float64Array;
-  /** Σ_i ĥ_i in bits, summed in the order of π. */
-  readonly totalBits: number;
-}
+import type { Grid, Ranking } from './types';
 
 /** Which patches stay under one ε. */
 export interface Selection {

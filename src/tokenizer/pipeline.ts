@@ -1,16 +1,17 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { decodeImage } from './image';
-import { filterTokens, maskBits, payloadBits, type Selection } from './filter';
+import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
 import type { EntropyEstimate, Graphs } from './graphs';
 import { psnr, ssim } from './metrics';
-import { filterSequentially } from './sequential';
+import { rankSequentially } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
   ModelDescription,
+  Ranking,
   Reconstruction,
   Tokenization,
   Tokens,
@@ -54,16 +55,18 @@ export class TaTok {
    * Filters and decodes tokens again under other settings, without encoding.
    *
    * @param original size·size·3 sRGB bytes, for PSNR and SSIM.
+   * @param ranking of these tokens under the same β and conditioning, where it is known already.
    */
   async reconstruct(
     tokens: Tokens,
     original: Uint8Array,
     settings: FilterSettings,
     observer?: StageObserver,
+    ranking?: Ranking,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
-    const reconstruction = await this.filterAndDecode(tokens, original, checked, clock);
+    const reconstruction = await this.filterAndDecode(tokens, original, checked, clock, ranking);
     return { ...reconstruction, timings: clock.timings };
   }
 
@@ -87,8 +90,9 @@ export class TaTok {
     original: Uint8Array,
     settings: FilterSettings,
     clock: StageClock,
+    known?: Ranking,
   ): Promise<Reconstruction> {
-    const { estimate, ...selection } = await clock.run('filter', () => this.filter(tokens, settings));
+    const { estimate, ...selection } = await clock.run('filter', () => this.filter(tokens, settings, known));
     const rgb = await clock.run('decode', () => this.graphs.decode(tokens, estimate.expectedCodes, selection.keep));
     const size = this.model.imageSize;
     const quality = await clock.run('metrics', () => ({
@@ -109,18 +113,24 @@ export class TaTok {
     };
   }
 
-  /** Dynamic Token Filtering, and the estimate that it settled on: given G, or given G and Z_S. */
+  /** Dynamic Token Filtering, and the estimate for the decoder: given G, or given G and Z_S. */
   private async filter(
     tokens: Tokens,
     settings: FilterSettings,
-  ): Promise<Selection & { readonly estimate: EntropyEstimate }> {
+    known: Ranking | undefined,
+  ): Promise<Selection & { readonly ranking: Ranking; readonly estimate: EntropyEstimate }> {
+    const ranking = known ?? (await this.rank(tokens, settings));
+    const selection = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model));
+    const sequential = settings.conditioning === 'sequential';
+    const estimate = sequential ? await this.graphs.estimateEntropy(tokens, selection.keep) : tokens;
+    return { ...selection, ranking, estimate };
+  }
+
+  private async rank(tokens: Tokens, { conditioning, edgePriority }: FilterSettings): Promise<Ranking> {
     const { grid } = this.model;
-    const parameters = { ...settings, budgetBits: budgetOf(settings, this.model) };
-    if (settings.conditioning === 'global') {
-      return { ...filterTokens(tokens.entropyBits, grid, parameters), estimate: tokens };
-    }
-    const given = (visible: Uint8Array) => this.graphs.estimateEntropy(tokens, visible);
-    return filterSequentially<EntropyEstimate>(tokens, given, grid, parameters);
+    if (conditioning === 'global') return rankPatches(tokens.entropyBits, grid, edgePriority);
+    const given = async (visible: Uint8Array) => (await this.graphs.estimateEntropy(tokens, visible)).entropyBits;
+    return rankSequentially(tokens.entropyBits, given, grid, edgePriority);
   }
 
   /** S = ∅. */

@@ -1,45 +1,53 @@
 /** Sequential conditioning: ĥ re-estimated given G and Z_S as the highest-priority patches are revealed. */
-import { droppedPrefix, rankPatches, type FilterParameters, type Selection } from './filter';
-import type { Grid } from './types';
+import { rankPatches } from './filter';
+import type { Grid, Ranking } from './types';
 
-/** R: by then the rounds have revealed everything that the estimates asked for. */
-export const sequentialRounds = 8;
+/** R: estimates for one ranking. */
+export const sequentialRounds = 16;
 
-/** The kept set and the estimate, given what is kept, that it was settled on. */
-export interface SequentialSelection<Estimate> extends Selection {
-  readonly estimate: Estimate;
+/**
+ * Patches still hidden after each round, N − ⌈N·(r/R)²⌉: small steps first, where a revealed patch tells most of the others.
+ */
+export function hiddenCounts(patches: number): number[] {
+  return Array.from(
+    { length: sequentialRounds },
+    (_, round) => patches - Math.ceil((patches * (round + 1) ** 2) / sequentialRounds ** 2),
+  );
 }
 
 /**
- * Reveals patches in rounds until the hidden ones hold at most ε·B bits.
+ * Ranks patches by revealing them in rounds, highest priority ĥ_i + β·e_i first, with ĥ re-estimated given G and Z_S.
  *
- * Round r re-estimates ĥ given the visible patches, filters the hidden ones in one shot, and of the k patches that this would
- * keep reveals the ⌈k / max(1, R − r)⌉ of highest priority. The image budget is Σĥ of the first estimate.
+ * π is the reverse of the order of revelation, and the bits of m dropped patches are Σ_D ĥ of the m still hidden, given what
+ * was visible when their round began. Filtering stops at the first point at which Σ_D ĥ ≤ ε·B; the running minimum from the
+ * end makes a binary search find that point, so kept sets nest in ε here too.
  *
- * @param first the estimate with nothing visible.
- * @param estimate ĥ given G and Z_S: bits of N patches, 0 for visible ones. `visible` holds 1 for patches in S.
+ * @param first ĥ given G alone, N values in bits.
+ * @param estimate ĥ given G and Z_S; `visible` holds 1 for patches in S.
  */
-export async function filterSequentially<Estimate extends { readonly entropyBits: Float32Array }>(
-  first: Estimate,
-  estimate: (visible: Uint8Array) => Promise<Estimate>,
+export async function rankSequentially(
+  first: Float32Array,
+  estimate: (visible: Uint8Array) => Promise<Float32Array>,
   grid: Grid,
-  { lossRate, edgePriority, budgetBits }: FilterParameters,
-): Promise<SequentialSelection<Estimate>> {
-  const budget = budgetBits ?? rankPatches(first.entropyBits, grid, edgePriority).totalBits;
-  const visible = new Uint8Array(first.entropyBits.length);
-  if (!(lossRate > 0)) {
-    return { keep: visible.fill(1), keptTokens: visible.length, budgetBits: budget, lostBits: 0, estimate: first };
+  edgePriority: number,
+): Promise<Ranking> {
+  const patches = first.length;
+  const visible = new Uint8Array(patches);
+  const order = new Uint32Array(patches);
+  const cumulativeBits = new Float64Array(patches + 1);
+  let entropyBits = first;
+  for (const left of hiddenCounts(patches)) {
+    if (visible.includes(1)) entropyBits = await estimate(visible.slice());
+    const hidden = rankPatches(entropyBits, grid, edgePriority, (patch) => visible[patch] === 0);
+    const revealed = hidden.order.subarray(left);
+    order.set(revealed, left);
+    cumulativeBits.set(hidden.cumulativeBits.subarray(left + 1), left + 1);
+    for (const patch of revealed) visible[patch] = 1;
   }
-  let current = first;
-  for (let round = 0; ; round++) {
-    const hidden = rankPatches(current.entropyBits, grid, edgePriority, (patch) => visible[patch] === 0);
-    const kept = hidden.order.length - droppedPrefix(hidden, lossRate, budget);
-    if (kept === 0) {
-      const keptTokens = visible.length - hidden.order.length;
-      return { keep: visible, keptTokens, budgetBits: budget, lostBits: hidden.totalBits, estimate: current };
-    }
-    const revealed = Math.ceil(kept / Math.max(1, sequentialRounds - round));
-    for (const patch of hidden.order.subarray(-revealed)) visible[patch] = 1;
-    current = await estimate(visible.slice());
+  let least = Infinity;
+  for (let m = patches; m >= 0; m--) {
+    least = Math.min(least, cumulativeBits[m] ?? 0);
+    cumulativeBits[m] = least;
   }
+  return { order, cumulativeBits, totalBits: cumulativeBits[patches] ?? 0 };
 }

@@ -62,16 +62,31 @@ export interface Tokens {
   readonly expectedCodes: Float32Array;
 }
 
+/** The order in which patches are dropped and what that loses. It does not depend on ε: any ε costs one binary search. */
+export interface Ranking {
+  /** π: patch indices by ascending priority, the first to be dropped first. N values. */
+  readonly order: Uint32Array;
+  /**
+   * Bits lost when the first m patches of π are dropped, for m = 0…N: N + 1 values, non-decreasing, starting with 0. With
+   * global conditioning Σ_{j≤m} ĥ_π(j); with sequential conditioning each ĥ is given what is kept.
+   */
+  readonly cumulativeBits: Float64Array;
+  /** The last of them: Σ_i ĥ_i given G. */
+  readonly totalBits: number;
+}
+
 /** Result of Dynamic Token Filtering and decoding under some settings. */
 export interface Reconstruction {
   readonly settings: FilterSettings;
+  /** π and its bits under these β and conditioning: with it, any other ε is filtered without the model. */
+  readonly ranking: Ranking;
   /** N values, 1 = kept (S), 0 = dropped (D). */
   readonly keep: Uint8Array;
-  /** The entropies the filter decided on: ĥ given G, or given G and Z_S after sequential conditioning. */
+  /** ĥ given G, or given G and Z_S (0 for patches in S) with sequential conditioning. */
   readonly entropyBits: Float32Array;
   /** B in bits. */
   readonly budgetBits: number;
-  /** Σ_{i∈D} ĥ_i in bits; never above ε·B. */
+  /** Σ_{i∈D} ĥ_i in bits as the ranking reckons it; never above ε·B. */
   readonly lostBits: number;
   /** lostBits / B. */
   readonly actualLossRate: number;

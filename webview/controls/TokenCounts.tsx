@@ -12,8 +12,8 @@ export function TokenCounts(): JSX.Element | null {
   const all = globalTokens + selected.keep.length;
   return (
     <section class="panel tokens" aria-labelledby="tokens-title">
-      <h2 id="tokens-title">Tokens {inspector.maskStale.value && <Stale />}</h2>
-      <dl class={inspector.maskStale.value ? 'rows stale' : 'rows'}>
+      <h2 id="tokens-title">Tokens {inspector.awaitsRanking.value && <Stale />}</h2>
+      <dl class={inspector.awaitsRanking.value ? 'rows stale' : 'rows'}>
         <Row name="kept + global">
           <strong>
             <span data-testid="kept-count">{selected.keptTokens}</span> + {globalTokens} ={' '}
@@ -39,7 +39,7 @@ function Quality(): JSX.Element | null {
   const stale = inspector.stale.value;
   const psnr = Number.isFinite(reconstruction.psnr) ? reconstruction.psnr.toFixed(1) : '∞';
   return (
-    <Row name={<>PSNR · SSIM {stale && !inspector.maskStale.value && <Stale />}</>}>
+    <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>
         <span data-testid="psnr">{psnr}</span> dB · <span data-testid="ssim">{reconstruction.ssim.toFixed(2)}</span>
       </span>

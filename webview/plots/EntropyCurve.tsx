@@ -7,7 +7,7 @@ import { useWidth } from './useWidth';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { lossRateStep, snapLossRate } from '../state/settings';
-import type { Ranking } from '../../src/tokenizer/filter';
+import type { Ranking } from '../../src/tokenizer/types';
 
 const height = 124;
 const margin = { top: 8, right: 6, bottom: 20, left: 36 };

@@ -2,13 +2,14 @@ import { batch, computed, signal, type ReadonlySignal, type Signal } from '@prea
 import { equalSettings } from './settings';
 import type { Overlay, Range, View, ViewState, ColormapName, Camera } from './viewState';
 import type { Failure, InspectedDocument, InspectedTokenization } from '../../src/protocol/inspector';
-import { maskBits, payloadBits, rankPatches, selectKept, type Ranking } from '../../src/tokenizer/filter';
+import { maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
 import type {
   AttentionChoice,
   AttentionMap,
   Budget,
   Conditioning,
   FilterSettings,
+  Ranking,
   Reconstruction,
   Stage,
   StageTimings,
@@ -95,11 +96,22 @@ export class Inspector {
     conditioning: this.conditioning.value,
   }));
 
-  /** π and its cumulative sum. Depends on ĥ and β only. */
+  /**
+   * π and its cumulative sum, which depend on ĥ, β and conditioning, not on ε. Computed here for global conditioning; sequential
+   * conditioning needs the model, so the host's last answer brings it.
+   */
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization === undefined) return undefined;
+    if (this.conditioning.value === 'sequential') return this.reconstruction.value?.ranking;
     return rankPatches(tokenization.tokens.entropyBits, tokenization.model.grid, this.edgePriority.value);
+  });
+
+  /** Whether the host has yet to rank the patches under the β and conditioning chosen: until then its last mask is shown. */
+  readonly awaitsRanking: ReadonlySignal<boolean> = computed(() => {
+    const answered = this.reconstruction.value?.settings;
+    if (this.conditioning.value === 'global' || answered === undefined) return false;
+    return answered.conditioning !== 'sequential' || answered.edgePriority !== this.edgePriority.value;
   });
 
   /** Place of every patch in the order of keeping, 1 = dropped last. */
@@ -116,15 +128,12 @@ export class Inspector {
     this.budget.value === 'reference' ? (this.tokenization.value?.model.referenceBudgetBits ?? null) : null,
   );
 
-  /**
-   * The kept set under the settings shown: computed here for one-shot filtering, the host's last answer for sequential
-   * conditioning, which needs the model.
-   */
+  /** The kept set under the settings shown: any ε is filtered here, as soon as the ranking is known. */
   readonly selected: ReadonlySignal<Selected | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     const ranking = this.ranking.value;
     if (tokenization === undefined || ranking === undefined) return undefined;
-    const answer = this.conditioning.value === 'sequential' ? this.reconstruction.value : undefined;
+    const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
     const { keep, keptTokens, lostBits, budgetBits } =
       answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
     const totalTokens = tokenization.model.globalTokens + keptTokens;
@@ -144,17 +153,10 @@ export class Inspector {
     const reconstruction = this.reconstruction.value;
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return false;
-    const settings = this.settings.value;
-    if (settings.conditioning !== reconstruction.settings.conditioning) return true;
-    if (settings.conditioning === 'sequential') return !equalSettings(settings, reconstruction.settings);
-    // One-shot: other settings that keep the same patches decode to the same image.
+    if (this.awaitsRanking.value || this.conditioning.value !== reconstruction.settings.conditioning) return true;
+    // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
-
-  /** With sequential conditioning the mask itself waits for the host. */
-  readonly maskStale: ReadonlySignal<boolean> = computed(
-    () => this.conditioning.value === 'sequential' && this.stale.value,
-  );
 
   readonly layer: ReadonlySignal<AttentionChoice> = computed(() => {
     const layers = this.tokenization.value?.model.attentionLayers ?? 1;

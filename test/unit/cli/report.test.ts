@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { entropyPng, maskPng } from '../../../src/cli/pictures';
 import { jsonRecord, modelLine, summary, tokensRecord, type TokenizedImage } from '../../../src/cli/report';
+import { rankPatches } from '../../../src/tokenizer/filter';
 import { tinyModel } from '../tokenizer/model';
 
 const size = tinyModel.imageSize;
@@ -28,6 +29,7 @@ const result: TokenizedImage = {
   },
   reconstruction: {
     settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential' },
+    ranking: rankPatches(Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5), tinyModel.grid, 0),
     keep,
     entropyBits: new Float32Array(6),
     budgetBits: 7.5,

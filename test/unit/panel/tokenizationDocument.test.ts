@@ -36,6 +36,7 @@ const model: ModelDescription = {
 function reconstruction(filter: FilterSettings): Reconstruction {
   return {
     settings: filter,
+    ranking: { order: Uint32Array.of(0), cumulativeBits: Float64Array.of(0, 9), totalBits: 9 },
     keep: Uint8Array.of(1),
     entropyBits: Float32Array.of(9),
     budgetBits: 9,

@@ -1,0 +1,144 @@
+/** Entry of the benchmark (dist/bench.js): median and spread of every stage, through the same inference process users have. */
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { quantileSorted } from 'd3-array';
+import { readFile, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { InferenceClient } from '../inference/client';
+import type { LoadedModel, ModelChoice } from '../protocol/inference';
+import type { Conditioning, StageTimings, Tokenization } from '../tokenizer/types';
+
+interface BenchOptions {
+  readonly provider: string;
+  readonly model?: string;
+  readonly runs: number;
+  readonly warmUp: number;
+  readonly conditioning?: Conditioning;
+  readonly json?: string;
+}
+
+/** Milliseconds. */
+interface Spread {
+  readonly least: number;
+  readonly median: number;
+  readonly p90: number;
+  readonly most: number;
+}
+
+const packageFolder = join(__dirname, '..');
+
+async function measure(client: InferenceClient, choice: ModelChoice, image: string, options: BenchOptions) {
+  const { conditioning } = options;
+  const settings = conditioning === undefined ? {} : { conditioning };
+  const file = await readFile(image);
+  const coldStart = performance.now();
+  const loaded = await client.loadModel(choice);
+  const load = performance.now() - coldStart;
+  const first = await timed(() => client.tokenize({ choice, file, settings }));
+  const samples = new Map<string, number[]>();
+  for (let run = 0; run < options.warmUp + options.runs; run++) {
+    const whole = await timed(() => client.tokenize({ choice, file, settings }));
+    const again = await timed(() => reconstructAgain(client, choice, whole.value));
+    if (run < options.warmUp) continue;
+    record(samples, 'tokenize: ', whole.value.timings);
+    add(samples, 'tokenize, request to answer', whole.milliseconds);
+    record(samples, 'reconstruct: ', again.value.timings);
+    add(samples, 'reconstruct, request to answer', again.milliseconds);
+  }
+  const spreads = Object.fromEntries([...samples].map(([name, values]) => [name, spread(values)]));
+  return { loaded, cold: { 'start and load': load, 'first tokenize': first.milliseconds }, warm: spreads };
+}
+
+/** What a released slider asks for: the same tokens under another loss rate. */
+function reconstructAgain(
+  client: InferenceClient,
+  choice: ModelChoice,
+  { tokens, image, reconstruction }: Tokenization,
+) {
+  const settings = { ...reconstruction.settings, lossRate: reconstruction.settings.lossRate / 2 };
+  return client.reconstruct({ choice, tokens, original: image.rgb, settings });
+}
+
+async function timed<Value>(run: () => Promise<Value>): Promise<{ value: Value; milliseconds: number }> {
+  const start = performance.now();
+  const value = await run();
+  return { value, milliseconds: performance.now() - start };
+}
+
+function record(samples: Map<string, number[]>, prefix: string, timings: StageTimings): void {
+  for (const [stage, milliseconds] of Object.entries(timings)) add(samples, prefix + stage, milliseconds);
+}
+
+function add(samples: Map<string, number[]>, name: string, value: number): void {
+  samples.set(name, [...(samples.get(name) ?? []), value]);
+}
+
+function spread(values: readonly number[]): Spread {
+  const sorted = values.toSorted((a, b) => a - b);
+  const at = (share: number) => quantileSorted(sorted, share) ?? NaN;
+  return { least: at(0), median: at(0.5), p90: at(0.9), most: at(1) };
+}
+
+function table(warm: Readonly<Record<string, Spread>>): string {
+  const cell = (value: number) => value.toFixed(2).padStart(10);
+  const rows = Object.entries(warm).map(
+    ([name, { least, median, p90, most }]) => name.padEnd(32) + [median, least, p90, most].map(cell).join(''),
+  );
+  const header = ['median', 'least', '90 %', 'most'].map((name) => name.padStart(10)).join('');
+  return [`${'ms'.padEnd(32)}${header}`, ...rows].join('\n');
+}
+
+function machine({ provider, model }: LoadedModel) {
+  const [cpu] = cpus();
+  const node = process.version;
+  return {
+    cpu: cpu?.model ?? 'unknown',
+    cores: cpus().length,
+    node,
+    provider,
+    model: model.name,
+    version: model.version,
+  };
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError('It must be a whole number.');
+}
+
+async function main(): Promise<void> {
+  const command = new Command('bench')
+    .description('Times the pipeline, stage by stage, through the inference process.')
+    .argument('[image]', 'photograph to tokenize', join(packageFolder, 'media', 'samples', 'kodim23.png'))
+    .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('cpu'))
+    .option('--model <DIR>', 'folder of a model bundle')
+    .option('--runs <N>', 'counted runs', count, 20)
+    .option('--warm-up <N>', 'runs before those', count, 3)
+    .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(['global', 'sequential']))
+    .option('--json <FILE>', 'write the figures with the machine to a file')
+    .parse();
+  const options = command.opts<BenchOptions>();
+  const image = command.processedArgs[0] as string;
+  const directory = resolve(options.model ?? join(packageFolder, 'models', 'tatok-s-256'));
+  const client = new InferenceClient({ modulePath: join(__dirname, 'inference.js') });
+  try {
+    const choice = { directory, providers: [options.provider] };
+    const { loaded, ...figures } = await measure(client, choice, image, options);
+    const result = { image: basename(image), runs: options.runs, machine: machine(loaded), ...figures };
+    console.log(
+      `${loaded.model.name} on ${loaded.provider.provider}, ${options.runs} runs, batch 1, ${basename(image)}`,
+    );
+    for (const [name, milliseconds] of Object.entries(result.cold))
+      console.log(`${name}: ${milliseconds.toFixed(0)} ms`);
+    console.log(table(result.warm));
+    if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(result, null, 2)}\n`);
+  } finally {
+    await client.dispose();
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(`tatok: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 1;
+});
