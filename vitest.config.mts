@@ -4,13 +4,14 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   test: {
-    // Browsers and VS Code share two cores at worst: one file of those at a time keeps their timings honest.
+    // Kinds run one after another, and browsers one file at a time: two cores are all that some machines have.
     projects: [
-      { extends: true, test: { name: 'unit', include: ['test/unit/**/*.test.{ts,tsx}'] } },
+      { extends: true, test: { name: 'unit', sequence: { groupOrder: 0 }, include: ['test/unit/**/*.test.{ts,tsx}'] } },
       {
         extends: true,
         test: {
           name: 'integration',
+          sequence: { groupOrder: 1 },
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -20,6 +21,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'webview',
+          sequence: { groupOrder: 2 },
           include: ['test/webview/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
@@ -30,6 +32,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'packaging',
+          sequence: { groupOrder: 3 },
           include: ['test/packaging/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 300_000,
@@ -40,6 +43,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'e2e',
+          sequence: { groupOrder: 4 },
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 300_000,

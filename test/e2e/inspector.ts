@@ -53,16 +53,6 @@ export function colours({ rgb }: Pixels): number {
   return seen.size;
 }
 
-/** Mean over all pixels of max − min of their channels, in levels of 255: how colourful a picture is. */
-export function saturation({ rgb }: Pixels): number {
-  let sum = 0;
-  for (let i = 0; i + 2 < rgb.length; i += 3) {
-    const pixel = [rgb[i] ?? 0, rgb[i + 1] ?? 0, rgb[i + 2] ?? 0];
-    sum += Math.max(...pixel) - Math.min(...pixel);
-  }
-  return (sum * 3) / rgb.length;
-}
-
 export async function numberOf(locator: Locator): Promise<number> {
   return Number.parseFloat((await locator.textContent()) ?? '');
 }
@@ -72,15 +62,15 @@ export async function dragRange(range: Locator, fraction: number, held?: () => P
   const box = await range.boundingBox();
   if (box === null) throw new Error('The slider is not visible');
   const value = await range.evaluate((element) => (element as HTMLInputElement).valueAsNumber);
-  const [low, high] = await range.evaluate((element) => [
-    Number((element as HTMLInputElement).min),
-    Number((element as HTMLInputElement).max),
-  ]);
+  const { low, high } = await range.evaluate((element) => {
+    const { min, max } = element as HTMLInputElement;
+    return { low: Number(min), high: Number(max) };
+  });
   const thumb = 16;
   const at = (share: number) => box.x + thumb / 2 + share * (box.width - thumb);
   const middle = box.y + box.height / 2;
   const { mouse } = range.page();
-  await mouse.move(at((value - (low ?? 0)) / ((high ?? 1) - (low ?? 0))), middle);
+  await mouse.move(at((value - low) / (high - low)), middle);
   await mouse.down();
   await mouse.move(at(fraction), middle, { steps: 12 });
   await held?.();

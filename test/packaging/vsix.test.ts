@@ -1,0 +1,141 @@
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { packageExtension } from '../../scripts/package.mjs';
+import { InferenceClient } from '../../src/inference/client';
+import { readArchive } from './archive';
+import { packedExtension } from './vsix';
+
+const root = resolve(import.meta.dirname, '../..');
+const platform = `${process.platform}-${process.arch}`;
+const text = new TextDecoder();
+
+const expectedOfEvery = [
+  'extension/package.json',
+  'extension/readme.md',
+  'extension/changelog.md',
+  'extension/LICENSE.txt',
+  'extension/THIRD-PARTY-NOTICES.txt',
+  'extension/media/icon.png',
+  'extension/dist/extension.js',
+  'extension/dist/inference.js',
+  'extension/dist/webview.js',
+  'extension/dist/webview.css',
+  'extension/models/tatok-s-256/manifest.json',
+  'extension/models/tatok-s-256/encoder.onnx',
+  'extension/models/tatok-s-256/entropy.onnx',
+  'extension/models/tatok-s-256/decoder.onnx',
+];
+
+/** The only places a package may hold files in. */
+const allowed = [
+  /^\[Content_Types\]\.xml$/,
+  /^extension\.vsixmanifest$/,
+  /^extension\/(package\.json|readme\.md|changelog\.md|LICENSE\.txt|THIRD-PARTY-NOTICES\.txt)$/,
+  /^extension\/dist\/(extension|inference|webview)\.js$/,
+  /^extension\/dist\/webview\.css$/,
+  /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
+  /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
+  /^extension\/node_modules\/(sharp|@img\/[^/]+|detect-libc|semver|onnxruntime-node|onnxruntime-common)\//,
+];
+
+function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void {
+  const paths = [...files.keys()];
+  expect(paths).toEqual(expect.arrayContaining(expectedOfEvery));
+  expect(paths.filter((path) => !allowed.some((pattern) => pattern.test(path)))).toEqual([]);
+  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual([]);
+  const [os = '', cpu = ''] = target.split('-');
+  const bindings = paths.filter((path) => path.endsWith('onnxruntime_binding.node'));
+  expect(bindings).toEqual([
+    `extension/node_modules/onnxruntime-node/bin/napi-v6/${os}/${cpu}/onnxruntime_binding.node`,
+  ]);
+  const sharps = new Set(paths.flatMap((path) => /@img\/(sharp-(?!libvips)[^/]+)\//.exec(path)?.[1] ?? []));
+  expect([...sharps]).toEqual([`sharp-${target}`]);
+  expect(text.decode(files.get('extension.vsixmanifest'))).toContain(`TargetPlatform="${target}"`);
+}
+
+describe(`the package for ${platform}`, () => {
+  let vsix: string;
+  let files: Map<string, Uint8Array>;
+
+  beforeAll(async () => {
+    vsix = await packedExtension();
+    files = await readArchive(vsix);
+  });
+
+  it('holds what it needs and nothing else', () => checkList(files, platform));
+
+  it('is under 130 MB', async () => {
+    expect((await stat(vsix)).size).toBeLessThan(130e6);
+  });
+
+  it('tells nothing of the machine that made it', () => {
+    for (const [path, bytes] of files) {
+      if (!path.startsWith('extension/dist/')) continue;
+      const code = text.decode(bytes);
+      expect(code, path).not.toContain('sourceMappingURL');
+      expect(code, path).not.toContain(root);
+    }
+  });
+
+  it('holds the model that its manifest describes', () => {
+    const folder = 'extension/models/tatok-s-256';
+    const manifest = JSON.parse(text.decode(files.get(`${folder}/manifest.json`))) as { name?: string };
+    expect(manifest.name).toBe('tatok-s-256');
+  });
+
+  it('names the licences of what it contains', () => {
+    const notices = text.decode(files.get('extension/THIRD-PARTY-NOTICES.txt'));
+    for (const name of ['sharp', 'onnxruntime-node', 'vscode-jsonrpc', 'preact', 'zod', 'd3-zoom', '@img/sharp-']) {
+      expect(notices).toContain(`\n${name}`);
+    }
+  });
+
+  describe('unpacked away from the checkout', () => {
+    let directory: string;
+
+    beforeAll(async () => {
+      directory = await mkdtemp(join(tmpdir(), 'tatok-unpacked-'));
+      for (const [path, bytes] of files) {
+        const file = join(directory, path);
+        await mkdir(dirname(file), { recursive: true });
+        await writeFile(file, bytes);
+      }
+    });
+
+    afterAll(() => rm(directory, { recursive: true, force: true }));
+
+    it('decodes an image with its own sharp and tokenizes it with its own ONNX Runtime and model', async () => {
+      const extension = join(directory, 'extension');
+      const client = new InferenceClient({ modulePath: join(extension, 'dist/inference.js') });
+      try {
+        const { image, reconstruction, model, provider } = await client.tokenize({
+          choice: { directory: join(extension, 'models/tatok-s-256'), providers: ['cpu'] },
+          file: await readFile(join(root, 'media/samples/kodim23.png')),
+          settings: { lossRate: 0 },
+        });
+        expect([image.sourceWidth, image.sourceHeight]).toEqual([768, 512]);
+        expect(model.directory).toBe(join(extension, 'models/tatok-s-256'));
+        expect(provider.provider).toBe('cpu');
+        expect(reconstruction.keptTokens).toBe(model.grid.rows * model.grid.columns);
+        expect(reconstruction.psnr).toBeGreaterThan(15);
+      } finally {
+        await client.dispose();
+      }
+    });
+  });
+});
+
+describe('the package for another platform', () => {
+  const target = process.platform === 'win32' ? 'linux-x64' : 'win32-x64';
+
+  it(`${target} holds that platform's binaries only`, async () => {
+    const out = join('.cache', 'test', `tatok-inspector-${target}.vsix`);
+    checkList(await readArchive(await packageExtension({ target, out })), target);
+  });
+
+  it('is refused where a binary is missing', async () => {
+    await expect(packageExtension({ target: 'alpine-x64' })).rejects.toThrow('There is no package for alpine-x64');
+  });
+});
