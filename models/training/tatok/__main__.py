@@ -53,10 +53,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--batch", type=int, default=8)
     evaluate.add_argument("--runtime", choices=("onnx", "torch"), default="onnx", help="torch runs a bundle's weights on a GPU")
 
-    golden = commands.add_parser("golden", help="write golden vectors that tests hold the ONNX path to")
+    golden = commands.add_parser("golden", help="write golden vectors that tests hold other implementations to")
     golden.add_argument("bundle", type=Path)
     golden.add_argument("images", type=Path, nargs="+")
-    golden.add_argument("--out", type=Path, required=True)
+    golden.add_argument("--out", type=Path, required=True, help="file names in it are relative to the working directory")
     return parser
 
 
@@ -129,9 +129,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _golden(arguments: argparse.Namespace) -> None:
-    from .golden import write_golden
+    from .golden import write_filter_vectors, write_golden
 
-    write_golden(arguments.bundle, arguments.images, arguments.out)
+    write_filter_vectors(arguments.out)
+    write_golden(arguments.bundle, arguments.images, arguments.out / "golden", Path.cwd())
 
 
 _COMMANDS = {"pack": _pack, "train": _train, "profile": _profile, "export": _export, "evaluate": _evaluate, "golden": _golden}

@@ -88,7 +88,7 @@ class TorchBackend(Backend):
     @torch.inference_mode()
     def run(self, graph: str, inputs: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
         module = self._graphs[graph]
-        results = module(*(torch.from_numpy(np.ascontiguousarray(inputs[i])).to(self._device) for i in module.inputs))
+        results = module(*(torch.from_numpy(np.array(inputs[i])).to(self._device) for i in module.inputs))
         results = results if isinstance(results, tuple) else (results,)
         return [results[module.outputs.index(o)].cpu().numpy() for o in outputs]
 

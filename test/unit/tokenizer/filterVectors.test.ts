@@ -2,9 +2,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { filterTokens } from '../../../src/tokenizer/filter';
+import { rankSequentially } from '../../../src/tokenizer/sequential';
 import type { Grid } from '../../../src/tokenizer/types';
 
-interface Vector {
+/** Written by `python -m tatok golden` of the training package, which implements the same definition. */
+const fixtures = join(import.meta.dirname, '../../fixtures');
+
+interface FilterVector {
   readonly grid: Grid;
   readonly entropyBits: number[];
   readonly settings: { readonly lossRate: number; readonly edgePriority: number };
@@ -12,15 +16,45 @@ interface Vector {
   readonly keep: number[];
 }
 
-const path = join(import.meta.dirname, '../../fixtures/filter-vectors.json');
-const vectors = JSON.parse(readFileSync(path, 'utf8')) as Vector[];
+interface SequentialVector {
+  readonly grid: Grid;
+  readonly entropyBits: number[];
+  /** The entropy model made up for it: visible patches take `help` times their share of every hidden patch's bits. */
+  readonly help: number;
+  readonly edgePriority: number;
+  readonly order: number[];
+  readonly cumulativeBits: number[];
+}
 
-describe('filterTokens', () => {
-  it(`keeps what the training package’s filter keeps, ${vectors.length} times`, () => {
-    expect(vectors.length).toBeGreaterThan(10);
-    for (const { grid, entropyBits, settings, budgetBits, keep } of vectors) {
+function read<Vector>(name: string): Vector[] {
+  return JSON.parse(readFileSync(join(fixtures, name), 'utf8')) as Vector[];
+}
+
+const filterVectors = read<FilterVector>('filter-vectors.json');
+const sequentialVectors = read<SequentialVector>('sequential-vectors.json');
+
+describe('the filter agrees with the training package', () => {
+  it(`in the ${filterVectors.length} kept masks`, () => {
+    expect(filterVectors.length).toBeGreaterThan(100);
+    for (const { grid, entropyBits, settings, budgetBits, keep } of filterVectors) {
       const filtered = filterTokens(Float32Array.from(entropyBits), grid, { ...settings, budgetBits });
       expect([...filtered.keep], JSON.stringify({ grid, settings, budgetBits })).toEqual(keep);
+    }
+  });
+
+  it(`in the ${sequentialVectors.length} sequential rankings`, async () => {
+    expect(sequentialVectors.length).toBeGreaterThan(50);
+    for (const { grid, entropyBits, help, edgePriority, order, cumulativeBits } of sequentialVectors) {
+      const estimate = (visible: Uint8Array) => {
+        const left = 1 - help * (visible.reduce((count, each) => count + each, 0) / visible.length);
+        return Promise.resolve(
+          Float32Array.from(entropyBits, (bits, i) => (visible[i] === 1 ? 0 : Math.fround(bits) * left)),
+        );
+      };
+      const first = Float32Array.from(entropyBits);
+      const ranking = await rankSequentially(first, estimate, grid, edgePriority);
+      expect([...ranking.order], JSON.stringify({ grid, help, edgePriority })).toEqual(order);
+      ranking.cumulativeBits.forEach((bits, m) => expect(bits).toBeCloseTo(cumulativeBits[m] ?? NaN, 3));
     }
   });
 });

@@ -1,0 +1,142 @@
+"""Golden vectors: what PyTorch in float32 and this package's filter answer, for tests of other implementations."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .backend import TorchBackend
+from .bundle import read_manifest
+from .checkpoint import load_model
+from .data import centre_crop
+from .filter import Floats, filter_tokens, rank_sequentially
+from .metrics import psnr, ssim
+
+# One for each image in turn; every budget, an edge priority, and ε = 0.
+_SETTINGS = (
+    {"lossRate": 0.4, "edgePriority": 0.0, "budget": "image", "conditioning": "global"},
+    {"lossRate": 0.8, "edgePriority": 0.0, "budget": "image", "conditioning": "global"},
+    {"lossRate": 0.6, "edgePriority": 1.0, "budget": "reference", "conditioning": "global"},
+    {"lossRate": 0.0, "edgePriority": 0.0, "budget": "image", "conditioning": "global"},
+)
+_GRIDS = ((1, 1), (1, 7), (3, 5), (4, 4), (6, 10), (16, 16))
+
+
+def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path) -> None:
+    """`out`/golden.json with the codes, bits, kept mask, PSNR and SSIM of `images`; crops and reconstructions beside it.
+
+    File names in the JSON are relative to `relative_to`.
+    """
+    manifest = read_manifest(bundle)
+    backend = TorchBackend(load_model(bundle), manifest["name"])
+    out.mkdir(parents=True, exist_ok=True)
+    records = []
+    for index, path in enumerate(images):
+        settings = _SETTINGS[index % len(_SETTINGS)]
+        image = centre_crop(path, backend.image_size)
+        global_codes, patch_codes = backend.encode(image[None])
+        estimate = backend.estimate(global_codes, patch_codes)
+        keep = filter_tokens(
+            estimate.entropy[0],
+            *backend.grid,
+            loss_rate=settings["lossRate"],
+            edge_priority=settings["edgePriority"],
+            budget_bits=manifest["referenceBudgetBits"] if settings["budget"] == "reference" else None,
+        )
+        decoded = backend.decode(global_codes, patch_codes, estimate.expected_code, keep[None])
+        stem = f"{path.stem.removesuffix('-256')}-256"
+        files = {"file": out / f"{stem}.png", "reconstructionFile": out / f"{stem}.reconstruction.png"}
+        for file, pixels in zip(files.values(), (image, decoded[0]), strict=True):
+            Image.fromarray(pixels).save(file, optimize=True)
+        pair = torch.from_numpy(decoded), torch.from_numpy(image[None].copy())
+        records.append(
+            {
+                **{name: file.resolve().relative_to(relative_to.resolve()).as_posix() for name, file in files.items()},
+                "globalCodes": global_codes[0].tolist(),
+                "patchCodes": patch_codes[0].tolist(),
+                "entropyBits": _rounded(estimate.entropy[0], 5),
+                "surprisalBits": _rounded(estimate.surprisal[0], 5),
+                "settings": settings,
+                "keep": keep.astype(int).tolist(),
+                "psnr": round(float(psnr(*pair)), 4),
+                "ssim": round(float(ssim(*pair)), 5),
+            }
+        )
+    model = {"name": manifest["name"], "version": manifest["version"]}
+    (out / "golden.json").write_text(json.dumps({"model": model, "images": records}) + "\n")
+
+
+def write_filter_vectors(out: Path) -> None:
+    """`out`/filter-vectors.json and `out`/sequential-vectors.json: what the filter and its sequential ranking answer."""
+    _write_lines(out / "filter-vectors.json", _filter_vectors(np.random.default_rng(0)))
+    _write_lines(out / "sequential-vectors.json", _sequential_vectors(np.random.default_rng(1)))
+
+
+def _filter_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
+    vectors = []
+    for rows, columns in _GRIDS:
+        for entropy in _entropies(generator, rows * columns):
+            total = float(entropy.sum())
+            for loss_rate, edge_priority, budget in (
+                (0.0, 0.0, None),
+                (0.3, 0.0, None),
+                (0.7, 1.5, None),
+                (1.0, 0.0, None),
+                (0.5, 0.0, round(total * 1.7, 2)),
+                (0.9, 20.0, round(total * 0.6, 2)),
+            ):
+                options = {"loss_rate": loss_rate, "edge_priority": edge_priority, "budget_bits": budget}
+                vectors.append(
+                    {
+                        "grid": {"rows": rows, "columns": columns},
+                        "entropyBits": _rounded(entropy, 4),
+                        "settings": {"lossRate": loss_rate, "edgePriority": edge_priority},
+                        "budgetBits": budget,
+                        "keep": filter_tokens(entropy, rows, columns, **options).astype(int).tolist(),
+                    }
+                )
+    return vectors
+
+
+def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
+    """Rankings under a made-up entropy model: a share v of visible patches takes `help`·v of every hidden patch's bits."""
+    vectors = []
+    for rows, columns in _GRIDS:
+        for entropy in _entropies(generator, rows * columns):
+            for help_share, edge_priority in ((0.0, 0.0), (0.6, 0.0), (0.9, 1.5)):
+
+                def estimate(visible: np.ndarray, bits: Floats = entropy, share: float = help_share) -> Floats:
+                    left = 1 - share * (visible.sum() / visible.size)
+                    return np.where(visible, 0, bits.astype(np.float64) * left).astype(np.float32)
+
+                ranking = rank_sequentially(estimate, rows, columns, edge_priority)
+                vectors.append(
+                    {
+                        "grid": {"rows": rows, "columns": columns},
+                        "entropyBits": _rounded(entropy, 4),
+                        "help": help_share,
+                        "edgePriority": edge_priority,
+                        "order": ranking.order.tolist(),
+                        "cumulativeBits": _rounded(ranking.lost_bits, 4),
+                    }
+                )
+    return vectors
+
+
+def _entropies(generator: np.random.Generator, patches: int) -> list[Floats]:
+    """Spread, tied, partly zero and all equal bits, with four decimals."""
+    spread = generator.gamma(2, 2, patches)
+    kinds = (spread, np.round(spread), np.where(generator.random(patches) < 0.4, 0, spread), np.full(patches, 3.0))
+    return [np.round(bits, 4).astype(np.float32) for bits in kinds]
+
+
+def _rounded(values: np.ndarray, digits: int) -> list[float]:
+    return [round(float(value), digits) for value in values]
+
+
+def _write_lines(path: Path, records: list[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("[\n" + ",\n".join(json.dumps(r, separators=(",", ":")) for r in records) + "\n]\n")

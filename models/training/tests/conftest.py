@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tatok.config import TINY_MODEL, TrainConfig
+from tatok.data import write_pack
+from tatok.distributed import Workers
+from tatok.model import TaTok
+from tatok.train import RunFiles
+
+ROOT = Path(__file__).resolve().parents[3]
+SAMPLES = ROOT / "media" / "samples"
+FIXTURES = ROOT / "test" / "fixtures"
+
+
+@pytest.fixture(scope="session")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample photographs, packed small."""
+    out = tmp_path_factory.mktemp("pack")
+    assert write_pack(sorted(SAMPLES.glob("*.png")), out, short_side=96) >= 3
+    return out
+
+
+@pytest.fixture
+def tiny() -> TrainConfig:
+    return TrainConfig(model=TINY_MODEL, steps=40, batch=8, warmup_steps=5, seed=3)
+
+
+@pytest.fixture
+def alone() -> Workers:
+    return Workers(rank=0, count=1, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def files(pack: Path, tmp_path: Path) -> RunFiles:
+    out = tmp_path / "run"
+    out.mkdir()
+    return RunFiles(pack, out)
+
+
+@pytest.fixture(scope="session")
+def model() -> TaTok:
+    """A tiny model whose every weight is random: the true initialisation has branches that are zero."""
+    torch.manual_seed(0)
+    model = TaTok(TINY_MODEL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def photograph() -> np.ndarray:
+    return np.asarray(Image.open(sorted(SAMPLES.glob("*.png"))[0]).convert("RGB"))

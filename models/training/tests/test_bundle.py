@@ -1,0 +1,106 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from conftest import SAMPLES
+
+from tatok.__main__ import main
+from tatok.bundle import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.export import example_inputs, export_bundle, graph_modules
+from tatok.model import TaTok
+
+MANIFEST = {
+    "name": "tiny",
+    "version": "1",
+    "description": "a test",
+    "licence": "MIT",
+    "defaults": {"lossRate": 0.5, "edgePriority": 0, "budget": "image", "conditioning": "global"},
+    "referenceBudgetBits": 100.0,
+}
+
+
+@pytest.fixture(scope="module")
+def bundle(model: TaTok, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle")
+    export_bundle(model, out, MANIFEST)
+    return out
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3])
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graphs_compute_what_pytorch_computes(bundle: Path, model: TaTok, name: str, batch: int):
+    examples, module = example_inputs(model, batch), graph_modules(model)[name]
+    with torch.no_grad():
+        wanted = module(*(examples[i] for i in module.inputs))
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    session = ort.InferenceSession(bundle / GRAPHS[name])
+    assert tuple(i.name for i in session.get_inputs()) == module.inputs
+    assert tuple(o.name for o in session.get_outputs()) == module.outputs
+    for got, want in zip(session.run(None, {i: examples[i].numpy() for i in module.inputs}), wanted, strict=True):
+        want = want.numpy()
+        assert got.dtype == want.dtype
+        difference = np.abs(got.astype(np.float64) - want.astype(np.float64))
+        if got.dtype == np.int32:
+            assert (difference > 0).mean() <= 0.001
+        elif got.dtype == np.uint8:
+            assert difference.mean() < 0.01
+        else:
+            assert difference.max() < 1e-3
+
+
+def test_visible_patches_have_no_entropy(bundle: Path, model: TaTok):
+    examples = example_inputs(model, 2)
+    inputs = {name: examples[name].numpy() for name in ("global_codes", "patch_codes", "visible")}
+    entropy, surprisal, expected = ort.InferenceSession(bundle / "entropy.onnx").run(None, inputs)
+    visible = inputs["visible"]
+    assert (entropy[visible] == 0).all()
+    assert (surprisal[visible] == 0).all()
+    assert (entropy[~visible] > 0).all()
+    wanted = model.quantizer.decode(examples["patch_codes"]).numpy()
+    np.testing.assert_allclose(expected[visible], wanted[visible], atol=1e-6)
+
+
+def test_manifest_lists_the_files_as_they_are(bundle: Path):
+    manifest = read_manifest(bundle)
+    assert manifest["files"] == [file_entry(bundle / name) for name in GRAPHS.values()]
+    assert manifest["codebook"] == {"size": 4096, "levels": [8, 8, 8, 8]}
+
+
+def test_weights_come_back_out_of_a_bundle(bundle: Path, model: TaTok):
+    config, weights = read_bundle_weights(bundle)
+    assert config == model.config
+    for name, value in model.state_dict().items():
+        assert torch.equal(weights[name], value), name
+
+
+def test_large_weights_are_stored_as_float16(bundle: Path):
+    for name in GRAPHS.values():
+        for tensor in onnx.load(bundle / name).graph.initializer:
+            assert tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < 4096
+
+
+def test_the_whole_path_from_a_folder_of_images(tmp_path: Path):
+    """pack → train → export → evaluate, as a user types it."""
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text(json.dumps({k: v for k, v in MANIFEST.items() if k != "referenceBudgetBits"}))
+    pack, run, bundle, report = (tmp_path / name for name in ("pack", "run", "bundle", "report"))
+    options = ["--preset", "tiny", "--steps", "3", "--batch", "4"]
+    assert main(["pack", str(SAMPLES), "--out", str(pack), "--short-side", "80"]) == 0
+    assert main(["train", str(pack), "--out", str(run), *options]) == 0
+    export = ["export", str(run / "weights.npz"), "--out", str(bundle), "--manifest", str(manifest)]
+    assert main([*export, "--reference", str(SAMPLES)]) == 0
+    assert main(["evaluate", str(bundle), str(SAMPLES), "--out", str(report)]) == 0
+    metrics = json.loads((report / "metrics.json").read_text())["folders"][SAMPLES.name]
+    assert metrics["sweep"][0]["total"] == 20
+    assert metrics["sweep"][-1]["kept"] == 0
+    assert metrics["orders"]["24"]["random"]["psnr"] > 0
+    assert (report / f"{SAMPLES.name}-rate-distortion.png").stat().st_size > 1000
+
+
+def test_missing_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["pack", str(tmp_path), "--out", str(tmp_path / "pack")]) == 1
+    assert capsys.readouterr().err == f"tatok: no images in {tmp_path}\n"

@@ -1,0 +1,82 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tatok.losses import SqueezeNetDistance, rate_bits, scale_gradient
+from tatok.model import entropy_bits, expectation, surprisal_bits
+
+torch.manual_seed(0)
+LOGITS = torch.randn(2, 5, 4, 8)
+
+
+def test_rate_at_a_level_is_its_surprisal():
+    levels = torch.randint(8, (2, 5, 4))
+    assert torch.allclose(rate_bits(LOGITS, levels.float()), surprisal_bits(LOGITS, levels), atol=1e-5)
+
+
+def test_rate_between_levels_is_their_mixture_and_pulls_to_the_likelier():
+    logits = torch.zeros(1, 1, 1, 8)
+    logits[..., 3] = 2.0
+    position = torch.tensor([[[2.25]]], requires_grad=True)
+    rate = rate_bits(logits, position)
+    bits = -torch.log_softmax(logits, -1)[0, 0, 0] / math.log(2)
+    assert rate.item() == pytest.approx((0.75 * bits[2] + 0.25 * bits[3]).item(), abs=1e-5)
+    rate.sum().backward()
+    assert position.grad.item() < 0
+
+
+def test_entropy_is_the_expected_surprisal_over_all_codes():
+    logits = LOGITS[:1, :1]
+    codes = torch.cartesian_prod(*[torch.arange(8)] * 4)
+    bits = surprisal_bits(logits.expand(1, len(codes), 4, 8), codes[None])[0].double()
+    assert (bits * 2**-bits).sum().item() == pytest.approx(entropy_bits(logits).item(), abs=1e-3)
+    assert entropy_bits(torch.zeros(1, 1, 4, 8)).item() == pytest.approx(12)
+
+
+def test_expectation_of_a_certain_level_is_its_coordinate():
+    logits = torch.full((8, 8), -50.0).fill_diagonal_(50.0)
+    assert torch.allclose(expectation(logits, 8), torch.linspace(-1, 1, 8), atol=1e-5)
+
+
+def test_scaled_gradient():
+    x = torch.ones(3, requires_grad=True)
+    y = scale_gradient(x, 0.25)
+    assert torch.equal(y, x)
+    y.sum().backward()
+    assert x.grad.tolist() == [0.25] * 3
+
+
+@pytest.fixture
+def distance(tmp_path: Path) -> SqueezeNetDistance:
+    """The architecture with random weights: the trained ones are not part of the project."""
+    path = tmp_path / "weights.npz"
+    arrays: dict[str, np.ndarray] = {}
+    generator = np.random.default_rng(0)
+
+    def add(name: str, outputs: int, inputs: int, kernel: int) -> None:
+        arrays[f"features.{name}.weight"] = generator.normal(0, (inputs * kernel**2) ** -0.5, (outputs, inputs, kernel, kernel))
+        arrays[f"features.{name}.bias"] = np.zeros(outputs)
+
+    add("0", 96, 3, 7)
+    inputs = 96
+    fires = {3: (16, 64), 4: (16, 64), 5: (32, 128), 7: (32, 128), 8: (48, 192), 9: (48, 192), 10: (64, 256), 12: (64, 256)}
+    for index, (squeeze, expand) in fires.items():
+        add(f"{index}.squeeze", squeeze, inputs, 1)
+        add(f"{index}.expand1x1", expand, squeeze, 1)
+        add(f"{index}.expand3x3", expand, squeeze, 3)
+        inputs = 2 * expand
+    np.savez(path, **{k: v.astype(np.float16) for k, v in arrays.items()})
+    return SqueezeNetDistance(path)
+
+
+def test_perceptual_distance_is_zero_only_for_equal_images_and_grows_with_noise(distance: SqueezeNetDistance):
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    noise = torch.randn_like(image)
+    assert distance(image, image).abs().max() < 1e-6
+    near, far = (distance((image + scale * noise).clamp(-1, 1), image) for scale in (0.05, 0.5))
+    assert (near > 0).all()
+    assert (far > near).all()
+    assert (far < 2).all()

@@ -1,0 +1,48 @@
+import torch
+
+from tatok.config import TINY_MODEL
+from tatok.model import TaTok, pooling_matrix
+
+
+def test_pooling_averages_blocks_that_tile_the_grid():
+    matrix = pooling_matrix(16, 32)
+    assert torch.allclose(matrix.sum(1), torch.ones(32))
+    assert ((matrix > 0).sum(0) == 1).all()
+
+
+def test_attention_path_computes_the_same_and_rows_sum_to_one(model: TaTok):
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        plain = model.encoder(image)
+        *same, attention = model.encoder.forward_with_attention(image)
+    for a, b in zip(plain, same, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+    assert attention.shape == (
+        2,
+        TINY_MODEL.encoder_layers,
+        TINY_MODEL.heads,
+        TINY_MODEL.global_tokens,
+        TINY_MODEL.patch_tokens,
+    )
+    assert torch.allclose(attention.sum(-1), torch.ones(()), atol=1e-5)
+
+
+def test_entropy_model_looks_at_visible_patches_only(model: TaTok):
+    global_codes, patch_codes = torch.rand(1, 4, 4), torch.rand(1, 16, 4)
+    visible = torch.arange(16)[None] < 5
+    changed = torch.where(visible.unsqueeze(-1), patch_codes, torch.rand(1, 16, 4))
+    with torch.no_grad():
+        before, after = (model.entropy_model(global_codes, z, visible) for z in (patch_codes, changed))
+        moved = model.entropy_model(global_codes, patch_codes + visible.unsqueeze(-1) * 0.5, visible)
+    assert torch.equal(before, after)
+    assert not torch.allclose(before, moved)
+
+
+def test_decoder_looks_at_kept_codes_only(model: TaTok):
+    global_codes, patch_codes, expected = torch.rand(1, 4, 4), torch.rand(1, 16, 4), torch.rand(1, 16, 4)
+    keep = torch.arange(16)[None] % 2 == 0
+    other = torch.where(keep.unsqueeze(-1), patch_codes, torch.rand(1, 16, 4))
+    with torch.no_grad():
+        images = [model.decoder(global_codes, z, expected, keep) for z in (patch_codes, other)]
+    assert images[0].shape == (1, 3, 64, 64)
+    assert torch.equal(*images)

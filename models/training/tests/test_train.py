@@ -1,0 +1,106 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tatok.checkpoint import load_checkpoint, load_model
+from tatok.config import TrainConfig, with_overrides
+from tatok.data import CropSource
+from tatok.distributed import Workers
+from tatok.objective import Draws, Objective
+from tatok.optimizer import learning_rate
+from tatok.train import RunFiles, Trainer, train
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_steps_decrease_the_loss(files: RunFiles, tiny: TrainConfig, alone: Workers, optimizer: str):
+    trainer = Trainer(files, with_overrides(tiny, {"optimizer": optimizer, "steps": 400}), alone)
+    images = trainer.source.batch(8, trainer.generator.manual_seed(1))
+    draws = Draws.make(8, tiny.model.patch_tokens, trainer.generator)
+
+    def loss() -> float:
+        with torch.no_grad():
+            return trainer.objective(images, draws, True)[0].item()
+
+    before = loss()
+    for _ in range(12):
+        trainer.step()
+    assert loss() < before
+
+
+def test_resume_is_exact(files: RunFiles, tiny: TrainConfig, alone: Workers):
+    trainer = Trainer(files, tiny, alone)
+    for _ in range(4):
+        trainer.step()
+    trainer.save()
+    for _ in range(4):
+        trainer.step()
+    resumed = Trainer(files, tiny, alone)
+    assert resumed.step_number == 4
+    for _ in range(4):
+        resumed.step()
+    for a, b in zip(trainer.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(trainer.average.parameters, resumed.average.parameters, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_new_schedule_starts_from_averaged_weights(files: RunFiles, tiny: TrainConfig, alone: Workers, tmp_path: Path):
+    train(files, with_overrides(tiny, {"steps": 2}))
+    weights = files.out / "weights.npz"
+    started = Trainer(RunFiles(files.pack, tmp_path / "new", start_from=weights), tiny, alone)
+    assert started.step_number == 0
+    wanted = load_checkpoint(files.checkpoint)["average"]
+    for name, parameter in started.model.named_parameters():
+        assert torch.allclose(parameter, wanted[name], atol=2e-3)
+    assert load_model(weights).config == tiny.model
+
+
+def test_two_processes_train_one_model(pack: Path, tmp_path: Path, tiny: TrainConfig):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tatok", "train"]
+    options = ["--preset", "tiny", "--steps", "60", "--batch", "4", "--warmup-steps", "5"]
+    out = tmp_path / "run"
+    environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    subprocess.run([*command, pack, "--out", out, *options], check=True, env={**os.environ, **environment}, timeout=300)
+    state = load_checkpoint(out / "checkpoint.pt")
+    assert state["step"] == 60
+    assert TrainConfig.from_dict(state["config"]).model == tiny.model
+    entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in entries] == [50]
+
+
+def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model):
+    objective = Objective(model, tiny, None)
+    patches = tiny.model.patch_tokens
+    entropy = torch.rand(4, patches)
+    draws = Draws(
+        kind=torch.tensor([0.05, 0.2, 0.3, 0.99]),
+        share=torch.tensor([0.1, 0.9, 0.5, 0.5]),
+        scores=torch.rand(4, patches),
+        visible=torch.rand(4, patches),
+        visible_share=torch.rand(4),
+    )
+    keep = objective.kept_mask(entropy, draws, keep_all=False)
+    assert keep.sum(1).tolist() == [patches, 0, patches // 4, patches // 4]
+    assert set(keep[3].nonzero().flatten().tolist()) == set(entropy[3].topk(patches // 4).indices.tolist())
+    assert set(keep[2].nonzero().flatten().tolist()) == set(draws.scores[2].topk(patches // 4).indices.tolist())
+    assert objective.kept_mask(entropy, draws, keep_all=True).all()
+
+
+def test_crops_come_from_inside_the_images(pack: Path):
+    source = CropSource.open(pack, 32, 0.5, torch.device("cpu"))
+    crops = source.batch(16, torch.Generator().manual_seed(0))
+    assert crops.shape == (16, 3, 32, 32)
+    assert crops.abs().max() <= 1
+    assert torch.equal(crops, source.batch(16, torch.Generator().manual_seed(0)))
+
+
+def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
+    rates = [learning_rate(step, tiny) for step in range(tiny.steps + 1)]
+    assert rates[0] == pytest.approx(tiny.learning_rate / tiny.warmup_steps)
+    assert max(rates) == pytest.approx(tiny.learning_rate)
+    assert rates[-1] == pytest.approx(tiny.final_learning_rate)
