@@ -13,10 +13,14 @@ const places = [
   join(process.env['PROGRAMFILES(X86)'] ?? 'C:\\Program Files (x86)', 'Microsoft/Edge/Application/msedge.exe'),
 ];
 
-/** Switches for a browser in a test: no window, no sandbox (tests may run as root), no traffic of its own. */
+/**
+ * Switches for a browser in a test: no window, no sandbox (tests may run as root), no shared memory (containers have little),
+ * no traffic of its own.
+ */
 export const chromiumArguments = [
   '--headless',
   '--no-sandbox',
+  '--disable-dev-shm-usage',
   '--disable-gpu',
   '--disable-quic',
   '--no-first-run',
@@ -67,6 +71,7 @@ async function fetchChromium() {
       if (TMPDIR === undefined) delete process.env['TMPDIR'];
       else process.env['TMPDIR'] = TMPDIR;
     }
+    await writeFile(join(unpacked, 'fonts/fonts.conf'), fontConfiguration);
     await writeFile(join(folder, 'chromium.sh'), launcher);
     await chmod(join(folder, 'chromium.sh'), 0o755);
   });
@@ -78,4 +83,14 @@ unpacked="$(dirname "$(readlink -f "$0")")/unpacked"
 export LD_LIBRARY_PATH="$unpacked/al2023/lib\${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 export FONTCONFIG_PATH="$unpacked/fonts"
 exec "$unpacked/chromium" "$@"
+`;
+
+/** The package's own names folders of the cloud it is made for; a browser without any font crashes. */
+const fontConfiguration = `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
 `;
