@@ -415,7 +415,7 @@ describe('life of the page', () => {
     await page.getByTestId('provider').click();
     await page.getByText(reason).waitFor();
     await page.keyboard.press('Escape');
-    expect(await page.getByText(reason).isVisible()).toBe(false);
+    await page.getByText(reason).waitFor({ state: 'hidden' });
     await page.close();
   });
 
