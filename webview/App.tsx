@@ -8,6 +8,7 @@ import { TokenCounts } from './controls/TokenCounts';
 import { Toolbar } from './controls/Toolbar';
 import { BitsHistogram } from './plots/BitsHistogram';
 import { EntropyCurve } from './plots/EntropyCurve';
+import { RateDistortionPlot } from './plots/RateDistortionPlot';
 import { useServices } from './state/context';
 
 /** The inspector: picture at the left, what it costs at the right, its parts below. */
@@ -28,6 +29,7 @@ export function App(): JSX.Element {
             <TokenCounts />
             <EntropyCurve />
             <BitsHistogram />
+            <RateDistortionPlot />
           </aside>
           <GlobalTokens />
           <PatchReadout />

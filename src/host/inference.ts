@@ -4,7 +4,7 @@ import type { Configuration } from './configuration';
 import { Disposable } from './disposable';
 
 /** What panels need of the inference process. */
-export type Inference = Pick<InferenceClient, 'acquire' | 'tokenize' | 'reconstruct' | 'attention'>;
+export type Inference = Pick<InferenceClient, 'acquire' | 'tokenize' | 'reconstruct' | 'measure' | 'attention'>;
 
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {

@@ -4,12 +4,13 @@ import * as protocol from '../protocol/inference';
 import type {
   AttentionParams,
   LoadedModel,
+  MeasureParams,
   ModelChoice,
   ReconstructParams,
   TokenizeParams,
 } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import type { AttentionMap, Reconstruction, Stage, StageTimings, Tokenization } from '../tokenizer/types';
+import type { AttentionMap, Measurement, Reconstruction, Stage, StageTimings, Tokenization } from '../tokenizer/types';
 import { cudaVariables, type CudaOptions } from './cuda';
 import { fromResponseError } from './errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
@@ -81,6 +82,10 @@ export class InferenceClient {
     token: CancellationToken = CancellationToken.None,
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
     return this.request((connection) => connection.sendRequest(protocol.reconstruct, params, token), token);
+  }
+
+  measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
+    return this.request((connection) => connection.sendRequest(protocol.measure, params, token), token);
   }
 
   attention(params: AttentionParams, token: CancellationToken = CancellationToken.None): Promise<AttentionMap> {

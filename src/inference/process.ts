@@ -63,6 +63,10 @@ connection.onRequest(
   answer((params, observer) => service.reconstruct(params, observer)),
 );
 connection.onRequest(
+  protocol.measure,
+  answer((params, observer) => service.measure(params, observer)),
+);
+connection.onRequest(
   protocol.attention,
   answer((params, observer) => service.attention(params, observer)),
 );

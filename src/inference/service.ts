@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type {
   AttentionParams,
   LoadedModel,
+  MeasureParams,
   ModelChoice,
   ReconstructParams,
   TokenizeParams,
@@ -12,7 +13,15 @@ import type {
 import { readBundle } from '../tokenizer/manifest';
 import type { Reconstructed } from '../tokenizer/pipeline';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
-import type { AttentionMap, FilterSettings, Ranking, StageTimings, Tokenization, Tokens } from '../tokenizer/types';
+import type {
+  AttentionMap,
+  FilterSettings,
+  Measurement,
+  Ranking,
+  StageTimings,
+  Tokenization,
+  Tokens,
+} from '../tokenizer/types';
 import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
 
@@ -22,11 +31,14 @@ const keptModels = 2;
 const keptAttentions = 4;
 /** A sequential ranking costs sixteen estimates and a few kilobytes; with it a released slider costs only a decoding. */
 const keptRankings = 32;
+/** Some hundred bytes each: the rate–distortion curves of a session. */
+const keptMeasurements = 2048;
 
 export class InferenceService {
   private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => void tatok.release());
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
   private readonly rankings = new Lru<string, Ranking>(keptRankings);
+  private readonly measurements = new Lru<string, Measurement>(keptMeasurements);
   private last: Promise<unknown> = Promise.resolve();
 
   load(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
@@ -55,10 +67,33 @@ export class InferenceService {
     });
   }
 
+  /** Only what was not measured before is. */
+  measure(params: MeasureParams, observer: StageObserver): Promise<readonly Measurement[]> {
+    return this.inTurn(async () => {
+      const { tatok, key } = await this.model(params.choice, observer);
+      const { tokens, original, settings, lossRates } = params;
+      const rankedAs = rankingKey(key, tokens, settings);
+      const image = hashOf(original);
+      const measuredAs = (lossRate: number) => JSON.stringify([rankedAs, image, settings.budget, lossRate]);
+      const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
+      const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
+      if (missing.length > 0) {
+        const ranking = this.rankings.get(rankedAs);
+        const measured = await tatok.measure(tokens, original, settings, missing, observer, ranking);
+        this.rankings.set(rankedAs, measured.ranking);
+        for (const measurement of measured.measurements) {
+          this.measurements.set(measuredAs(measurement.lossRate), measurement);
+          known.set(measurement.lossRate, measurement);
+        }
+      }
+      return lossRates.flatMap((lossRate) => known.get(lossRate) ?? []);
+    });
+  }
+
   attention({ choice, rgb, layer, head }: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
     return this.inTurn(async () => {
       const { tatok, key } = await this.model(choice, observer);
-      const imageKey = `${key}\0${createHash('sha256').update(rgb).digest('hex')}`;
+      const imageKey = `${key}\0${hashOf(rgb)}`;
       let weights = this.attentions.get(imageKey);
       if (weights === undefined) {
         weights = await new StageClock(observer).run('encode', () => tatok.attend(rgb));
@@ -95,6 +130,11 @@ export class InferenceService {
 
 /** What a ranking depends on: the model, the codes, β and the conditioning. */
 function rankingKey(model: string, { globalCodes, patchCodes }: Tokens, settings: FilterSettings): string {
-  const codes = createHash('sha256').update(globalCodes).update(patchCodes).digest('hex');
-  return JSON.stringify([model, codes, settings.edgePriority, settings.conditioning]);
+  return JSON.stringify([model, hashOf(globalCodes, patchCodes), settings.edgePriority, settings.conditioning]);
+}
+
+function hashOf(...parts: readonly (Uint8Array | Int32Array)[]): string {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest('hex');
 }

@@ -71,6 +71,9 @@ export class InspectorPanel extends Disposable {
     connection.onRequest(protocol.reconstruct, (filter, token) =>
       this.answer(connection, token, (cancellation) => document.reconstruct(filter, cancellation)),
     );
+    connection.onRequest(protocol.measure, (request, token) =>
+      this.answer(connection, token, (cancellation) => document.measure(request, cancellation)),
+    );
     connection.onRequest(protocol.attention, (request, token) =>
       this.answer(connection, token, (cancellation) => document.attention(request, cancellation)),
     );

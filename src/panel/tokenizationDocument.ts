@@ -4,9 +4,16 @@ import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/inference';
 import type { TatokSettings } from '../host/settings';
-import type { AttentionRequest, Failure, InspectedTokenization } from '../protocol/inspector';
+import type { AttentionRequest, Failure, InspectedTokenization, MeasureRequest } from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
-import type { AttentionMap, FilterSettings, Reconstruction, Stage, StageTimings } from '../tokenizer/types';
+import type {
+  AttentionMap,
+  FilterSettings,
+  Measurement,
+  Reconstruction,
+  Stage,
+  StageTimings,
+} from '../tokenizer/types';
 import { toFailure, toTatokError } from './failure';
 import type { ImageFile } from './imageFile';
 
@@ -117,6 +124,19 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
         original: tokenization.image.rgb,
         settings: filter,
       },
+      token,
+    );
+  }
+
+  /** Points of the rate–distortion curve, for one editor. */
+  async measure(
+    { settings: filter, lossRates }: MeasureRequest,
+    token: CancellationToken,
+  ): Promise<readonly Measurement[]> {
+    const { tokenization, settings } = this.result();
+    const { tokens, image } = tokenization;
+    return this.services.inference.measure(
+      { choice: settings.choice, tokens, original: image.rgb, settings: filter, lossRates },
       token,
     );
   }

@@ -9,6 +9,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  Measurement,
   ModelDescription,
   ProviderReport,
   Reconstruction,
@@ -51,6 +52,11 @@ export interface ReconstructParams {
   readonly settings: FilterSettings;
 }
 
+/** Decodes under several ε at once and measures; no image is sent back. Short lists let other requests in between. */
+export interface MeasureParams extends ReconstructParams {
+  readonly lossRates: readonly number[];
+}
+
 export interface AttentionParams {
   readonly choice: ModelChoice;
   /** size·size·3 sRGB bytes. */
@@ -72,5 +78,6 @@ export const reconstruct = new RequestType<
   Reconstruction & { readonly timings: StageTimings },
   ErrorData
 >('reconstruct');
+export const measure = new RequestType<MeasureParams, readonly Measurement[], ErrorData>('measure');
 export const attention = new RequestType<AttentionParams, AttentionMap, ErrorData>('attention');
 export const progress = new NotificationType<{ readonly id: number; readonly stage: Stage }>('progress');

@@ -10,6 +10,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  Measurement,
   ModelDescription,
   ProviderReport,
   Reconstruction,
@@ -44,6 +45,13 @@ export interface AttentionRequest {
   readonly head: AttentionChoice;
 }
 
+export interface MeasureRequest {
+  /** Their ε is not used. */
+  readonly settings: FilterSettings;
+  /** Measured as one batch. */
+  readonly lossRates: readonly number[];
+}
+
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType0<InspectedDocument, ErrorData>('ready');
 export const reconstruct = new RequestType<
@@ -51,6 +59,8 @@ export const reconstruct = new RequestType<
   Reconstruction & { readonly timings: StageTimings },
   ErrorData
 >('reconstruct');
+/** Points of the rate–distortion curve, in the order asked for. */
+export const measure = new RequestType<MeasureRequest, readonly Measurement[], ErrorData>('measure');
 export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
 /** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');

@@ -1,4 +1,4 @@
-/** The three ONNX graphs of a bundle as typed functions. Batch is 1; images cross as bytes, codes as int32. */
+/** The three ONNX graphs of a bundle as typed functions. Images cross as bytes, codes as int32. */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { TatokError } from './errors';
 import type { ModelDescription, Tokens } from './types';
@@ -12,6 +12,19 @@ export type Codes = Pick<Tokens, 'globalCodes' | 'patchCodes'>;
 
 /** What the entropy model says of the patches given G and Z_S; 0 bits for visible ones. */
 export type EntropyEstimate = Pick<Tokens, 'entropyBits' | 'surprisalBits' | 'expectedCodes'>;
+
+/** One image for the entropy model: its codes, and 1 for every patch that is visible (N values). */
+export interface EntropyInput {
+  readonly codes: Codes;
+  readonly visible: Uint8Array;
+}
+
+/** One image for the decoder: its codes, what stands in for dropped ones (N×D), and 1 for every kept patch (N values). */
+export interface DecoderInput {
+  readonly codes: Codes;
+  readonly expectedCodes: Float32Array;
+  readonly keep: Uint8Array;
+}
 
 export class Graphs {
   private readonly patches: number;
@@ -30,32 +43,56 @@ export class Graphs {
   /** `rgb`: size·size·3 sRGB bytes. */
   async encode(rgb: Uint8Array): Promise<Codes> {
     const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_codes', 'patch_codes']);
-    return { globalCodes: int32(output, 'global_codes'), patchCodes: int32(output, 'patch_codes') };
+    // Copies: ONNX Runtime owns the memory behind an output.
+    return { globalCodes: int32(output, 'global_codes').slice(), patchCodes: int32(output, 'patch_codes').slice() };
   }
 
   /** Softmax rows of the global queries over the patches, [L, H, K, N], flat. */
   async attend(rgb: Uint8Array): Promise<Float32Array> {
     const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_attention']);
-    return float32(output, 'global_attention');
+    return float32(output, 'global_attention').slice();
   }
 
   /** ĥ, surprisal and E_q[z] given G and the patches marked 1 in `visible` (N values). */
   async estimateEntropy(codes: Codes, visible: Uint8Array): Promise<EntropyEstimate> {
-    const feeds = { ...this.codeTensors(codes), visible: this.maskTensor(visible) };
-    const output = await this.run('entropy', feeds, ['entropy', 'surprisal', 'expected_code']);
-    return {
-      entropyBits: float32(output, 'entropy'),
-      surprisalBits: float32(output, 'surprisal'),
-      expectedCodes: float32(output, 'expected_code'),
+    return first(await this.estimateEntropies([{ codes, visible }]));
+  }
+
+  /** {@link estimateEntropy} of several images in one run of the graph. */
+  async estimateEntropies(batch: readonly EntropyInput[]): Promise<EntropyEstimate[]> {
+    const feeds = {
+      ...this.codeTensors(batch.map(({ codes }) => codes)),
+      visible: this.maskTensor(batch.map(({ visible }) => visible)),
     };
+    const output = await this.run('entropy', feeds, ['entropy', 'surprisal', 'expected_code']);
+    const [entropy, surprisal, expected] = ['entropy', 'surprisal', 'expected_code'].map((name) =>
+      rows(float32(output, name), batch.length),
+    );
+    return batch.map((_, i) => ({
+      entropyBits: at(entropy, i),
+      surprisalBits: at(surprisal, i),
+      expectedCodes: at(expected, i),
+    }));
   }
 
   /** Pixels from G and the patches marked 1 in `keep` (N values); the others become their expected codes (N×D). */
   async decode(codes: Codes, expectedCodes: Float32Array, keep: Uint8Array): Promise<Uint8Array> {
-    const expected = new Tensor('float32', expectedCodes, [1, this.patches, this.codeDimensions]);
-    const feeds = { ...this.codeTensors(codes), expected_code: expected, keep: this.maskTensor(keep) };
+    return first(await this.decodeAll([{ codes, expectedCodes, keep }]));
+  }
+
+  /** {@link decode} of several images in one run of the graph. */
+  async decodeAll(batch: readonly DecoderInput[]): Promise<Uint8Array[]> {
+    const expected = concatenated(
+      Float32Array,
+      batch.map(({ expectedCodes }) => expectedCodes),
+    );
+    const feeds = {
+      ...this.codeTensors(batch.map(({ codes }) => codes)),
+      expected_code: new Tensor('float32', expected, [batch.length, this.patches, this.codeDimensions]),
+      keep: this.maskTensor(batch.map(({ keep }) => keep)),
+    };
     const { data } = found(await this.run('decoder', feeds, ['image']), 'image');
-    if (data instanceof Uint8Array) return data.slice();
+    if (data instanceof Uint8Array) return rows(data, batch.length);
     throw wrongType('image');
   }
 
@@ -79,16 +116,49 @@ export class Graphs {
     return new Tensor('uint8', rgb, [1, imageSize, imageSize, 3]);
   }
 
-  private codeTensors({ globalCodes, patchCodes }: Codes): { global_codes: Tensor; patch_codes: Tensor } {
+  private codeTensors(batch: readonly Codes[]): { global_codes: Tensor; patch_codes: Tensor } {
+    const globals = batch.map(({ globalCodes }) => globalCodes);
+    const patches = batch.map(({ patchCodes }) => patchCodes);
     return {
-      global_codes: new Tensor('int32', globalCodes, [1, this.model.globalTokens]),
-      patch_codes: new Tensor('int32', patchCodes, [1, this.patches]),
+      global_codes: new Tensor('int32', concatenated(Int32Array, globals), [batch.length, this.model.globalTokens]),
+      patch_codes: new Tensor('int32', concatenated(Int32Array, patches), [batch.length, this.patches]),
     };
   }
 
-  private maskTensor(mask: Uint8Array): Tensor {
-    return new Tensor('bool', mask, [1, this.patches]);
+  private maskTensor(batch: readonly Uint8Array[]): Tensor {
+    return new Tensor('bool', concatenated(Uint8Array, batch), [batch.length, this.patches]);
   }
+}
+
+type NumberArray = Uint8Array | Int32Array | Float32Array;
+
+/** The arrays one after another; a single one is not copied. */
+function concatenated<T extends NumberArray>(type: new (length: number) => T, arrays: readonly T[]): T {
+  const [only] = arrays;
+  if (only !== undefined && arrays.length === 1) return only;
+  const all = new type(arrays.reduce((length, array) => length + array.length, 0));
+  let offset = 0;
+  for (const array of arrays) {
+    all.set(array, offset);
+    offset += array.length;
+  }
+  return all;
+}
+
+/** A copy of every item of a batch, each with memory of its own: ONNX Runtime owns the memory behind an output. */
+function rows<T extends NumberArray>(batch: T, count: number): T[] {
+  const length = batch.length / count;
+  return Array.from({ length: count }, (_, i) => batch.slice(i * length, (i + 1) * length) as T);
+}
+
+function first<T>(batch: readonly T[]): T {
+  return at(batch, 0);
+}
+
+function at<T>(batch: readonly T[] | undefined, index: number): T {
+  const item = batch?.[index];
+  if (item === undefined) throw new RangeError(`item ${index} outside a batch of ${batch?.length ?? 0}`);
+  return item;
 }
 
 type Outputs = InferenceSession.OnnxValueMapType;
@@ -99,16 +169,15 @@ function found(outputs: Outputs, name: string): Tensor {
   throw wrongType(name);
 }
 
-// Copies: ONNX Runtime owns the memory behind an output.
 function int32(outputs: Outputs, name: string): Int32Array {
   const { data } = found(outputs, name);
-  if (data instanceof Int32Array) return data.slice();
+  if (data instanceof Int32Array) return data;
   throw wrongType(name);
 }
 
 function float32(outputs: Outputs, name: string): Float32Array {
   const { data } = found(outputs, name);
-  if (data instanceof Float32Array) return data.slice();
+  if (data instanceof Float32Array) return data;
   throw wrongType(name);
 }
 

@@ -10,6 +10,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  Measurement,
   ModelDescription,
   Ranking,
   Reconstruction,
@@ -27,7 +28,13 @@ export interface TokenizeOptions {
 /** Tokens under some settings, decoded. */
 export type Reconstructed = Reconstruction & Pick<Tokenization, 'timings'>;
 
-/** A loaded model. Batch is 1; calls may be repeated in any order and keep no state between them. */
+/** Measurements and the ranking behind all of them. */
+export interface Measured {
+  readonly ranking: Ranking;
+  readonly measurements: readonly Measurement[];
+}
+
+/** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
   constructor(
     readonly model: ModelDescription,
@@ -70,6 +77,43 @@ export class TaTok {
     return { ...reconstruction, timings: clock.timings };
   }
 
+  /**
+   * Rate and distortion of the same tokens under several ε, decoded as one batch.
+   *
+   * @param original size·size·3 sRGB bytes, for PSNR and SSIM.
+   * @param settings their ε is not used.
+   * @param lossRates at least one ε.
+   * @param ranking of these tokens under the same β and conditioning, where it is known already.
+   */
+  async measure(
+    tokens: Tokens,
+    original: Uint8Array,
+    settings: FilterSettings,
+    lossRates: readonly number[],
+    observer?: StageObserver,
+    ranking?: Ranking,
+  ): Promise<Measured> {
+    const clock = new StageClock(observer);
+    const each = lossRates.map((lossRate) => resolveSettings({ ...settings, lossRate }, this.model));
+    const used = ranking ?? (await clock.run('filter', () => this.rank(tokens, settings)));
+    const selections = each.map(({ lossRate }) => selectKept(used, lossRate, budgetOf(settings, this.model)));
+    const estimates = await clock.run('filter', () => this.estimates(tokens, selections, settings));
+    const batch = selections.map(({ keep }, i) => ({
+      codes: tokens,
+      expectedCodes: estimates[i]?.expectedCodes ?? tokens.expectedCodes,
+      keep,
+    }));
+    const images = await clock.run('decode', () => this.graphs.decodeAll(batch));
+    const measurements = await clock.run('metrics', () =>
+      images.flatMap((rgb, i) => {
+        const [selection, lossRate] = [selections[i], lossRates[i]];
+        if (selection === undefined || lossRate === undefined) return [];
+        return [{ lossRate, ...this.rate(selection), ...this.distortion(original, rgb) }];
+      }),
+    );
+    return { ranking: used, measurements };
+  }
+
   /** Attention of every layer and head, [L, H, K, N]: the expensive part of {@link attentionOf}, worth keeping. */
   attend(rgb: Uint8Array): Promise<Float32Array> {
     return this.graphs.attend(rgb);
@@ -94,23 +138,35 @@ export class TaTok {
   ): Promise<Reconstruction> {
     const { estimate, ...selection } = await clock.run('filter', () => this.filter(tokens, settings, known));
     const rgb = await clock.run('decode', () => this.graphs.decode(tokens, estimate.expectedCodes, selection.keep));
-    const size = this.model.imageSize;
-    const quality = await clock.run('metrics', () => ({
-      psnr: psnr(original, rgb),
-      ssim: ssim(original, rgb, size, size),
-    }));
-    const totalTokens = this.model.globalTokens + selection.keptTokens;
+    const distortion = await clock.run('metrics', () => this.distortion(original, rgb));
     return {
       settings,
       ...selection,
       entropyBits: estimate.entropyBits,
       actualLossRate: selection.lostBits === 0 ? 0 : selection.lostBits / selection.budgetBits,
+      ...this.rate(selection),
+      rgb,
+      ...distortion,
+    };
+  }
+
+  /** What a kept set costs. */
+  private rate({
+    keep,
+    keptTokens,
+  }: Selection): Pick<Reconstruction, 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'> {
+    const totalTokens = this.model.globalTokens + keptTokens;
+    return {
+      keptTokens,
       totalTokens,
       payloadBits: payloadBits(totalTokens, this.model.codebookSize),
-      maskBits: maskBits(selection.keep.length, selection.keptTokens),
-      rgb,
-      ...quality,
+      maskBits: maskBits(keep.length, keptTokens),
     };
+  }
+
+  private distortion(original: Uint8Array, rgb: Uint8Array): Pick<Reconstruction, 'psnr' | 'ssim'> {
+    const size = this.model.imageSize;
+    return { psnr: psnr(original, rgb), ssim: ssim(original, rgb, size, size) };
   }
 
   /** Dynamic Token Filtering, and the estimate for the decoder: given G, or given G and Z_S. */
@@ -121,9 +177,18 @@ export class TaTok {
   ): Promise<Selection & { readonly ranking: Ranking; readonly estimate: EntropyEstimate }> {
     const ranking = known ?? (await this.rank(tokens, settings));
     const selection = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model));
-    const sequential = settings.conditioning === 'sequential';
-    const estimate = sequential ? await this.graphs.estimateEntropy(tokens, selection.keep) : tokens;
+    const [estimate = tokens] = await this.estimates(tokens, [selection], settings);
     return { ...selection, ranking, estimate };
+  }
+
+  /** What the decoder is told of dropped patches: ĥ and E_q[z] given G, or given G and each Z_S. */
+  private async estimates(
+    tokens: Tokens,
+    selections: readonly Selection[],
+    { conditioning }: FilterSettings,
+  ): Promise<EntropyEstimate[]> {
+    if (conditioning === 'global') return selections.map(() => tokens);
+    return this.graphs.estimateEntropies(selections.map(({ keep }) => ({ codes: tokens, visible: keep })));
   }
 
   private async rank(tokens: Tokens, { conditioning, edgePriority }: FilterSettings): Promise<Ranking> {

@@ -106,6 +106,15 @@ export interface Reconstruction {
   readonly ssim: number;
 }
 
+/** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */
+export type Measurement = Pick<
+  Reconstruction,
+  'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits' | 'psnr' | 'ssim'
+> & {
+  /** ε. */
+  readonly lossRate: number;
+};
+
 /** Milliseconds per stage; a stage that did not run is absent. */
 export type StageTimings = Partial<Record<Stage, number>>;
 

@@ -59,6 +59,14 @@ describe('the inference process', () => {
       settings: reconstruction.settings,
     });
     expect(again.rgb).toEqual(reconstruction.rgb);
+    const points = await inference.measure({
+      choice,
+      tokens,
+      original: image.rgb,
+      settings: reconstruction.settings,
+      lossRates: [reconstruction.settings.lossRate],
+    });
+    expect(points[0]?.psnr).toBe(reconstruction.psnr);
     const map = await inference.attention({ choice, rgb: image.rgb, layer: 'mean', head: 0 });
     expect(map.weights).toHaveLength(32 * 256);
   });

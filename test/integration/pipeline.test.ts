@@ -106,6 +106,54 @@ describe('reconstruct', () => {
   });
 });
 
+describe('measure', () => {
+  const measure = (changes: Partial<FilterSettings>, lossRates: number[], observer: (stage: Stage) => void = ignore) =>
+    service.measure(
+      {
+        choice,
+        tokens: result.tokens,
+        original: result.image.rgb,
+        settings: { ...settings, ...changes },
+        lossRates,
+      },
+      observer,
+    );
+
+  it.each(['global', 'sequential'] as const)(
+    'gives under %s conditioning, as one batch, what single reconstructions give',
+    async (conditioning) => {
+      const measured = await measure({ conditioning }, [0.9, 0.2, 0.5]);
+      expect(measured.map(({ lossRate }) => lossRate)).toEqual([0.9, 0.2, 0.5]);
+      for (const { lossRate, ...point } of measured) {
+        const single = await service.reconstruct(
+          {
+            choice,
+            tokens: result.tokens,
+            original: result.image.rgb,
+            settings: { ...settings, conditioning, lossRate },
+          },
+          ignore,
+        );
+        const { keptTokens, totalTokens, payloadBits, maskBits } = single;
+        expect(point).toMatchObject({ keptTokens, totalTokens, payloadBits, maskBits });
+        // Another batch size sums in another order: a byte here and there is rounded differently.
+        expect(point.psnr).toBeCloseTo(single.psnr, 2);
+        expect(point.ssim).toBeCloseTo(single.ssim, 3);
+      }
+    },
+  );
+
+  it('measures nothing twice', async () => {
+    const seen: Stage[] = [];
+    const first = await measure({}, [0.35, 0.55]);
+    const again = await measure({}, [0.55, 0.75, 0.35], (stage) => seen.push(stage));
+    expect(again[0]).toBe(first[1]);
+    expect(again[2]).toBe(first[0]);
+    await measure({}, [0.35, 0.55, 0.75], (stage) => seen.push(stage));
+    expect(seen).toEqual(['filter', 'decode', 'metrics']);
+  });
+});
+
 describe('attention', () => {
   it('has rows that sum to 1 in every layer and head, and in their means', async () => {
     const { attentionLayers, attentionHeads, globalTokens } = result.model;

@@ -266,6 +266,71 @@ describe('the threshold', () => {
   });
 });
 
+describe('rate–distortion', () => {
+  const measured = (page: Page): Promise<number[]> =>
+    page.evaluate(() =>
+      window.fixture.received
+        .filter(({ method }) => method === 'measure')
+        .flatMap(({ params }) => (params as { lossRates: number[] }).lossRates),
+    );
+  const points = (page: Page) => page.locator('.rate-point');
+
+  it('is measured on request, drawn as points arrive, and takes one to a point by click and by keyboard', async () => {
+    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 60 });
+    await page.getByTestId('rate-compute').click();
+    await points(page).nth(1).waitFor();
+    expect(await page.getByTestId('rate-progress').innerText()).toMatch(/^\d+ of 1\d$/);
+    await page.getByTestId('rate-progress').waitFor({ state: 'detached' });
+    const lossRates = await measured(page);
+    expect(new Set(lossRates).size).toBe(lossRates.length);
+    expect(await points(page).count()).toBe(lossRates.length);
+    expect(await page.getByTestId('rate-compute').count()).toBe(0);
+    const second = [...lossRates].sort((a, b) => b - a)[1] ?? 0;
+    await page.getByTestId(`rate-point-${second}`).click();
+    expect(await page.getByTestId('loss-rate').inputValue()).toBe(String(second));
+    await page.keyboard.press('End');
+    await page.keyboard.press('Enter');
+    expect(await page.getByTestId('loss-rate').inputValue()).toBe('0');
+    await page.close();
+  });
+
+  it('switches its axes without measuring again', async () => {
+    const page = await open();
+    await page.getByTestId('rate-compute').click();
+    await page.getByTestId('rate-compute').waitFor({ state: 'detached' });
+    await page.getByTestId('rate-progress').waitFor({ state: 'detached' });
+    const before = await measured(page);
+    await page.getByTestId('rate').selectOption('bits');
+    await page.getByTestId('distortion').selectOption('ssim');
+    expect(await page.getByTestId('rate-distortion').getAttribute('aria-label')).toContain('SSIM against bits');
+    await setRange(page, 'loss-rate', 0.3);
+    expect(await page.getByTestId('rate-stale').count()).toBe(0);
+    expect(await measured(page)).toEqual(before);
+    await page.close();
+  });
+
+  it('can be cancelled and continued; another budget makes it stale, the first brings it back', async () => {
+    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 60 });
+    await page.getByTestId('rate-compute').click();
+    await points(page).nth(2).waitFor();
+    await page.getByTestId('rate-cancel').click();
+    const [some] = (await page.getByTestId('rate-progress').innerText()).split(' ');
+    await page.waitForTimeout(150);
+    expect(await points(page).count()).toBe(Number(some));
+    await page.getByTestId('rate-compute').click();
+    await page.getByTestId('rate-progress').waitFor({ state: 'detached' });
+    const count = (await measured(page)).length;
+    await page.getByTestId('budget').selectOption('reference');
+    await page.getByTestId('rate-stale').waitFor();
+    expect(await page.getByTestId('rate-compute').innerText()).toBe('Compute');
+    await page.getByTestId('budget').selectOption('image');
+    await page.getByTestId('rate-stale').waitFor({ state: 'detached' });
+    expect(await page.getByTestId('rate-compute').count()).toBe(0);
+    expect((await measured(page)).length).toBe(count);
+    await page.close();
+  });
+});
+
 describe('patches', () => {
   it('reads out the patch under the pointer, pins it by a click, copies it', async () => {
     const page = await open();

@@ -51,6 +51,27 @@ const states: readonly State[] = [
       await page.getByTestId('stale').first().waitFor();
     },
   },
+  {
+    name: 'rate-distortion',
+    options: { height: 1000 },
+    prepare: async (page) => {
+      await page.getByTestId('rate-compute').click();
+      await page.getByTestId('rate-progress').waitFor();
+      await page.getByTestId('rate-progress').waitFor({ state: 'detached' });
+      await page.getByTestId('rate-point-0').focus();
+    },
+  },
+  {
+    name: 'rate-stale',
+    options: { height: 1000 },
+    prepare: async (page) => {
+      await page.getByTestId('rate-compute').click();
+      await page.locator('.rate-point').first().waitFor();
+      await page.getByTestId('rate-cancel').click();
+      await page.getByTestId('budget').selectOption('reference');
+      await page.getByTestId('rate-stale').waitFor();
+    },
+  },
   { name: 'zoomed', prepare: zoom },
   { name: 'working', options: { scenario: 'working' } },
   { name: 'failed', options: { scenario: 'failed' } },

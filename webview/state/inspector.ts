@@ -1,6 +1,6 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { equalSettings } from './settings';
-import type { Overlay, Range, View, ViewState, ColormapName, Camera } from './viewState';
+import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
 import type { Failure, InspectedDocument, InspectedTokenization } from '../../src/protocol/inspector';
 import { maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
 import type {
@@ -9,10 +9,12 @@ import type {
   Budget,
   Conditioning,
   FilterSettings,
+  ProviderName,
   Ranking,
   Reconstruction,
   Stage,
   StageTimings,
+  Tokens,
 } from '../../src/tokenizer/types';
 
 export type Phase =
@@ -64,6 +66,8 @@ export class Inspector {
   readonly chosenLayer: Signal<AttentionChoice | undefined>;
   readonly head: Signal<AttentionChoice>;
   readonly isolatedTokens: Signal<readonly number[]>;
+  readonly rate: Signal<Rate>;
+  readonly distortion: Signal<Distortion>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
@@ -87,7 +91,13 @@ export class Inspector {
     this.chosenLayer = signal(stored.layer);
     this.head = signal(stored.head);
     this.isolatedTokens = signal<readonly number[]>(stored.isolated);
+    this.rate = signal(stored.rate);
+    this.distortion = signal(stored.distortion);
   }
+
+  readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
+    () => this.tokenization.value?.provider.provider,
+  );
 
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
@@ -178,7 +188,7 @@ export class Inspector {
     const patches = tokenization.tokens.patchCodes.length;
     batch(() => {
       if (adopt !== undefined) this.setSettings(adopt);
-      this.tokenization.value = tokenization;
+      this.tokenization.value = unchanged(this.tokenization.value, tokenization);
       this.reconstruction.value = tokenization.reconstruction;
       this.timings.value = tokenization.timings;
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
@@ -238,6 +248,23 @@ export class Inspector {
     layer: this.chosenLayer.value,
     head: this.head.value,
     isolated: [...this.isolatedTokens.value],
+    rate: this.rate.value,
+    distortion: this.distortion.value,
     settings: this.tokenization.value === undefined ? this.restored : this.settings.value,
   }));
+}
+
+/** Image and tokens keep their identity when only settings changed, so that nothing made of them is made again. */
+function unchanged(before: InspectedTokenization | undefined, now: InspectedTokenization): InspectedTokenization {
+  if (before?.model.directory !== now.model.directory || before.model.version !== now.model.version) return now;
+  if (!equalValues(before.image.rgb, now.image.rgb) || !equalCodes(before.tokens, now.tokens)) return now;
+  return { ...now, image: before.image, tokens: before.tokens };
+}
+
+function equalCodes(a: Tokens, b: Tokens): boolean {
+  return equalValues(a.globalCodes, b.globalCodes) && equalValues(a.patchCodes, b.patchCodes);
+}
+
+function equalValues(a: Uint8Array | Int32Array, b: Uint8Array | Int32Array): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }

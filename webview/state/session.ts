@@ -2,6 +2,7 @@ import { effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { LatestRequest } from './latestRequest';
+import { RateDistortion } from './rateDistortion';
 import * as protocol from '../../src/protocol/inspector';
 import type { FilterSettings } from '../../src/tokenizer/types';
 import type { VsCodeApi } from '../vscodeApi';
@@ -16,6 +17,7 @@ export interface Session {
   cancel(): void;
   runAction(action: protocol.FailureAction): void;
   saveDefaults(): Promise<void>;
+  readonly rateDistortion: RateDistortion;
 }
 
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
@@ -49,6 +51,11 @@ export function startSession(
   );
 
   return {
+    rateDistortion: new RateDistortion(
+      inspector,
+      (request, token) => connection.sendRequest(protocol.measure, request, token),
+      notify('The rate–distortion curve could not be measured'),
+    ),
     cancel: () => void connection.sendNotification(protocol.cancel),
     runAction: (action) => {
       if (action === 'retry') inspector.phase.value = { kind: 'working', stage: undefined };

@@ -13,6 +13,12 @@ export type ColormapName = (typeof colormapNames)[number];
 export const ranges = ['fixed', 'fit'] as const;
 export type Range = (typeof ranges)[number];
 
+/** Axes of the rate–distortion plot. */
+export const rates = ['tokens', 'bits'] as const;
+export type Rate = (typeof rates)[number];
+export const distortions = ['psnr', 'ssim'] as const;
+export type Distortion = (typeof distortions)[number];
+
 const choice = z.union([z.literal('mean'), z.int().check(z.nonnegative())]);
 const share = z.number().check(z.gte(0), z.lte(1));
 
@@ -44,6 +50,8 @@ const schema = z.object({
   layer: z.catch(z.optional(choice), undefined),
   head: z.catch(choice, 'mean'),
   isolated: z.catch(z.array(z.int().check(z.nonnegative())), []),
+  rate: z.catch(z.enum(rates), 'tokens'),
+  distortion: z.catch(z.enum(distortions), 'psnr'),
   /** undefined: as the host filtered. */
   settings: z.catch(z.optional(settings), undefined),
 });

@@ -5,7 +5,13 @@ import type { TatokSettings } from '../../../src/host/settings';
 import type { Inference } from '../../../src/host/inference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
 import { TatokError } from '../../../src/tokenizer/errors';
-import type { FilterSettings, ModelDescription, Reconstruction, Tokenization } from '../../../src/tokenizer/types';
+import type {
+  FilterSettings,
+  Measurement,
+  ModelDescription,
+  Reconstruction,
+  Tokenization,
+} from '../../../src/tokenizer/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
@@ -50,6 +56,10 @@ function reconstruction(filter: FilterSettings): Reconstruction {
     psnr: 20,
     ssim: 0.5,
   };
+}
+
+function measurement(lossRate: number): Measurement {
+  return { lossRate, keptTokens: 1, totalTokens: 2, payloadBits: 24, maskBits: 0, psnr: 20, ssim: 0.5 };
 }
 
 /** `label` stands for the file's contents, to tell results apart. */
@@ -97,6 +107,9 @@ function setUp() {
     }),
     reconstruct: vi.fn<Inference['reconstruct']>((params) =>
       Promise.resolve({ ...reconstruction(params.settings), timings: { decode: 2 } }),
+    ),
+    measure: vi.fn<Inference['measure']>(({ lossRates }) =>
+      Promise.resolve(lossRates.map((lossRate) => measurement(lossRate))),
     ),
     attention: vi.fn<Inference['attention']>(({ layer, head }) =>
       Promise.resolve({ layer, head, weights: Float32Array.of(1) }),
@@ -294,8 +307,11 @@ describe('TokenizationDocument', () => {
     document.start();
     await vi.runAllTimersAsync();
     await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
+    const measured = await document.measure({ settings: defaults, lossRates: [0, 1] }, CancellationToken.None);
     await document.attention({ layer: 'mean', head: 0 }, CancellationToken.None);
     expect(inference.reconstruct.mock.calls[0]?.[0].tokens.globalCodes).toEqual(Int32Array.of(1));
+    expect(inference.measure.mock.calls[0]?.[0]).toMatchObject({ lossRates: [0, 1], settings: defaults });
+    expect(measured.map(({ lossRate }) => lossRate)).toEqual([0, 1]);
     expect(inference.attention.mock.calls[0]?.[0]).toMatchObject({ layer: 'mean', head: 0, choice: settings.choice });
   });
 

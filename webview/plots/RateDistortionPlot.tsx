@@ -1,0 +1,239 @@
+import { extent } from 'd3-array';
+import { scaleLinear } from 'd3-scale';
+import { line } from 'd3-shape';
+import type { JSX } from 'preact';
+import { useMemo, useRef, useState } from 'preact/hooks';
+import { Axis } from './Axis';
+import { useWidth } from './useWidth';
+import { useServices } from '../state/context';
+import type { RateCurve } from '../state/rateDistortion';
+import type { Distortion, Rate } from '../state/viewState';
+import { Button } from '../ui/Button';
+import { Select } from '../ui/Select';
+import type { Measurement } from '../../src/tokenizer/types';
+
+const height = 132;
+const margin = { top: 10, right: 8, bottom: 20, left: 36 };
+
+const rates: readonly { value: Rate; label: string }[] = [
+  { value: 'tokens', label: 'tokens' },
+  { value: 'bits', label: 'bits' },
+];
+const distortions: readonly { value: Distortion; label: string }[] = [
+  { value: 'psnr', label: 'PSNR' },
+  { value: 'ssim', label: 'SSIM' },
+];
+
+type Cost = Pick<Measurement, 'totalTokens' | 'payloadBits' | 'maskBits'>;
+
+const rateOf = ({ totalTokens, payloadBits, maskBits }: Cost, rate: Rate): number =>
+  rate === 'tokens' ? totalTokens : payloadBits + maskBits;
+
+/** What every ε costs and what it is worth: measured on request under the β, budget and conditioning chosen. */
+export function RateDistortionPlot(): JSX.Element {
+  const { inspector, session } = useServices();
+  const { rateDistortion } = session;
+  const curve = rateDistortion.shown.value;
+  return (
+    <section class="panel rate-distortion" aria-labelledby="rate-distortion-title">
+      <div class="title-line">
+        <h2 id="rate-distortion-title">Rate–distortion</h2>
+        {rateDistortion.stale.value && (
+          <span
+            class="badge"
+            data-testid="rate-stale"
+            title="Measured under another edge priority, budget or conditioning"
+          >
+            stale
+          </span>
+        )}
+        {curve !== undefined && <Progress curve={curve} />}
+        <span class="spacer" />
+        <ComputeButton />
+      </div>
+      {curve === undefined ? (
+        <p class="muted">Measures PSNR and SSIM over the range of ε.</p>
+      ) : (
+        <>
+          <div class="axes">
+            <Select
+              plain
+              label="Vertical axis"
+              testId="distortion"
+              options={distortions}
+              value={inspector.distortion.value}
+              onChange={(distortion) => (inspector.distortion.value = distortion)}
+            />
+            <span class="muted">against</span>
+            <Select
+              plain
+              label="Horizontal axis"
+              testId="rate"
+              options={rates}
+              value={inspector.rate.value}
+              onChange={(rate) => (inspector.rate.value = rate)}
+            />
+          </div>
+          <Plot curve={curve} />
+        </>
+      )}
+    </section>
+  );
+}
+
+function ComputeButton(): JSX.Element | null {
+  const { inspector, session } = useServices();
+  const { rateDistortion } = session;
+  if (rateDistortion.measuring.value) {
+    return (
+      <Button testId="rate-cancel" onPress={() => rateDistortion.cancel()}>
+        Cancel
+      </Button>
+    );
+  }
+  // The ε to measure follow from the ranking, which the host is about to send.
+  if (!rateDistortion.incomplete.value || inspector.awaitsRanking.value) return null;
+  const begun = (rateDistortion.shown.value?.points.length ?? 0) > 0 && !rateDistortion.stale.value;
+  return (
+    <Button
+      testId="rate-compute"
+      title="Decodes at up to 17 values of ε and measures PSNR and SSIM"
+      onPress={() => void rateDistortion.compute()}
+    >
+      {begun ? 'Continue' : 'Compute'}
+    </Button>
+  );
+}
+
+function Progress({ curve }: { readonly curve: RateCurve }): JSX.Element | null {
+  const { points, lossRates } = curve;
+  if (points.length === lossRates.length) return null;
+  return (
+    <span class="muted" role="status" data-testid="rate-progress">
+      {points.length} of {lossRates.length}
+    </span>
+  );
+}
+
+function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
+  const { inspector, session } = useServices();
+  const { rateDistortion } = session;
+  const root = useRef<SVGSVGElement>(null);
+  const width = useWidth(root, 290);
+  const [rate, distortion] = [inspector.rate.value, inspector.distortion.value];
+  const { points } = curve;
+  const geometry = useMemo(() => {
+    // Identical pictures have no finite PSNR.
+    const drawn = points.filter((point) => Number.isFinite(point[distortion]));
+    const [, most = 1] = extent(drawn, (point) => rateOf(point, rate));
+    const x = scaleLinear([0, most], [margin.left, width - margin.right]);
+    const [low = 0, high = 1] = extent(drawn, (point) => point[distortion]);
+    const room = high > low ? 0.08 * (high - low) : 1;
+    const y = scaleLinear([low - room, high + room], [height - margin.bottom, margin.top]);
+    const path = line<Measurement>(
+      (point) => x(rateOf(point, rate)),
+      (point) => y(point[distortion]),
+    )(drawn);
+    return { drawn, x, y, path: path ?? '', xTicks: x.ticks(4), yTicks: y.ticks(4) };
+  }, [points, rate, distortion, width]);
+  const { x, y } = geometry;
+  const unit = distortion === 'psnr' ? 'PSNR in dB' : 'SSIM';
+  return (
+    <svg
+      ref={root}
+      class={rateDistortion.stale.value ? 'plot stale-plot' : 'plot'}
+      height={height}
+      role="group"
+      aria-label={`${unit} against ${rate}, ${points.length} points`}
+      data-testid="rate-distortion"
+    >
+      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
+      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
+      <path class="curve-line" d={geometry.path} />
+      <Current x={x} y={y} />
+      <Points points={geometry.drawn} x={x} y={y} />
+    </svg>
+  );
+}
+
+interface MarkProps {
+  readonly x: (rate: number) => number;
+  readonly y: (distortion: number) => number;
+}
+
+/** Where the ε chosen stands: its cost at once, its worth as soon as it is decoded. */
+function Current({ x, y }: MarkProps): JSX.Element | null {
+  const { inspector } = useServices();
+  const selected = inspector.selected.value;
+  if (selected === undefined) return null;
+  const reconstruction = inspector.stale.value ? undefined : inspector.reconstruction.value;
+  const worth = reconstruction?.[inspector.distortion.value];
+  const left = x(rateOf(selected, inspector.rate.value));
+  return (
+    <g class="loss-line" aria-hidden="true" data-testid="rate-current">
+      <line class="threshold" x1={left} x2={left} y1={margin.top} y2={height - margin.bottom} />
+      {worth !== undefined && Number.isFinite(worth) && <circle class="kept-dot" cx={left} cy={y(worth)} r={4} />}
+    </g>
+  );
+}
+
+/** One tab stop: arrow keys walk along the curve, Enter or a click goes to the point's ε. */
+function Points({ points, x, y }: MarkProps & { readonly points: readonly Measurement[] }): JSX.Element {
+  const { inspector } = useServices();
+  const [current, setCurrent] = useState(0);
+  const group = useRef<SVGGElement>(null);
+  const [rate, distortion] = [inspector.rate.value, inspector.distortion.value];
+  const reachable = Math.min(current, points.length - 1);
+  const go = ({ lossRate }: Measurement): void => {
+    inspector.lossRate.value = lossRate;
+  };
+  const walk = (event: KeyboardEvent): void => {
+    const targets: Record<string, number> = {
+      ArrowRight: reachable + 1,
+      ArrowLeft: reachable - 1,
+      Home: 0,
+      End: points.length - 1,
+    };
+    const target = targets[event.key];
+    if (target === undefined || target < 0 || target >= points.length) return;
+    event.preventDefault();
+    setCurrent(target);
+    group.current?.querySelectorAll<SVGGElement>('.rate-point')[target]?.focus();
+  };
+  return (
+    <g ref={group} onKeyDown={walk}>
+      {points.map((point, i) => {
+        const label = describe(point);
+        return (
+          <g
+            key={point.lossRate}
+            class="rate-point"
+            role="button"
+            tabindex={i === reachable ? 0 : -1}
+            aria-label={`Go to ${label}`}
+            transform={`translate(${x(rateOf(point, rate))} ${y(point[distortion])})`}
+            data-testid={`rate-point-${point.lossRate}`}
+            onClick={() => {
+              setCurrent(i);
+              go(point);
+            }}
+            onKeyDown={(event) => {
+              if (event.key !== 'Enter' && event.key !== ' ') return;
+              event.preventDefault();
+              go(point);
+            }}
+          >
+            <title>{label}</title>
+            <circle class="grip" r={8} />
+            <circle class="dot-mark" r={3} />
+          </g>
+        );
+      })}
+    </g>
+  );
+}
+
+function describe({ lossRate, totalTokens, payloadBits, maskBits, psnr, ssim }: Measurement): string {
+  const bits = (payloadBits + maskBits).toFixed(0);
+  return `ε ${lossRate}: ${totalTokens} tokens, ${bits} bits, PSNR ${psnr.toFixed(1)} dB, SSIM ${ssim.toFixed(2)}`;
+}
