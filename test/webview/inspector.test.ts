@@ -488,7 +488,7 @@ describe('life of the page', () => {
     const page = await open();
     await page.getByTestId('model').focus();
     const order: string[] = [];
-    for (let i = 0; i < 24; i++) {
+    for (let i = 0; i < 25; i++) {
       order.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
@@ -498,7 +498,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model provider view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line layer head global-0/,
+      /^model provider view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
     );
     await page.close();
   });

@@ -47,7 +47,7 @@ export function RateDistortionPlot(): JSX.Element {
             stale
           </span>
         )}
-        {curve !== undefined && <Progress curve={curve} />}
+        {curve !== undefined && !rateDistortion.stale.value && <Progress curve={curve} />}
         <span class="spacer" />
         <ComputeButton />
       </div>
