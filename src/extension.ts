@@ -6,7 +6,8 @@ import { SharedInference } from './host/inference';
 import { ProviderStatus } from './host/providerStatus';
 import { InspectorEditor } from './panel/inspectorEditor';
 
-export function activate({ extensionUri, subscriptions }: vscode.ExtensionContext): void {
+export function activate(context: vscode.ExtensionContext): void {
+  const { extensionUri, subscriptions } = context;
   const own = <T extends vscode.Disposable>(part: T): T => {
     subscriptions.push(part);
     return part;
@@ -14,7 +15,7 @@ export function activate({ extensionUri, subscriptions }: vscode.ExtensionContex
 
   const log = own(vscode.window.createOutputChannel('TaTok', { log: true }));
   const configuration = own(new Configuration(vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256'), log));
-  const inference = own(new SharedInference(extensionUri, configuration, log)).client;
+  const inference = own(new SharedInference(context, configuration, log)).client;
   const status = own(new ProviderStatus(showOutputCommand));
   own(new InspectorEditor({ extensionUri, configuration, inference, status, log }));
   own(registerTokenizeImage());

@@ -47,7 +47,10 @@ async function main(): Promise<number> {
     (error.exitStatus === 0 ? process.stdout : process.stderr).write(`${error.message}\n`);
     return error.exitStatus;
   }
-  const client = new InferenceClient({ modulePath: join(__dirname, 'inference.js') });
+  const client = new InferenceClient({
+    modulePath: join(__dirname, 'inference.js'),
+    cuda: () => ({ environments: [{ folder: join(packageFolder, '.venv'), from: 'this checkout’s .venv' }] }),
+  });
   try {
     return await tokenizeImages(options, client);
   } finally {

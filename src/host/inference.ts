@@ -1,7 +1,12 @@
+import { join } from 'node:path';
 import * as vscode from 'vscode';
 import { InferenceClient } from '../inference/client';
+import type { CudaDiscovery } from '../inference/cuda/discovery';
+import { discoverFor, type CudaOptions } from '../inference/cuda/environment';
+import { providerFolderName } from '../inference/cuda/requirements';
 import type { Configuration } from './configuration';
 import { Disposable } from './disposable';
+import { pythonEnvironments } from './pythonEnvironments';
 
 /** What panels need of the inference process. */
 export type Inference = Pick<InferenceClient, 'acquire' | 'tokenize' | 'reconstruct' | 'measure' | 'attention'>;
@@ -9,22 +14,40 @@ export type Inference = Pick<InferenceClient, 'acquire' | 'tokenize' | 'reconstr
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {
   readonly client: InferenceClient;
+  /** Where set-up keeps the CUDA provider's libraries. */
+  readonly providerStorage: string;
+  private readonly modulePath: string;
   private cudaLibraryPath: string | undefined;
 
   constructor(
-    extensionUri: vscode.Uri,
+    { extensionUri, globalStorageUri }: Pick<vscode.ExtensionContext, 'extensionUri' | 'globalStorageUri'>,
     private readonly configuration: Configuration,
     log: vscode.LogOutputChannel,
   ) {
     super();
     this.cudaLibraryPath = configuration.read().cudaLibraryPath;
+    this.modulePath = vscode.Uri.joinPath(extensionUri, 'dist', 'inference.js').fsPath;
+    this.providerStorage = join(globalStorageUri.fsPath, providerFolderName);
     this.client = new InferenceClient({
-      modulePath: vscode.Uri.joinPath(extensionUri, 'dist', 'inference.js').fsPath,
-      cuda: () => ({ libraryPath: this.cudaLibraryPath }),
+      modulePath: this.modulePath,
+      cuda: () => this.cudaOptions(),
       log: (line) => log.info(line),
     });
     this.register({ dispose: () => void this.client.dispose() });
     this.register(configuration.onDidChange(() => this.settingsChanged()));
+  }
+
+  /** Looks for CUDA just as the next start of the process will, and asks for the GPUs too. */
+  discoverCuda(): Promise<CudaDiscovery> {
+    return discoverFor(this.modulePath, { ...this.cudaOptions(), askForGpus: true });
+  }
+
+  private cudaOptions(): CudaOptions {
+    return {
+      libraryPath: this.cudaLibraryPath,
+      storage: this.providerStorage,
+      environments: pythonEnvironments(),
+    };
   }
 
   /** Libraries are found when a process starts, so another folder needs another process. */

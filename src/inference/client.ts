@@ -11,7 +11,7 @@ import type {
 } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
 import type { AttentionMap, Measurement, Reconstruction, Stage, StageTimings, Tokenization } from '../tokenizer/types';
-import { cudaVariables, type CudaOptions } from './cuda';
+import { cudaVariables, type CudaOptions } from './cuda/environment';
 import { fromResponseError } from './errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
 

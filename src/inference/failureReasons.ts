@@ -2,7 +2,8 @@
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { ProviderName } from '../tokenizer/types';
-import { cudaDirectoryVariable, cudaProviderLibrary } from './cuda';
+import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
+import { cudaProviderLibrary } from './cuda/requirements';
 
 export function explainProviderFailure(provider: ProviderName, error: unknown): string {
   const message = messageOf(error);
@@ -10,7 +11,8 @@ export function explainProviderFailure(provider: ProviderName, error: unknown): 
     return `This build of ONNX Runtime has no ${provider} on ${process.platform}-${process.arch}.`;
   }
   if (provider === 'cuda' && /Failed to load shared library/i.test(message)) {
-    return sentence(loaderMessage(process.env[cudaDirectoryVariable]) ?? message);
+    // What discovery missed tells more than the first file that the loader stumbled over.
+    return process.env[cudaReasonVariable] ?? sentence(loaderMessage(process.env[cudaDirectoryVariable]) ?? message);
   }
   return sentence(message);
 }

@@ -8,7 +8,7 @@ import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
 import type { ProviderName } from '../tokenizer/types';
 import { verifyFiles } from '../tokenizer/verify';
-import { cudaReasonVariable } from './cuda';
+import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
 import { firstProvider } from './providers';
 
@@ -39,8 +39,8 @@ async function createSessions(
   graphs: Bundle['manifest']['graphs'],
   directory: string,
 ): Promise<Sessions> {
-  const absent = process.env[cudaReasonVariable];
-  if (provider === 'cuda' && absent !== undefined) throw new Error(absent);
+  const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
+  if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
   const created: InferenceSession[] = [];
   const create = async (graph: GraphName) => {
     const session = await InferenceSession.create(join(directory, graphs[graph]), {

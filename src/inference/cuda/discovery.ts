@@ -1,0 +1,185 @@
+/** Whether CUDA can be used on this machine, what of it is where, and what is missing. Looks only; changes nothing. */
+import { join } from 'node:path';
+import { findDriver, type Driver } from './driver';
+import { librariesPlaces, pathOf, type Place, type Searched } from './places';
+import {
+  cudaProviderLibrary,
+  olderThan,
+  providerLibraries,
+  requirementsOf,
+  runtimeVersion,
+  type RequiredLibrary,
+  type Requirements,
+} from './requirements';
+import type { System } from './system';
+
+export interface DiscoveryOptions extends Searched {
+  /** Where set-up keeps the provider's libraries. */
+  readonly storage?: string | undefined;
+  /** Folder of onnxruntime-node's binding. */
+  readonly bindingDirectory: string;
+  /** Asks for the names of the GPUs too, which takes longer. */
+  readonly askForGpus?: boolean | undefined;
+}
+
+export type ProblemKind =
+  | 'platform'
+  | 'no-driver'
+  | 'driver-too-old'
+  | 'no-gpu'
+  | 'provider-missing'
+  | 'provider-broken'
+  | 'wrong-major'
+  | 'library-missing';
+
+/** One sentence each; CUDA works when there is none. */
+export interface Problem {
+  readonly kind: ProblemKind;
+  readonly message: string;
+}
+
+export interface FoundLibrary extends RequiredLibrary {
+  readonly place: Place | undefined;
+}
+
+export interface ProviderFolder {
+  readonly folder: string;
+  /** Whose folder it is, for people. */
+  readonly from: string;
+}
+
+export interface CudaDiscovery {
+  readonly driver: Driver;
+  readonly provider: ProviderFolder | undefined;
+  readonly requirements: Requirements;
+  readonly libraries: readonly FoundLibrary[];
+  readonly problems: readonly Problem[];
+}
+
+export async function discoverCuda(options: DiscoveryOptions, system: System): Promise<CudaDiscovery> {
+  if (system.platform !== 'linux' || system.arch !== 'x64') return unsupported(system);
+  const places = await librariesPlaces(options, system);
+  const driver = await findDriver(system, places, options.askForGpus ?? false);
+  const { provider, needed, problems: providerProblems } = await findProvider(options, system);
+  const requirements = requirementsOf(needed);
+  const libraries = requirements.libraries.map((library) => ({
+    ...library,
+    place: places.find(({ names }) => names.has(library.file)),
+  }));
+  const driverProblems = problemsOf(driver, requirements);
+  return {
+    driver,
+    provider,
+    requirements,
+    libraries,
+    problems: [...driverProblems, ...providerProblems, ...missing(libraries, places, requirements)],
+  };
+}
+
+/** Why CUDA is not used, for the status bar: without a driver nothing else matters, unless the user asked for a folder. */
+export function reasonOf({ problems }: CudaDiscovery, configured: string | undefined): string {
+  const first = problems.find(({ kind }) => kind === 'no-driver' || kind === 'platform');
+  const told =
+    first === undefined
+      ? problems
+      : problems.filter(
+          (problem) => problem === first || (configured !== undefined && problem.message.includes(configured)),
+        );
+  return told.map(({ message }) => message).join(' ');
+}
+
+interface ProviderSearch {
+  readonly provider: ProviderFolder | undefined;
+  readonly needed?: readonly string[];
+  readonly problems: readonly Problem[];
+}
+
+async function findProvider(options: DiscoveryOptions, system: System): Promise<ProviderSearch> {
+  const { libraryPath, storage, bindingDirectory } = options;
+  const candidates: ProviderFolder[] = [
+    ...(libraryPath ? [{ folder: libraryPath, from: 'the setting tatok.cuda.libraryPath' }] : []),
+    ...(storage ? [{ folder: storage, from: 'set up by TaTok' }] : []),
+    { folder: bindingDirectory, from: 'beside onnxruntime-node' },
+    ...pathOf(system.env).map((folder) => ({ folder, from: 'LD_LIBRARY_PATH' })),
+  ];
+  const problems: Problem[] = [];
+  for (const candidate of candidates) {
+    const { folder } = candidate;
+    const names = await system.list(folder);
+    const absent = providerLibraries.find((name) => !names.includes(name));
+    if (absent !== undefined) {
+      if (folder === libraryPath) problems.push({ kind: 'provider-missing', message: `${folder} holds no ${absent}.` });
+      continue;
+    }
+    try {
+      return { provider: candidate, needed: await system.needed(join(folder, cudaProviderLibrary)), problems: [] };
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      problems.push({
+        kind: 'provider-broken',
+        message: `${join(folder, cudaProviderLibrary)} cannot be used: ${why}.`,
+      });
+    }
+  }
+  if (problems.length > 0) return { provider: undefined, problems };
+  const message = `The CUDA provider of ONNX Runtime ${runtimeVersion} is not set up.`;
+  return { provider: undefined, problems: [{ kind: 'provider-missing', message }] };
+}
+
+function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): Problem[] {
+  const { version, library, gpus } = driver;
+  if (library === undefined && version === undefined) {
+    return [{ kind: 'no-driver', message: 'No NVIDIA driver was found.' }];
+  }
+  if (library === undefined) {
+    return [
+      {
+        kind: 'no-driver',
+        message: `NVIDIA’s driver ${version} has no libcuda.so.1 here, as in a container that was not given its GPU.`,
+      },
+    ];
+  }
+  if (gpus?.length === 0) return [{ kind: 'no-gpu', message: 'NVIDIA’s driver finds no GPU.' }];
+  if (version === undefined || oldestDriver === undefined || !olderThan(version, oldestDriver)) return [];
+  return [
+    {
+      kind: 'driver-too-old',
+      message: `NVIDIA’s driver ${version} is too old for CUDA ${cudaMajor}, which needs ${oldestDriver} or newer.`,
+    },
+  ];
+}
+
+/** A sentence for each library that is not there, or one for all of another major version. */
+function missing(libraries: readonly FoundLibrary[], places: readonly Place[], { cudaMajor }: Requirements): Problem[] {
+  const absent = libraries.filter(({ place, always }) => place === undefined && always);
+  const other = otherMajor(places, cudaMajor);
+  const wrong = absent.filter(({ file }) => file.endsWith(`.${cudaMajor}`));
+  const rest = absent.filter((library) => other === undefined || !wrong.includes(library));
+  const problems: Problem[] = rest.map(({ name, file }) => ({
+    kind: 'library-missing',
+    message: `${name} (${file}) was not found.`,
+  }));
+  if (other === undefined || wrong.length === 0) return problems;
+  const message = `CUDA ${other.major} was found in ${other.folder}, but the provider needs CUDA ${cudaMajor}.`;
+  return [{ kind: 'wrong-major', message }, ...problems];
+}
+
+function otherMajor(places: readonly Place[], wanted: number): { major: number; folder: string } | undefined {
+  for (const { names, folder } of places) {
+    for (const name of names) {
+      const [, major] = /^libcudart\.so\.(\d+)$/.exec(name) ?? [];
+      if (major !== undefined && Number(major) !== wanted) return { major: Number(major), folder };
+    }
+  }
+  return undefined;
+}
+
+function unsupported({ platform, arch }: System): CudaDiscovery {
+  return {
+    driver: { version: undefined, library: undefined, gpus: undefined },
+    provider: undefined,
+    requirements: requirementsOf(),
+    libraries: [],
+    problems: [{ kind: 'platform', message: `CUDA is not available on ${platform}-${arch}.` }],
+  };
+}
