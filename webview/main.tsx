@@ -14,7 +14,7 @@ import './styles/index.css';
 const api = connectToVsCode();
 const inspector = new Inspector(readViewState(api.getState()));
 const session = startSession(inspector, connectToHost(api), api);
-const services = { inspector, session, layers: createLayers(inspector), theme: watchTheme() };
+const services = { inspector, session, layers: createLayers(inspector, session.influence), theme: watchTheme() };
 registerToolkit();
 
 const root = document.getElementById('root');

@@ -9,7 +9,10 @@ import { Disposable } from './disposable';
 import { pythonEnvironments } from './pythonEnvironments';
 
 /** What panels need of the inference process. */
-export type Inference = Pick<InferenceClient, 'acquire' | 'tokenize' | 'reconstruct' | 'measure' | 'attention'>;
+export type Inference = Pick<
+  InferenceClient,
+  'acquire' | 'tokenize' | 'reconstruct' | 'measure' | 'influence' | 'attention'
+>;
 
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {

@@ -3,6 +3,7 @@ import { CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as protocol from '../protocol/inference';
 import type {
   AttentionParams,
+  InfluenceParams,
   LoadedModel,
   MeasureParams,
   ModelChoice,
@@ -10,7 +11,15 @@ import type {
   TokenizeParams,
 } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import type { AttentionMap, Measurement, Reconstruction, Stage, StageTimings, Tokenization } from '../tokenizer/types';
+import type {
+  AttentionMap,
+  InfluenceMap,
+  Measurement,
+  Reconstruction,
+  Stage,
+  StageTimings,
+  Tokenization,
+} from '../tokenizer/types';
 import { cudaVariables, type CudaOptions } from './cuda/environment';
 import { fromResponseError } from './errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
@@ -86,6 +95,10 @@ export class InferenceClient {
 
   measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
     return this.request((connection) => connection.sendRequest(protocol.measure, params, token), token);
+  }
+
+  influence(params: InfluenceParams, token: CancellationToken = CancellationToken.None): Promise<InfluenceMap> {
+    return this.request((connection) => connection.sendRequest(protocol.influence, params, token), token);
   }
 
   attention(params: AttentionParams, token: CancellationToken = CancellationToken.None): Promise<AttentionMap> {

@@ -67,6 +67,10 @@ connection.onRequest(
   answer((params, observer) => service.measure(params, observer)),
 );
 connection.onRequest(
+  protocol.influence,
+  answer((params, observer) => service.influence(params, observer)),
+);
+connection.onRequest(
   protocol.attention,
   answer((params, observer) => service.attention(params, observer)),
 );

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
   AttentionParams,
+  InfluenceParams,
   LoadedModel,
   MeasureParams,
   ModelChoice,
@@ -11,11 +12,12 @@ import type {
   TokenizeParams,
 } from '../protocol/inference';
 import { readBundle } from '../tokenizer/manifest';
-import type { Reconstructed } from '../tokenizer/pipeline';
+import type { Reconstructed, Rendered } from '../tokenizer/pipeline';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
 import type {
   AttentionMap,
   FilterSettings,
+  InfluenceMap,
   Measurement,
   Ranking,
   StageTimings,
@@ -33,12 +35,17 @@ const keptAttentions = 4;
 const keptRankings = 32;
 /** Some hundred bytes each: the rate–distortion curves of a session. */
 const keptMeasurements = 2048;
+/** A kilobyte each: the maps of all global tokens under some kept sets. */
+const keptInfluences = 512;
 
 export class InferenceService {
   private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => void tatok.release());
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
   private readonly rankings = new Lru<string, Ranking>(keptRankings);
   private readonly measurements = new Lru<string, Measurement>(keptMeasurements);
+  private readonly influences = new Lru<string, InfluenceMap>(keptInfluences);
+  /** What influence is a change of; all tokens of one image share it. */
+  private readonly references = new Lru<string, Rendered>(2);
   private last: Promise<unknown> = Promise.resolve();
 
   load(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
@@ -87,6 +94,29 @@ export class InferenceService {
         }
       }
       return lossRates.flatMap((lossRate) => known.get(lossRate) ?? []);
+    });
+  }
+
+  influence(
+    { choice, tokens, settings, globalToken }: InfluenceParams,
+    observer: StageObserver,
+  ): Promise<InfluenceMap> {
+    return this.inTurn(async () => {
+      const { tatok, key } = await this.model(choice, observer);
+      const rankedAs = rankingKey(key, tokens, settings);
+      const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate]);
+      const influenceKey = JSON.stringify([filteredAs, globalToken]);
+      const known = this.influences.get(influenceKey);
+      if (known !== undefined) return known;
+      let reference = this.references.get(filteredAs);
+      if (reference === undefined) {
+        reference = await tatok.render(tokens, settings, observer, this.rankings.get(rankedAs));
+        this.references.set(filteredAs, reference);
+        this.rankings.set(rankedAs, reference.ranking);
+      }
+      const map = await tatok.influence(tokens, settings, globalToken, reference, observer);
+      this.influences.set(influenceKey, map);
+      return map;
     });
   }
 

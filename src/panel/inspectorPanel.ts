@@ -74,6 +74,9 @@ export class InspectorPanel extends Disposable {
     connection.onRequest(protocol.measure, (request, token) =>
       this.answer(connection, token, (cancellation) => document.measure(request, cancellation)),
     );
+    connection.onRequest(protocol.influence, (request, token) =>
+      this.answer(connection, token, (cancellation) => document.influence(request, cancellation)),
+    );
     connection.onRequest(protocol.attention, (request, token) =>
       this.answer(connection, token, (cancellation) => document.attention(request, cancellation)),
     );

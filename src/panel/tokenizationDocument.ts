@@ -4,11 +4,18 @@ import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/inference';
 import type { TatokSettings } from '../host/settings';
-import type { AttentionRequest, Failure, InspectedTokenization, MeasureRequest } from '../protocol/inspector';
+import type {
+  AttentionRequest,
+  Failure,
+  InfluenceRequest,
+  InspectedTokenization,
+  MeasureRequest,
+} from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
 import type {
   AttentionMap,
   FilterSettings,
+  InfluenceMap,
   Measurement,
   Reconstruction,
   Stage,
@@ -137,6 +144,18 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     const { tokens, image } = tokenization;
     return this.services.inference.measure(
       { choice: settings.choice, tokens, original: image.rgb, settings: filter, lossRates },
+      token,
+    );
+  }
+
+  /** What depends on one global token under some settings, for one editor. */
+  async influence(
+    { settings: filter, globalToken }: InfluenceRequest,
+    token: CancellationToken,
+  ): Promise<InfluenceMap> {
+    const { tokenization, settings } = this.result();
+    return this.services.inference.influence(
+      { choice: settings.choice, tokens: tokenization.tokens, settings: filter, globalToken },
       token,
     );
   }

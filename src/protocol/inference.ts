@@ -9,6 +9,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  InfluenceMap,
   Measurement,
   ModelDescription,
   ProviderReport,
@@ -57,6 +58,14 @@ export interface MeasureParams extends ReconstructParams {
   readonly lossRates: readonly number[];
 }
 
+/** One global token at a time, so that other requests get in between. */
+export interface InfluenceParams {
+  readonly choice: ModelChoice;
+  readonly tokens: Tokens;
+  readonly settings: FilterSettings;
+  readonly globalToken: number;
+}
+
 export interface AttentionParams {
   readonly choice: ModelChoice;
   /** size·size·3 sRGB bytes. */
@@ -79,5 +88,6 @@ export const reconstruct = new RequestType<
   ErrorData
 >('reconstruct');
 export const measure = new RequestType<MeasureParams, readonly Measurement[], ErrorData>('measure');
+export const influence = new RequestType<InfluenceParams, InfluenceMap, ErrorData>('influence');
 export const attention = new RequestType<AttentionParams, AttentionMap, ErrorData>('attention');
 export const progress = new NotificationType<{ readonly id: number; readonly stage: Stage }>('progress');

@@ -10,6 +10,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  InfluenceMap,
   Measurement,
   ModelDescription,
   ProviderReport,
@@ -52,6 +53,11 @@ export interface MeasureRequest {
   readonly lossRates: readonly number[];
 }
 
+export interface InfluenceRequest {
+  readonly settings: FilterSettings;
+  readonly globalToken: number;
+}
+
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType0<InspectedDocument, ErrorData>('ready');
 export const reconstruct = new RequestType<
@@ -61,6 +67,7 @@ export const reconstruct = new RequestType<
 >('reconstruct');
 /** Points of the rate–distortion curve, in the order asked for. */
 export const measure = new RequestType<MeasureRequest, readonly Measurement[], ErrorData>('measure');
+export const influence = new RequestType<InfluenceRequest, InfluenceMap, ErrorData>('influence');
 export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
 /** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');

@@ -1,8 +1,10 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
+import { TatokError } from './errors';
 import { decodeImage } from './image';
 import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
 import type { EntropyEstimate, Graphs } from './graphs';
+import { patchChange, replacementCodes } from './influence';
 import { psnr, ssim } from './metrics';
 import { rankSequentially } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
@@ -10,6 +12,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
+  InfluenceMap,
   Measurement,
   ModelDescription,
   Ranking,
@@ -32,6 +35,13 @@ export type Reconstructed = Reconstruction & Pick<Tokenization, 'timings'>;
 export interface Measured {
   readonly ranking: Ranking;
   readonly measurements: readonly Measurement[];
+}
+
+/** A kept set and what it decodes to. */
+export interface Rendered {
+  readonly keep: Uint8Array;
+  readonly ranking: Ranking;
+  readonly rgb: Uint8Array;
 }
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
@@ -112,6 +122,54 @@ export class TaTok {
       }),
     );
     return { ranking: used, measurements };
+  }
+
+  /** Pixels under some settings, without measuring them: the reference of {@link influence}. */
+  async render(tokens: Tokens, settings: FilterSettings, observer?: StageObserver, known?: Ranking): Promise<Rendered> {
+    const clock = new StageClock(observer);
+    const checked = resolveSettings(settings, this.model);
+    const { estimate, keep, ranking } = await clock.run('filter', () => this.filter(tokens, checked, known));
+    const rgb = await clock.run('decode', () => this.graphs.decode(tokens, estimate.expectedCodes, keep));
+    return { keep, ranking, rgb };
+  }
+
+  /**
+   * What depends on one global token: its replacements are decoded as one batch and compared with `reference`.
+   *
+   * @throws TatokError bad-settings for a token that the model does not have.
+   */
+  async influence(
+    tokens: Tokens,
+    { conditioning }: FilterSettings,
+    globalToken: number,
+    { keep, rgb }: Rendered,
+    observer?: StageObserver,
+  ): Promise<InfluenceMap> {
+    const { codebookSize, globalTokens, imageSize, grid } = this.model;
+    const own = tokens.globalCodes[globalToken];
+    if (own === undefined) {
+      throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
+    }
+    const clock = new StageClock(observer);
+    const visible = conditioning === 'sequential' ? keep : this.noPatches();
+    const changed = replacementCodes(own, codebookSize).map((code) => {
+      const globalCodes = tokens.globalCodes.slice();
+      globalCodes[globalToken] = code;
+      return { globalCodes, patchCodes: tokens.patchCodes };
+    });
+    const estimates = await clock.run('entropy', () =>
+      this.graphs.estimateEntropies(changed.map((codes) => ({ codes, visible }))),
+    );
+    const pictures = await clock.run('decode', () =>
+      this.graphs.decodeAll(
+        changed.map((codes, i) => ({
+          codes,
+          expectedCodes: estimates[i]?.expectedCodes ?? tokens.expectedCodes,
+          keep,
+        })),
+      ),
+    );
+    return { globalToken, change: patchChange(rgb, pictures, imageSize, grid) };
   }
 
   /** Attention of every layer and head, [L, H, K, N]: the expensive part of {@link attentionOf}, worth keeping. */

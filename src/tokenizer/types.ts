@@ -141,6 +141,13 @@ export interface AttentionMap {
   readonly weights: Float32Array;
 }
 
+/** What depends on one global token under one kept set; see `influence.ts` for the definition. */
+export interface InfluenceMap {
+  readonly globalToken: number;
+  /** Root-mean-square change of pixels when the token is replaced, N values in 8-bit units. */
+  readonly change: Float32Array;
+}
+
 /** Index of a layer or head, or the mean over all of them. */
 export type AttentionChoice = number | 'mean';
 

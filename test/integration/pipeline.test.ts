@@ -154,6 +154,33 @@ describe('measure', () => {
   });
 });
 
+describe('influence', () => {
+  const influence = (globalToken: number, changes: Partial<FilterSettings> = {}) =>
+    service.influence({ choice, tokens: result.tokens, settings: { ...settings, ...changes }, globalToken }, ignore);
+
+  it('says what changes when a token is replaced, the same every time', async () => {
+    const { globalToken, change } = await influence(3);
+    expect(globalToken).toBe(3);
+    expect(change).toHaveLength(patches);
+    expect(change.every((value) => value >= 0 && value <= 255)).toBe(true);
+    expect(Math.max(...change)).toBeGreaterThan(1);
+    expect(await influence(3)).toEqual({ globalToken, change });
+  });
+
+  it.each(['global', 'sequential'] as const)('is larger where no patch is kept, %s', async (conditioning) => {
+    const mean = ({ change }: { change: Float32Array }) => change.reduce((sum, value) => sum + value, 0) / patches;
+    const [all, none] = [
+      await influence(5, { lossRate: 0, conditioning }),
+      await influence(5, { lossRate: 1, conditioning }),
+    ];
+    expect(mean(none)).toBeGreaterThan(mean(all));
+  });
+
+  it('refuses a token that the model does not have', async () => {
+    await expect(influence(32)).rejects.toMatchObject({ code: 'bad-settings' });
+  });
+});
+
 describe('attention', () => {
   it('has rows that sum to 1 in every layer and head, and in their means', async () => {
     const { attentionLayers, attentionHeads, globalTokens } = result.model;

@@ -331,6 +331,71 @@ describe('rate–distortion', () => {
   });
 });
 
+describe('influence', () => {
+  const asked = (page: Page): Promise<number[]> =>
+    page.evaluate(() =>
+      window.fixture.received
+        .filter(({ method }) => method === 'influence')
+        .map(({ params }) => (params as { globalToken: number }).globalToken),
+    );
+  const finished = (page: Page) => page.getByTestId('influence-progress').waitFor({ state: 'detached' });
+
+  it('is computed for the isolated token first, then for all, once for every kept set', async () => {
+    const page = await open({ reconstructMs: 15 });
+    await page.getByTestId('global-9').click();
+    expect(await asked(page)).toEqual([]);
+    await page.getByTestId('overlay-influence').click();
+    await page.getByTestId('influence-progress').waitFor();
+    await finished(page);
+    const tokens = await asked(page);
+    expect(tokens[0]).toBe(9);
+    expect(tokens.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 32 }, (_, i) => i));
+    await setRange(page, 'loss-rate', 0.5);
+    await page.getByTestId('stale').waitFor({ state: 'detached' });
+    await page.getByTestId('influence-progress').waitFor();
+    await finished(page);
+    await setRange(page, 'loss-rate', 0.8);
+    await page.getByTestId('stale').waitFor({ state: 'detached' });
+    await page.waitForTimeout(100);
+    expect(await asked(page)).toHaveLength(64);
+    await page.close();
+  });
+
+  it('reads out the focused patch, keeps the overlay when another token is isolated, and scales its colours', async () => {
+    const page = await open({ reconstructMs: 5 });
+    await page.getByTestId('overlay-influence').click();
+    await finished(page);
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await page.getByTestId('readout').innerText()).toMatch(/influence\s+[\d.]+ of 255/);
+    expect(await page.getByTestId('colour-bar').getAttribute('data-high')).toBe('32');
+    await page.getByTestId('range').click();
+    const ofAll = Number(await page.getByTestId('colour-bar').getAttribute('data-high'));
+    await page.getByTestId('global-0').click();
+    expect(await page.getByTestId('overlay-influence').isChecked()).toBe(true);
+    expect(Number(await page.getByTestId('colour-bar').getAttribute('data-high'))).toBeGreaterThan(ofAll);
+    await page.getByTestId('overlay-entropy').click();
+    expect(await page.getByTestId('readout').locator('.rows').innerText()).not.toContain('influence');
+    await page.close();
+  });
+
+  it('can be cancelled and continued', async () => {
+    const page = await open({ reconstructMs: 40 });
+    await page.getByTestId('overlay-influence').click();
+    await expect.poll(() => page.getByTestId('influence-progress').innerText()).toMatch(/^[2-9] of 32$/);
+    await page.getByTestId('influence-cancel').click();
+    await page.waitForTimeout(100);
+    const before = await asked(page);
+    await page.waitForTimeout(150);
+    expect(await asked(page)).toEqual(before);
+    await page.getByTestId('influence-continue').click();
+    await finished(page);
+    // Only the one that was cancelled is asked for again.
+    expect((await asked(page)).length).toBeLessThanOrEqual(33);
+    await page.close();
+  });
+});
+
 describe('patches', () => {
   it('reads out the patch under the pointer, pins it by a click, copies it', async () => {
     const page = await open();

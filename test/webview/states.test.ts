@@ -26,6 +26,22 @@ const states: readonly State[] = [
   { name: 'surprisal', prepare: choose('view-original', 'overlay-surprisal', 'range') },
   { name: 'kept', prepare: choose('view-original', 'overlay-kept') },
   { name: 'attention', prepare: choose('view-original', 'global-12') },
+  {
+    name: 'influence',
+    prepare: async (page) => {
+      await choose('view-original', 'overlay-influence', 'global-12')(page);
+      await page.getByTestId('influence-progress').waitFor({ state: 'detached' });
+      await focusPatch(page, 5, 9);
+    },
+  },
+  {
+    name: 'influence-cancelled',
+    prepare: async (page) => {
+      await choose('overlay-influence')(page);
+      await page.waitForTimeout(300);
+      await choose('influence-cancel')(page);
+    },
+  },
   { name: 'difference', prepare: choose('view-difference', 'overlay-none') },
   { name: 'swipe', prepare: choose('view-swipe', 'overlay-none') },
   {

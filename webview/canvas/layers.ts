@@ -1,6 +1,7 @@
 import { computed, type ReadonlySignal } from '@preact/signals';
 import { extent, max } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from './bitmaps';
+import type { Influence } from '../state/influence';
 import type { Inspector } from '../state/inspector';
 
 /** What the colour bar explains. */
@@ -31,7 +32,10 @@ export interface Layers {
 /** Pixel differences above this (of 255) share the last colour of the fixed scale. */
 const differenceCeiling = 64;
 
-export function createLayers(inspector: Inspector): Layers {
+/** Influence above this (in 8-bit units) shares the last colour of the fixed scale. */
+const influenceCeiling = 32;
+
+export function createLayers(inspector: Inspector, influence: Influence): Layers {
   const { tokenization, reconstruction, overlay, view, range, colormap } = inspector;
 
   const originalColour = computed(() => {
@@ -58,9 +62,7 @@ export function createLayers(inspector: Inspector): Layers {
     range.value === 'fit' ? [0, max(difference.value ?? []) ?? 1] : [0, differenceCeiling],
   );
 
-  const underHeat = computed(
-    () => overlay.value === 'entropy' || overlay.value === 'surprisal' || overlay.value === 'attention',
-  );
+  const underHeat = computed(() => overlay.value !== 'kept' && overlay.value !== 'none');
   const differenceBitmap = computed(() => {
     const size = tokenization.value?.image.size;
     if (size === undefined || difference.value === undefined) return undefined;
@@ -92,16 +94,32 @@ export function createLayers(inspector: Inspector): Layers {
     return [0, max(scope ?? []) ?? 1];
   });
 
-  const heatValues = computed(() => (overlay.value === 'attention' ? attention.value : bits.value));
+  const influenceDomain = computed<Domain>(() =>
+    range.value === 'fit' ? [0, max(influence.shown.value ?? []) ?? 1] : [0, influenceCeiling],
+  );
+
+  const heatOf = computed(() => {
+    switch (overlay.value) {
+      case 'attention':
+        return { values: attention.value, domain: attentionDomain.value };
+      case 'influence':
+        return { values: influence.shown.value, domain: influenceDomain.value };
+      case 'entropy':
+      case 'surprisal':
+      case 'kept':
+      case 'none':
+        return { values: bits.value, domain: bitsDomain.value };
+    }
+  });
   const heat = computed(() => {
     const columns = tokenization.value?.model.grid.columns;
-    if (!underHeat.value || columns === undefined || heatValues.value === undefined) return undefined;
-    const domain = overlay.value === 'attention' ? attentionDomain.value : bitsDomain.value;
-    return mapBitmap(heatValues.value, columns, domain, colormap.value);
+    if (!underHeat.value || columns === undefined) return undefined;
+    const { values, domain } = heatOf.value;
+    return values && mapBitmap(values, columns, domain, colormap.value);
   });
 
   const legend = computed<Legend | undefined>(() => {
-    const values = heatValues.value;
+    const { values } = heatOf.value;
     const valueAt = (patch: number): number | undefined => values?.[patch];
     switch (overlay.value) {
       case 'entropy':
@@ -122,6 +140,15 @@ export function createLayers(inspector: Inspector): Layers {
           domain: attentionDomain.value,
           open: false,
           format: (value) => (value === 0 ? '0' : (100 * value).toFixed(1)),
+          valueAt,
+        };
+      case 'influence':
+        return {
+          title: 'Root-mean-square change of pixels when the token is replaced',
+          unit: 'of 255',
+          domain: influenceDomain.value,
+          open: range.value === 'fixed',
+          format: (value) => (range.value === 'fit' ? value.toFixed(1) : value.toFixed(0)),
           valueAt,
         };
       case 'kept':

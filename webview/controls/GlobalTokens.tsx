@@ -4,39 +4,75 @@ import { max } from 'd3-array';
 import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../state/viewState';
+import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
-import type { AttentionChoice } from '../../src/tokenizer/types';
+import type { AttentionChoice, ModelDescription } from '../../src/tokenizer/types';
 
-/** Attention of all K global tokens at a glance; pressing one shows it large. */
+/** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {
   const { inspector } = useServices();
   const tokenization = inspector.tokenization.value;
   const model = tokenization?.model;
+  const influence = inspector.overlay.value === 'influence';
   return (
     <section class="panel globals" aria-labelledby="globals-title">
       <div class="title-line">
-        <h2 id="globals-title">Global tokens · attention</h2>
+        <h2 id="globals-title">Global tokens · {influence ? 'influence' : 'attention'}</h2>
         <Isolated />
         <span class="spacer" />
-        <Select
-          plain
-          label="Attention layer"
-          testId="layer"
-          options={choices('layer', model?.attentionLayers ?? 0)}
-          value={String(inspector.layer.value)}
-          onChange={(value) => (inspector.chosenLayer.value = parse(value))}
-        />
-        <Select
-          plain
-          label="Attention head"
-          testId="head"
-          options={choices('head', model?.attentionHeads ?? 0)}
-          value={String(inspector.head.value)}
-          onChange={(value) => (inspector.head.value = parse(value))}
-        />
+        {influence ? <InfluenceProgress /> : <AttentionChoices model={model} />}
       </div>
-      <Thumbnails />
+      {influence ? <InfluenceThumbnails /> : <AttentionThumbnails />}
     </section>
+  );
+}
+
+/** How many maps are there, and the way out of computing the others. */
+function InfluenceProgress(): JSX.Element | null {
+  const { inspector, session } = useServices();
+  const { influence } = session;
+  const count = inspector.tokenization.value?.model.globalTokens ?? 0;
+  const known = influence.stale.value ? 0 : influence.maps.value.size;
+  if (!influence.computing.value && !influence.stopped.value) return null;
+  return (
+    <>
+      <span class="muted" role="status" data-testid="influence-progress">
+        {known} of {count}
+      </span>
+      {influence.computing.value ? (
+        <Button testId="influence-cancel" onPress={() => influence.cancel()}>
+          Cancel
+        </Button>
+      ) : (
+        <Button testId="influence-continue" onPress={() => influence.resume()}>
+          Continue
+        </Button>
+      )}
+    </>
+  );
+}
+
+function AttentionChoices({ model }: { readonly model: ModelDescription | undefined }): JSX.Element {
+  const { inspector } = useServices();
+  return (
+    <>
+      <Select
+        plain
+        label="Attention layer"
+        testId="layer"
+        options={choices('layer', model?.attentionLayers ?? 0)}
+        value={String(inspector.layer.value)}
+        onChange={(value) => (inspector.chosenLayer.value = parse(value))}
+      />
+      <Select
+        plain
+        label="Attention head"
+        testId="head"
+        options={choices('head', model?.attentionHeads ?? 0)}
+        value={String(inspector.head.value)}
+        onChange={(value) => (inspector.head.value = parse(value))}
+      />
+    </>
   );
 }
 
@@ -65,16 +101,38 @@ function Isolated(): JSX.Element {
   );
 }
 
+/** Each token on its own scale: shapes are what is compared here. */
+function AttentionThumbnails(): JSX.Element {
+  const { inspector } = useServices();
+  const patches = inspector.tokenization.value?.tokens.patchCodes.length ?? 1;
+  const count = inspector.tokenization.value?.model.globalTokens ?? 0;
+  const weights = inspector.attention.value?.weights;
+  const rowOf = (token: number): Float32Array | undefined =>
+    weights?.length === count * patches ? weights.subarray(token * patches, (token + 1) * patches) : undefined;
+  return <Thumbnails rowOf={rowOf} />;
+}
+
+/** All tokens on one scale: how much depends on each is what is compared here. */
+function InfluenceThumbnails(): JSX.Element {
+  const { session } = useServices();
+  const maps = session.influence.maps.value;
+  const most = max(maps.values(), (map) => max(map)) ?? 1;
+  return <Thumbnails rowOf={(token) => maps.get(token)} most={most} />;
+}
+
+interface ThumbnailsProps {
+  readonly rowOf: (token: number) => Float32Array | undefined;
+  /** Value of the last colour; each row's own greatest when absent. */
+  readonly most?: number;
+}
+
 /** A group of toggle buttons with one tab stop: arrow keys walk, Enter or Space isolates, with Shift adds. */
-function Thumbnails(): JSX.Element {
+function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const { inspector } = useServices();
   const [current, setCurrent] = useState(0);
   const strip = useRef<HTMLDivElement>(null);
   const tokenization = inspector.tokenization.value;
-  const attention = inspector.attention.value;
   const count = tokenization?.model.globalTokens ?? 0;
-  const patches = tokenization?.tokens.patchCodes.length ?? 1;
-  const shown = attention?.weights.length === count * patches ? attention : undefined;
 
   const walk = (event: KeyboardEvent): void => {
     const buttons = [...(strip.current?.querySelectorAll('button') ?? [])];
@@ -120,7 +178,8 @@ function Thumbnails(): JSX.Element {
           }}
         >
           <Thumbnail
-            weights={shown?.weights.subarray(token * patches, (token + 1) * patches)}
+            weights={rowOf(token)}
+            most={most}
             columns={tokenization?.model.grid.columns ?? 1}
             colormap={inspector.colormap.value}
           />
@@ -132,22 +191,26 @@ function Thumbnails(): JSX.Element {
 
 interface ThumbnailProps {
   readonly weights: Float32Array | undefined;
+  readonly most: number | undefined;
   readonly columns: number;
   readonly colormap: ColormapName;
 }
 
-/** One token's attention, each on its own scale: shapes are what is compared here. */
-function Thumbnail({ weights, columns, colormap }: ThumbnailProps): JSX.Element {
+function Thumbnail({ weights, most, columns, colormap }: ThumbnailProps): JSX.Element {
   const canvas = useRef<HTMLCanvasElement>(null);
   const offset = weights?.byteOffset;
   const buffer = weights?.buffer;
   useEffect(() => {
     const context = canvas.current?.getContext('2d');
-    if (!context || weights === undefined) return;
-    const picture = mapBitmap(weights, columns, [0, max(weights) ?? 1], colormap);
+    if (!context) return;
+    if (weights === undefined) {
+      context.clearRect(0, 0, context.canvas.width, context.canvas.height);
+      return;
+    }
+    const picture = mapBitmap(weights, columns, [0, most ?? max(weights) ?? 1], colormap);
     context.canvas.width = picture.width;
     context.canvas.height = picture.height;
     context.drawImage(picture, 0, 0);
-  }, [buffer, offset, columns, colormap]);
+  }, [buffer, offset, most, columns, colormap]);
   return <canvas ref={canvas} width={1} height={1} aria-hidden="true" />;
 }

@@ -11,7 +11,7 @@ const announceAfterMs = 200;
 
 /** All that is known of the focused patch. */
 export function PatchReadout(): JSX.Element {
-  const { inspector } = useServices();
+  const { inspector, session } = useServices();
   const facts = useMemo(
     () =>
       computed(() => {
@@ -20,9 +20,10 @@ export function PatchReadout(): JSX.Element {
         const keepRank = inspector.keepRank.value;
         const selected = inspector.selected.value;
         if (index === undefined || !tokenization || !keepRank || !selected) return undefined;
-        return patchFacts(index, tokenization, keepRank, selected);
+        const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
+        return patchFacts(index, tokenization, keepRank, selected, influence);
       }),
-    [inspector],
+    [inspector, session],
   ).value;
   return (
     <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
@@ -60,6 +61,7 @@ function Facts({ facts, pinned }: { readonly facts: PatchFacts; readonly pinned:
         <Row name="code">
           {facts.code} [{facts.levels.join(' ')}]
         </Row>
+        {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
         <Row name="mean RGB">
           <Swatch rgb={facts.rgb} />
           {facts.rgb.join(' ')}

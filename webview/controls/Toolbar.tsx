@@ -16,6 +16,11 @@ const overlayOptions: readonly { value: Overlay; label: string; title: string }[
   { value: 'surprisal', label: 'Surprisal', title: 'Bits the actual code takes: −log2 q(z | G)' },
   { value: 'kept', label: 'Kept', title: 'Kept patches outlined, dropped ones dimmed and hatched' },
   { value: 'attention', label: 'Attention', title: 'Attention of the chosen global tokens over patches' },
+  {
+    value: 'influence',
+    label: 'Influence',
+    title: 'How much the reconstruction changes when the chosen global tokens are replaced',
+  },
   { value: 'none', label: 'Off', title: 'The picture alone' },
 ];
 

@@ -219,7 +219,7 @@ export class Inspector {
     });
   }
 
-  /** Shows one global token's attention (or, pressed again, the mean of all); `add` keeps the others. */
+  /** Shows one global token's attention or influence (or, pressed again, the mean of all); `add` keeps the others. */
   isolate(token: number, add: boolean): void {
     const before = this.isolatedTokens.value;
     const isolated = before.includes(token);
@@ -231,7 +231,7 @@ export class Inspector {
       } else {
         this.isolatedTokens.value = isolated && before.length === 1 ? [] : [token];
       }
-      this.overlay.value = 'attention';
+      if (this.overlay.value !== 'influence') this.overlay.value = 'attention';
     });
   }
 

@@ -19,6 +19,8 @@ export interface PatchFacts {
   readonly patches: number;
   readonly kept: boolean;
   readonly edge: boolean;
+  /** Change of pixels when the chosen global tokens are replaced, in 8-bit units, while that is shown. */
+  readonly influence: number | undefined;
   /** Mean of the original's pixels, 0–255. */
   readonly rgb: readonly [number, number, number];
 }
@@ -28,6 +30,7 @@ export function patchFacts(
   tokenization: InspectedTokenization,
   keepRank: Uint32Array,
   selected: Selected,
+  influence: Float32Array | undefined,
 ): PatchFacts {
   const { model, tokens, image } = tokenization;
   const code = tokens.patchCodes[index] ?? 0;
@@ -43,6 +46,7 @@ export function patchFacts(
     patches: keepRank.length,
     kept: selected.keep[index] === 1,
     edge: edgePatches(model.grid)[index] === 1,
+    influence: influence?.[index],
     rgb: meanColour(image, model.grid, index),
   };
 }
@@ -56,6 +60,7 @@ export function describePatch(facts: PatchFacts): string {
     `surprisal ${facts.surprisalBits.toFixed(2)} bits`,
     `rank ${facts.rank} / ${facts.patches}`,
     facts.kept ? 'kept' : 'dropped',
+    ...(facts.influence === undefined ? [] : [`influence ${facts.influence.toFixed(1)} of 255`]),
     `mean RGB ${facts.rgb.join(' ')}`,
   ].join(', ');
 }

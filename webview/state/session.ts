@@ -1,6 +1,7 @@
 import { effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
+import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
 import * as protocol from '../../src/protocol/inspector';
@@ -18,6 +19,7 @@ export interface Session {
   runAction(action: protocol.FailureAction): void;
   saveDefaults(): Promise<void>;
   readonly rateDistortion: RateDistortion;
+  readonly influence: Influence;
 }
 
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
@@ -55,6 +57,11 @@ export function startSession(
       inspector,
       (request, token) => connection.sendRequest(protocol.measure, request, token),
       notify('The rate–distortion curve could not be measured'),
+    ),
+    influence: new Influence(
+      inspector,
+      (request, token) => connection.sendRequest(protocol.influence, request, token),
+      notify('The influence of global tokens could not be computed'),
     ),
     cancel: () => void connection.sendNotification(protocol.cancel),
     runAction: (action) => {

@@ -3,7 +3,7 @@ import * as z from 'zod/mini';
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];
 
-export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'none'] as const;
+export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
 export type Overlay = (typeof overlays)[number];
 
 export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;

@@ -111,6 +111,9 @@ function setUp() {
     measure: vi.fn<Inference['measure']>(({ lossRates }) =>
       Promise.resolve(lossRates.map((lossRate) => measurement(lossRate))),
     ),
+    influence: vi.fn<Inference['influence']>(({ globalToken }) =>
+      Promise.resolve({ globalToken, change: Float32Array.of(3) }),
+    ),
     attention: vi.fn<Inference['attention']>(({ layer, head }) =>
       Promise.resolve({ layer, head, weights: Float32Array.of(1) }),
     ),
@@ -308,10 +311,13 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
     const measured = await document.measure({ settings: defaults, lossRates: [0, 1] }, CancellationToken.None);
+    const map = await document.influence({ settings: defaults, globalToken: 0 }, CancellationToken.None);
     await document.attention({ layer: 'mean', head: 0 }, CancellationToken.None);
     expect(inference.reconstruct.mock.calls[0]?.[0].tokens.globalCodes).toEqual(Int32Array.of(1));
     expect(inference.measure.mock.calls[0]?.[0]).toMatchObject({ lossRates: [0, 1], settings: defaults });
     expect(measured.map(({ lossRate }) => lossRate)).toEqual([0, 1]);
+    expect(inference.influence.mock.calls[0]?.[0]).toMatchObject({ globalToken: 0, choice: settings.choice });
+    expect(map.change).toEqual(Float32Array.of(3));
     expect(inference.attention.mock.calls[0]?.[0]).toMatchObject({ layer: 'mean', head: 0, choice: settings.choice });
   });
 

@@ -1,0 +1,143 @@
+import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
+import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
+import type { Inspector } from './inspector';
+import type { InfluenceRequest } from '../../src/protocol/inspector';
+import type { InfluenceMap, Tokens } from '../../src/tokenizer/types';
+
+/** Maps of the global tokens computed so far under one kept set: N values of 8-bit units each. */
+export type InfluenceMaps = ReadonlyMap<number, Float32Array>;
+
+export type AskInfluence = (request: InfluenceRequest, token: CancellationToken) => Promise<InfluenceMap>;
+
+/** Kept sets whose maps are remembered; one has some ten kilobytes. */
+const keptMasks = 16;
+
+/**
+ * Influence of every global token under the kept set shown: computed while that overlay is chosen, the isolated tokens first,
+ * one request each, so that a drag's reconstruction gets in between.
+ */
+export class Influence {
+  private readonly byMask = signal<ReadonlyMap<string, InfluenceMaps>>(new Map());
+  private readonly lastMask = signal<string | undefined>(undefined);
+  private readonly paused = signal(false);
+  private readonly running = signal<string | undefined>(undefined);
+  private work: CancellationTokenSource | undefined;
+  private tokens: Tokens | undefined;
+
+  constructor(
+    private readonly inspector: Inspector,
+    private readonly ask: AskInfluence,
+    private readonly fail: (error: unknown) => void,
+  ) {
+    effect(() => this.follow());
+  }
+
+  /** Names the kept set shown; undefined while its reconstruction is still to come. */
+  private readonly mask = computed(() => {
+    const { selected, stale, conditioning, reconstruction } = this.inspector;
+    if (selected.value === undefined || reconstruction.value === undefined || stale.value) return undefined;
+    return `${conditioning.value} ${selected.value.keep.join('')}`;
+  });
+
+  /** Maps under the kept set shown, or the last ones until there are any. */
+  readonly maps: ReadonlySignal<InfluenceMaps> = computed(() => {
+    const known = this.byMask.value;
+    return known.get(this.mask.value ?? '') ?? known.get(this.lastMask.value ?? '') ?? new Map<number, Float32Array>();
+  });
+
+  /** Whether the maps shown are those of another kept set. */
+  readonly stale: ReadonlySignal<boolean> = computed(
+    () => this.maps.value.size > 0 && !this.byMask.value.has(this.mask.value ?? ''),
+  );
+
+  readonly computing: ReadonlySignal<boolean> = computed(() => this.running.value !== undefined);
+
+  /** Whether the user stopped the computation before all maps were there. */
+  readonly stopped: ReadonlySignal<boolean> = computed(
+    () => this.paused.value && (this.stale.value || this.maps.value.size < this.count()),
+  );
+
+  /** Mean over the isolated tokens, or over all that are known. */
+  readonly shown: ReadonlySignal<Float32Array | undefined> = computed(() => {
+    const maps = this.maps.value;
+    const isolated = this.inspector.isolatedTokens.value;
+    const chosen = isolated.length > 0 ? isolated : [...maps.keys()];
+    const rows = chosen.flatMap((token) => maps.get(token) ?? []);
+    const [first] = rows;
+    return first?.map((_, patch) => rows.reduce((sum, row) => sum + (row[patch] ?? 0), 0) / rows.length);
+  });
+
+  resume(): void {
+    this.paused.value = false;
+  }
+
+  /** Ends the computation until {@link resume}; what is known stays. */
+  cancel(): void {
+    this.paused.value = true;
+  }
+
+  private count(): number {
+    return this.inspector.tokenization.value?.model.globalTokens ?? 0;
+  }
+
+  private follow(): void {
+    const tokens = this.inspector.tokenization.value?.tokens;
+    const mask = this.mask.value;
+    const wanted = this.inspector.overlay.value === 'influence' && !this.paused.value;
+    if (this.tokens !== tokens) {
+      this.tokens = tokens;
+      this.stop();
+      this.byMask.value = new Map();
+      this.lastMask.value = undefined;
+    }
+    if (!wanted || mask !== this.running.peek()) this.stop();
+    if (wanted && mask !== undefined && this.running.peek() === undefined) void this.compute(mask);
+  }
+
+  private async compute(mask: string): Promise<void> {
+    if (this.next(mask) === undefined) return;
+    const settings = this.inspector.settings.peek();
+    const work = new CancellationTokenSource();
+    this.work = work;
+    this.running.value = mask;
+    try {
+      for (let token = this.next(mask); token !== undefined; token = this.next(mask)) {
+        const map = await this.ask({ settings, globalToken: token }, work.token);
+        if (this.work !== work) return;
+        this.keep(mask, map);
+      }
+      this.stop();
+    } catch (error) {
+      if (this.work !== work) return;
+      this.cancel();
+      this.fail(error);
+    }
+  }
+
+  /** The token to compute next: isolated ones first, also those isolated meanwhile. */
+  private next(mask: string): number | undefined {
+    const known = this.byMask.peek().get(mask);
+    const count = this.inspector.tokenization.peek()?.model.globalTokens ?? 0;
+    const order = [...this.inspector.isolatedTokens.peek(), ...Array.from({ length: count }, (_, token) => token)];
+    return order.find((token) => known?.has(token) !== true);
+  }
+
+  private keep(mask: string, { globalToken, change }: InfluenceMap): void {
+    const all = new Map(this.byMask.peek());
+    const maps = new Map(all.get(mask)).set(globalToken, change);
+    all.delete(mask);
+    all.set(mask, maps);
+    for (const oldest of all.keys()) {
+      if (all.size <= keptMasks) break;
+      all.delete(oldest);
+    }
+    this.byMask.value = all;
+    this.lastMask.value = mask;
+  }
+
+  private stop(): void {
+    this.work?.cancel();
+    this.work = undefined;
+    this.running.value = undefined;
+  }
+}
