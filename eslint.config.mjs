@@ -44,7 +44,7 @@ export default defineConfig(
     },
   },
   { files: ['src/**'], languageOptions: { globals: globals.node }, rules: restrict(...native, toolkit) },
-  { files: ['src/{tokenizer,inference,cli}/**'], rules: restrict(vscode, toolkit) },
+  { files: ['src/{tokenizer,inference,cli,export}/**'], rules: restrict(vscode, toolkit) },
   { files: ['src/protocol/**', 'src/tokenizer/filter.ts'], rules: restrict(vscode, toolkit, ...native) },
   { files: ['webview/**'], languageOptions: { globals: globals.browser }, rules: restrict(vscode, toolkit, ...native) },
   { files: ['webview/ui/**'], rules: restrict(vscode, ...native) },

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { registerExports } from './commands/exports';
 import { registerShowOutput, showOutputCommand } from './commands/showOutput';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
@@ -17,7 +18,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const configuration = own(new Configuration(vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256'), log));
   const inference = own(new SharedInference(context, configuration, log)).client;
   const status = own(new ProviderStatus(showOutputCommand));
-  own(new InspectorEditor({ extensionUri, configuration, inference, status, log }));
+  const editor = own(new InspectorEditor({ extensionUri, configuration, inference, status, log }));
   own(registerTokenizeImage());
+  own(registerExports(editor));
   own(registerShowOutput(log));
 }

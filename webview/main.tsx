@@ -2,6 +2,7 @@ import { createElement, render } from 'preact';
 import { App } from './App';
 import { createLayers } from './canvas/layers';
 import { watchTheme } from './canvas/theme';
+import { Exporter } from './export/exporter';
 import { connectToHost } from './rpc';
 import { ServicesContext } from './state/context';
 import { Inspector } from './state/inspector';
@@ -13,8 +14,11 @@ import './styles/index.css';
 
 const api = connectToVsCode();
 const inspector = new Inspector(readViewState(api.getState()));
-const session = startSession(inspector, connectToHost(api), api);
-const services = { inspector, session, layers: createLayers(inspector, session.influence), theme: watchTheme() };
+const connection = connectToHost(api);
+const session = startSession(inspector, connection, api);
+const layers = createLayers(inspector, session.influence);
+const exporter = new Exporter(inspector, layers, connection);
+const services = { inspector, session, layers, theme: watchTheme(), exporter };
 registerToolkit();
 
 const root = document.getElementById('root');

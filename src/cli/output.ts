@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { entropyPng, imagePng, maskPng } from './pictures';
-import { tokensRecord, type TokenizedImage } from './report';
+import type { TokenizedImage } from './report';
+import { tokensRecord } from '../export/tokens';
 
 /** Writes the pictures and tokens of images into one folder, made when it is missing. */
 export class OutputFolder {

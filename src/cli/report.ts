@@ -43,17 +43,6 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
   };
 }
 
-/** What `--out` keeps of the tokens themselves: enough to decode them again. */
-export function tokensRecord({ model, tokens, reconstruction }: TokenizedImage): Record<string, unknown> {
-  return {
-    model: { name: model.name, version: model.version },
-    grid: model.grid,
-    globalCodes: [...tokens.globalCodes],
-    patchCodes: [...tokens.patchCodes],
-    keep: [...reconstruction.keep],
-  };
-}
-
 /** The model and provider in use, and why other providers are not. */
 export function modelLine({ model, provider }: LoadedModel): string {
   const reasons = provider.failures.map((failure) => `; ${failure.provider} is not used: ${failure.reason}`).join('');

@@ -14,6 +14,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'inference-failed': ['retry', 'showOutput'],
   'inference-crashed': ['retry', 'showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
+  'export-failed': ['showOutput'],
   cancelled: ['retry'],
 };
 

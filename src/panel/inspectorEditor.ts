@@ -14,6 +14,8 @@ export interface EditorServices extends PanelServices {
 
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
+  private readonly panels = new Set<InspectorPanel>();
+
   constructor(private readonly services: EditorServices) {
     super();
     this.register(
@@ -25,11 +27,18 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
     );
   }
 
+  /** The inspector that the user works in. */
+  get active(): InspectorPanel | undefined {
+    return [...this.panels].find((panel) => panel.isActive);
+  }
+
   openCustomDocument(uri: vscode.Uri): TokenizationDocument {
     return new TokenizationDocument(new ImageFile(uri), this.services);
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
-    new InspectorPanel(document, panel, this.services);
+    const inspector = new InspectorPanel(document, panel, this.services);
+    this.panels.add(inspector);
+    panel.onDidDispose(() => this.panels.delete(inspector));
   }
 }

@@ -10,9 +10,11 @@ import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
 import { toResponseError } from '../inference/errorTransfer';
+import type { ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
 import { toTatokError } from './failure';
+import { saveExport } from './exportFile';
 import { inspectorHtml } from './html';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
 import { WebviewPages } from './webviewConnection';
@@ -45,6 +47,23 @@ export class InspectorPanel extends Disposable {
     document.start();
     this.load();
     this.showStatus();
+  }
+
+  /** Whether this is the editor that the user works in. */
+  get isActive(): boolean {
+    return this.panel.active;
+  }
+
+  /** Lets the page export what it shows, as if its own menu had been used. */
+  async requestExport(kind: ExportKind | 'copy'): Promise<void> {
+    const connection = this.pages.connection;
+    if (connection === undefined || this.document.state.kind !== 'tokenized') {
+      void vscode.window.showInformationMessage(`${this.document.name} is not tokenized yet; try again when it is.`);
+      return;
+    }
+    // Only a page with the focus may write to the clipboard.
+    this.panel.reveal();
+    await connection.sendNotification(protocol.exportRequested, { kind });
   }
 
   private load(): void {
@@ -82,6 +101,9 @@ export class InspectorPanel extends Disposable {
     );
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
       this.answer(connection, token, () => services.configuration.saveFilter(filter, document.uri)),
+    );
+    connection.onRequest(protocol.saveExport, (request, token) =>
+      this.answer(connection, token, (cancellation) => saveExport(document, request, cancellation)),
     );
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());

@@ -160,6 +160,14 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     );
   }
 
+  /** The tokenization under other settings, for an export; nothing is computed when it has these already. */
+  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<InspectedTokenization> {
+    const { tokenization } = this.result();
+    if (isDeepStrictEqual(tokenization.reconstruction.settings, filter)) return tokenization;
+    const { timings: _, ...reconstruction } = await this.reconstruct(filter, token);
+    return { ...tokenization, reconstruction };
+  }
+
   async attention({ layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
     const { tokenization, settings } = this.result();
     return this.services.inference.attention(

@@ -19,6 +19,7 @@ import type {
   StageTimings,
   Tokenization,
 } from '../tokenizer/types';
+import type { ExportKind, ExportRequest } from './exports';
 import type { ErrorData } from './inference';
 
 export interface InspectedDocument {
@@ -71,6 +72,8 @@ export const influence = new RequestType<InfluenceRequest, InfluenceMap, ErrorDa
 export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
 /** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
+/** Asks where to save an export and saves it. Answers the name of the file, or null when the user chose none. */
+export const saveExport = new RequestType<ExportRequest, string | null, ErrorData>('export');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');
@@ -78,3 +81,5 @@ export const cancel = new NotificationType0('cancel');
 export const progressed = new NotificationType<{ readonly stage: Stage }>('progressed');
 export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
 export const failed = new NotificationType<Failure>('failed');
+/** A command asks the page to export what it shows, or to copy the view. */
+export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');

@@ -12,6 +12,7 @@ export const tatokErrorCodes = [
   'inference-crashed',
   'cancelled',
   'bad-settings',
+  'export-failed',
 ] as const;
 
 export type TatokErrorCode = (typeof tatokErrorCodes)[number];

@@ -126,6 +126,13 @@ export function selectKept(ranking: Ranking, lossRate: number, budgetBits: numbe
   };
 }
 
+/** Place of every patch in the order of keeping, 1 = dropped last, from π. */
+export function keepRanks(order: Uint32Array): Uint32Array {
+  const rank = new Uint32Array(order.length);
+  order.forEach((patch, position) => (rank[patch] = order.length - position));
+  return rank;
+}
+
 /** Ranks and selects in one call. */
 export function filterTokens(
   entropyBits: Float32Array | Float64Array,

@@ -563,7 +563,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model provider view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
+      /^model provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
     );
     await page.close();
   });

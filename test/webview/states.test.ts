@@ -55,6 +55,8 @@ const states: readonly State[] = [
     prepare: choose('provider'),
   },
   { name: 'model', prepare: choose('model') },
+  { name: 'export', prepare: choose('export') },
+  { name: 'export-narrow', options: { width: 300, height: 900 }, prepare: choose('export') },
   { name: 'narrow', options: { width: 300, height: 1500 }, prepare: (page) => focusPatch(page, 5, 9) },
   { name: 'half', options: { width: 620, height: 1000 } },
   { name: 'wide', options: { width: 1920, height: 1080 }, prepare: (page) => focusPatch(page, 5, 9) },

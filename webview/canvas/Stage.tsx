@@ -12,15 +12,16 @@ import { useServices } from '../state/context';
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
 export function Stage(): JSX.Element {
   const services = useServices();
-  const { inspector, layers, theme } = services;
+  const { inspector, layers, theme, exporter } = services;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [controller, setController] = useState<StageController>();
   useEffect(() => {
     if (canvas.current === null) return undefined;
     const created = new StageController(canvas.current, inspector, layers, theme);
     setController(created);
+    exporter.picture(() => created.scene.peek());
     return () => created.dispose();
-  }, [inspector, layers, theme]);
+  }, [inspector, layers, theme, exporter]);
   const phase = inspector.phase.value;
   const empty = inspector.tokenization.value === undefined;
   return (

@@ -165,7 +165,8 @@ export class StageController {
     measure();
   }
 
-  private readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
+  /** What the canvas shows. */
+  readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
     const { inspector, layers } = this;
     const tokenization = inspector.tokenization.value;
     const base = layers.base.value;

@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { ExportMenu } from './ExportMenu';
 import { ProviderChip } from './ProviderChip';
 import { useServices } from '../state/context';
 import { stageNames } from '../state/stages';
@@ -19,6 +20,7 @@ export function Header(): JSX.Element {
       <span class="spacer" />
       {tokenization && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
+      {tokenization && <ExportMenu />}
     </header>
   );
 }

@@ -2,9 +2,9 @@ import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useServices } from '../state/context';
-import { describePatch, patchFacts, type PatchFacts } from '../state/patch';
 import { Button } from '../ui/Button';
 import { Row } from '../ui/Row';
+import { describePatch, patchFacts, type PatchFacts } from '../../src/tokenizer/patch';
 
 /** The pointer may cross many patches; only one that it rests on is announced. */
 const announceAfterMs = 200;
@@ -21,7 +21,7 @@ export function PatchReadout(): JSX.Element {
         const selected = inspector.selected.value;
         if (index === undefined || !tokenization || !keepRank || !selected) return undefined;
         const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
-        return patchFacts(index, tokenization, keepRank, selected, influence);
+        return patchFacts(index, tokenization, keepRank, selected.keep, influence);
       }),
     [inspector, session],
   ).value;

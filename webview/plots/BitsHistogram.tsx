@@ -5,6 +5,7 @@ import { useMemo, useRef } from 'preact/hooks';
 import { Axis } from './Axis';
 import { useWidth } from './useWidth';
 import { cssColour } from '../canvas/colormaps';
+import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
 
 const height = 92;
@@ -29,6 +30,17 @@ export function BitsHistogram(): JSX.Element | null {
     const y = scaleLinear([0, max(bins, ({ length }) => length) ?? 1], [height - margin.bottom, margin.top]);
     return { bins, x, y, ticks: Array.from({ length: Math.floor(last / 3) + 1 }, (_, i) => 3 * i) };
   }, [values, codebook, width]);
+  const title = surprisal ? 'Surprisal per patch' : 'Bits per patch';
+  useExportedPlot('histogram', {
+    title,
+    xLabel: 'bits',
+    yLabel: 'patches',
+    svg: () => root.current,
+    table: () => [
+      ['from_bits', 'to_bits', 'patches'],
+      ...(geometry?.bins ?? []).map(({ x0 = 0, x1 = 0, length }) => [x0, x1, length]),
+    ],
+  });
   if (tokenization === undefined || geometry === undefined) return null;
   const { bins, x, y, ticks } = geometry;
   const [low, high] = layers.bitsDomain.value;
@@ -37,7 +49,7 @@ export function BitsHistogram(): JSX.Element | null {
   const value = focused === undefined ? undefined : values?.[focused];
   return (
     <section class="panel histogram" aria-labelledby="histogram-title">
-      <h2 id="histogram-title">{surprisal ? 'Surprisal per patch' : 'Bits per patch'}</h2>
+      <h2 id="histogram-title">{title}</h2>
       <svg
         ref={root}
         class="plot"

@@ -4,6 +4,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis } from './Axis';
 import { useWidth } from './useWidth';
+import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { lossRateStep, snapLossRate } from '../state/settings';
@@ -46,6 +47,16 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
     return { x, y, path, xTicks: [0, count / 4, count / 2, (3 * count) / 4, count].map(Math.round), yTicks };
   }, [ranking, width, count]);
   const { x, y } = geometry;
+  useExportedPlot('curve', {
+    title: 'Cumulative conditional entropy',
+    xLabel: 'patches kept',
+    yLabel: 'bits',
+    svg: () => root.current,
+    table: () => [
+      ['kept', 'patch', 'held_bits'],
+      ...Array.from({ length: count }, (_, i) => [i + 1, ranking.order[count - i - 1] ?? 0, heldBits(ranking, i + 1)]),
+    ],
+  });
 
   /** Patch whose place on the curve is under the pointer. */
   const focusAt = (event: PointerEvent): void => {

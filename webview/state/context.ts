@@ -2,6 +2,7 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Inspector } from './inspector';
 import type { Session } from './session';
+import type { Exporter } from '../export/exporter';
 import type { Layers } from '../canvas/layers';
 import type { Theme } from '../canvas/theme';
 
@@ -11,6 +12,7 @@ export interface Services {
   readonly session: Session;
   readonly layers: Layers;
   readonly theme: Theme;
+  readonly exporter: Exporter;
 }
 
 export const ServicesContext = createContext<Services | undefined>(undefined);

@@ -2,7 +2,7 @@ import { batch, computed, signal, type ReadonlySignal, type Signal } from '@prea
 import { equalSettings } from './settings';
 import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
 import type { Failure, InspectedDocument, InspectedTokenization } from '../../src/protocol/inspector';
-import { maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
+import { keepRanks, maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
 import type {
   AttentionChoice,
   AttentionMap,
@@ -127,10 +127,7 @@ export class Inspector {
   /** Place of every patch in the order of keeping, 1 = dropped last. */
   readonly keepRank: ReadonlySignal<Uint32Array | undefined> = computed(() => {
     const order = this.ranking.value?.order;
-    if (order === undefined) return undefined;
-    const rank = new Uint32Array(order.length);
-    order.forEach((patch, position) => (rank[patch] = order.length - position));
-    return rank;
+    return order && keepRanks(order);
   });
 
   /** B of the manifest under the reference budget; null means this image's own Σĥ. */

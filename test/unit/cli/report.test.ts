@@ -1,7 +1,8 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { entropyPng, maskPng } from '../../../src/cli/pictures';
-import { jsonRecord, modelLine, summary, tokensRecord, type TokenizedImage } from '../../../src/cli/report';
+import { jsonRecord, modelLine, summary, type TokenizedImage } from '../../../src/cli/report';
+import { tokensRecord } from '../../../src/export/tokens';
 import { rankPatches } from '../../../src/tokenizer/filter';
 import { tinyModel } from '../tokenizer/model';
 

@@ -1,10 +1,9 @@
-import { codeLevels } from './fsq';
-import type { Selected } from './inspector';
-import { edgePatches } from '../../src/tokenizer/filter';
-import type { Grid, ModelImage } from '../../src/tokenizer/types';
-import type { InspectedTokenization } from '../../src/protocol/inspector';
+/** What is known of single patches: for the readout and for tables. */
+import { codeLevels } from './codebook';
+import { edgePatches } from './filter';
+import type { Grid, ModelDescription, ModelImage, Tokenization } from './types';
 
-/** Everything the readout says of one patch. */
+/** Everything there is to say of one patch. */
 export interface PatchFacts {
   readonly index: number;
   readonly row: number;
@@ -25,14 +24,18 @@ export interface PatchFacts {
   readonly rgb: readonly [number, number, number];
 }
 
+/**
+ * @param keepRank place of every patch in the order of keeping, 1 = dropped last.
+ * @param keep N values, 1 = kept.
+ * @param influence of the global token chosen, N values, where it is known.
+ */
 export function patchFacts(
   index: number,
-  tokenization: InspectedTokenization,
+  { model, tokens, image }: Pick<Tokenization, 'image' | 'tokens'> & { readonly model: ModelDescription },
   keepRank: Uint32Array,
-  selected: Selected,
-  influence: Float32Array | undefined,
+  keep: Uint8Array,
+  influence?: Float32Array | undefined,
 ): PatchFacts {
-  const { model, tokens, image } = tokenization;
   const code = tokens.patchCodes[index] ?? 0;
   return {
     index,
@@ -44,7 +47,7 @@ export function patchFacts(
     surprisalBits: tokens.surprisalBits[index] ?? 0,
     rank: keepRank[index] ?? 0,
     patches: keepRank.length,
-    kept: selected.keep[index] === 1,
+    kept: keep[index] === 1,
     edge: edgePatches(model.grid)[index] === 1,
     influence: influence?.[index],
     rgb: meanColour(image, model.grid, index),

@@ -1,0 +1,29 @@
+import { zipSync } from 'fflate';
+import { npy, type NpyArray } from './npy';
+import { exportedSettings } from './settings';
+import type { ExportedTokenization } from './tokens';
+
+/** The earliest time that zip archives know: equal contents make equal files. */
+const noTime = new Date(1980, 0, 1);
+
+/**
+ * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, `settings` is JSON
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook.
+ */
+export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
+  const { model, tokens, reconstruction } = result;
+  const grid = [model.grid.rows, model.grid.columns];
+  const dimensions = model.levels.length;
+  const arrays: Record<string, NpyArray> = {
+    global_codes: { kind: 'int32', shape: [tokens.globalCodes.length], values: tokens.globalCodes },
+    patch_codes: { kind: 'int32', shape: grid, values: tokens.patchCodes },
+    entropy_bits: { kind: 'float32', shape: grid, values: tokens.entropyBits },
+    surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },
+    keep: { kind: 'bool', shape: grid, values: reconstruction.keep },
+    expected_codes: { kind: 'float32', shape: [...grid, dimensions], values: tokens.expectedCodes },
+    levels: { kind: 'int32', shape: [dimensions], values: model.levels },
+    settings: { kind: 'text', text: JSON.stringify({ image, ...exportedSettings(result) }) },
+  };
+  const files = Object.entries(arrays).map(([name, array]) => [`${name}.npy`, npy(array)] as const);
+  return zipSync(Object.fromEntries(files), { mtime: noTime });
+}

@@ -1,0 +1,15 @@
+import type { ExportedTokenization } from './tokens';
+
+/** What a reader of an exported file must know to compute it again. */
+export function exportedSettings({ model, image, reconstruction: r }: ExportedTokenization): Record<string, unknown> {
+  return {
+    model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },
+    source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
+    settings: r.settings,
+    budgetBits: r.budgetBits,
+    lostBits: r.lostBits,
+    // JSON has no infinity: identical images have no finite PSNR.
+    psnr: Number.isFinite(r.psnr) ? r.psnr : null,
+    ssim: r.ssim,
+  };
+}

@@ -1,0 +1,78 @@
+import type { CancellationToken } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import { tokenizationNpz } from '../export/npz';
+import { patchesCsv, patchesJson } from '../export/patches';
+import { tokensRecord } from '../export/tokens';
+import type { DataKind, ExportKind, ExportRequest } from '../protocol/exports';
+import type { InspectedTokenization } from '../protocol/inspector';
+import { TatokError } from '../tokenizer/errors';
+import type { TokenizationDocument } from './tokenizationDocument';
+
+/** What an export needs of a document. */
+export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder'>;
+
+/**
+ * Asks where to save an export and saves it, on whatever file system that is.
+ *
+ * @returns the name of the file, or null when the user chose none.
+ * @throws TatokError export-failed when it cannot be written.
+ */
+export async function saveExport(
+  document: ExportedDocument,
+  request: ExportRequest,
+  token: CancellationToken,
+): Promise<string | null> {
+  // The dialog comes first: nobody waits for a file that they then do not want.
+  const target = await askForTarget(document, request.kind);
+  if (target === undefined) return null;
+  const bytes =
+    'bytes' in request
+      ? request.bytes
+      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token));
+  const name = fileName(target);
+  try {
+    await vscode.workspace.fs.writeFile(target, bytes);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new TatokError('export-failed', `${name} could not be written: ${reason}`, undefined, { cause: error });
+  }
+  return name;
+}
+
+function dataFile(kind: DataKind, image: string, tokenization: InspectedTokenization): Uint8Array {
+  switch (kind) {
+    case 'patches.csv':
+      return utf8(patchesCsv(tokenization));
+    case 'patches.json':
+      return utf8(patchesJson(image, tokenization));
+    case 'tokens.json':
+      return utf8(`${JSON.stringify(tokensRecord(tokenization))}\n`);
+    case 'npz':
+      return tokenizationNpz(image, tokenization);
+  }
+}
+
+function askForTarget({ name, uri }: ExportedDocument, kind: ExportKind): Thenable<vscode.Uri | undefined> {
+  const folder = folderFor(uri);
+  const extension = kind.slice(kind.lastIndexOf('.') + 1);
+  return vscode.window.showSaveDialog({
+    title: `Export ${name}`,
+    saveLabel: 'Export',
+    filters: { [extension.toUpperCase()]: [extension] },
+    ...(folder && { defaultUri: vscode.Uri.joinPath(folder, `${name.replace(/\.[^.]+$/, '')}.${kind}`) }),
+  });
+}
+
+/** Beside the image, unless nothing can be written there (a revision of Source Control, say): then in the workspace. */
+function folderFor(uri: vscode.Uri): vscode.Uri | undefined {
+  const writable = vscode.workspace.fs.isWritableFileSystem(uri.scheme);
+  return writable === true ? vscode.Uri.joinPath(uri, '..') : vscode.workspace.workspaceFolders?.[0]?.uri;
+}
+
+function fileName(uri: vscode.Uri): string {
+  return uri.path.slice(uri.path.lastIndexOf('/') + 1);
+}
+
+function utf8(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

@@ -1,0 +1,43 @@
+/**
+ * What can be exported, for the page's menu and the command alike. A kind is also the end of the file's name:
+ * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on.
+ */
+import type { FilterSettings } from '../tokenizer/types';
+
+/** Made by the host from the tokenization, under the settings that the page shows. */
+export const dataKinds = ['patches.csv', 'patches.json', 'tokens.json', 'npz'] as const;
+export type DataKind = (typeof dataKinds)[number];
+
+/** Made by the page, which can draw. */
+export const pictureKinds = ['view.png', 'curve.svg', 'curve.csv', 'histogram.svg', 'histogram.csv'] as const;
+export type PictureKind = (typeof pictureKinds)[number];
+
+export type ExportKind = DataKind | PictureKind;
+
+export type ExportRequest =
+  | { readonly kind: DataKind; readonly settings: FilterSettings }
+  | { readonly kind: PictureKind; readonly bytes: Uint8Array };
+
+export interface ExportChoice {
+  readonly kind: ExportKind;
+  readonly label: string;
+  /** What is in it. */
+  readonly detail: string;
+}
+
+/** In groups, as menus show them. */
+export const exportChoices: readonly (readonly ExportChoice[])[] = [
+  [{ kind: 'view.png', label: 'View as PNG…', detail: 'The picture as it is shown, with its legend' }],
+  [
+    { kind: 'patches.csv', label: 'Patches as CSV…', detail: 'One line per patch: code, bits, rank, kept, colour' },
+    { kind: 'patches.json', label: 'Patches as JSON…', detail: 'The same with model and settings' },
+    { kind: 'tokens.json', label: 'Tokens as JSON…', detail: 'The token sequence, as the command line writes it' },
+    { kind: 'npz', label: 'Arrays as NumPy .npz…', detail: 'Codes, bits, kept mask and expected codes' },
+  ],
+  [
+    { kind: 'curve.svg', label: 'Entropy curve as SVG…', detail: 'Cumulative conditional entropy' },
+    { kind: 'curve.csv', label: 'Entropy curve as CSV…', detail: 'Bits held by the patches kept' },
+    { kind: 'histogram.svg', label: 'Histogram as SVG…', detail: 'Bits per patch' },
+    { kind: 'histogram.csv', label: 'Histogram as CSV…', detail: 'Patches per half bit' },
+  ],
+];

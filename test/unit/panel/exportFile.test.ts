@@ -1,0 +1,100 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { CancellationToken } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import { tinyTokenization } from '../export/tokenization';
+import { saveExport, type ExportedDocument } from '../../../src/panel/exportFile';
+import type { DataKind } from '../../../src/protocol/exports';
+import type { InspectedTokenization } from '../../../src/protocol/inspector';
+
+vi.mock('vscode', async () => {
+  const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
+  const fs = { ...mock.workspace.fs, isWritableFileSystem: vi.fn(), writeFile: vi.fn() };
+  return { ...mock, workspace: { ...mock.workspace, fs, workspaceFolders: undefined } };
+});
+
+const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const tokenization: InspectedTokenization = { ...tinyTokenization, provider: { provider: 'cpu', failures: [] } };
+
+const tokenizationUnder = vi.fn<ExportedDocument['tokenizationUnder']>();
+
+function documentAt(uri: string): ExportedDocument {
+  const parsed = vscode.Uri.parse(uri);
+  return { name: parsed.path.slice(parsed.path.lastIndexOf('/') + 1), uri: parsed, tokenizationUnder };
+}
+
+const cat = documentAt('memfs:/photos/cat.of.mine.png');
+const target = vscode.Uri.parse('memfs:/elsewhere/mine.csv');
+const { showSaveDialog } = vscode.window;
+const { fs } = vscode.workspace;
+
+beforeEach(() => {
+  vi.mocked(showSaveDialog).mockReset().mockResolvedValue(target);
+  vi.mocked(fs.writeFile).mockReset().mockResolvedValue(undefined);
+  vi.mocked(fs.isWritableFileSystem).mockReset().mockReturnValue(true);
+  tokenizationUnder.mockReset().mockResolvedValue(tokenization);
+});
+
+const asked = (): vscode.SaveDialogOptions | undefined => vi.mocked(showSaveDialog).mock.lastCall?.[0];
+const written = (): Uint8Array => vi.mocked(fs.writeFile).mock.lastCall?.[1] ?? new Uint8Array();
+const save = (kind: DataKind): Promise<string | null> => saveExport(cat, { kind, settings }, CancellationToken.None);
+
+describe('saveExport', () => {
+  it('asks where, beside the image and under its name, and writes there', async () => {
+    expect(await save('patches.csv')).toBe('mine.csv');
+    expect(asked()?.defaultUri?.toString()).toBe('memfs:/photos/cat.of.mine.patches.csv');
+    expect(asked()?.filters).toEqual({ CSV: ['csv'] });
+    expect(vi.mocked(fs.writeFile).mock.lastCall?.[0]).toBe(target);
+    expect(new TextDecoder().decode(written())).toMatch(/^row,column,index/);
+    expect(tokenizationUnder).toHaveBeenCalledWith(settings, CancellationToken.None);
+  });
+
+  it('makes every format', async () => {
+    await save('patches.json');
+    expect(JSON.parse(new TextDecoder().decode(written()))).toMatchObject({ image: 'cat.of.mine.png' });
+    await save('tokens.json');
+    expect(JSON.parse(new TextDecoder().decode(written()))).toEqual({
+      model: { name: 'tiny', version: '0' },
+      grid: { rows: 2, columns: 3 },
+      globalCodes: [1, 5],
+      patchCodes: [0, 1, 2, 3, 4, 5],
+      keep: [0, 0, 0, 0, 1, 1],
+    });
+    await save('npz');
+    expect([...written().subarray(0, 2)]).toEqual([...Buffer.from('PK')]);
+  });
+
+  it('saves the bytes of the page as they are', async () => {
+    const bytes = Uint8Array.of(1, 2, 3);
+    await saveExport(cat, { kind: 'view.png', bytes }, CancellationToken.None);
+    expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine.view.png');
+    expect(written()).toBe(bytes);
+    expect(tokenizationUnder).not.toHaveBeenCalled();
+  });
+
+  it('computes and writes nothing when the dialog is dismissed', async () => {
+    vi.mocked(showSaveDialog).mockResolvedValue(undefined);
+    expect(await save('npz')).toBeNull();
+    expect(tokenizationUnder).not.toHaveBeenCalled();
+    expect(fs.writeFile).not.toHaveBeenCalled();
+  });
+
+  it('starts in the workspace when nothing can be written beside the image', async () => {
+    vi.mocked(fs.isWritableFileSystem).mockReturnValue(false);
+    const old = documentAt('git:/photos/cat.png');
+    await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
+    expect(asked()?.defaultUri).toBeUndefined();
+    const uri = vscode.Uri.parse('file:///work');
+    Object.assign(vscode.workspace, { workspaceFolders: [{ uri, name: 'work', index: 0 }] });
+    await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
+    expect(asked()?.defaultUri?.toString()).toBe('file:///work/cat.npz');
+    Object.assign(vscode.workspace, { workspaceFolders: undefined });
+  });
+
+  it('says which file could not be written, and why', async () => {
+    vi.mocked(fs.writeFile).mockRejectedValue(new Error('the disk is full'));
+    await expect(save('npz')).rejects.toMatchObject({
+      code: 'export-failed',
+      message: 'mine.csv could not be written: the disk is full',
+    });
+  });
+});

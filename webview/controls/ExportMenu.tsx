@@ -1,0 +1,33 @@
+import type { JSX } from 'preact';
+import { useServices } from '../state/context';
+import { MenuButton } from '../ui/MenuButton';
+import { exportChoices } from '../../src/protocol/exports';
+
+/** Everything that can be taken away from here, and word of what was. */
+export function ExportMenu(): JSX.Element {
+  const { exporter } = useServices();
+  const [view = [], ...others] = exportChoices.map((group) =>
+    group.map(({ kind, label, detail }) => ({
+      label,
+      title: detail,
+      testId: `export-${kind}`,
+      onChoose: () => void exporter.save(kind),
+    })),
+  );
+  const copy = {
+    label: 'Copy view',
+    title: 'The picture with its legend, to the clipboard',
+    testId: 'export-copy',
+    onChoose: () => void exporter.copyView(),
+  };
+  return (
+    <>
+      <span class="muted" role="status" data-testid="export-said">
+        {exporter.said.value}
+      </span>
+      <MenuButton title="Export this tokenization" testId="export" groups={[[...view, copy], ...others]}>
+        Export
+      </MenuButton>
+    </>
+  );
+}

@@ -1,0 +1,66 @@
+import type { Figure } from './figure';
+import type { Layers } from '../canvas/layers';
+import type { Scene } from '../canvas/painter';
+import type { Inspector } from '../state/inspector';
+import type { Overlay, View } from '../state/viewState';
+
+const viewNames: Record<View, string> = {
+  original: 'original',
+  reconstruction: 'reconstruction',
+  difference: 'difference of original and reconstruction',
+  swipe: 'original | reconstruction',
+};
+
+/** What the page shows, as a figure with everything that a reader must know of it. */
+export function figureOf(inspector: Inspector, layers: Layers, scene: Scene): Figure {
+  const model = inspector.tokenization.peek()?.model;
+  const view = inspector.view.peek();
+  return {
+    scene,
+    title: inspector.document.peek()?.name ?? '',
+    subtitle: [model && `${model.name} ${model.version}`, viewNames[view], overlayName(inspector, layers)]
+      .filter(Boolean)
+      .join(' · '),
+    caption: [tokensLine(inspector), settingsLine(inspector), qualityLine(inspector, view)].filter(
+      (line) => line !== '',
+    ),
+    legend: layers.legend.peek(),
+    colormap: inspector.colormap.peek(),
+    swipeLabels: ['original', 'reconstruction'],
+  };
+}
+
+function overlayName(inspector: Inspector, layers: Layers): string {
+  const overlay: Overlay = inspector.overlay.peek();
+  if (overlay === 'kept') return 'dropped patches hatched';
+  if (overlay === 'none') return '';
+  const title = layers.legend.peek()?.title ?? overlay;
+  const name = title.charAt(0).toLowerCase() + title.slice(1);
+  if (overlay !== 'attention') return name;
+  const tokens = inspector.isolatedTokens.peek();
+  const of =
+    tokens.length === 0 ? 'all global tokens' : `global token${tokens.length > 1 ? 's' : ''} ${tokens.join(', ')}`;
+  const counted = (choice: number | 'mean'): string => (choice === 'mean' ? 'mean' : String(choice + 1));
+  return `${name} of ${of}, layer ${counted(inspector.layer.peek())}, head ${counted(inspector.head.peek())}`;
+}
+
+function tokensLine(inspector: Inspector): string {
+  const selected = inspector.selected.peek();
+  const model = inspector.tokenization.peek()?.model;
+  if (selected === undefined || model === undefined) return '';
+  const all = model.globalTokens + selected.keep.length;
+  return `kept ${selected.keptTokens} + ${model.globalTokens} global = ${selected.totalTokens} of ${all} tokens, ${selected.payloadBits.toFixed(0)} bits`;
+}
+
+function settingsLine(inspector: Inspector): string {
+  const { lossRate, edgePriority, budget, conditioning } = inspector.settings.peek();
+  const edge = edgePriority === 0 ? '' : `, β = ${edgePriority} bits`;
+  return `ε = ${lossRate}${edge}, ${budget === 'image' ? 'image' : 'reference'} budget, ${conditioning} conditioning`;
+}
+
+function qualityLine(inspector: Inspector, view: View): string {
+  const reconstruction = inspector.reconstruction.peek();
+  if (view === 'original' || reconstruction === undefined) return '';
+  const psnr = Number.isFinite(reconstruction.psnr) ? reconstruction.psnr.toFixed(2) : '∞';
+  return `PSNR ${psnr} dB, SSIM ${reconstruction.ssim.toFixed(3)}`;
+}

@@ -1,0 +1,125 @@
+import { Fragment, type ComponentChildren, type JSX } from 'preact';
+import { useEffect, useId, useRef, useState } from 'preact/hooks';
+
+export interface MenuItem {
+  readonly label: string;
+  readonly title?: string;
+  readonly testId: string;
+  readonly onChoose: () => void;
+}
+
+interface MenuButtonProps {
+  readonly children: ComponentChildren;
+  readonly title: string;
+  readonly testId: string;
+  /** Groups are set apart by lines. */
+  readonly groups: readonly (readonly MenuItem[])[];
+}
+
+/**
+ * A button that opens a menu of actions, after the ARIA pattern: Enter, Space or an arrow opens it, arrows, Home, End and
+ * first letters walk, Escape and Tab close it; focus returns to the button.
+ */
+export function MenuButton({ children, title, testId, groups }: MenuButtonProps): JSX.Element {
+  const [open, setOpen] = useState<'first' | 'last'>();
+  const id = useId();
+  const root = useRef<HTMLSpanElement>(null);
+  const button = useRef<HTMLButtonElement>(null);
+  const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
+  useEffect(() => {
+    if (open === undefined) return undefined;
+    items()
+      .at(open === 'first' ? 0 : -1)
+      ?.focus();
+    const close = (event: Event): void => {
+      if (event.target instanceof Node && root.current?.contains(event.target) === false) setOpen(undefined);
+    };
+    document.addEventListener('pointerdown', close);
+    return () => document.removeEventListener('pointerdown', close);
+  }, [open]);
+
+  const close = (): void => {
+    setOpen(undefined);
+    button.current?.focus();
+  };
+
+  const onMenuKey = (event: KeyboardEvent): void => {
+    if (event.key === 'Tab') {
+      close();
+      return;
+    }
+    const all = items();
+    const target = event.key === 'Escape' ? undefined : walked(all, event.key);
+    if (event.key === 'Escape') close();
+    else if (target === undefined) return;
+    target?.focus();
+    event.preventDefault();
+  };
+
+  return (
+    <span class="menu-button" ref={root}>
+      <button
+        ref={button}
+        type="button"
+        class="chip"
+        aria-haspopup="menu"
+        aria-expanded={open !== undefined}
+        aria-controls={id}
+        title={open === undefined ? title : undefined}
+        data-testid={testId}
+        onClick={() => setOpen(open === undefined ? 'first' : undefined)}
+        onKeyDown={(event) => {
+          if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+          event.preventDefault();
+          setOpen(event.key === 'ArrowDown' ? 'first' : 'last');
+        }}
+      >
+        {children}
+      </button>
+      <div id={id} class="menu" role="menu" aria-label={title} hidden={open === undefined} onKeyDown={onMenuKey}>
+        {groups.map((group, i) => (
+          <Fragment key={i}>
+            {i > 0 && <div role="separator" />}
+            {group.map((item) => (
+              <button
+                key={item.testId}
+                type="button"
+                role="menuitem"
+                tabIndex={-1}
+                title={item.title}
+                data-testid={item.testId}
+                onClick={() => {
+                  close();
+                  item.onChoose();
+                }}
+              >
+                {item.label}
+              </button>
+            ))}
+          </Fragment>
+        ))}
+      </div>
+    </span>
+  );
+}
+
+/** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
+function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
+  const current = items.findIndex((item) => item === document.activeElement);
+  const wrap = (index: number): HTMLElement | undefined => items[(index + items.length) % items.length];
+  switch (key) {
+    case 'ArrowDown':
+      return wrap(current + 1);
+    case 'ArrowUp':
+      return wrap(current - 1);
+    case 'Home':
+      return items[0];
+    case 'End':
+      return items.at(-1);
+    default: {
+      const letter = key.toLowerCase();
+      const after = [...items.slice(current + 1), ...items.slice(0, current + 1)];
+      return key.length === 1 ? after.find((item) => item.textContent.toLowerCase().startsWith(letter)) : undefined;
+    }
+  }
+}
