@@ -8,9 +8,12 @@ import type { FilterSettings } from '../tokenizer/types';
 export const dataKinds = ['patches.csv', 'patches.json', 'tokens.json', 'npz'] as const;
 export type DataKind = (typeof dataKinds)[number];
 
+/** The plots of the page. */
+export const plotNames = ['curve', 'histogram', 'rate-distortion'] as const;
+export type PlotName = (typeof plotNames)[number];
+
 /** Made by the page, which can draw. */
-export const pictureKinds = ['view.png', 'curve.svg', 'curve.csv', 'histogram.svg', 'histogram.csv'] as const;
-export type PictureKind = (typeof pictureKinds)[number];
+export type PictureKind = 'view.png' | `${PlotName}.${'svg' | 'csv'}`;
 
 export type ExportKind = DataKind | PictureKind;
 
@@ -39,5 +42,7 @@ export const exportChoices: readonly (readonly ExportChoice[])[] = [
     { kind: 'curve.csv', label: 'Entropy curve as CSV…', detail: 'Bits held by the patches kept' },
     { kind: 'histogram.svg', label: 'Histogram as SVG…', detail: 'Bits per patch' },
     { kind: 'histogram.csv', label: 'Histogram as CSV…', detail: 'Patches per half bit' },
+    { kind: 'rate-distortion.svg', label: 'Rate–distortion as SVG…', detail: 'PSNR or SSIM, once it is computed' },
+    { kind: 'rate-distortion.csv', label: 'Rate–distortion as CSV…', detail: 'Tokens, bits, PSNR and SSIM for each ε' },
   ],
 ];

@@ -235,6 +235,27 @@ describe('exported plots', () => {
   });
 });
 
+describe('the exported rate–distortion curve', () => {
+  it('is the one computed, and waits for that', async () => {
+    const page = await open();
+    await page.evaluate(() => window.fixture.requestExport('rate-distortion.csv'));
+    await expect.poll(() => page.getByTestId('failure').innerText()).toContain('has not been computed');
+    await page.getByTestId('dismiss').click();
+    await page.getByTestId('rate-compute').click();
+    await page.getByTestId('rate-cancel').waitFor({ state: 'detached' });
+    const table = (await exported(page, 'rate-distortion.csv')).toString().trimEnd().split('\n');
+    expect(table[0]).toBe('loss_rate,tokens,payload_bits,mask_bits,psnr_db,ssim');
+    expect(table.length).toBeGreaterThan(5);
+    const svg = (await exported(page, 'rate-distortion.svg')).toString();
+    expect(svg).toContain('>PSNR (dB)<');
+    expect(svg).not.toMatch(/var\(|class=|<style/);
+    if (shots !== undefined) {
+      await sharp(Buffer.from(svg), { density: 144 }).toFile(join(shots, 'figure-rate-distortion.svg.png'));
+    }
+    await page.close();
+  });
+});
+
 describe('the export menu', () => {
   it('is walked by keys, closes by Escape and Tab, and gives the focus back', async () => {
     const page = await open();
@@ -246,9 +267,9 @@ describe('the export menu', () => {
     await expect.poll(focused).toBe('export-view.png');
     for (const [key, expected] of [
       ['ArrowDown', 'export-copy'],
-      ['End', 'export-histogram.csv'],
+      ['End', 'export-rate-distortion.csv'],
       ['ArrowDown', 'export-view.png'],
-      ['ArrowUp', 'export-histogram.csv'],
+      ['ArrowUp', 'export-rate-distortion.csv'],
       ['Home', 'export-view.png'],
       ['p', 'export-patches.csv'],
       ['p', 'export-patches.json'],
@@ -261,7 +282,7 @@ describe('the export menu', () => {
     expect(await focused()).toBe('export');
     expect(await button.getAttribute('aria-expanded')).toBe('false');
     await button.press('ArrowUp');
-    await expect.poll(focused).toBe('export-histogram.csv');
+    await expect.poll(focused).toBe('export-rate-distortion.csv');
     await page.keyboard.press('Tab');
     expect(await page.getByRole('menu').count()).toBe(0);
     await button.click();

@@ -8,6 +8,8 @@ import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import {
   dataKinds,
+  plotNames,
+  type PlotName,
   type DataKind,
   type ExportKind,
   type ExportRequest,
@@ -21,8 +23,6 @@ export interface PlotSource extends PlotTexts {
   /** Names of the columns, then a row for each point. */
   readonly table: () => readonly (readonly (string | number)[])[];
 }
-
-export type PlotName = 'curve' | 'histogram';
 
 /** Confirmations are shown for so long. */
 const saidForMs = 4000;
@@ -83,41 +83,21 @@ export class Exporter {
   }
 
   private async draw(kind: PictureKind): Promise<Uint8Array> {
-    switch (kind) {
-      case 'view.png':
-        await this.fresh();
-        return new Uint8Array(await (await this.view()).arrayBuffer());
-      case 'curve.svg':
-        return utf8(this.svg('curve'));
-      case 'curve.csv':
-        return utf8(this.csv('curve'));
-      case 'histogram.svg':
-        return utf8(this.svg('histogram'));
-      case 'histogram.csv':
-        return utf8(this.csv('histogram'));
+    if (kind === 'view.png') {
+      await this.fresh();
+      return new Uint8Array(await (await this.view()).arrayBuffer());
     }
+    const name = plotNames.find((plot) => kind.startsWith(`${plot}.`));
+    const plot = name && this.plots.get(name);
+    const svg = plot?.svg() ?? null;
+    if (plot === undefined || svg === null) throw new Error('it has not been computed yet.');
+    return new TextEncoder().encode(kind.endsWith('.svg') ? standaloneSvg(svg, plot) : csv(plot.table()));
   }
 
   private async view(): Promise<Blob> {
     const scene = this.readScene();
     if (scene === undefined) throw new Error('there is no picture yet.');
     return toPng(drawFigure(figureOf(this.inspector, this.layers, scene)));
-  }
-
-  private svg(name: PlotName): string {
-    const source = this.plots.get(name);
-    const svg = source?.svg() ?? null;
-    if (source === undefined || svg === null) throw new Error('there is nothing to plot.');
-    return standaloneSvg(svg, source);
-  }
-
-  private csv(name: PlotName): string {
-    const source = this.plots.get(name);
-    if (source === undefined) throw new Error('there is nothing to plot.');
-    return `${source
-      .table()
-      .map((row) => row.join(','))
-      .join('\n')}\n`;
   }
 
   /** Resolves when the reconstruction is that of the settings shown; a figure must not mix the two. */
@@ -155,6 +135,7 @@ function isDataKind(kind: ExportKind): kind is DataKind {
   return dataKinds.some((known) => known === kind);
 }
 
-function utf8(text: string): Uint8Array {
-  return new TextEncoder().encode(text);
+/** Numbers and plain names need no quotes. */
+function csv(table: ReturnType<PlotSource['table']>): string {
+  return `${table.map((row) => row.join(',')).join('\n')}\n`;
 }

@@ -21,6 +21,7 @@ const styles: readonly (readonly [selector: string, attributes: Readonly<Record<
   ['.curve-line', { fill: 'none', stroke: '#1a85ff', 'stroke-width': '2', 'stroke-linejoin': 'round' }],
   ['.threshold', { stroke: '#b5500a', 'stroke-width': '1.25', 'stroke-dasharray': '4 3' }],
   ['.kept-dot', { fill: '#b5500a' }],
+  ['.dot-mark', { fill: '#ffffff', stroke: '#1a85ff', 'stroke-width': '1.5' }],
   ['.plot-label', { fill: ink, 'font-size': '11', 'font-family': 'sans-serif' }],
 ];
 

@@ -5,6 +5,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis } from './Axis';
 import { useWidth } from './useWidth';
+import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
 import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';
@@ -137,6 +138,16 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
     return { drawn, x, y, path: path ?? '', xTicks: x.ticks(4), yTicks: y.ticks(4) };
   }, [points, rate, distortion, width]);
   const { x, y } = geometry;
+  useExportedPlot('rate-distortion', {
+    title: 'Rate–distortion',
+    xLabel: rate,
+    yLabel: distortion === 'psnr' ? 'PSNR (dB)' : 'SSIM',
+    svg: () => root.current,
+    table: () => [
+      ['loss_rate', 'tokens', 'payload_bits', 'mask_bits', 'psnr_db', 'ssim'],
+      ...points.map((p) => [p.lossRate, p.totalTokens, p.payloadBits, p.maskBits, p.psnr, p.ssim]),
+    ],
+  });
   const unit = distortion === 'psnr' ? 'PSNR in dB' : 'SSIM';
   return (
     <svg
