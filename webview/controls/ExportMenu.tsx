@@ -22,7 +22,7 @@ export function ExportMenu(): JSX.Element {
   };
   return (
     <>
-      <span class="muted" role="status" data-testid="export-said">
+      <span class="muted said" role="status" data-testid="export-said">
         {exporter.said.value}
       </span>
       <MenuButton title="Export this tokenization" testId="export" groups={[[...view, copy], ...others]}>
