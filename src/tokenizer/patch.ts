@@ -34,7 +34,7 @@ export function patchFacts(
   { model, tokens, image }: Pick<Tokenization, 'image' | 'tokens'> & { readonly model: ModelDescription },
   keepRank: Uint32Array,
   keep: Uint8Array,
-  influence?: Float32Array | undefined,
+  influence?: Float32Array,
 ): PatchFacts {
   const code = tokens.patchCodes[index] ?? 0;
   return {

@@ -36,12 +36,12 @@ function overlayName(inspector: Inspector, layers: Layers): string {
   if (overlay === 'none') return '';
   const title = layers.legend.peek()?.title ?? overlay;
   const name = title.charAt(0).toLowerCase() + title.slice(1);
-  if (overlay !== 'attention') return name;
+  if (overlay !== 'attention' && overlay !== 'influence') return name;
   const tokens = inspector.isolatedTokens.peek();
-  const of =
-    tokens.length === 0 ? 'all global tokens' : `global token${tokens.length > 1 ? 's' : ''} ${tokens.join(', ')}`;
+  const which = tokens.length === 0 ? 'all' : tokens.join(', ');
   const counted = (choice: number | 'mean'): string => (choice === 'mean' ? 'mean' : String(choice + 1));
-  return `${name} of ${of}, layer ${counted(inspector.layer.peek())}, head ${counted(inspector.head.peek())}`;
+  const where = `, layer ${counted(inspector.layer.peek())}, head ${counted(inspector.head.peek())}`;
+  return `${name} (global tokens: ${which}${overlay === 'attention' ? where : ''})`;
 }
 
 function tokensLine(inspector: Inspector): string {
