@@ -4,21 +4,24 @@ import { registerShowOutput, showOutputCommand } from './commands/showOutput';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/inference';
+import { Models } from './host/models';
 import { ProviderStatus } from './host/providerStatus';
 import { InspectorEditor } from './panel/inspectorEditor';
 
 export function activate(context: vscode.ExtensionContext): void {
-  const { extensionUri, subscriptions } = context;
+  const { extensionUri, subscriptions, globalState, workspaceState } = context;
   const own = <T extends vscode.Disposable>(part: T): T => {
     subscriptions.push(part);
     return part;
   };
 
   const log = own(vscode.window.createOutputChannel('TaTok', { log: true }));
-  const configuration = own(new Configuration(vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256'), log));
+  const bundledModel = vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256');
+  const configuration = own(new Configuration(bundledModel, log));
+  const models = new Models(bundledModel, configuration, globalState, workspaceState);
   const inference = own(new SharedInference(context, configuration, log)).client;
   const status = own(new ProviderStatus(showOutputCommand));
-  const editor = own(new InspectorEditor({ extensionUri, configuration, inference, status, log }));
+  const editor = own(new InspectorEditor({ extensionUri, configuration, inference, models, status, log }));
   own(registerTokenizeImage());
   own(registerExports(editor));
   own(registerShowOutput(log));

@@ -33,7 +33,7 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   }
 
   openCustomDocument(uri: vscode.Uri): TokenizationDocument {
-    return new TokenizationDocument(new ImageFile(uri), this.services);
+    return new TokenizationDocument(new ImageFile(uri), this.services, this.services.models.chosenFor(uri));
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {

@@ -8,6 +8,7 @@ import {
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
+import type { Models } from '../host/models';
 import type { ProviderStatus } from '../host/providerStatus';
 import { toResponseError } from '../inference/errorTransfer';
 import type { ExportKind } from '../protocol/exports';
@@ -22,6 +23,7 @@ import { WebviewPages } from './webviewConnection';
 export interface PanelServices {
   readonly extensionUri: vscode.Uri;
   readonly configuration: Configuration;
+  readonly models: Models;
   readonly status: ProviderStatus;
   readonly log: vscode.LogOutputChannel;
 }
@@ -105,6 +107,15 @@ export class InspectorPanel extends Disposable {
     connection.onRequest(protocol.saveExport, (request, token) =>
       this.answer(connection, token, (cancellation) => saveExport(document, request, cancellation)),
     );
+    connection.onRequest(protocol.models, (token) =>
+      this.answer(connection, token, async () => {
+        const current = document.modelDirectory;
+        return { current, options: await services.models.options(document.uri, current) };
+      }),
+    );
+    connection.onRequest(protocol.chooseModel, ({ directory }, token) =>
+      this.answer(connection, token, (cancellation) => this.chooseModel(directory, cancellation)),
+    );
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -133,6 +144,15 @@ export class InspectorPanel extends Disposable {
       for (const subscription of subscriptions) subscription.dispose();
       source.dispose();
     }
+  }
+
+  private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
+    const { models } = this.services;
+    const directory = wanted ?? (await models.ask(this.document.modelDirectory));
+    if (directory === undefined || cancellation.isCancellationRequested) return false;
+    await this.document.useModel(directory, cancellation);
+    await models.remember(this.document.uri, directory);
+    return true;
   }
 
   private async runAction(action: protocol.FailureAction): Promise<void> {

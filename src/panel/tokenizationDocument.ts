@@ -61,6 +61,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   constructor(
     private readonly file: WatchedImage,
     private readonly services: DocumentServices,
+    /** Folder of the model that was chosen in place of the configured one. */
+    private chosenModel?: string,
   ) {
     super();
     this.register(file);
@@ -79,6 +81,11 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.file.name;
   }
 
+  /** Folder of the model that tokenizes, or is about to. */
+  get modelDirectory(): string {
+    return this.readSettings().choice.directory;
+  }
+
   get state(): DocumentState {
     return this.current;
   }
@@ -92,7 +99,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   tokenize(): void {
     // The file is read anew, whatever was about to be noticed of it.
     clearTimeout(this.settling);
-    const settings = this.services.configuration.read(this.uri);
+    const settings = this.readSettings();
     this.enter({ kind: 'working', stage: undefined });
     void this.perform(settings, async (token) => {
       const file = await this.file.read();
@@ -106,6 +113,19 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       this.logResult(tokenization);
       return tokenization;
     });
+  }
+
+  /**
+   * Tokenizes with another model, for all editors of this document.
+   *
+   * @throws TatokError when the model cannot be loaded; then nothing changes.
+   */
+  async useModel(directory: string, token: CancellationToken): Promise<void> {
+    const { choice } = this.readSettings();
+    await this.services.inference.loadModel({ ...choice, directory }, token);
+    if (this.isDisposed || token.isCancellationRequested) return;
+    this.chosenModel = directory;
+    this.tokenize();
   }
 
   /** Ends work going on, at the user's wish. */
@@ -176,6 +196,13 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     );
   }
 
+  /** The settings that hold for this document, with the model chosen for it. */
+  private readSettings(): TatokSettings {
+    const settings = this.services.configuration.read(this.uri);
+    if (this.chosenModel === undefined) return settings;
+    return { ...settings, choice: { ...settings.choice, directory: this.chosenModel } };
+  }
+
   private result(): { readonly tokenization: InspectedTokenization; readonly settings: TatokSettings } {
     if (this.current.kind !== 'tokenized' || this.settings === undefined) {
       throw new TatokError('cancelled', `${this.name} is not tokenized.`);
@@ -221,7 +248,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private settingsChanged(): void {
     const before = this.settings;
     if (before === undefined) return;
-    const now = this.services.configuration.read(this.uri);
+    const now = this.readSettings();
     if (isDeepStrictEqual(before, now)) return;
     if (this.current.kind !== 'tokenized' || needsNewTokens(this.current.tokenization, before, now)) {
       this.tokenize();

@@ -42,6 +42,24 @@ export interface InspectedTokenization extends Tokenization {
   readonly provider: ProviderReport;
 }
 
+/** A model bundle that the user may choose. */
+export interface ModelOption {
+  /** Absolute folder on the machine of the extension host. */
+  readonly directory: string;
+  readonly label: string;
+}
+
+export interface ModelMenu {
+  /** Folder of the model in use. */
+  readonly current: string;
+  readonly options: readonly ModelOption[];
+}
+
+export interface ModelRequest {
+  /** null: the host asks the user for a folder. */
+  readonly directory: string | null;
+}
+
 export interface AttentionRequest {
   readonly layer: AttentionChoice;
   readonly head: AttentionChoice;
@@ -74,6 +92,12 @@ export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorDa
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
 /** Asks where to save an export and saves it. Answers the name of the file, or null when the user chose none. */
 export const saveExport = new RequestType<ExportRequest, string | null, ErrorData>('export');
+export const models = new RequestType0<ModelMenu, ErrorData>('models');
+/**
+ * Tokenizes this document with another model; rejected, with everything as it was, when that cannot be loaded. The answer
+ * tells whether one was chosen.
+ */
+export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');

@@ -538,6 +538,28 @@ describe('life of the page', () => {
     await page.close();
   });
 
+  it('switches the model from the header, and stays as it was where the folder holds none', async () => {
+    const page = await open();
+    const select = page.getByTestId('model');
+    await expect.poll(() => select.inputValue()).toBe('/models/synthetic-s-256');
+    await select.selectOption({ label: 'mine' });
+    await expect.poll(() => select.inputValue()).toBe('/models/mine');
+    await expect.poll(() => select.isEnabled()).toBe(true);
+    const psnr = await number(page, 'psnr');
+    await select.selectOption({ label: 'Choose folder…' });
+    await page.getByTestId('failure').waitFor();
+    expect(await page.getByTestId('failure').locator('p').innerText()).toBe(
+      'There is no model: /photographs/manifest.json cannot be read. Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.',
+    );
+    expect(await select.inputValue()).toBe('/models/mine');
+    expect(await number(page, 'psnr')).toBe(psnr);
+    const asked = await page.evaluate(() =>
+      window.fixture.received.filter(({ method }) => method === 'models/choose').map(({ params }) => params),
+    );
+    expect(asked).toEqual([{ directory: '/models/mine' }, { directory: null }]);
+    await page.close();
+  });
+
   it('shows why a faster provider was not used', async () => {
     const reason = 'libcudnn.so.9: cannot open shared object file';
     const page = await open({ provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason }] } });
@@ -553,7 +575,7 @@ describe('life of the page', () => {
     const page = await open();
     await page.getByTestId('model').focus();
     const order: string[] = [];
-    for (let i = 0; i < 25; i++) {
+    for (let i = 0; i < 27; i++) {
       order.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
@@ -563,7 +585,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
+      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
     );
     await page.close();
   });

@@ -54,7 +54,7 @@ const states: readonly State[] = [
     },
     prepare: choose('provider'),
   },
-  { name: 'model', prepare: choose('model') },
+  { name: 'model', prepare: choose('model-details') },
   { name: 'export', prepare: choose('export') },
   { name: 'export-narrow', options: { width: 300, height: 900 }, prepare: choose('export') },
   { name: 'narrow', options: { width: 300, height: 1500 }, prepare: (page) => focusPatch(page, 5, 9) },

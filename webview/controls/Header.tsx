@@ -6,6 +6,7 @@ import { stageNames } from '../state/stages';
 import { Disclosure } from '../ui/Disclosure';
 import { ProgressRing } from '../ui/ProgressRing';
 import { Row } from '../ui/Row';
+import { Select } from '../ui/Select';
 import type { ModelDescription, ModelImage, StageTimings } from '../../src/tokenizer/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
@@ -16,7 +17,8 @@ export function Header(): JSX.Element {
     <header class="header">
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
       {tokenization && <Dimensions image={tokenization.image} />}
-      {tokenization && <ModelChip model={tokenization.model} />}
+      <ModelSelect />
+      {tokenization && <ModelDetails model={tokenization.model} />}
       <span class="spacer" />
       {tokenization && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
@@ -33,9 +35,32 @@ function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
   );
 }
 
-function ModelChip({ model }: { readonly model: ModelDescription }): JSX.Element {
+const chooseFolder = 'choose folder';
+
+/** The model in use, and the others: chosen for this image only. */
+function ModelSelect(): JSX.Element | null {
+  const { inspector, session } = useServices();
+  const menu = inspector.models.value;
+  if (menu === undefined) return null;
   return (
-    <Disclosure summary={model.name} title="About this model" testId="model">
+    <Select
+      label="Model"
+      testId="model"
+      title={menu.current}
+      disabled={inspector.choosingModel.value}
+      options={[
+        ...menu.options.map(({ directory, label }) => ({ value: directory, label })),
+        { value: chooseFolder, label: 'Choose folder…' },
+      ]}
+      value={menu.current}
+      onChange={(value) => void session.chooseModel(value === chooseFolder ? null : value)}
+    />
+  );
+}
+
+function ModelDetails({ model }: { readonly model: ModelDescription }): JSX.Element {
+  return (
+    <Disclosure summary="About" title="About this model" testId="model-details">
       <dl class="rows">
         <Row name="version">{model.version}</Row>
         <Row name="patch tokens N">
@@ -56,12 +81,14 @@ function ModelChip({ model }: { readonly model: ModelDescription }): JSX.Element
 function Status(): JSX.Element {
   const { inspector } = useServices();
   const phase = inspector.phase.value;
-  const state = phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
+  const choosing = inspector.choosingModel.value && phase.kind === 'ready';
+  const state = choosing ? 'working' : phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
   return (
     <span class="status" data-testid="status" data-state={state}>
       {state === 'working' && <ProgressRing />}
       {phase.kind === 'working' ? stageNames[phase.stage ?? 'load'] : null}
-      {phase.kind === 'ready' ? <Timings timings={inspector.timings.value} /> : null}
+      {choosing ? stageNames.load : null}
+      {phase.kind === 'ready' && !choosing ? <Timings timings={inspector.timings.value} /> : null}
     </span>
   );
 }

@@ -1,7 +1,7 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { equalSettings } from './settings';
 import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
-import type { Failure, InspectedDocument, InspectedTokenization } from '../../src/protocol/inspector';
+import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/inspector';
 import { keepRanks, maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
 import type {
   AttentionChoice,
@@ -46,6 +46,9 @@ export class Inspector {
   readonly phase = signal<Phase>({ kind: 'working', stage: undefined });
   /** A failure that leaves what is shown valid. */
   readonly notice = signal<Failure | undefined>(undefined);
+  readonly models = signal<ModelMenu | undefined>(undefined);
+  /** Whether another model is being chosen or loaded; what is shown stays until it can be used. */
+  readonly choosingModel = signal(false);
   readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
   readonly reconstruction = signal<Reconstruction | undefined>(undefined);
   readonly timings = signal<StageTimings>({});

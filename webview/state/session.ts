@@ -18,6 +18,8 @@ export interface Session {
   cancel(): void;
   runAction(action: protocol.FailureAction): void;
   saveDefaults(): Promise<void>;
+  /** @param directory of the model to use; null: the host asks for one. */
+  chooseModel(directory: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
 }
@@ -43,6 +45,7 @@ export function startSession(
 
   followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
   followAttention(inspector, connection, notify('Attention could not be read'));
+  followModels(inspector, connection, notify('The models could not be listed'));
   saveViewState(inspector, api);
 
   connection.sendRequest(protocol.ready).then(
@@ -67,6 +70,15 @@ export function startSession(
     runAction: (action) => {
       if (action === 'retry') inspector.phase.value = { kind: 'working', stage: undefined };
       void connection.sendNotification(protocol.runAction, action);
+    },
+    chooseModel: async (directory) => {
+      inspector.choosingModel.value = true;
+      try {
+        if (await connection.sendRequest(protocol.chooseModel, { directory })) inspector.notice.value = undefined;
+      } catch (error) {
+        inspector.notice.value = { message: withAdvice(error), actions: ['showOutput'] };
+      }
+      inspector.choosingModel.value = false;
     },
     saveDefaults: () =>
       connection
@@ -114,6 +126,14 @@ function followAttention(inspector: Inspector, connection: MessageConnection, fa
   });
 }
 
+/** The menu of models, anew whenever a tokenization ended: settings may have changed, folders may be gone. */
+function followModels(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
+  effect(() => {
+    if (inspector.phase.value.kind === 'working') return;
+    connection.sendRequest(protocol.models).then((menu) => (inspector.models.value = menu), fail);
+  });
+}
+
 function saveViewState(inspector: Inspector, api: Pick<VsCodeApi, 'setState'>): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const save = (): void => {
@@ -132,4 +152,11 @@ function saveViewState(inspector: Inspector, api: Pick<VsCodeApi, 'setState'>): 
 function sentence(error: unknown): string {
   if (error instanceof ResponseError || error instanceof Error) return error.message;
   return String(error);
+}
+
+/** What went wrong and what the user can do, where the host knows. */
+function withAdvice(error: unknown): string {
+  const data: unknown = error instanceof ResponseError ? error.data : undefined;
+  const advice = typeof data === 'object' && data !== null && 'advice' in data ? data.advice : undefined;
+  return typeof advice === 'string' ? `${sentence(error)} ${advice}` : sentence(error);
 }

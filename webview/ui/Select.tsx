@@ -9,9 +9,10 @@ interface SelectProps<T extends string> {
   /** `plain` has no box until it is pointed at. */
   readonly plain?: boolean;
   readonly title?: string;
+  readonly disabled?: boolean;
 }
 
-/** A native drop-down; the label is for assistive technology where the place already says what it is. */
+/** A native drop-down that shows the value it is given, whatever was picked; the label is for assistive technology where the place already says what it is. */
 export function Select<T extends string>(props: SelectProps<T>): JSX.Element {
   return (
     <span class={props.plain === true ? 'select plain' : 'select'} title={props.title}>
@@ -19,8 +20,10 @@ export function Select<T extends string>(props: SelectProps<T>): JSX.Element {
         aria-label={props.label}
         data-testid={props.testId}
         value={props.value}
+        disabled={props.disabled}
         onChange={(event) => {
           const chosen = props.options.find(({ value }) => value === event.currentTarget.value);
+          event.currentTarget.value = props.value;
           if (chosen !== undefined) props.onChange(chosen.value);
         }}
       >

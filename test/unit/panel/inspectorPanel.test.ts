@@ -2,6 +2,7 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
+import type { Models } from '../../../src/host/models';
 import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
 import * as protocol from '../../../src/protocol/inspector';
@@ -34,6 +35,8 @@ function openEditor() {
     cancel: vi.fn(),
     reconstruct: vi.fn<TokenizationDocument['reconstruct']>(),
     attention: vi.fn<TokenizationDocument['attention']>(),
+    modelDirectory: '/models/tatok-s-256',
+    useModel: vi.fn<TokenizationDocument['useModel']>().mockResolvedValue(undefined),
   };
   const panel = {
     active: true,
@@ -48,6 +51,11 @@ function openEditor() {
   };
   const status = { show: vi.fn(), hide: vi.fn() };
   const log = { show: vi.fn(), error: vi.fn(), warn: vi.fn(), info: vi.fn(), debug: vi.fn() };
+  const models = {
+    options: vi.fn<Models['options']>().mockResolvedValue([{ directory: '/models/tatok-s-256', label: 'tatok-s-256' }]),
+    ask: vi.fn<Models['ask']>(),
+    remember: vi.fn<Models['remember']>().mockResolvedValue(undefined),
+  };
   const saveFilter = vi.fn().mockResolvedValue(undefined);
   const editor = new InspectorPanel(
     document as unknown as TokenizationDocument,
@@ -55,6 +63,7 @@ function openEditor() {
     {
       extensionUri: vscode.Uri.parse('file:///extension'),
       configuration: { saveFilter },
+      models,
       status,
       log,
     } as unknown as PanelServices,
@@ -66,6 +75,7 @@ function openEditor() {
     status,
     log,
     saveFilter,
+    models,
     enter(state: DocumentState) {
       document.state = state;
       changed.fire(state);
@@ -156,6 +166,29 @@ describe('InspectorPanel', () => {
     expect(token?.isCancellationRequested).toBe(true);
     expect(editor.isDisposed).toBe(true);
     expect(log.error).not.toHaveBeenCalled();
+  });
+
+  it('lists models, switches to one that loads, and remembers only that', async () => {
+    const { document, loadPage, models } = openEditor();
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready);
+    expect(await page.sendRequest(protocol.models)).toEqual({
+      current: '/models/tatok-s-256',
+      options: [{ directory: '/models/tatok-s-256', label: 'tatok-s-256' }],
+    });
+    expect(await page.sendRequest(protocol.chooseModel, { directory: '/models/mine' })).toBe(true);
+    expect(models.ask).not.toHaveBeenCalled();
+    expect(models.remember.mock.calls).toEqual([[document.uri, '/models/mine']]);
+    models.ask.mockResolvedValueOnce(undefined);
+    expect(await page.sendRequest(protocol.chooseModel, { directory: null })).toBe(false);
+    models.ask.mockRejectedValueOnce(new TatokError('model-missing', 'There is no model.', 'Choose another folder.'));
+    await expect(page.sendRequest(protocol.chooseModel, { directory: null })).rejects.toMatchObject({
+      data: { code: 'model-missing', advice: 'Choose another folder.' },
+    });
+    document.useModel.mockRejectedValueOnce(new TatokError('model-file-corrupt', 'It is damaged.'));
+    await expect(page.sendRequest(protocol.chooseModel, { directory: '/models/bad' })).rejects.toThrow('damaged');
+    expect(document.useModel).toHaveBeenCalledTimes(2);
+    expect(models.remember).toHaveBeenCalledOnce();
   });
 
   it('does what the buttons of a failure say', async () => {

@@ -96,6 +96,9 @@ function setUp() {
   };
   const release = vi.fn();
   const inference = {
+    loadModel: vi.fn<Inference['loadModel']>(() =>
+      Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
+    ),
     acquire: vi.fn(() => ({ dispose: release })),
     tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter }, _token, onProgress) => {
       onProgress?.('encode');
@@ -257,6 +260,23 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     expect(inference.tokenize).toHaveBeenCalledTimes(2);
     expect(inference.tokenize.mock.lastCall?.[0].choice.directory).toBe('/models/mine');
+  });
+
+  it('tokenizes with a model chosen for it, whatever the setting, once that is known to load', async () => {
+    const { document, world, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    inference.loadModel.mockRejectedValueOnce(new TatokError('model-file-corrupt', 'It is damaged.'));
+    await expect(document.useModel('/models/bad', CancellationToken.None)).rejects.toThrow('damaged');
+    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(document.state.kind).toBe('tokenized');
+    await document.useModel('/models/mine', CancellationToken.None);
+    await vi.runAllTimersAsync();
+    expect(document.modelDirectory).toBe('/models/mine');
+    expect(inference.tokenize.mock.lastCall?.[0].choice).toEqual({ directory: '/models/mine', providers: ['cpu'] });
+    world.changeSettings({ choice: { directory: '/models/other', providers: ['cpu'] } });
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledTimes(2);
   });
 
   it('minds the limit of megapixels only where it decides', async () => {

@@ -1,0 +1,90 @@
+import { basename, dirname } from 'node:path';
+import * as vscode from 'vscode';
+import type { ModelOption } from '../protocol/inspector';
+import { TatokError } from '../tokenizer/errors';
+import { readBundle } from '../tokenizer/manifest';
+import type { Configuration } from './configuration';
+
+const recentKey = 'models.recent';
+const chosenKey = 'models.chosen';
+/** Folders that the menu remembers. */
+const keptRecent = 5;
+/** Images whose model is remembered for the next window. */
+const keptChosen = 100;
+
+/** Model folders a panel may choose from, and which were chosen before. */
+export class Models {
+  constructor(
+    private readonly bundled: vscode.Uri,
+    private readonly configuration: Pick<Configuration, 'read'>,
+    /** Recent folders, for all workspaces. */
+    private readonly globalState: Pick<vscode.Memento, 'get' | 'update'>,
+    /** What was chosen for which image. */
+    private readonly workspaceState: Pick<vscode.Memento, 'get' | 'update'>,
+  ) {}
+
+  /** The bundled model, the configured folder, recent ones and the current one; recent ones that are gone are left out. */
+  async options(resource: vscode.Uri, current: string): Promise<ModelOption[]> {
+    const bundled = this.bundled.fsPath;
+    const configured = this.configuration.read(resource).choice.directory;
+    const lasting = new Set([bundled, configured, current]);
+    const directories = [...new Set([bundled, configured, ...this.recent(), current])];
+    const options = await Promise.all(
+      directories.map(async (directory) => {
+        const bundle = await readBundle(directory).catch(() => undefined);
+        if (bundle === undefined && !lasting.has(directory)) return [];
+        return [{ directory, label: labelOf(directory, bundle?.model.name) }];
+      }),
+    );
+    return options.flat();
+  }
+
+  /**
+   * Asks for a folder.
+   *
+   * @returns undefined when the user changed their mind.
+   * @throws TatokError when there is no valid manifest in the folder.
+   */
+  async ask(current: string): Promise<string | undefined> {
+    const [folder] =
+      (await vscode.window.showOpenDialog({
+        title: 'Choose a Model Folder',
+        openLabel: 'Use Model',
+        canSelectFiles: false,
+        canSelectFolders: true,
+        defaultUri: vscode.Uri.file(dirname(current)),
+      })) ?? [];
+    if (folder === undefined) return undefined;
+    if (folder.scheme !== 'file') {
+      throw new TatokError('model-missing', `Models are read from files, not from ${folder.scheme}: folders.`);
+    }
+    await readBundle(folder.fsPath);
+    return folder.fsPath;
+  }
+
+  /** The folder chosen for an image, if it is not the configured one. */
+  chosenFor(resource: vscode.Uri): string | undefined {
+    return new Map(this.workspaceState.get<[string, string][]>(chosenKey, [])).get(resource.toString());
+  }
+
+  /** Keeps what was chosen: for the menu of every panel, and for this image when it is opened again. */
+  async remember(resource: vscode.Uri, directory: string): Promise<void> {
+    const configured = this.configuration.read(resource).choice.directory;
+    const chosen = new Map(this.workspaceState.get<[string, string][]>(chosenKey, []));
+    chosen.delete(resource.toString());
+    if (directory !== configured) chosen.set(resource.toString(), directory);
+    await this.workspaceState.update(chosenKey, [...chosen].slice(-keptChosen));
+    if (directory === this.bundled.fsPath) return;
+    await this.globalState.update(recentKey, [...new Set([directory, ...this.recent()])].slice(0, keptRecent));
+  }
+
+  private recent(): string[] {
+    return this.globalState.get<string[]>(recentKey, []);
+  }
+}
+
+/** The model's own name, and the folder's where they differ. */
+function labelOf(directory: string, name: string | undefined): string {
+  const folder = basename(directory);
+  return name === undefined || name === folder ? folder : `${name} (${folder})`;
+}

@@ -1,0 +1,95 @@
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import * as vscode from 'vscode';
+import type { TatokSettings } from '../../../src/host/settings';
+import { Models } from '../../../src/host/models';
+import { refusalOf } from '../refusal';
+
+vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
+
+const image = vscode.Uri.parse('file:///work/photos/cat.png');
+const manifestPath = join(import.meta.dirname, '../../../models/tatok-s-256/manifest.json');
+
+class FakeMemento {
+  private readonly values = new Map<string, unknown>();
+  get<T>(key: string, otherwise?: T): T {
+    return (this.values.has(key) ? this.values.get(key) : otherwise) as T;
+  }
+  update(key: string, value: unknown): Promise<void> {
+    this.values.set(key, structuredClone(value));
+    return Promise.resolve();
+  }
+}
+
+let folder: string;
+let bundled: string;
+let configured: string;
+let models: Models;
+
+/** A folder with a manifest of that name; its graphs matter only when it is loaded. */
+async function bundle(folderName: string, name: string): Promise<string> {
+  const directory = join(folder, folderName);
+  await mkdir(directory);
+  const manifest = { ...(JSON.parse(await readFile(manifestPath, 'utf8')) as object), name };
+  await writeFile(join(directory, 'manifest.json'), JSON.stringify(manifest));
+  return directory;
+}
+
+function answerDialog(directory: string | undefined): void {
+  vi.mocked(vscode.window.showOpenDialog).mockResolvedValueOnce(
+    directory === undefined ? undefined : [vscode.Uri.file(directory)],
+  );
+}
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tatok-models-'));
+  bundled = await bundle('tatok-s-256', 'tatok-s-256');
+  configured = bundled;
+  const read = () => ({ choice: { directory: configured, providers: ['cpu'] } }) as unknown as TatokSettings;
+  models = new Models(vscode.Uri.file(bundled), { read }, new FakeMemento(), new FakeMemento());
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+describe('Models', () => {
+  it('offers the bundled, the configured and the recent ones, each once and by its own name', async () => {
+    configured = await bundle('run-7', 'tatok-l-256');
+    const recent = await bundle('mine', 'mine');
+    await models.remember(image, recent);
+    await models.remember(image, configured);
+    expect(await models.options(image, recent)).toEqual([
+      { directory: bundled, label: 'tatok-s-256' },
+      { directory: configured, label: 'tatok-l-256 (run-7)' },
+      { directory: recent, label: 'mine' },
+    ]);
+  });
+
+  it('leaves out recent folders that are gone, but not the one in use', async () => {
+    const gone = await bundle('gone', 'gone');
+    await models.remember(image, gone);
+    await rm(gone, { recursive: true });
+    expect((await models.options(image, bundled)).map(({ label }) => label)).toEqual(['tatok-s-256']);
+    expect((await models.options(image, gone)).map(({ label }) => label)).toEqual(['tatok-s-256', 'gone']);
+  });
+
+  it('remembers the model of an image until the configured one is chosen again', async () => {
+    expect(models.chosenFor(image)).toBeUndefined();
+    await models.remember(image, '/models/mine');
+    expect(models.chosenFor(image)).toBe('/models/mine');
+    await models.remember(image, bundled);
+    expect(models.chosenFor(image)).toBeUndefined();
+  });
+
+  it('asks for a folder and refuses one without a manifest in one sentence', async () => {
+    answerDialog(bundled);
+    expect(await models.ask(bundled)).toBe(bundled);
+    answerDialog(undefined);
+    expect(await models.ask(bundled)).toBeUndefined();
+    answerDialog(folder);
+    const { code, message, advice } = await refusalOf(() => models.ask(bundled));
+    expect(code).toBe('model-missing');
+    expect(message).toBe(`There is no model: ${join(folder, 'manifest.json')} cannot be read.`);
+    expect(advice).toContain('Choose the folder of a TaTok bundle');
+  });
+});
