@@ -1,5 +1,5 @@
 import { Fragment, type ComponentChildren, type JSX } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export interface MenuItem {
   readonly label: string;
@@ -26,7 +26,8 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   const root = useRef<HTMLSpanElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
-  useEffect(() => {
+  // Before the next input: a press elsewhere right after opening closes it too.
+  useLayoutEffect(() => {
     if (open === undefined) return undefined;
     items()
       .at(open === 'first' ? 0 : -1)
