@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
 import { registerExports } from './commands/exports';
+import { registerSetUpCuda } from './commands/setUpCuda';
+import { registerShowEnvironment } from './commands/showEnvironment';
 import { registerShowOutput, showOutputCommand } from './commands/showOutput';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
@@ -19,10 +21,16 @@ export function activate(context: vscode.ExtensionContext): void {
   const bundledModel = vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256');
   const configuration = own(new Configuration(bundledModel, log));
   const models = new Models(bundledModel, configuration, globalState, workspaceState);
-  const inference = own(new SharedInference(context, configuration, log)).client;
+  const inference = own(new SharedInference(context, configuration, log));
   const status = own(new ProviderStatus(showOutputCommand));
-  const editor = own(new InspectorEditor({ extensionUri, configuration, inference, models, status, log }));
+  const { client, onDidRestart } = inference;
+  const editor = own(
+    new InspectorEditor({ extensionUri, configuration, inference: client, onDidRestart, models, status, log }),
+  );
   own(registerTokenizeImage());
   own(registerExports(editor));
   own(registerShowOutput(log));
+  own(registerSetUpCuda({ inference, log }));
+  const { version: extensionVersion } = context.extension.packageJSON as { version: string };
+  own(registerShowEnvironment({ inference, configuration, extensionVersion }));
 }

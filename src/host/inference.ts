@@ -19,6 +19,9 @@ export class SharedInference extends Disposable {
   readonly client: InferenceClient;
   /** Where set-up keeps the CUDA provider's libraries. */
   readonly providerStorage: string;
+  private readonly restarted = this.register(new vscode.EventEmitter<void>());
+  /** Fires when what ran on one provider may now run on another. */
+  readonly onDidRestart = this.restarted.event;
   private readonly modulePath: string;
   private cudaLibraryPath: string | undefined;
 
@@ -43,6 +46,12 @@ export class SharedInference extends Disposable {
   /** Looks for CUDA just as the next start of the process will, and asks for the GPUs too. */
   discoverCuda(): Promise<CudaDiscovery> {
     return discoverFor(this.modulePath, { ...this.cudaOptions(), askForGpus: true });
+  }
+
+  /** Ends the process, so that the next one finds libraries that were set up meanwhile. */
+  async restart(): Promise<void> {
+    await this.client.stop();
+    this.restarted.fire();
   }
 
   private cudaOptions(): CudaOptions {

@@ -40,6 +40,9 @@ function loaderMessage(directory: string | undefined): string | undefined {
  */
 export function sentence(error: unknown): string {
   const message = messageOf(error);
+  // "….cc:154 … CudaCall(…) [with …] CUDA failure 35: driver version is insufficient ; GPU=-1 ; hostname=… ; file=…"
+  const [cudaFailure] = /CUDA failure \d+: [^;\n]+/.exec(message) ?? [];
+  if (cudaFailure !== undefined) return `${cudaFailure.trim().replace(/\.$/, '')}.`;
   const line = (message.split('\n')[0] ?? '')
     .replace(/^.*(\[ONNXRuntimeError\] : \d+ : \w+ : | was false\. )/, '')
     .trim();

@@ -10,6 +10,8 @@ export const inspectorViewType = 'tatok.inspector';
 
 export interface EditorServices extends PanelServices {
   readonly inference: Inference;
+  /** Fires when images may now be tokenized on another provider. */
+  readonly onDidRestart: vscode.Event<void>;
 }
 
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */

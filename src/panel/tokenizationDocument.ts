@@ -32,6 +32,8 @@ export type DocumentState =
 
 export interface DocumentServices {
   readonly inference: Inference;
+  /** Fires when the image may now be tokenized on another provider. */
+  readonly onDidRestart: vscode.Event<void>;
   readonly configuration: {
     read(resource: vscode.Uri): TatokSettings;
     readonly onDidChange: vscode.Event<void>;
@@ -69,6 +71,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.register(services.inference.acquire());
     this.register(file.onDidChange(() => this.fileChanged()));
     this.register(services.configuration.onDidChange(() => this.settingsChanged()));
+    this.register(services.onDidRestart(() => this.restarted()));
     this.register({ dispose: () => clearTimeout(this.settling) });
     this.register({ dispose: () => this.stop() });
   }
@@ -236,6 +239,10 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private stop(): void {
     this.work?.cancel();
     this.work = undefined;
+  }
+
+  private restarted(): void {
+    if (this.current.kind !== 'idle') this.tokenize();
   }
 
   private fileChanged(): void {

@@ -76,6 +76,10 @@ describe('explainProviderFailure', () => {
     ],
     ['[ONNXRuntimeError] : 1 : FAIL : CUDA failure 35: no device\nat x', /^CUDA failure 35: no device\.$/],
     ['/src/context.cc:100 Initialize() status == Success was false. No adapters.', /^No adapters\.$/],
+    [
+      '/o/cuda_call.cc:154 std::conditional_t<THRW, void> CudaCall(ERRTYPE) [with ERRTYPE = cudaError] CUDA failure 35: driver is too old ; GPU=-1 ; hostname=h ; file=/o/x.cc',
+      /^CUDA failure 35: driver is too old\.$/,
+    ],
     ['', /^It failed without saying why\.$/],
   ])('makes one sentence of %j', (message, expected) => {
     expect(explainProviderFailure('dml', new Error(message))).toMatch(expected);

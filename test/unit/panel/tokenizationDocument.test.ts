@@ -82,6 +82,7 @@ function tokenization(label: number, filter: Partial<FilterSettings>): Tokenizat
 function setUp() {
   const fileChanged = new vscode.EventEmitter<void>();
   const settingsChanged = new vscode.EventEmitter<void>();
+  const restarted = new vscode.EventEmitter<void>();
   const world = {
     bytes: Uint8Array.of(1) as Uint8Array | Error,
     settings,
@@ -130,12 +131,13 @@ function setUp() {
   };
   const document = new TokenizationDocument(file, {
     inference,
+    onDidRestart: restarted.event,
     configuration: { read: () => world.settings, onDidChange: settingsChanged.event },
     log: { info: vi.fn(), error: vi.fn() },
   });
   const states: DocumentState[] = [];
   document.onDidChangeState((state) => states.push(state));
-  return { world, document, states, inference, release, file };
+  return { world, document, states, inference, release, file, restart: () => restarted.fire() };
 }
 
 function contents(state: DocumentState): number | undefined {
@@ -155,6 +157,18 @@ describe('TokenizationDocument', () => {
     expect(states.map(({ kind }) => kind)).toEqual(['working', 'working', 'tokenized']);
     expect(inference.tokenize).toHaveBeenCalledOnce();
     expect(contents(document.state)).toBe(1);
+  });
+
+  it('tokenizes again when inference may now run elsewhere', async () => {
+    const { document, restart, inference } = setUp();
+    restart();
+    expect(inference.tokenize).not.toHaveBeenCalled();
+    document.start();
+    await vi.runAllTimersAsync();
+    restart();
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(document.state.kind).toBe('tokenized');
   });
 
   it('follows a file that is written in several steps with one tokenization', async () => {

@@ -1,0 +1,30 @@
+/**
+ * The package that set-up fetches: the official wheel of ONNX Runtime for GPUs of exactly the version of onnxruntime-node's runtime.
+ *
+ * What was run on a GPU with this binding (an H100, driver 580.159.04) is another build of the same release for CUDA 13, that of the
+ * npm package com.github.asus4.onnxruntime.linux-x64-gpu 0.4.9. The wheel's libraries have the same size and need the same
+ * libraries, and load with this binding up to the first call into the driver; on a GPU they were not run.
+ * (ONNX Runtime's NuGet package, which onnxruntime-node's own installer fetches, holds these two files as well, for CUDA 12 or 13
+ * by release; set-up takes it as a local archive.)
+ */
+export interface FetchedFile {
+  readonly url: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Of the whole file, in hexadecimal. */
+  readonly sha256: string;
+}
+
+export const providerPackage: FetchedFile & { readonly name: string; readonly unpackedSize: number } = {
+  name: 'onnxruntime_gpu-1.29.0-cp312-cp312-manylinux_2_28_x86_64.whl',
+  url: 'https://files.pythonhosted.org/packages/87/7b/764082683bbc3b3351a3864ffb87be11aa13642913f78569fa72b934e319/onnxruntime_gpu-1.29.0-cp312-cp312-manylinux_2_28_x86_64.whl',
+  size: 202_177_606,
+  sha256: '8ccd052ca4de21b2a335f3503a283126163b6fab9dba29d1d9cbf3fa55c51d28',
+  unpackedSize: 229_795_072,
+};
+
+/** SHA-256 of libonnxruntime_providers_cuda.so in builds known to be of the pinned release. */
+export const knownProviders: ReadonlySet<string> = new Set([
+  '833d827e5de8030e541ccf6345f1a3e07c53ae9f3302930a1273035dd665e969',
+  '56cf3254b118ad837ccc4ed8f6d1b23504bbf7ef91b34cbc0b289cb7f10b3037',
+]);

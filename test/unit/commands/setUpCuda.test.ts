@@ -1,0 +1,147 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import * as vscode from 'vscode';
+import { registerSetUpCuda, type SetUpServices } from '../../../src/commands/setUpCuda';
+import { showEnvironmentCommand } from '../../../src/commands/showEnvironment';
+import { discoverCuda, type CudaDiscovery } from '../../../src/inference/cuda/discovery';
+import { fetchProvider, stageProvider } from '../../../src/inference/cuda/install';
+import { setUpError } from '../../../src/inference/cuda/setUpError';
+import { fakeSystem } from '../inference/cuda/fakeSystem';
+
+vi.mock('vscode', async () => {
+  const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
+  const withProgress = (_place: unknown, work: (progress: unknown, token: unknown) => Promise<unknown>) =>
+    work({ report: () => undefined }, { onCancellationRequested: () => undefined });
+  return {
+    ...mock,
+    QuickPickItemKind: { Separator: -1, Default: 0 },
+    ProgressLocation: { Notification: 15 },
+    window: { ...mock.window, withProgress },
+    env: { clipboard: { writeText: vi.fn() } },
+  };
+});
+vi.mock('../../../src/inference/cuda/install');
+
+const driver = '/usr/lib64/libcuda.so.1';
+const libraries = ['libcudart.so.13', 'libcublas.so.13', 'libcublasLt.so.13', 'libcurand.so.10', 'libcudnn.so.9'];
+const look = (files: readonly string[]) =>
+  discoverCuda({ bindingDirectory: '/binding', storage: '/storage' }, fakeSystem({ files }));
+const withoutProvider = [driver, ...libraries.map((name) => `/usr/local/cuda/lib64/${name}`)];
+const complete = [
+  ...withoutProvider,
+  ...['shared', 'cuda'].map((name) => `/storage/libonnxruntime_providers_${name}.so`),
+];
+
+const staged = { known: true, cudaMajor: 13, commit: vi.fn(), discard: vi.fn() };
+let found: CudaDiscovery;
+let inference: SetUpServices['inference'];
+let run: () => Promise<void>;
+/** Parts of the labels to choose, one for each time the list is shown. */
+let chosen: string[];
+let shown: string[][];
+
+beforeEach(async () => {
+  vi.clearAllMocks();
+  found = await look(withoutProvider);
+  inference = { discoverCuda: vi.fn(() => Promise.resolve(found)), providerStorage: '/storage', restart: vi.fn() };
+  vi.mocked(vscode.commands.registerCommand).mockImplementation((_command, callback) => {
+    run = callback as typeof run;
+    return { dispose: () => undefined };
+  });
+  chosen = [];
+  shown = [];
+  vi.mocked(vscode.window.showQuickPick).mockImplementation(async (items) => {
+    const all = (await items) as vscode.QuickPickItem[];
+    shown.push(all.map(({ label, detail }) => `${label}${detail ? ` | ${detail}` : ''}`));
+    const wanted = chosen.shift();
+    return wanted === undefined ? undefined : all.find(({ label }) => label.includes(wanted));
+  });
+  vi.mocked(fetchProvider).mockResolvedValue(staged);
+  vi.mocked(stageProvider).mockResolvedValue(staged);
+  registerSetUpCuda({ inference, log: { error: vi.fn() } });
+});
+
+const answer = (button: string | undefined) =>
+  vi.mocked(vscode.window.showInformationMessage).mockResolvedValue(button as never);
+
+describe('Set Up CUDA', () => {
+  it('shows in one list what is missing, what can be done and what was found', async () => {
+    await run();
+    expect(shown).toHaveLength(1);
+    expect(shown[0]).toEqual([
+      'Missing',
+      '$(warning) The CUDA provider of ONNX Runtime 1.29.0 is not set up. | Fetch it below, or choose a folder or archive that holds it.',
+      'Actions',
+      '$(cloud-download) Fetch the CUDA provider of ONNX Runtime 1.29.0… | 202 MB from files.pythonhosted.org, the official onnxruntime-gpu wheel',
+      expect.stringContaining('Use a local archive…'),
+      expect.stringContaining('Use a local folder…'),
+      '$(refresh) Look again',
+      '$(copy) Copy a report for bug reports',
+      'Found',
+      '$(check) cuBLASLt | /usr/local/cuda/lib64/libcublasLt.so.13 (the CUDA toolkit)',
+      '$(check) cuBLAS | /usr/local/cuda/lib64/libcublas.so.13 (the CUDA toolkit)',
+      '$(check) cuRAND | /usr/local/cuda/lib64/libcurand.so.10 (the CUDA toolkit)',
+      '$(check) CUDA runtime | /usr/local/cuda/lib64/libcudart.so.13 (the CUDA toolkit)',
+      '$(check) cuDNN | /usr/local/cuda/lib64/libcudnn.so.9 (the CUDA toolkit)',
+    ]);
+  });
+
+  it('fetches after consent, puts into place and starts the process anew', async () => {
+    chosen = ['Fetch'];
+    answer('Fetch 202 MB');
+    vi.mocked(fetchProvider).mockImplementation(async () => {
+      found = await look(complete);
+      return staged;
+    });
+    await run();
+    expect(staged.commit).toHaveBeenCalledOnce();
+    expect(inference.restart).toHaveBeenCalledOnce();
+    expect(vscode.window.showInformationMessage).toHaveBeenLastCalledWith('CUDA is set up.');
+    expect(shown).toHaveLength(1);
+  });
+
+  it('fetches nothing without consent', async () => {
+    chosen = ['Fetch'];
+    answer(undefined);
+    await run();
+    expect(fetchProvider).not.toHaveBeenCalled();
+    expect(shown).toHaveLength(2);
+  });
+
+  it('tells a failure in one sentence with what to do', async () => {
+    chosen = ['Fetch'];
+    answer('Fetch 202 MB');
+    vi.mocked(fetchProvider).mockRejectedValue(setUpError('The download ended.', 'Start it again.'));
+    await run();
+    expect(vscode.window.showErrorMessage).toHaveBeenCalledWith('The download ended. Start it again.');
+    expect(inference.restart).not.toHaveBeenCalled();
+  });
+
+  it.each([
+    ['Use It Anyway', 1, 0],
+    [undefined, 0, 1],
+  ])('takes a local archive of an unknown build only when told so: %s', async (button, committed, discarded) => {
+    chosen = ['local archive'];
+    vi.mocked(vscode.window.showOpenDialog).mockResolvedValue([vscode.Uri.file('/downloads/ort.whl')]);
+    vi.mocked(vscode.window.showWarningMessage).mockResolvedValue(button as never);
+    vi.mocked(stageProvider).mockResolvedValue({ ...staged, known: false });
+    await run();
+    expect(vi.mocked(stageProvider).mock.calls[0]?.slice(0, 2)).toEqual(['/downloads/ort.whl', '/storage']);
+    expect(staged.commit).toHaveBeenCalledTimes(committed);
+    expect(staged.discard).toHaveBeenCalledTimes(discarded);
+  });
+
+  it('copies the command that installs missing libraries', async () => {
+    found = await look([driver]);
+    chosen = ['Copy the command'];
+    await run();
+    expect(vscode.env.clipboard.writeText).toHaveBeenCalledWith(
+      'pip install "nvidia-cublas==13.*" "nvidia-cuda-runtime==13.*" nvidia-curand nvidia-cudnn-cu13',
+    );
+  });
+
+  it('leaves the report to its command', async () => {
+    chosen = ['report'];
+    await run();
+    expect(vscode.commands.executeCommand).toHaveBeenCalledWith(showEnvironmentCommand);
+  });
+});
