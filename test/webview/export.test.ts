@@ -291,6 +291,15 @@ describe('the export menu', () => {
     await page.close();
   });
 
+  it.each([300, 560, 700, 1000, 1280])('stays within a page of %i pixels', async (width) => {
+    const page = await open({ width });
+    await page.getByTestId('export').click();
+    const box = await page.getByRole('menu').boundingBox();
+    expect(box?.x).toBeGreaterThanOrEqual(14);
+    expect((box?.x ?? 0) + (box?.width ?? 0)).toBeLessThanOrEqual(width - 14);
+    await page.close();
+  });
+
   it('leaves data to the host, under the settings shown', async () => {
     const page = await open();
     await page.getByTestId('loss-rate-number').fill('0.25');

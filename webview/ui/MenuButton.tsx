@@ -25,10 +25,12 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   const id = useId();
   const root = useRef<HTMLSpanElement>(null);
   const button = useRef<HTMLButtonElement>(null);
+  const menu = useRef<HTMLDivElement>(null);
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
   // Before the next input: a press elsewhere right after opening closes it too.
   useLayoutEffect(() => {
     if (open === undefined) return undefined;
+    if (root.current !== null && menu.current !== null) place(menu.current, root.current);
     items()
       .at(open === 'first' ? 0 : -1)
       ?.focus();
@@ -77,7 +79,15 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
       >
         {children}
       </button>
-      <div id={id} class="menu" role="menu" aria-label={title} hidden={open === undefined} onKeyDown={onMenuKey}>
+      <div
+        ref={menu}
+        id={id}
+        class="menu"
+        role="menu"
+        aria-label={title}
+        hidden={open === undefined}
+        onKeyDown={onMenuKey}
+      >
         {groups.map((group, i) => (
           <Fragment key={i}>
             {i > 0 && <div role="separator" />}
@@ -102,6 +112,16 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
       </div>
     </span>
   );
+}
+
+/** Distance that a menu keeps from the edges of the page, CSS pixels. */
+const edge = 14;
+
+/** Under its button, the right edges in line as far as the page has room. */
+function place(menu: HTMLElement, root: HTMLElement): void {
+  const { left, right } = root.getBoundingClientRect();
+  const wanted = Math.min(right, document.documentElement.clientWidth - edge) - menu.getBoundingClientRect().width;
+  menu.style.left = `${Math.max(edge, wanted) - left}px`;
 }
 
 /** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
