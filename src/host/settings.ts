@@ -30,12 +30,13 @@ export interface ParsedSettings {
 
 /** Keys under `tatok.`; the schemas mirror `contributes.configuration`, whose limits VS Code does not enforce. */
 const schemas = {
-  providers: z.array(z.string().min(1)).min(1).default(['cuda', 'cpu']),
+  providers: z.array(z.string().min(1)).min(1).default(['auto']),
   model: z.string().trim().default(''),
   lossRate: z.number().min(0).max(1).nullable().default(null),
   edgePriority: z.number().min(0).nullable().default(null),
   budget: z.enum(['image', 'reference']).nullable().default(null),
   conditioning: z.enum(['global', 'sequential']).nullable().default(null),
+  'cuda.device': z.number().int().min(0).default(0),
   'cuda.libraryPath': z.string().trim().default(''),
   maxMegapixels: z.number().positive().default(100),
 } as const;
@@ -59,7 +60,11 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
   const budget = value('budget');
   const conditioning = value('conditioning');
   const settings: TatokSettings = {
-    choice: { directory: modelDirectory(value('model'), context), providers: value('providers') },
+    choice: {
+      directory: modelDirectory(value('model'), context),
+      providers: value('providers'),
+      cudaDevice: value('cuda.device'),
+    },
     filter: {
       ...(lossRate === null ? {} : { lossRate }),
       ...(edgePriority === null ? {} : { edgePriority }),

@@ -18,13 +18,24 @@ export interface RunningModel {
   readonly loaded: LoadedModel;
 }
 
-/** @throws TatokError of the bundle's files, its graphs or the providers. */
-export async function loadBundle({ model, manifest }: Bundle, { providers }: ModelChoice): Promise<RunningModel> {
+/**
+ * @param ruledOut providers that failed while they ran, and why; they are not tried again.
+ * @throws TatokError of the bundle's files, its graphs or the providers.
+ */
+export async function loadBundle(
+  { model, manifest }: Bundle,
+  { providers, cudaDevice }: ModelChoice,
+  ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
+): Promise<RunningModel> {
   await verifyFiles(model.directory, manifest.files);
   const { value: sessions, report } = await firstProvider(
     providers,
-    (provider) => createSessions(provider, manifest.graphs, model.directory),
-    explainProviderFailure,
+    (provider) => {
+      const reason = ruledOut.get(provider);
+      if (reason !== undefined) return Promise.reject(new Error(reason));
+      return createSessions(provider, manifest.graphs, model.directory, cudaDevice);
+    },
+    (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
     return { tatok: new TaTok(model, new Graphs(sessions, model)), loaded: { model, provider: report } };
@@ -38,13 +49,15 @@ async function createSessions(
   provider: ProviderName,
   graphs: Bundle['manifest']['graphs'],
   directory: string,
+  cudaDevice: number | undefined,
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
   const created: InferenceSession[] = [];
   const create = async (graph: GraphName) => {
     const session = await InferenceSession.create(join(directory, graphs[graph]), {
-      executionProviders: [provider],
+      // onnxruntime-node passes no other option of the CUDA provider on (its memory limit, for one).
+      executionProviders: [provider === 'cuda' ? { name: provider, deviceId: cudaDevice ?? 0 } : provider],
       // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.
       logSeverityLevel: 3,
     });

@@ -19,8 +19,8 @@ import { toResponseError } from './errorTransfer';
 import { InferenceService } from './service';
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
-const service = new InferenceService();
-const log = (text: string) => process.stderr.write(`${text}\n`);
+const log = (text: string) => void process.stderr.write(`${text}\n`);
+const service = new InferenceService(log);
 
 // Images are decoded once each: libvips' cache of operations would only hold on to their memory.
 sharp.cache(false);

@@ -14,9 +14,16 @@ const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml',
 /** Stands for the platform's default order. */
 export const autoProvider = 'auto';
 
-/** The default order: CUDA is only built for Linux on x64. */
+/** The default order: what onnxruntime-node is built with on a platform, then the CPU. */
 export function defaultProviders(platform: string, arch: string): ProviderName[] {
-  return platform === 'linux' && arch === 'x64' ? ['cuda', 'cpu'] : ['cpu'];
+  if (platform === 'linux' && arch === 'x64') return ['cuda', 'cpu'];
+  if (platform === 'win32') return ['dml', 'cpu'];
+  return platform === 'darwin' && arch === 'arm64' ? ['coreml', 'cpu'] : ['cpu'];
+}
+
+/** The order with `auto` replaced by this platform's default order. */
+export function providerOrder(order: readonly string[]): string[] {
+  return order.flatMap((name) => (name === autoProvider ? defaultProviders(process.platform, process.arch) : [name]));
 }
 
 export interface ProvidedBy<Value> {
@@ -38,10 +45,7 @@ export async function firstProvider<Value>(
   explain: (provider: ProviderName, error: unknown) => string,
 ): Promise<ProvidedBy<Value>> {
   const failures: { provider: string; reason: string }[] = [];
-  const names = order.flatMap((name) =>
-    name === autoProvider ? defaultProviders(process.platform, process.arch) : [name],
-  );
-  for (const name of names) {
+  for (const name of providerOrder(order)) {
     const provider = knownProviders.find((known) => known === name);
     if (provider === undefined) {
       failures.push({

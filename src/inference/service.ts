@@ -11,6 +11,7 @@ import type {
   ReconstructParams,
   TokenizeParams,
 } from '../protocol/inference';
+import { TatokError } from '../tokenizer/errors';
 import { readBundle } from '../tokenizer/manifest';
 import type { Reconstructed, Rendered } from '../tokenizer/pipeline';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
@@ -19,13 +20,16 @@ import type {
   FilterSettings,
   InfluenceMap,
   Measurement,
+  ProviderName,
   Ranking,
   StageTimings,
   Tokenization,
   Tokens,
 } from '../tokenizer/types';
+import { explainProviderFailure } from './failureReasons';
 import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
+import { providerOrder } from './providers';
 
 /** Two models side by side is what a comparison needs. */
 const keptModels = 2;
@@ -39,7 +43,12 @@ const keptMeasurements = 2048;
 const keptInfluences = 512;
 
 export class InferenceService {
-  private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => void tatok.release());
+  private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => {
+    // Sessions of a lost device may fail to end; nobody needs them any more.
+    tatok.release().catch(() => undefined);
+  });
+  /** Providers of a choice that failed while they ran, and why. */
+  private readonly ruledOut = new Map<string, Map<ProviderName, string>>();
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
   private readonly rankings = new Lru<string, Ranking>(keptRankings);
   private readonly measurements = new Lru<string, Measurement>(keptMeasurements);
@@ -47,13 +56,18 @@ export class InferenceService {
   /** What influence is a change of; all tokens of one image share it. */
   private readonly references = new Lru<string, Rendered>(2);
   private last: Promise<unknown> = Promise.resolve();
+  /** What the request under way runs on. */
+  private inUse: { readonly key: string; readonly provider: ProviderName } | undefined;
+
+  /** @param log told of providers that fail while they run. */
+  constructor(private readonly log: (text: string) => void = () => undefined) {}
 
   load(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
-    return this.inTurn(async () => (await this.model(choice, observer)).loaded);
+    return this.inTurn(choice, async () => (await this.model(choice, observer)).loaded);
   }
 
   tokenize(params: TokenizeParams, observer: StageObserver): Promise<Tokenization & LoadedModel> {
-    return this.inTurn(async () => {
+    return this.inTurn(params.choice, async () => {
       const { tatok, loaded, key, timings } = await this.model(params.choice, observer);
       const { settings, maxMegapixels } = params;
       const result = await tatok.tokenize(params.file, { settings, maxMegapixels }, observer);
@@ -64,7 +78,7 @@ export class InferenceService {
   }
 
   reconstruct(params: ReconstructParams, observer: StageObserver): Promise<Reconstructed> {
-    return this.inTurn(async () => {
+    return this.inTurn(params.choice, async () => {
       const { tatok, key, timings } = await this.model(params.choice, observer);
       const { tokens, original, settings } = params;
       const rankedAs = rankingKey(key, tokens, settings);
@@ -76,7 +90,7 @@ export class InferenceService {
 
   /** Only what was not measured before is. */
   measure(params: MeasureParams, observer: StageObserver): Promise<readonly Measurement[]> {
-    return this.inTurn(async () => {
+    return this.inTurn(params.choice, async () => {
       const { tatok, key } = await this.model(params.choice, observer);
       const { tokens, original, settings, lossRates } = params;
       const rankedAs = rankingKey(key, tokens, settings);
@@ -101,7 +115,7 @@ export class InferenceService {
     { choice, tokens, settings, globalToken }: InfluenceParams,
     observer: StageObserver,
   ): Promise<InfluenceMap> {
-    return this.inTurn(async () => {
+    return this.inTurn(choice, async () => {
       const { tatok, key } = await this.model(choice, observer);
       const rankedAs = rankingKey(key, tokens, settings);
       const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate]);
@@ -121,7 +135,7 @@ export class InferenceService {
   }
 
   attention({ choice, rgb, layer, head }: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
-    return this.inTurn(async () => {
+    return this.inTurn(choice, async () => {
       const { tatok, key } = await this.model(choice, observer);
       const imageKey = `${key}\0${hashOf(rgb)}`;
       let weights = this.attentions.get(imageKey);
@@ -139,23 +153,62 @@ export class InferenceService {
     observer: StageObserver,
   ): Promise<RunningModel & { readonly key: string; readonly timings: StageTimings }> {
     const manifest = await readFile(join(choice.directory, 'manifest.json'), 'utf8').catch(() => '');
-    const key = JSON.stringify([choice.directory, choice.providers, manifest]);
+    const key = JSON.stringify([keyOf(choice), manifest]);
     const kept = this.models.get(key);
-    if (kept !== undefined) return { ...kept, key, timings: {} };
+    if (kept !== undefined) {
+      this.inUse = { key, provider: kept.loaded.provider.provider };
+      return { ...kept, key, timings: {} };
+    }
     const clock = new StageClock(observer);
-    const model = await clock.run('load', async () => loadBundle(await readBundle(choice.directory), choice));
+    const model = await clock.run('load', async () =>
+      loadBundle(await readBundle(choice.directory), choice, this.ruledOut.get(keyOf(choice))),
+    );
     this.models.set(key, model);
+    this.inUse = { key, provider: model.loaded.provider.provider };
     return { ...model, key, timings: clock.timings };
   }
 
   /**
    * Sessions block the thread anyway, so requests run one after another; a model is never released under a running request.
+   *
+   * A provider that fails while it runs (out of memory, lost device) is ruled out and the request done again on the next one.
    */
-  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
-    const result = this.last.then(work);
+  private inTurn<Result>(choice: ModelChoice, work: () => Promise<Result>): Promise<Result> {
+    const result = this.last.then(async () => {
+      for (;;) {
+        this.inUse = undefined;
+        try {
+          return await work();
+        } catch (error) {
+          if (!this.fallBack(choice, error)) throw error;
+        }
+      }
+    });
     this.last = result.catch(() => undefined);
     return result;
   }
+
+  /** Whether another provider may do what the one in use failed at. The CPU is the last resort. */
+  private fallBack(choice: ModelChoice, error: unknown): boolean {
+    const { inUse } = this;
+    if (!(error instanceof TatokError) || error.code !== 'inference-failed') return false;
+    if (inUse === undefined || inUse.provider === 'cpu' || !mayFallBack(choice, inUse.provider)) return false;
+    const reason = `It failed while running: ${explainProviderFailure(inUse.provider, error.cause ?? error)}`;
+    this.log(`${inUse.provider} is no longer used. ${reason}`);
+    const ruledOut = this.ruledOut.get(keyOf(choice)) ?? new Map<ProviderName, string>();
+    this.ruledOut.set(keyOf(choice), ruledOut.set(inUse.provider, reason));
+    this.models.delete(inUse.key);
+    return true;
+  }
+}
+
+function keyOf({ directory, providers, cudaDevice }: ModelChoice): string {
+  return JSON.stringify([directory, providers, cudaDevice]);
+}
+
+/** Whether the order names a provider after this one. */
+function mayFallBack({ providers }: ModelChoice, failed: ProviderName): boolean {
+  return providerOrder(providers).at(-1) !== failed;
 }
 
 /** What a ranking depends on: the model, the codes, β and the conditioning. */

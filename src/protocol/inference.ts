@@ -26,6 +26,8 @@ export interface ModelChoice {
   readonly directory: string;
   /** Providers to try, in order. */
   readonly providers: readonly string[];
+  /** Index of the GPU that CUDA uses; absent: 0. */
+  readonly cudaDevice?: number;
 }
 
 export interface LoadedModel {

@@ -15,7 +15,7 @@ describe('parseSettings', () => {
   it('leaves everything to the model and the bundled model when nothing is set', () => {
     expect(parse({})).toEqual({
       settings: {
-        choice: { directory: '/extension/models/tatok-s-256', providers: ['cuda', 'cpu'] },
+        choice: { directory: '/extension/models/tatok-s-256', providers: ['auto'], cudaDevice: 0 },
         filter: {},
         cudaLibraryPath: undefined,
         maxMegapixels: 100,
@@ -46,7 +46,7 @@ describe('parseSettings', () => {
   it('replaces a value out of range by its default and says which', () => {
     const { settings, problems } = parse({ lossRate: 1.5, providers: [], budget: 'image', maxMegapixels: 'many' });
     expect(settings.filter).toEqual({ budget: 'image' });
-    expect(settings.choice.providers).toEqual(['cuda', 'cpu']);
+    expect(settings.choice.providers).toEqual(['auto']);
     expect(settings.maxMegapixels).toBe(100);
     expect(problems.map((problem) => /tatok\.[\w.]+/.exec(problem)?.[0])).toEqual([
       'tatok.lossRate',

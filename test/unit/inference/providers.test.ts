@@ -61,10 +61,11 @@ describe('firstProvider', () => {
     expect(tried).toEqual([]);
   });
 
-  it('knows where CUDA is built for', () => {
+  it('knows what is built for each platform', () => {
     expect(defaultProviders('linux', 'x64')).toEqual(['cuda', 'cpu']);
     expect(defaultProviders('linux', 'arm64')).toEqual(['cpu']);
-    expect(defaultProviders('darwin', 'arm64')).toEqual(['cpu']);
+    expect(defaultProviders('darwin', 'arm64')).toEqual(['coreml', 'cpu']);
+    expect(defaultProviders('win32', 'x64')).toEqual(['dml', 'cpu']);
   });
 });
 

@@ -1,0 +1,76 @@
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { loadBundle, type RunningModel } from '../../../src/inference/loadModel';
+import { InferenceService } from '../../../src/inference/service';
+import { TatokError } from '../../../src/tokenizer/errors';
+import { readBundle, type Bundle } from '../../../src/tokenizer/manifest';
+import type { ProviderName } from '../../../src/tokenizer/types';
+import { refusalOf } from '../refusal';
+
+vi.mock('../../../src/inference/loadModel');
+vi.mock('../../../src/tokenizer/manifest');
+
+const outOfMemory = new TatokError('inference-failed', 'The encoder graph could not be run.', undefined, {
+  cause: new Error('/o/cuda_call.cc:1 CudaCall CUDA failure 2: out of memory ; GPU=0'),
+});
+const reason = 'It failed while running: CUDA failure 2: out of memory.';
+
+let log: string[];
+let release: () => Promise<void>;
+/** What attending costs on each provider. */
+let failures: Partial<Record<ProviderName, Error>>;
+
+beforeEach(() => {
+  log = [];
+  failures = { cuda: outOfMemory };
+  release = vi.fn(() => Promise.reject(new Error('lost device')));
+  vi.mocked(readBundle).mockResolvedValue({} as Bundle);
+  vi.mocked(loadBundle)
+    .mockReset()
+    .mockImplementation((_bundle, { providers }, ruledOut = new Map()) => {
+      const provider = (providers as ProviderName[]).find((name) => !ruledOut.has(name)) ?? 'cpu';
+      const failure = failures[provider];
+      const tatok = {
+        attend: () => (failure === undefined ? Promise.resolve(Float32Array.of(1)) : Promise.reject(failure)),
+        attentionOf: () => provider,
+        release,
+      };
+      const report = [...ruledOut].map(([name, why]) => ({ provider: name, reason: why }));
+      return Promise.resolve({
+        tatok,
+        loaded: { provider: { provider, failures: report } },
+      } as unknown as RunningModel);
+    });
+});
+
+const service = () => new InferenceService((line) => log.push(line));
+const params = (providers: string[]) => ({
+  choice: { directory: '/models/tiny', providers },
+  rgb: new Uint8Array(3),
+  layer: 'mean' as const,
+  head: 'mean' as const,
+});
+const quiet = () => undefined;
+
+describe('a provider that fails while it runs', () => {
+  it('is replaced by the next, which does the request again; the report says why', async () => {
+    const inference = service();
+    expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');
+    expect(log).toEqual([`cuda is no longer used. ${reason}`]);
+    expect(release).toHaveBeenCalledOnce();
+    const { provider } = await inference.load(params(['cuda', 'cpu']).choice, quiet);
+    expect(provider).toEqual({ provider: 'cpu', failures: [{ provider: 'cuda', reason }] });
+    expect(loadBundle).toHaveBeenCalledTimes(2);
+  });
+
+  it('is a failure where the order ends with it', async () => {
+    expect(await refusalOf(() => service().attention(params(['cuda']), quiet))).toBe(outOfMemory);
+  });
+
+  it('is a failure on the CPU, and so is what is wrong with the request itself', async () => {
+    failures = { cpu: outOfMemory };
+    expect(await refusalOf(() => service().attention(params(['cpu', 'webgpu']), quiet))).toBe(outOfMemory);
+    failures = { cuda: new TatokError('cancelled', 'The request was cancelled.') };
+    expect((await refusalOf(() => service().attention(params(['cuda', 'cpu']), quiet))).code).toBe('cancelled');
+    expect(log).toEqual([]);
+  });
+});
