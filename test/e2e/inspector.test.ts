@@ -1,5 +1,6 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
 import { chooseOverlay, chooseView, colours, difference, dragRange, numberOf, readCanvas, settled } from './inspector';
@@ -106,6 +107,38 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     console.log(`warm: first overlay ${seconds(start)} after the menu`);
     await settled(inspector);
     expect(await inspector.locator('h1').textContent()).toBe('kodim07.png');
+  });
+
+  it('exports the view and the tokens beside the image, through the dialog of VS Code', async () => {
+    const { page, folder } = vscode;
+    const inspector = inspectorOf(page);
+    const path = page.locator('.quick-input-widget input[type="text"]');
+    await inspector.getByTestId('export').click();
+    await inspector.getByTestId('export-view.png').click();
+    await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(join(folder, 'kodim07.view.png'));
+    await picture('export-dialog');
+    await page.keyboard.press('Enter');
+    await inspector.getByText('Saved kodim07.view.png').waitFor();
+    expect((await sharp(join(folder, 'kodim07.view.png')).metadata()).height).toBeGreaterThan(1536);
+
+    await runCommand(page, 'TaTok: Export…');
+    await page.locator('.quick-input-list').getByRole('option', { name: 'Tokens as JSON' }).click();
+    await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(join(folder, 'kodim07.tokens.json'));
+    await page.keyboard.press('Enter');
+    await inspector.getByText('Saved kodim07.tokens.json').waitFor();
+    const tokens = JSON.parse(await readFile(join(folder, 'kodim07.tokens.json'), 'utf8')) as Record<string, unknown[]>;
+    expect(tokens['globalCodes']).toHaveLength(32);
+    expect(tokens['keep']?.filter((kept) => kept === 1)).toHaveLength(
+      await numberOf(inspector.getByTestId('kept-count')),
+    );
+  });
+
+  it('copies the view', async () => {
+    const { page } = vscode;
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await runCommand(page, 'TaTok: Copy View');
+    const said = inspectorOf(page).locator('[data-testid="export-said"]:not(:empty), [data-testid="failure"]');
+    await expect.poll(() => said.first().textContent(), { timeout: 10_000 }).toBe('View copied');
   });
 
   it('names the provider in the status bar', async () => {

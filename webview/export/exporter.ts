@@ -66,6 +66,7 @@ export class Exporter {
   async copyView(): Promise<void> {
     await this.attempt('The view could not be copied', async () => {
       await this.fresh();
+      await focused();
       const png = this.view();
       try {
         await navigator.clipboard.write([new ClipboardItem({ 'image/png': png })]);
@@ -133,6 +134,14 @@ export class Exporter {
 
 function isDataKind(kind: ExportKind): kind is DataKind {
   return dataKinds.some((known) => known === kind);
+}
+
+/** Only a page with the focus may use the clipboard; one that a command asks to copy gets it a moment later. */
+async function focused(): Promise<void> {
+  window.focus();
+  for (let waited = 0; waited < 1000 && !document.hasFocus(); waited += 50) {
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
 }
 
 /** Numbers and plain names need no quotes. */
