@@ -56,7 +56,7 @@ function reconstructAgain(
   { tokens, image, reconstruction }: Tokenization,
 ) {
   const settings = { ...reconstruction.settings, lossRate: reconstruction.settings.lossRate / 2 };
-  return client.reconstruct({ choice, tokens, original: image.rgb, settings });
+  return client.reconstruct({ choice, tokens, image, settings });
 }
 
 async function timed<Value>(run: () => Promise<Value>): Promise<{ value: Value; milliseconds: number }> {

@@ -1,11 +1,12 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import type { FilterSettings } from '../tokenizer/types';
+import { cropModes, type CropMode, type FilterSettings } from '../tokenizer/types';
 
 export interface CliOptions {
   readonly images: readonly string[];
   /** Absent settings are the model's defaults. */
   readonly settings: Partial<FilterSettings>;
+  readonly cropMode: CropMode;
   readonly provider: string;
   readonly model: string | undefined;
   readonly out: string | undefined;
@@ -42,6 +43,11 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .option('--edge-priority <B>', 'bits added to the priority of patches on the outer ring', number(0, Infinity))
     .addOption(new Option('--budget <KIND>', 'what the loss rate is a share of').choices(['image', 'reference']))
     .addOption(new Option('--conditioning <KIND>', 'what entropy is conditioned on').choices(['global', 'sequential']))
+    .addOption(
+      new Option('--crop <MODE>', 'centre square, whole picture scaled to fit, or tiles at its own resolution')
+        .choices(cropModes)
+        .default('centre'),
+    )
     .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
     .option('--model <DIR>', 'folder of a model bundle')
     .option('--out <DIR>', 'write <name>.{reconstruction,entropy,mask}.png and <name>.tokens.json')
@@ -61,12 +67,13 @@ export function parseOptions(args: readonly string[]): CliOptions {
     edgePriority?: number;
     budget?: FilterSettings['budget'];
     conditioning?: FilterSettings['conditioning'];
+    crop: CropMode;
     provider: string;
     model?: string;
     out?: string;
     json: boolean;
   }>();
-  const { lossRate, edgePriority, budget, conditioning, provider, model, out, json } = given;
+  const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json } = given;
   return {
     images: command.args,
     settings: {
@@ -75,6 +82,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
       ...(budget === undefined ? {} : { budget }),
       ...(conditioning === undefined ? {} : { conditioning }),
     },
+    cropMode: crop,
     provider,
     model,
     out,

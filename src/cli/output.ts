@@ -4,6 +4,7 @@ import { basename, extname, join } from 'node:path';
 import { entropyPng, imagePng, maskPng } from './pictures';
 import type { TokenizedImage } from './report';
 import { tokensRecord } from '../export/tokens';
+import { shownSize } from '../tokenizer/patch';
 
 /** Writes the pictures and tokens of images into one folder, made when it is missing. */
 export class OutputFolder {
@@ -15,11 +16,11 @@ export class OutputFolder {
   async write(image: string, result: TokenizedImage): Promise<void> {
     const name = this.nameFor(image);
     const { model, tokens, reconstruction } = result;
-    const size = model.imageSize;
+    const size = shownSize(result.image);
     const files: [string, Promise<Buffer> | string][] = [
       ['reconstruction.png', imagePng(reconstruction.rgb, size)],
-      ['entropy.png', entropyPng(tokens.entropyBits, model.grid, model.codebookSize, size)],
-      ['mask.png', maskPng(result.image, reconstruction.keep, model.grid)],
+      ['entropy.png', entropyPng(tokens.entropyBits, result.image, model)],
+      ['mask.png', maskPng(result.image, reconstruction.keep, model)],
       ['tokens.json', `${JSON.stringify(tokensRecord(result))}\n`],
     ];
     await mkdir(this.directory, { recursive: true });

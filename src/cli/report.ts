@@ -18,7 +18,7 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     height: result.image.sourceHeight,
     model: model.name,
     provider: provider.provider,
-    grid: model.grid,
+    grid: result.image.grid,
     globalCodes: [...tokens.globalCodes],
     patchCodes: [...tokens.patchCodes],
     entropyBits: [...tokens.entropyBits],
@@ -39,6 +39,8 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     conditioning: reconstruction.settings.conditioning,
     conditionedEntropyBits: [...reconstruction.entropyBits],
     crop: result.image.crop,
+    cropMode: result.image.cropMode,
+    tiles: result.image.tiles,
     providerFailures: provider.failures,
   };
 }
@@ -51,12 +53,13 @@ export function modelLine({ model, provider }: LoadedModel): string {
 
 /** One line for people. */
 export function summary(image: string, result: TokenizedImage): string {
-  const { model, provider, reconstruction: r, timings } = result;
-  const { sourceWidth, sourceHeight, size } = result.image;
+  const { provider, reconstruction: r, timings } = result;
+  const { sourceWidth, sourceHeight, width, height, tiles } = result.image;
+  const inTiles = tiles.rows * tiles.columns === 1 ? '' : ` in ${tiles.columns}×${tiles.rows} tiles`;
   const milliseconds = Object.values(timings).reduce((sum, stage) => sum + stage, 0);
   return [
-    `${image}: ${sourceWidth}×${sourceHeight} → ${size}×${size}`,
-    `kept ${r.keptTokens} + ${model.globalTokens} global = ${r.totalTokens} tokens`,
+    `${image}: ${sourceWidth}×${sourceHeight} → ${width}×${height}${inTiles}`,
+    `kept ${r.keptTokens} + ${r.totalTokens - r.keptTokens} global = ${r.totalTokens} tokens`,
     `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`,
     `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
     `PSNR ${r.psnr.toFixed(2)} dB`,

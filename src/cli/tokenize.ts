@@ -25,7 +25,8 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   let status: 0 | 1 = 0;
   for (const image of options.images) {
     try {
-      const tokenized = await client.tokenize({ choice, file: await readFile(image), settings: options.settings });
+      const { settings, cropMode } = options;
+      const tokenized = await client.tokenize({ choice, file: await readFile(image), settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, result);

@@ -7,15 +7,17 @@ import type { ExportedTokenization } from './tokens';
 const noTime = new Date(1980, 0, 1);
 
 /**
- * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, `settings` is JSON
+ * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
  * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
-  const { model, tokens, reconstruction } = result;
-  const grid = [model.grid.rows, model.grid.columns];
+  const { image: picture, model, tokens, reconstruction } = result;
+  const grid = [picture.grid.rows, picture.grid.columns];
+  const tiles = picture.tiles.rows * picture.tiles.columns;
+  const globals = tiles === 1 ? [model.globalTokens] : [tiles, model.globalTokens];
   const dimensions = model.levels.length;
   const arrays: Record<string, NpyArray> = {
-    global_codes: { kind: 'int32', shape: [tokens.globalCodes.length], values: tokens.globalCodes },
+    global_codes: { kind: 'int32', shape: globals, values: tokens.globalCodes },
     patch_codes: { kind: 'int32', shape: grid, values: tokens.patchCodes },
     entropy_bits: { kind: 'float32', shape: grid, values: tokens.entropyBits },
     surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },

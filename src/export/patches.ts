@@ -21,11 +21,12 @@ interface PatchRecord {
 
 /** All patches in raster order under the reconstruction's settings, with what they are and what made them. */
 export function patchesJson(image: string, result: ExportedTokenization): string {
-  const { model, reconstruction: r } = result;
+  const { image: picture, reconstruction: r } = result;
   const record = {
     image,
     ...exportedSettings(result),
-    grid: model.grid,
+    cropMode: picture.cropMode,
+    grid: picture.grid,
     keptTokens: r.keptTokens,
     totalTokens: r.totalTokens,
     patches: facts(result).map(toRecord),

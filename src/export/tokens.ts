@@ -5,13 +5,17 @@ export type ExportedTokenization = Tokenization & { readonly model: ModelDescrip
 
 /** The token sequence: enough to decode it again. The command line's `.tokens.json`. */
 export function tokensRecord({
+  image,
   model,
   tokens,
   reconstruction,
-}: Pick<ExportedTokenization, 'model' | 'tokens' | 'reconstruction'>): Record<string, unknown> {
+}: Pick<ExportedTokenization, 'image' | 'model' | 'tokens' | 'reconstruction'>): Record<string, unknown> {
   return {
     model: { name: model.name, version: model.version },
-    grid: model.grid,
+    cropMode: image.cropMode,
+    width: image.width,
+    height: image.height,
+    grid: image.grid,
     globalCodes: [...tokens.globalCodes],
     patchCodes: [...tokens.patchCodes],
     keep: [...reconstruction.keep],

@@ -1,13 +1,15 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { ModelChoice } from '../protocol/inference';
-import type { FilterSettings } from '../tokenizer/types';
+import { cropModes, type CropMode, type FilterSettings } from '../tokenizer/types';
 
 /** The extension's settings as the rest of the host uses them. */
 export interface TatokSettings {
   readonly choice: ModelChoice;
   /** Fields the user has not set are absent: the model's own defaults hold. */
   readonly filter: Partial<FilterSettings>;
+  /** How pictures are cut to the model's size, unless an inspector chose otherwise. */
+  readonly cropMode: CropMode;
   /** Folder with the CUDA provider's libraries; undefined leaves discovery to the inference process. */
   readonly cudaLibraryPath: string | undefined;
   /** Larger images are refused before they are decoded. */
@@ -37,6 +39,7 @@ const schemas = {
   budget: z.enum(['image', 'reference']).nullable().default(null),
   conditioning: z.enum(['global', 'sequential']).nullable().default(null),
   'cuda.device': z.number().int().min(0).default(0),
+  cropMode: z.enum(cropModes).default('centre'),
   'cuda.libraryPath': z.string().trim().default(''),
   maxMegapixels: z.number().positive().default(100),
 } as const;
@@ -71,6 +74,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
       ...(budget === null ? {} : { budget }),
       ...(conditioning === null ? {} : { conditioning }),
     },
+    cropMode: value('cropMode'),
     cudaLibraryPath: value('cuda.libraryPath') || undefined,
     maxMegapixels: value('maxMegapixels'),
   };

@@ -7,6 +7,7 @@ import type {
   LoadedModel,
   MeasureParams,
   ModelChoice,
+  Progress,
   ReconstructParams,
   TokenizeParams,
 } from '../protocol/inference';
@@ -16,7 +17,6 @@ import type {
   InfluenceMap,
   Measurement,
   Reconstruction,
-  Stage,
   StageTimings,
   Tokenization,
 } from '../tokenizer/types';
@@ -37,6 +37,8 @@ export interface Lease {
 }
 
 type Send<Result> = (connection: MessageConnection) => Promise<Result>;
+
+type OnProgress = (progress: Progress) => void;
 
 /** Runs before a request is sent to a process; what it returns, after the answer. */
 type Prepare = (running: RunningProcess) => (() => void) | undefined;
@@ -76,21 +78,23 @@ export class InferenceClient {
   tokenize(
     params: Omit<TokenizeParams, 'progressId'>,
     token: CancellationToken = CancellationToken.None,
-    onProgress?: (stage: Stage) => void,
+    onProgress?: OnProgress,
   ): Promise<Tokenization & LoadedModel> {
     const progressId = this.nextProgressId++;
     const send = (connection: MessageConnection) =>
       connection.sendRequest(protocol.tokenize, { ...params, progressId }, token);
-    return this.request(send, token, (running) =>
-      onProgress === undefined ? undefined : running.onProgress(progressId, onProgress),
-    );
+    return this.request(send, token, listening(progressId, onProgress));
   }
 
   reconstruct(
-    params: ReconstructParams,
+    params: Omit<ReconstructParams, 'progressId'>,
     token: CancellationToken = CancellationToken.None,
+    onProgress?: OnProgress,
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
-    return this.request((connection) => connection.sendRequest(protocol.reconstruct, params, token), token);
+    const progressId = this.nextProgressId++;
+    const send = (connection: MessageConnection) =>
+      connection.sendRequest(protocol.reconstruct, { ...params, progressId }, token);
+    return this.request(send, token, listening(progressId, onProgress));
   }
 
   measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
@@ -185,6 +189,10 @@ export class InferenceClient {
     this.idleTimer = setTimeout(() => void this.stop(), this.options.idleMs ?? 5000);
     this.idleTimer.unref();
   }
+}
+
+function listening(progressId: number, onProgress: OnProgress | undefined): Prepare | undefined {
+  return onProgress && ((running) => running.onProgress(progressId, onProgress));
 }
 
 function cancelled(): TatokError {

@@ -38,7 +38,8 @@ export async function loadBundle(
     (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
-    return { tatok: new TaTok(model, new Graphs(sessions, model)), loaded: { model, provider: report } };
+    const tatok = new TaTok(model, new Graphs(sessions, model), report.provider === 'cpu');
+    return { tatok, loaded: { model, provider: report } };
   } catch (error) {
     await releaseAll(Object.values(sessions));
     throw error;

@@ -32,6 +32,14 @@ function stopWhenCancelled(token: CancellationToken): StageObserver {
   };
 }
 
+/** Tells the client of progress, unless the observer stops. */
+function telling(id: number, observer: StageObserver): StageObserver {
+  return (stage, tiles) => {
+    observer(stage, tiles);
+    void connection.sendNotification(protocol.progress, { id, stage, tiles });
+  };
+}
+
 /** A handler that stops when cancelled and answers failures with their code and advice. */
 function answer<Params, Result>(
   work: (params: Params, observer: StageObserver) => Promise<Result>,
@@ -51,16 +59,11 @@ connection.onRequest(
 );
 connection.onRequest(
   protocol.tokenize,
-  answer((params, observer) =>
-    service.tokenize(params, (stage) => {
-      observer(stage);
-      void connection.sendNotification(protocol.progress, { id: params.progressId, stage });
-    }),
-  ),
+  answer((params, observer) => service.tokenize(params, telling(params.progressId, observer))),
 );
 connection.onRequest(
   protocol.reconstruct,
-  answer((params, observer) => service.reconstruct(params, observer)),
+  answer((params, observer) => service.reconstruct(params, telling(params.progressId, observer))),
 );
 connection.onRequest(
   protocol.measure,

@@ -7,8 +7,7 @@ import {
   IPCMessageWriter,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import { progress } from '../protocol/inference';
-import type { Stage } from '../tokenizer/types';
+import { progress, type Progress } from '../protocol/inference';
 
 export interface ForkSettings {
   /** dist/inference.js. */
@@ -39,7 +38,7 @@ export class ProcessExited extends Error {
 export class RunningProcess {
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
-  private readonly progressListeners = new Map<number, (stage: Stage) => void>();
+  private readonly progressListeners = new Map<number, (progress: Progress) => void>();
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private stopping = false;
@@ -69,7 +68,7 @@ export class RunningProcess {
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
-    this.connection.onNotification(progress, ({ id, stage }) => this.progressListeners.get(id)?.(stage));
+    this.connection.onNotification(progress, ({ id, ...told }) => this.progressListeners.get(id)?.(told));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();
   }
@@ -81,7 +80,7 @@ export class RunningProcess {
   }
 
   /** Listens to the progress notifications of one id; the result stops listening. */
-  onProgress(id: number, listener: (stage: Stage) => void): () => void {
+  onProgress(id: number, listener: (progress: Progress) => void): () => void {
     this.progressListeners.set(id, listener);
     return () => this.progressListeners.delete(id);
   }

@@ -9,17 +9,20 @@ import type {
   MeasureParams,
   ModelChoice,
   ReconstructParams,
+  TokenizedPicture,
   TokenizeParams,
 } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
 import { readBundle } from '../tokenizer/manifest';
-import type { Reconstructed, Rendered } from '../tokenizer/pipeline';
+import type { Reconstructed, Rendered, TaTok } from '../tokenizer/pipeline';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
 import type {
   AttentionMap,
   FilterSettings,
   InfluenceMap,
   Measurement,
+  ModelImage,
+  Picture,
   ProviderName,
   Ranking,
   StageTimings,
@@ -41,6 +44,8 @@ const keptRankings = 32;
 const keptMeasurements = 2048;
 /** A kilobyte each: the maps of all global tokens under some kept sets. */
 const keptInfluences = 512;
+/** A large picture has three bytes a pixel; only the one that is being looked at is kept. */
+const keptPictures = 1;
 
 export class InferenceService {
   private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => {
@@ -55,6 +60,7 @@ export class InferenceService {
   private readonly influences = new Lru<string, InfluenceMap>(keptInfluences);
   /** What influence is a change of; all tokens of one image share it. */
   private readonly references = new Lru<string, Rendered>(2);
+  private readonly pictures = new Lru<string, Picture>(keptPictures);
   private last: Promise<unknown> = Promise.resolve();
   /** What the request under way runs on. */
   private inUse: { readonly key: string; readonly provider: ProviderName } | undefined;
@@ -69,20 +75,24 @@ export class InferenceService {
   tokenize(params: TokenizeParams, observer: StageObserver): Promise<Tokenization & LoadedModel> {
     return this.inTurn(params.choice, async () => {
       const { tatok, loaded, key, timings } = await this.model(params.choice, observer);
-      const { settings, maxMegapixels } = params;
-      const result = await tatok.tokenize(params.file, { settings, maxMegapixels }, observer);
-      const { reconstruction, tokens } = result;
-      this.rankings.set(rankingKey(key, tokens, reconstruction.settings), reconstruction.ranking);
-      return { ...result, ...loaded, timings: { ...timings, ...result.timings } };
+      const { file, settings, ...options } = params;
+      const read = await tatok.read(file, options, observer);
+      const result = await tatok.tokenize(read.picture, settings, observer);
+      const { image, reconstruction, tokens } = result;
+      if (image.reduction > 1) this.pictures.set(pictureKey(file, image), read.picture);
+      this.rankings.set(rankingKey(key, image, tokens, reconstruction.settings), reconstruction.ranking);
+      return { ...result, ...loaded, timings: { ...timings, ...read.timings, ...result.timings } };
     });
   }
 
   reconstruct(params: ReconstructParams, observer: StageObserver): Promise<Reconstructed> {
     return this.inTurn(params.choice, async () => {
       const { tatok, key, timings } = await this.model(params.choice, observer);
-      const { tokens, original, settings } = params;
-      const rankedAs = rankingKey(key, tokens, settings);
-      const result = await tatok.reconstruct(tokens, original, settings, observer, this.rankings.get(rankedAs));
+      const { tokens, image, settings } = params;
+      const rankedAs = rankingKey(key, image, tokens, settings);
+      const ranking = this.rankings.get(rankedAs);
+      const picture = await this.picture(params, tatok, observer);
+      const result = await tatok.reconstruct(tokens, image, picture, settings, observer, ranking);
       this.rankings.set(rankedAs, result.ranking);
       return { ...result, timings: { ...timings, ...result.timings } };
     });
@@ -92,15 +102,16 @@ export class InferenceService {
   measure(params: MeasureParams, observer: StageObserver): Promise<readonly Measurement[]> {
     return this.inTurn(params.choice, async () => {
       const { tatok, key } = await this.model(params.choice, observer);
-      const { tokens, original, settings, lossRates } = params;
-      const rankedAs = rankingKey(key, tokens, settings);
-      const image = hashOf(original);
-      const measuredAs = (lossRate: number) => JSON.stringify([rankedAs, image, settings.budget, lossRate]);
+      const { tokens, image, settings, lossRates } = params;
+      const rankedAs = rankingKey(key, image, tokens, settings);
+      const original = hashOf(image.rgb);
+      const measuredAs = (lossRate: number) => JSON.stringify([rankedAs, original, settings.budget, lossRate]);
       const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
       const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
       if (missing.length > 0) {
         const ranking = this.rankings.get(rankedAs);
-        const measured = await tatok.measure(tokens, original, settings, missing, observer, ranking);
+        const picture = await this.picture(params, tatok, observer);
+        const measured = await tatok.measure(tokens, image, picture, settings, missing, observer, ranking);
         this.rankings.set(rankedAs, measured.ranking);
         for (const measurement of measured.measurements) {
           this.measurements.set(measuredAs(measurement.lossRate), measurement);
@@ -112,39 +123,53 @@ export class InferenceService {
   }
 
   influence(
-    { choice, tokens, settings, globalToken }: InfluenceParams,
+    { choice, tokens, image, settings, tile, globalToken }: InfluenceParams,
     observer: StageObserver,
   ): Promise<InfluenceMap> {
     return this.inTurn(choice, async () => {
       const { tatok, key } = await this.model(choice, observer);
-      const rankedAs = rankingKey(key, tokens, settings);
-      const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate]);
+      const rankedAs = rankingKey(key, image, tokens, settings);
+      const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate, tile]);
       const influenceKey = JSON.stringify([filteredAs, globalToken]);
       const known = this.influences.get(influenceKey);
       if (known !== undefined) return known;
       let reference = this.references.get(filteredAs);
       if (reference === undefined) {
-        reference = await tatok.render(tokens, settings, observer, this.rankings.get(rankedAs));
+        reference = await tatok.render(tokens, image, tile, settings, observer, this.rankings.get(rankedAs));
         this.references.set(filteredAs, reference);
         this.rankings.set(rankedAs, reference.ranking);
       }
-      const map = await tatok.influence(tokens, settings, globalToken, reference, observer);
+      const map = await tatok.influence(tokens, image, tile, settings, globalToken, reference, observer);
       this.influences.set(influenceKey, map);
       return map;
     });
   }
 
-  attention({ choice, rgb, layer, head }: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
-    return this.inTurn(choice, async () => {
-      const { tatok, key } = await this.model(choice, observer);
+  attention(params: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
+    return this.inTurn(params.choice, async () => {
+      const { image, tile, layer, head } = params;
+      const { tatok, key } = await this.model(params.choice, observer);
+      const rgb = tatok.tile(await this.picture(params, tatok, observer), tile);
       const imageKey = `${key}\0${hashOf(rgb)}`;
       let weights = this.attentions.get(imageKey);
       if (weights === undefined) {
         weights = await new StageClock(observer).run('encode', () => tatok.attend(rgb));
         this.attentions.set(imageKey, weights);
       }
-      return tatok.attentionOf(weights, layer, head);
+      return tatok.attentionOf(weights, image, tile, layer, head);
     });
+  }
+
+  /** All pixels of what was tokenized: those of the image itself, or of its file decoded again. */
+  private async picture({ image, file }: TokenizedPicture, tatok: TaTok, observer: StageObserver): Promise<Picture> {
+    if (image.reduction === 1) return image;
+    if (file === undefined) throw new RangeError('a reduced image comes with its file');
+    const key = pictureKey(file, image);
+    const kept = this.pictures.get(key);
+    if (kept !== undefined) return kept;
+    const { picture } = await tatok.read(file, { cropMode: image.cropMode }, observer);
+    this.pictures.set(key, picture);
+    return picture;
   }
 
   /** The model of a choice, loaded if it is not among those kept. A bundle whose manifest changed is another model. */
@@ -211,13 +236,23 @@ function mayFallBack({ providers }: ModelChoice, failed: ProviderName): boolean 
   return providerOrder(providers).at(-1) !== failed;
 }
 
-/** What a ranking depends on: the model, the codes, β and the conditioning. */
-function rankingKey(model: string, { globalCodes, patchCodes }: Tokens, settings: FilterSettings): string {
-  return JSON.stringify([model, hashOf(globalCodes, patchCodes), settings.edgePriority, settings.conditioning]);
-}
-
 function hashOf(...parts: readonly (Uint8Array | Int32Array)[]): string {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest('hex');
+}
+
+function pictureKey(file: Uint8Array, { cropMode }: ModelImage): string {
+  return `${cropMode}\0${hashOf(file)}`;
+}
+
+/** What a ranking depends on: the model, the codes and their grid, β and the conditioning. */
+function rankingKey(
+  model: string,
+  { grid }: ModelImage,
+  { globalCodes, patchCodes }: Tokens,
+  settings: FilterSettings,
+): string {
+  const codes = hashOf(globalCodes, patchCodes);
+  return JSON.stringify([model, grid, codes, settings.edgePriority, settings.conditioning]);
 }

@@ -4,7 +4,7 @@ import { TatokError, type TatokErrorCode } from '../tokenizer/errors';
 
 const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'image-unreadable': ['retry', 'showOutput'],
-  'image-too-large': ['openSettings', 'retry'],
+  'image-too-large': ['openAnyway', 'openSettings'],
   'image-unsupported': ['showOutput'],
   'model-missing': ['openSettings', 'retry', 'showOutput'],
   'model-invalid': ['openSettings', 'retry', 'showOutput'],

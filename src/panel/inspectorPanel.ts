@@ -84,13 +84,20 @@ export class InspectorPanel extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    connection.onRequest(protocol.ready, () => {
+    connection.onRequest(protocol.ready, ({ cropMode }) => {
+      if (cropMode !== undefined) document.restoreCropMode(cropMode);
       // The page is told what is known by now, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { name: document.name, uri: document.uri.toString() };
     });
     connection.onRequest(protocol.reconstruct, (filter, token) =>
-      this.answer(connection, token, (cancellation) => document.reconstruct(filter, cancellation)),
+      this.answer(connection, token, (cancellation) =>
+        document.reconstruct(filter, cancellation, (progress) => {
+          if (!cancellation.isCancellationRequested) {
+            void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
+          }
+        }),
+      ),
     );
     connection.onRequest(protocol.measure, (request, token) =>
       this.answer(connection, token, (cancellation) => document.measure(request, cancellation)),
@@ -116,6 +123,7 @@ export class InspectorPanel extends Disposable {
     connection.onRequest(protocol.chooseModel, ({ directory }, token) =>
       this.answer(connection, token, (cancellation) => this.chooseModel(directory, cancellation)),
     );
+    connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -160,6 +168,9 @@ export class InspectorPanel extends Disposable {
       case 'retry':
         this.document.tokenize();
         return;
+      case 'openAnyway':
+        this.document.openAnyway();
+        return;
       case 'showOutput':
         this.services.log.show();
         return;
@@ -197,7 +208,7 @@ async function notify(connection: MessageConnection, state: DocumentState): Prom
       return;
     case 'working':
       // Before the first stage is known the page shows its own start.
-      if (state.stage !== undefined) await connection.sendNotification(protocol.progressed, { stage: state.stage });
+      if (state.progress !== undefined) await connection.sendNotification(protocol.progressed, state.progress);
       return;
     case 'tokenized':
       await connection.sendNotification(protocol.tokenized, state.tokenization);

@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/inference';
 import type { TatokSettings } from '../host/settings';
+import type { Progress, TokenizedPicture } from '../protocol/inference';
 import type {
   AttentionRequest,
   Failure,
@@ -14,11 +15,12 @@ import type {
 import { TatokError } from '../tokenizer/errors';
 import type {
   AttentionMap,
+  CropMode,
   FilterSettings,
   InfluenceMap,
   Measurement,
+  ModelImage,
   Reconstruction,
-  Stage,
   StageTimings,
 } from '../tokenizer/types';
 import { toFailure, toTatokError } from './failure';
@@ -26,7 +28,7 @@ import type { ImageFile } from './imageFile';
 
 export type DocumentState =
   | { readonly kind: 'idle' }
-  | { readonly kind: 'working'; readonly stage: Stage | undefined }
+  | { readonly kind: 'working'; readonly progress: Progress | undefined }
   | { readonly kind: 'tokenized'; readonly tokenization: InspectedTokenization }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
@@ -59,6 +61,14 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private settings: TatokSettings | undefined;
   private work: CancellationTokenSource | undefined;
   private settling: NodeJS.Timeout | undefined;
+  /** What an editor chose in place of the setting. */
+  private chosenCropMode: CropMode | undefined;
+  /** What was shown before an editor chose another crop mode: cancelling goes back to it. */
+  private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
+  /** Whether the user opened the image despite the limit of megapixels. */
+  private anySize = false;
+  /** The file of the current tokenization, where its image does not hold all pixels. */
+  private encoded: Uint8Array | undefined;
 
   constructor(
     private readonly file: WatchedImage,
@@ -98,21 +108,53 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     if (this.current.kind === 'idle') this.tokenize();
   }
 
+  /** Tokenizes in another way, for all editors of the document. */
+  chooseCropMode(mode: CropMode): void {
+    if (mode === this.readSettings().cropMode && this.current.kind !== 'failed') return;
+    const { current, settings, encoded, chosenCropMode } = this;
+    if (current.kind === 'tokenized') {
+      const undo = (): void => {
+        Object.assign(this, { settings, encoded, chosenCropMode });
+      };
+      this.former = { tokenization: current.tokenization, undo };
+    }
+    this.chosenCropMode = mode;
+    this.begin();
+  }
+
+  /** What an editor of a former window had chosen; it holds unless one of this window chose already. */
+  restoreCropMode(mode: CropMode): void {
+    if (this.chosenCropMode === undefined) this.chooseCropMode(mode);
+  }
+
+  /** Tokenizes whatever the limit of megapixels, now and while the document is open. */
+  openAnyway(): void {
+    this.anySize = true;
+    this.tokenize();
+  }
+
   /** Tokenizes the file as it is now, in place of any work going on. */
   tokenize(): void {
+    this.former = undefined;
+    this.begin();
+  }
+
+  private begin(): void {
     // The file is read anew, whatever was about to be noticed of it.
     clearTimeout(this.settling);
     const settings = this.readSettings();
-    this.enter({ kind: 'working', stage: undefined });
+    this.enter({ kind: 'working', progress: undefined });
     void this.perform(settings, async (token) => {
       const file = await this.file.read();
+      const { choice, filter, cropMode, maxMegapixels } = settings;
       const tokenization = await this.services.inference.tokenize(
-        { choice: settings.choice, file, settings: settings.filter, maxMegapixels: settings.maxMegapixels },
+        { choice, file, settings: filter, cropMode, maxMegapixels },
         token,
-        (stage) => {
-          if (!token.isCancellationRequested) this.enter({ kind: 'working', stage });
+        (progress) => {
+          if (!token.isCancellationRequested) this.enter({ kind: 'working', progress });
         },
       );
+      this.encoded = tokenization.image.reduction > 1 ? file : undefined;
       this.logResult(tokenization);
       return tokenization;
     });
@@ -135,6 +177,13 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   cancel(): void {
     if (this.current.kind !== 'working') return;
     this.stop();
+    const { former } = this;
+    if (former !== undefined) {
+      this.former = undefined;
+      former.undo();
+      this.enter({ kind: 'tokenized', tokenization: former.tokenization });
+      return;
+    }
     this.enter({
       kind: 'failed',
       failure: toFailure(new TatokError('cancelled', `Tokenizing ${this.name} was cancelled.`)),
@@ -145,15 +194,25 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   async reconstruct(
     filter: FilterSettings,
     token: CancellationToken,
+    onProgress?: (progress: Progress) => void,
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
     const { tokenization, settings } = this.result();
     return this.services.inference.reconstruct(
       {
         choice: settings.choice,
         tokens: tokenization.tokens,
-        original: tokenization.image.rgb,
+        ...this.picture(tokenization.image),
         settings: filter,
       },
+      token,
+      onProgress,
+    );
+  }
+
+  async attention({ tile, layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
+    const { tokenization, settings } = this.result();
+    return this.services.inference.attention(
+      { choice: settings.choice, ...this.picture(tokenization.image), tile, layer, head },
       token,
     );
   }
@@ -166,19 +225,20 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
     return this.services.inference.measure(
-      { choice: settings.choice, tokens, original: image.rgb, settings: filter, lossRates },
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, lossRates },
       token,
     );
   }
 
   /** What depends on one global token under some settings, for one editor. */
   async influence(
-    { settings: filter, globalToken }: InfluenceRequest,
+    { settings: filter, tile, globalToken }: InfluenceRequest,
     token: CancellationToken,
   ): Promise<InfluenceMap> {
     const { tokenization, settings } = this.result();
+    const { tokens, image } = tokenization;
     return this.services.inference.influence(
-      { choice: settings.choice, tokens: tokenization.tokens, settings: filter, globalToken },
+      { choice: settings.choice, tokens, image, settings: filter, tile, globalToken },
       token,
     );
   }
@@ -191,19 +251,19 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return { ...tokenization, reconstruction };
   }
 
-  async attention({ layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
-    const { tokenization, settings } = this.result();
-    return this.services.inference.attention(
-      { choice: settings.choice, rgb: tokenization.image.rgb, layer, head },
-      token,
-    );
+  private picture(image: ModelImage): TokenizedPicture {
+    return { image, ...(this.encoded && { file: this.encoded }) };
   }
 
   /** The settings that hold for this document, with the model chosen for it. */
   private readSettings(): TatokSettings {
     const settings = this.services.configuration.read(this.uri);
-    if (this.chosenModel === undefined) return settings;
-    return { ...settings, choice: { ...settings.choice, directory: this.chosenModel } };
+    return {
+      ...settings,
+      choice: { ...settings.choice, directory: this.chosenModel ?? settings.choice.directory },
+      cropMode: this.chosenCropMode ?? settings.cropMode,
+      maxMegapixels: this.anySize ? Infinity : settings.maxMegapixels,
+    };
   }
 
   private result(): { readonly tokenization: InspectedTokenization; readonly settings: TatokSettings } {
@@ -229,11 +289,18 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       if (work.token.isCancellationRequested) return;
       const failure = toTatokError(error, this.name);
       this.services.log.error(`${this.uri.toString(true)}: ${failure.message}`, failure.cause ?? failure.code);
-      next = { kind: 'failed', failure: toFailure(failure) };
+      next = { kind: 'failed', failure: this.explain(failure) };
     }
     if (work.token.isCancellationRequested) return;
     this.work = undefined;
+    this.former = undefined;
     this.enter(next);
+  }
+
+  /** Opening anyway is no way out when it was tried. */
+  private explain(error: TatokError): Failure {
+    const { message, actions } = toFailure(error);
+    return { message, actions: actions.filter((action) => action !== 'openAnyway' || !this.anySize) };
   }
 
   private stop(): void {
@@ -271,7 +338,12 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     }
     void this.perform(now, async (token) => {
       const { timings, ...reconstruction } = await this.services.inference.reconstruct(
-        { choice: now.choice, tokens: tokenization.tokens, original: tokenization.image.rgb, settings: filter },
+        {
+          choice: now.choice,
+          tokens: tokenization.tokens,
+          ...this.picture(tokenization.image),
+          settings: filter,
+        },
         token,
       );
       return { ...tokenization, reconstruction, timings: { ...tokenization.timings, ...timings } };
@@ -296,6 +368,7 @@ function needsNewTokens({ image }: InspectedTokenization, before: TatokSettings,
   return (
     !isDeepStrictEqual(before.choice, now.choice) ||
     before.cudaLibraryPath !== now.cudaLibraryPath ||
+    before.cropMode !== now.cropMode ||
     image.sourceWidth * image.sourceHeight > now.maxMegapixels * 1e6
   );
 }

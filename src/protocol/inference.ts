@@ -8,14 +8,17 @@ import { NotificationType, RequestType } from 'vscode-jsonrpc';
 import type {
   AttentionChoice,
   AttentionMap,
+  CropMode,
   FilterSettings,
   InfluenceMap,
   Measurement,
   ModelDescription,
+  ModelImage,
   ProviderReport,
   Reconstruction,
   Stage,
   StageTimings,
+  TileProgress,
   Tokenization,
   Tokens,
 } from '../tokenizer/types';
@@ -41,22 +44,31 @@ export interface TokenizeParams {
   readonly file: Uint8Array;
   /** Absent fields fall back to the manifest's defaults. */
   readonly settings: Partial<FilterSettings>;
+  /** Absent: the centre crop. */
+  readonly cropMode?: CropMode;
   /** Images with more pixels are refused with `image-too-large` before they are decoded; absent means sharp's own limit. */
   readonly maxMegapixels?: number;
   /** Progress notifications carry this id. */
   readonly progressId: number;
 }
 
-export interface ReconstructParams {
+/** What was tokenized before. */
+export interface TokenizedPicture {
+  readonly image: ModelImage;
+  /** The encoded file, needed where the image is reduced: PSNR, SSIM and attention are of all pixels. */
+  readonly file?: Uint8Array;
+}
+
+export interface ReconstructParams extends TokenizedPicture {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
-  /** The original, for PSNR and SSIM: size·size·3 sRGB bytes. */
-  readonly original: Uint8Array;
   readonly settings: FilterSettings;
+  /** Progress notifications carry this id. */
+  readonly progressId: number;
 }
 
 /** Decodes under several ε at once and measures; no image is sent back. Short lists let other requests in between. */
-export interface MeasureParams extends ReconstructParams {
+export interface MeasureParams extends Omit<ReconstructParams, 'progressId'> {
   readonly lossRates: readonly number[];
 }
 
@@ -64,14 +76,17 @@ export interface MeasureParams extends ReconstructParams {
 export interface InfluenceParams {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
+  readonly image: ModelImage;
   readonly settings: FilterSettings;
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
   readonly globalToken: number;
 }
 
-export interface AttentionParams {
+export interface AttentionParams extends TokenizedPicture {
   readonly choice: ModelChoice;
-  /** size·size·3 sRGB bytes. */
-  readonly rgb: Uint8Array;
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
   readonly layer: AttentionChoice;
   readonly head: AttentionChoice;
 }
@@ -92,4 +107,12 @@ export const reconstruct = new RequestType<
 export const measure = new RequestType<MeasureParams, readonly Measurement[], ErrorData>('measure');
 export const influence = new RequestType<InfluenceParams, InfluenceMap, ErrorData>('influence');
 export const attention = new RequestType<AttentionParams, AttentionMap, ErrorData>('attention');
-export const progress = new NotificationType<{ readonly id: number; readonly stage: Stage }>('progress');
+
+/** Where the pipeline is. */
+export interface Progress {
+  readonly stage: Stage;
+  /** Absent unless the picture has several tiles. */
+  readonly tiles?: TileProgress | undefined;
+}
+
+export const progress = new NotificationType<Progress & { readonly id: number }>('progress');

@@ -9,18 +9,18 @@ import { NotificationType, NotificationType0, RequestType, RequestType0 } from '
 import type {
   AttentionChoice,
   AttentionMap,
+  CropMode,
   FilterSettings,
   InfluenceMap,
   Measurement,
   ModelDescription,
   ProviderReport,
   Reconstruction,
-  Stage,
   StageTimings,
   Tokenization,
 } from '../tokenizer/types';
 import type { ExportKind, ExportRequest } from './exports';
-import type { ErrorData } from './inference';
+import type { ErrorData, Progress } from './inference';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -34,7 +34,7 @@ export interface Failure {
   readonly actions: readonly FailureAction[];
 }
 
-export type FailureAction = 'retry' | 'showOutput' | 'openSettings';
+export type FailureAction = 'retry' | 'showOutput' | 'openSettings' | 'openAnyway';
 
 /** A tokenization with all that is needed to draw it. */
 export interface InspectedTokenization extends Tokenization {
@@ -61,6 +61,8 @@ export interface ModelRequest {
 }
 
 export interface AttentionRequest {
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
   readonly layer: AttentionChoice;
   readonly head: AttentionChoice;
 }
@@ -74,11 +76,19 @@ export interface MeasureRequest {
 
 export interface InfluenceRequest {
   readonly settings: FilterSettings;
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
   readonly globalToken: number;
 }
 
+/** What a page kept that decides what is tokenized. */
+export interface RestoredPage {
+  /** Absent: as the settings say. */
+  readonly cropMode?: CropMode | undefined;
+}
+
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
-export const ready = new RequestType0<InspectedDocument, ErrorData>('ready');
+export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');
 export const reconstruct = new RequestType<
   FilterSettings,
   Reconstruction & { readonly timings: StageTimings },
@@ -98,11 +108,15 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
  * tells whether one was chosen.
  */
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
+/** Tokenizes the document in another way. */
+export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');
 
-export const progressed = new NotificationType<{ readonly stage: Stage }>('progressed');
+export const progressed = new NotificationType<Progress>('progressed');
+/** Progress of the page's own `reconstruct` request. */
+export const reconstructing = new NotificationType<Progress>('reconstructing');
 export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */

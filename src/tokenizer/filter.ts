@@ -5,7 +5,7 @@
  * longest prefix of π whose true bits sum to at most ε·B. The order uses β, the constraint does not, and the sets nest: a
  * larger ε drops a superset.
  */
-import type { Grid, Ranking } from './types';
+import type { Grid, ModelDescription, Ranking } from './types';
 
 /** Which patches stay under one ε. */
 export interface Selection {
@@ -58,12 +58,15 @@ function ditherMatrix({ rows, columns }: Grid): Float64Array {
 }
 
 /** e_i: 1 on the outer ring of the grid, else 0, in raster order. */
-export function edgePatches({ rows, columns }: Grid): Uint8Array {
-  return Uint8Array.from({ length: rows * columns }, (_, i) => {
-    const row = Math.floor(i / columns);
-    const column = i % columns;
-    return Number(row === 0 || row === rows - 1 || column === 0 || column === columns - 1);
-  });
+export function edgePatches(grid: Grid): Uint8Array {
+  return Uint8Array.from({ length: grid.rows * grid.columns }, (_, patch) => Number(isEdgePatch(patch, grid)));
+}
+
+/** Whether a patch lies on the outer ring of the grid. */
+export function isEdgePatch(patch: number, { rows, columns }: Grid): boolean {
+  const row = Math.floor(patch / columns);
+  const column = patch % columns;
+  return row === 0 || row === rows - 1 || column === 0 || column === columns - 1;
 }
 
 /**
@@ -142,7 +145,15 @@ export function filterTokens(
   return selectKept(rankPatches(entropyBits, grid, edgePriority), lossRate, budgetBits);
 }
 
-/** Bits that the tokens themselves cost: (K + |S|)·log2 V. */
+/** B of the reference budget, bits: the training set's mean per patch, for as many patches as the picture has. */
+export function referenceBudget(
+  model: Pick<ModelDescription, 'grid' | 'referenceBudgetBits'>,
+  { rows, columns }: Grid,
+): number {
+  return (model.referenceBudgetBits * (rows * columns)) / (model.grid.rows * model.grid.columns);
+}
+
+/** Bits that the tokens themselves cost: (T·K + |S|)·log2 V. */
 export function payloadBits(totalTokens: number, codebookSize: number): number {
   return totalTokens * Math.log2(codebookSize);
 }

@@ -42,14 +42,19 @@ export class Graphs {
 
   /** `rgb`: size·size·3 sRGB bytes. */
   async encode(rgb: Uint8Array): Promise<Codes> {
-    const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_codes', 'patch_codes']);
-    // Copies: ONNX Runtime owns the memory behind an output.
-    return { globalCodes: int32(output, 'global_codes').slice(), patchCodes: int32(output, 'patch_codes').slice() };
+    return first(await this.encodeAll([rgb]));
+  }
+
+  /** {@link encode} of several images in one run of the graph. */
+  async encodeAll(batch: readonly Uint8Array[]): Promise<Codes[]> {
+    const output = await this.run('encoder', { image: this.imageTensor(batch) }, ['global_codes', 'patch_codes']);
+    const [globals, patches] = ['global_codes', 'patch_codes'].map((name) => rows(int32(output, name), batch.length));
+    return batch.map((_, i) => ({ globalCodes: at(globals, i), patchCodes: at(patches, i) }));
   }
 
   /** Softmax rows of the global queries over the patches, [L, H, K, N], flat. */
   async attend(rgb: Uint8Array): Promise<Float32Array> {
-    const output = await this.run('encoder', { image: this.imageTensor(rgb) }, ['global_attention']);
+    const output = await this.run('encoder', { image: this.imageTensor([rgb]) }, ['global_attention']);
     return float32(output, 'global_attention').slice();
   }
 
@@ -111,9 +116,9 @@ export class Graphs {
     }
   }
 
-  private imageTensor(rgb: Uint8Array): Tensor {
+  private imageTensor(batch: readonly Uint8Array[]): Tensor {
     const { imageSize } = this.model;
-    return new Tensor('uint8', rgb, [1, imageSize, imageSize, 3]);
+    return new Tensor('uint8', concatenated(Uint8Array, batch), [batch.length, imageSize, imageSize, 3]);
   }
 
   private codeTensors(batch: readonly Codes[]): { global_codes: Tensor; patch_codes: Tensor } {

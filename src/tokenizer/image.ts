@@ -1,7 +1,7 @@
-/** From an encoded file to the bytes the model sees: sRGB, upright, opaque, square. */
+/** From an encoded file to the pixels that are tokenized: sRGB, upright, opaque. */
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import { TatokError } from './errors';
-import type { CropRectangle, ModelImage } from './types';
+import type { CropMode, CropRectangle, Picture } from './types';
 
 /** Transparent pixels are laid on white, the page most viewers and papers show them on. */
 export const alphaBackground = '#ffffff';
@@ -20,20 +20,22 @@ const readable = new Map([
 const defaultMaxPixels = 0x3fff ** 2;
 
 export interface DecodeOptions {
+  /** Absent: the centre crop. */
+  readonly cropMode?: CropMode | undefined;
   /** Images with more pixels are refused before they are decoded; absent or larger means sharp's own limit of 268 megapixels. */
   readonly maxMegapixels?: number | undefined;
 }
 
 /**
- * Decodes the first frame of an image and cuts the model's square out of it by the ImageNet protocol: the short side is scaled
- * to `size` with a Lanczos kernel, then the centre is cropped.
+ * Decodes the first frame of an image as its crop mode wants it for a model of `size`×`size` pixels: short side to `size` and
+ * centre cropped (`centre`), long side to `size` (`fit`), both with a Lanczos kernel, or as it is (`tiles`).
  *
  * EXIF orientation is applied, colours are converted from the embedded ICC profile (CMYK too) to sRGB, transparency is laid on
  * {@link alphaBackground}, 16 bits become 8, grey becomes three equal channels.
  *
  * @throws TatokError image-unreadable, image-unsupported or image-too-large.
  */
-export async function decodeImage(file: Uint8Array, size: number, options: DecodeOptions = {}): Promise<ModelImage> {
+export async function decodeImage(file: Uint8Array, size: number, options: DecodeOptions = {}): Promise<Picture> {
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
   const metadata = await readMetadata(file);
   const format = metadata.format;
@@ -42,8 +44,8 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
   }
   requirePixelLimit(metadata.width, metadata.height, options.maxMegapixels);
   const { width, height } = metadata.autoOrient;
-  const scaled = scaleShortSide(width, height, size);
-  const offset = { left: Math.round((scaled.width - size) / 2), top: Math.round((scaled.height - size) / 2) };
+  const { cropMode = 'centre' } = options;
+  const { scaled, window } = cut(width, height, size, cropMode);
 
   const image = open(file).autoOrient();
   // sharp leaves RGB of 16 bits in the gamut of Display P3; only an explicit sRGB pipeline converts a profile there.
@@ -51,7 +53,7 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
   const decoded = await image
     .flatten({ background: alphaBackground })
     .resize({ ...scaled, fit: 'fill', kernel: 'lanczos3', fastShrinkOnLoad: false })
-    .extract({ ...offset, width: size, height: size })
+    .extract(window)
     .toColourspace('srgb')
     .raw({ depth: 'uchar' })
     .toBuffer({ resolveWithObject: true })
@@ -65,10 +67,37 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
     sourceWidth: width,
     sourceHeight: height,
     format: format === 'heif' ? 'avif' : format,
-    crop: cropOfSource(width, height, scaled, offset, size),
-    size,
-    rgb: new Uint8Array(decoded.data),
+    cropMode,
+    crop: cropOfSource(width, height, scaled, window),
+    width: window.width,
+    height: window.height,
+    // The same memory: a large picture is not copied.
+    rgb: new Uint8Array(decoded.data.buffer, decoded.data.byteOffset, decoded.data.length),
   };
+}
+
+/** What the source is scaled to, and what is cut out of that. */
+function cut(width: number, height: number, size: number, mode: CropMode): { scaled: Size; window: CropRectangle } {
+  switch (mode) {
+    case 'centre': {
+      const scaled = scaleShortSide(width, height, size);
+      const [left, top] = [Math.round((scaled.width - size) / 2), Math.round((scaled.height - size) / 2)];
+      return { scaled, window: { left, top, width: size, height: size } };
+    }
+    case 'fit': {
+      const scale = size / Math.max(width, height);
+      const side = (length: number) => Math.max(1, Math.round(length * scale));
+      const scaled = { width: side(width), height: side(height) };
+      return { scaled, window: { left: 0, top: 0, ...scaled } };
+    }
+    case 'tiles':
+      return { scaled: { width, height }, window: { left: 0, top: 0, width, height } };
+  }
+}
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
 }
 
 const supportedAdvice = `Convert it to one of ${[...readable.values()].join(', ')}.`;
@@ -104,27 +133,21 @@ function megapixels(pixels: number): string {
 }
 
 /** torchvision's Resize(size): the short side becomes `size`, the long one is scaled and truncated. */
-function scaleShortSide(width: number, height: number, size: number): { width: number; height: number } {
+function scaleShortSide(width: number, height: number, size: number): Size {
   return width <= height
     ? { width: size, height: Math.max(size, Math.floor((size * height) / width)) }
     : { width: Math.max(size, Math.floor((size * width) / height)), height: size };
 }
 
 /** The crop in whole pixels of the upright source. */
-function cropOfSource(
-  width: number,
-  height: number,
-  scaled: { readonly width: number; readonly height: number },
-  offset: { readonly left: number; readonly top: number },
-  size: number,
-): CropRectangle {
-  const left = Math.round((offset.left * width) / scaled.width);
-  const top = Math.round((offset.top * height) / scaled.height);
+function cropOfSource(width: number, height: number, scaled: Size, window: CropRectangle): CropRectangle {
+  const left = Math.round((window.left * width) / scaled.width);
+  const top = Math.round((window.top * height) / scaled.height);
   return {
     left,
     top,
-    width: Math.min(width - left, Math.round((size * width) / scaled.width)),
-    height: Math.min(height - top, Math.round((size * height) / scaled.height)),
+    width: Math.min(width - left, Math.round((window.width * width) / scaled.width)),
+    height: Math.min(height - top, Math.round((window.height * height) / scaled.height)),
   };
 }
 

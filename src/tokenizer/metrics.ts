@@ -3,13 +3,21 @@ import { ssim as windowedSsim } from '@blazediff/ssim';
 
 /** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. Both are sRGB bytes of one length. */
 export function psnr(a: Uint8Array, b: Uint8Array): number {
+  return decibels(squaredErrors(a, b), a.length);
+}
+
+function squaredErrors(a: Uint8Array, b: Uint8Array): number {
   requireSameLength(a, b);
   let squares = 0;
   for (let i = 0; i < a.length; i++) {
     const error = (a[i] ?? 0) - (b[i] ?? 0);
     squares += error * error;
   }
-  return squares === 0 ? Infinity : 10 * Math.log10((255 * 255 * a.length) / squares);
+  return squares;
+}
+
+function decibels(squares: number, values: number): number {
+  return squares === 0 ? Infinity : 10 * Math.log10((255 * 255 * values) / squares);
 }
 
 const window = 11;
@@ -27,25 +35,63 @@ export function ssim(a: Uint8Array, b: Uint8Array, width: number, height: number
       `${a.length} bytes are not an RGB image of ${width}×${height} pixels, at least ${window}×${window}`,
     );
   }
-  const [greyA, greyB] = [greyPixels(a), greyPixels(b)];
-  const windows = height - window + 1;
-  let sum = 0;
-  for (let top = 0; top < windows; top += bandRows) {
-    const rows = Math.min(bandRows, windows - top);
-    const band = [top * width * 4, (top + rows + window - 1) * width * 4] as const;
-    const mean = windowedSsim(greyA.subarray(...band), greyB.subarray(...band), undefined, width, rows + window - 1);
-    sum += mean * rows;
-  }
-  return sum / windows;
+  return new QualityMeter(width).add(a, b).ssim;
 }
 
-/** RGBA pixels whose three colours are the 8-bit luma, which the library's own luma weights then leave as they are. */
-function greyPixels(rgb: Uint8Array): Uint8Array {
-  const pixels = rgb.length / 3;
-  const grey = new Uint8Array(pixels * 4);
-  for (let i = 0; i < pixels; i++) {
-    const luma = 0.299 * (rgb[i * 3] ?? 0) + 0.587 * (rgb[i * 3 + 1] ?? 0) + 0.114 * (rgb[i * 3 + 2] ?? 0);
-    grey.fill(Math.round(luma), i * 4, i * 4 + 4);
+/** PSNR and SSIM of pictures that come in strips, from top to bottom: exactly those of the whole, without holding it. */
+export class QualityMeter {
+  private squares = 0;
+  private bytes = 0;
+  private similarity = 0;
+  private windowRows = 0;
+  /** The last rows of the strips before, as luma: windows reach across strips. */
+  private readonly former: [a: Uint8Array, b: Uint8Array] = [new Uint8Array(), new Uint8Array()];
+
+  /** @param width of the pictures in pixels. */
+  constructor(private readonly width: number) {}
+
+  /** The next rows of both pictures, width·rows·3 sRGB bytes. */
+  add(a: Uint8Array, b: Uint8Array): this {
+    this.squares += squaredErrors(a, b);
+    this.bytes += a.length;
+    const [greyA, greyB] = [greyPixels(a, this.former[0]), greyPixels(b, this.former[1])];
+    const rowBytes = this.width * 4;
+    const windows = greyA.length / rowBytes - window + 1;
+    if (this.width >= window) {
+      for (let top = 0; top < windows; top += bandRows) {
+        const rows = Math.min(bandRows, windows - top);
+        const band = [top * rowBytes, (top + rows + window - 1) * rowBytes] as const;
+        const [bandA, bandB] = [greyA.subarray(...band), greyB.subarray(...band)];
+        this.similarity += rows * windowedSsim(bandA, bandB, undefined, this.width, rows + window - 1);
+        this.windowRows += rows;
+      }
+    }
+    const kept = Math.max(0, greyA.length - (window - 1) * rowBytes);
+    this.former[0] = greyA.slice(kept);
+    this.former[1] = greyB.slice(kept);
+    return this;
+  }
+
+  get psnr(): number {
+    return decibels(this.squares, this.bytes);
+  }
+
+  /** NaN where no window fits. */
+  get ssim(): number {
+    return this.similarity / this.windowRows;
+  }
+}
+
+/**
+ * RGBA pixels whose three colours are the 8-bit luma, which the library's own luma weights then leave as they are; after those
+ * of `before`.
+ */
+function greyPixels(rgb: Uint8Array, before: Uint8Array): Uint8Array {
+  const grey = new Uint8Array(before.length + (rgb.length / 3) * 4);
+  grey.set(before);
+  for (let from = 0, to = before.length; from < rgb.length; from += 3, to += 4) {
+    const luma = Math.round(0.299 * (rgb[from] ?? 0) + 0.587 * (rgb[from + 1] ?? 0) + 0.114 * (rgb[from + 2] ?? 0));
+    grey[to] = grey[to + 1] = grey[to + 2] = grey[to + 3] = luma;
   }
   return grey;
 }

@@ -1,7 +1,7 @@
 /** What is known of single patches: for the readout and for tables. */
 import { codeLevels } from './codebook';
-import { edgePatches } from './filter';
-import type { Grid, ModelDescription, ModelImage, Tokenization } from './types';
+import { isEdgePatch } from './filter';
+import type { Layout, ModelDescription, ModelImage, PatchRegion, Tokenization } from './types';
 
 /** Everything there is to say of one patch. */
 export interface PatchFacts {
@@ -36,11 +36,12 @@ export function patchFacts(
   keep: Uint8Array,
   influence?: Float32Array,
 ): PatchFacts {
+  const { grid } = image;
   const code = tokens.patchCodes[index] ?? 0;
   return {
     index,
-    row: Math.floor(index / model.grid.columns),
-    column: index % model.grid.columns,
+    row: Math.floor(index / grid.columns),
+    column: index % grid.columns,
     code,
     levels: codeLevels(code, model.levels),
     entropyBits: tokens.entropyBits[index] ?? 0,
@@ -48,9 +49,9 @@ export function patchFacts(
     rank: keepRank[index] ?? 0,
     patches: keepRank.length,
     kept: keep[index] === 1,
-    edge: edgePatches(model.grid)[index] === 1,
-    influence: influence?.[index],
-    rgb: meanColour(image, model.grid, index),
+    edge: isEdgePatch(index, grid),
+    influence: Number.isNaN(influence?.[index]) ? undefined : influence?.[index],
+    rgb: meanColour(image, patchSide(model), index),
   };
 }
 
@@ -68,20 +69,52 @@ export function describePatch(facts: PatchFacts): string {
   ].join(', ');
 }
 
-function meanColour(image: ModelImage, grid: Grid, index: number): [number, number, number] {
-  const width = Math.floor(image.size / grid.columns);
-  const height = Math.floor(image.size / grid.rows);
-  const left = (index % grid.columns) * width;
-  const top = Math.floor(index / grid.columns) * height;
+/** Image pixels along a side of a patch. */
+export function patchSide({ imageSize, grid }: ModelDescription): number {
+  return imageSize / grid.columns;
+}
+
+/** Index of the tile that a patch lies in. */
+export function tileOf(patch: number, image: Layout, model: Pick<ModelDescription, 'grid'>): number {
+  const row = Math.floor(patch / image.grid.columns / model.grid.rows);
+  const column = Math.floor((patch % image.grid.columns) / model.grid.columns);
+  return row * image.tiles.columns + column;
+}
+
+/** Patches of one tile that hold any of the picture. */
+export function tileRegion(tile: number, { tiles, grid }: Layout, model: Pick<ModelDescription, 'grid'>): PatchRegion {
+  const row = Math.floor(tile / tiles.columns) * model.grid.rows;
+  const column = (tile % tiles.columns) * model.grid.columns;
+  return {
+    row,
+    column,
+    rows: Math.min(model.grid.rows, grid.rows - row),
+    columns: Math.min(model.grid.columns, grid.columns - column),
+  };
+}
+
+/** Pixels in which a picture is shown. */
+export function shownSize({ width, height, reduction }: ModelImage): { width: number; height: number } {
+  return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction) };
+}
+
+/** Of what is shown of the picture: a reduced one has means already. */
+function meanColour(image: ModelImage, sideOfPicture: number, index: number): [number, number, number] {
+  const shown = shownSize(image);
+  const side = sideOfPicture / image.reduction;
+  const left = (index % image.grid.columns) * side;
+  const top = Math.floor(index / image.grid.columns) * side;
+  const right = Math.min(shown.width, left + side);
+  const bottom = Math.min(shown.height, top + side);
   const sum: [number, number, number] = [0, 0, 0];
-  for (let y = top; y < top + height; y++) {
-    for (let x = left; x < left + width; x++) {
-      const offset = 3 * (y * image.size + x);
+  for (let y = top; y < bottom; y++) {
+    for (let x = left; x < right; x++) {
+      const offset = 3 * (y * shown.width + x);
       sum[0] += image.rgb[offset] ?? 0;
       sum[1] += image.rgb[offset + 1] ?? 0;
       sum[2] += image.rgb[offset + 2] ?? 0;
     }
   }
-  const mean = (total: number): number => Math.round(total / (width * height));
+  const mean = (total: number): number => Math.round(total / ((right - left) * (bottom - top)));
   return [mean(sum[0]), mean(sum[1]), mean(sum[2])];
 }

@@ -3,28 +3,34 @@ import { attentionMap } from './attention';
 import { TatokError } from './errors';
 import { decodeImage } from './image';
 import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
-import type { EntropyEstimate, Graphs } from './graphs';
+import type { Codes, EntropyEstimate, Graphs } from './graphs';
 import { patchChange, replacementCodes } from './influence';
-import { psnr, ssim } from './metrics';
+import { QualityMeter } from './metrics';
 import { rankSequentially } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
+import { reduce, reductionFor, Tiling, type Strip } from './tiles';
 import type {
   AttentionChoice,
   AttentionMap,
+  CropMode,
   FilterSettings,
+  Grid,
   InfluenceMap,
   Measurement,
   ModelDescription,
+  ModelImage,
+  Picture,
+  PictureGeometry,
   Ranking,
   Reconstruction,
+  Stage,
   Tokenization,
   Tokens,
 } from './types';
 import { StageClock, type StageObserver } from './stages';
 
-export interface TokenizeOptions {
-  /** Absent settings are the model's defaults. */
-  readonly settings: Partial<FilterSettings>;
+export interface ReadOptions {
+  readonly cropMode?: CropMode | undefined;
   readonly maxMegapixels?: number | undefined;
 }
 
@@ -37,67 +43,99 @@ export interface Measured {
   readonly measurements: readonly Measurement[];
 }
 
-/** A kept set and what it decodes to. */
+/** One tile of a kept set, and what it decodes to. */
 export interface Rendered {
+  /** Patches of the tile. */
   readonly keep: Uint8Array;
   readonly ranking: Ranking;
+  /** size·size·3 sRGB bytes. */
   readonly rgb: Uint8Array;
 }
 
+/** Tiles that go through a graph at once: enough to fill a GPU, few enough to bound memory on a CPU. */
+const batchSize = { cpu: 2, other: 16 } as const;
+
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
+  private readonly batch: number;
+
+  /** @param onCpu whether the graphs run on the CPU, where larger batches cost memory and gain nothing. */
   constructor(
     readonly model: ModelDescription,
     private readonly graphs: Graphs,
-  ) {}
+    onCpu: boolean,
+  ) {
+    this.batch = onCpu ? batchSize.cpu : batchSize.other;
+  }
 
   /**
-   * The whole path for one encoded image file.
+   * Decodes an encoded image file for this model.
    *
-   * @throws TatokError of the image, the settings or the model; whatever `observer` throws, between stages.
+   * @throws TatokError of the image; whatever `observer` throws.
    */
-  async tokenize(file: Uint8Array, options: TokenizeOptions, observer?: StageObserver): Promise<Tokenization> {
-    const settings = resolveSettings(options.settings, this.model);
+  async read(
+    file: Uint8Array,
+    options: ReadOptions,
+    observer?: StageObserver,
+  ): Promise<{ readonly picture: Picture } & Pick<Tokenization, 'timings'>> {
     const clock = new StageClock(observer);
-    const { maxMegapixels } = options;
-    const image = await clock.run('read', () => decodeImage(file, this.model.imageSize, { maxMegapixels }));
-    const codes = await clock.run('encode', () => this.graphs.encode(image.rgb));
-    const estimate = await clock.run('entropy', () => this.graphs.estimateEntropy(codes, this.noPatches()));
+    const picture = await clock.run('read', () => decodeImage(file, this.model.imageSize, options));
+    return { picture, timings: clock.timings };
+  }
+
+  /**
+   * The whole path for one picture.
+   *
+   * @param given absent settings are the model's defaults.
+   * @throws TatokError of the settings or the model; whatever `observer` throws, between stages and batches.
+   */
+  async tokenize(picture: Picture, given: Partial<FilterSettings>, observer?: StageObserver): Promise<Tokenization> {
+    const settings = resolveSettings(given, this.model);
+    const clock = new StageClock(observer);
+    const image = this.describe(picture);
+    const tiling = this.tiling(image);
+    const codes = await this.encode(picture, tiling, clock);
+    const [estimate] = await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock);
+    if (estimate === undefined) throw new RangeError('no estimate');
     const tokens = { ...codes, ...estimate };
-    const reconstruction = await this.filterAndDecode(tokens, image.rgb, settings, clock);
+    const reconstruction = await this.filterAndDecode(tokens, image, picture, settings, clock);
     return { image, tokens, reconstruction, timings: clock.timings };
   }
 
   /**
    * Filters and decodes tokens again under other settings, without encoding.
    *
-   * @param original size·size·3 sRGB bytes, for PSNR and SSIM.
+   * @param image of the tokens.
+   * @param picture the same at full size, for PSNR and SSIM.
    * @param ranking of these tokens under the same β and conditioning, where it is known already.
    */
   async reconstruct(
     tokens: Tokens,
-    original: Uint8Array,
+    image: ModelImage,
+    picture: Picture,
     settings: FilterSettings,
     observer?: StageObserver,
     ranking?: Ranking,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
-    const reconstruction = await this.filterAndDecode(tokens, original, checked, clock, ranking);
+    const reconstruction = await this.filterAndDecode(tokens, image, picture, checked, clock, ranking);
     return { ...reconstruction, timings: clock.timings };
   }
 
   /**
    * Rate and distortion of the same tokens under several ε, decoded as one batch.
    *
-   * @param original size·size·3 sRGB bytes, for PSNR and SSIM.
+   * @param image of the tokens.
+   * @param picture the same at full size.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
    * @param ranking of these tokens under the same β and conditioning, where it is known already.
    */
   async measure(
     tokens: Tokens,
-    original: Uint8Array,
+    image: ModelImage,
+    picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
     observer?: StageObserver,
@@ -105,71 +143,90 @@ export class TaTok {
   ): Promise<Measured> {
     const clock = new StageClock(observer);
     const each = lossRates.map((lossRate) => resolveSettings({ ...settings, lossRate }, this.model));
-    const used = ranking ?? (await clock.run('filter', () => this.rank(tokens, settings)));
-    const selections = each.map(({ lossRate }) => selectKept(used, lossRate, budgetOf(settings, this.model)));
-    const estimates = await clock.run('filter', () => this.estimates(tokens, selections, settings));
-    const batch = selections.map(({ keep }, i) => ({
-      codes: tokens,
-      expectedCodes: estimates[i]?.expectedCodes ?? tokens.expectedCodes,
-      keep,
-    }));
-    const images = await clock.run('decode', () => this.graphs.decodeAll(batch));
-    const measurements = await clock.run('metrics', () =>
-      images.flatMap((rgb, i) => {
-        const [selection, lossRate] = [selections[i], lossRates[i]];
-        if (selection === undefined || lossRate === undefined) return [];
-        return [{ lossRate, ...this.rate(selection), ...this.distortion(original, rgb) }];
-      }),
-    );
+    const tiling = this.tiling(image);
+    const used = ranking ?? (await this.rank(tokens, tiling, settings, clock));
+    const { selections, estimates } = await this.select(tokens, tiling, used, each, clock);
+    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
+    const measurements = selections.flatMap((selection, i) => {
+      const [pixels, lossRate] = [decoded[i], lossRates[i]];
+      if (pixels === undefined || lossRate === undefined) return [];
+      return [{ lossRate, ...this.rate(selection, tiling), psnr: pixels.psnr, ssim: pixels.ssim }];
+    });
     return { ranking: used, measurements };
   }
 
-  /** Pixels under some settings, without measuring them: the reference of {@link influence}. */
-  async render(tokens: Tokens, settings: FilterSettings, observer?: StageObserver, known?: Ranking): Promise<Rendered> {
+  /** Pixels of one tile under some settings, without measuring them: the reference of {@link influence}. */
+  async render(
+    tokens: Tokens,
+    geometry: PictureGeometry,
+    tile: number,
+    settings: FilterSettings,
+    observer?: StageObserver,
+    known?: Ranking,
+  ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
-    const { estimate, keep, ranking } = await clock.run('filter', () => this.filter(tokens, checked, known));
-    const rgb = await clock.run('decode', () => this.graphs.decode(tokens, estimate.expectedCodes, keep));
+    const tiling = this.tiling(geometry);
+    requireTile(tiling, tile);
+    const ranking = known ?? (await this.rank(tokens, tiling, checked, clock));
+    const selection = selectKept(ranking, checked.lossRate, budgetOf(checked, this.model, tiling.grid));
+    const codes = this.codesOf(tokens, tiling, tile);
+    const keep = this.maskOf(selection.keep, tiling, tile);
+    const visible = checked.conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
+    const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
+    const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
     return { keep, ranking, rgb };
   }
 
   /**
-   * What depends on one global token: its replacements are decoded as one batch and compared with `reference`.
+   * What of a tile depends on one of its global tokens: its replacements are decoded as one batch and compared with `reference`.
    *
    * @throws TatokError bad-settings for a token that the model does not have.
    */
   async influence(
     tokens: Tokens,
+    geometry: PictureGeometry,
+    tile: number,
     { conditioning }: FilterSettings,
     globalToken: number,
     { keep, rgb }: Rendered,
     observer?: StageObserver,
   ): Promise<InfluenceMap> {
     const { codebookSize, globalTokens, imageSize, grid } = this.model;
-    const own = tokens.globalCodes[globalToken];
+    const tiling = this.tiling(geometry);
+    const { globalCodes: ownCodes, patchCodes } = this.codesOf(tokens, tiling, tile);
+    const own = ownCodes[globalToken];
     if (own === undefined) {
       throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
     }
     const clock = new StageClock(observer);
-    const visible = conditioning === 'sequential' ? keep : this.noPatches();
+    const visible = conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
     const changed = replacementCodes(own, codebookSize).map((code) => {
-      const globalCodes = tokens.globalCodes.slice();
+      const globalCodes = ownCodes.slice();
       globalCodes[globalToken] = code;
-      return { globalCodes, patchCodes: tokens.patchCodes };
+      return { globalCodes, patchCodes };
     });
     const estimates = await clock.run('entropy', () =>
       this.graphs.estimateEntropies(changed.map((codes) => ({ codes, visible }))),
     );
     const pictures = await clock.run('decode', () =>
       this.graphs.decodeAll(
-        changed.map((codes, i) => ({
-          codes,
-          expectedCodes: estimates[i]?.expectedCodes ?? tokens.expectedCodes,
-          keep,
-        })),
+        changed.flatMap((codes, i) => {
+          const expectedCodes = estimates[i]?.expectedCodes;
+          return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep }];
+        }),
       ),
     );
-    return { globalToken, change: patchChange(rgb, pictures, imageSize, grid) };
+    const change = patchChange(rgb, pictures, imageSize, grid);
+    const region = tiling.region(tile);
+    return { tile, region, globalToken, change: cropped(change, grid, region) };
+  }
+
+  /** size·size·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
+  tile(picture: Picture, tile: number): Uint8Array {
+    const tiling = this.tiling(picture);
+    requireTile(tiling, tile);
+    return tiling.cut(picture, tile);
   }
 
   /** Attention of every layer and head, [L, H, K, N]: the expensive part of {@link attentionOf}, worth keeping. */
@@ -177,9 +234,16 @@ export class TaTok {
     return this.graphs.attend(rgb);
   }
 
-  /** The map of one layer and head (or means) out of what {@link attend} returned. */
-  attentionOf(attention: Float32Array, layer: AttentionChoice, head: AttentionChoice): AttentionMap {
-    return attentionMap(attention, this.model, layer, head);
+  /** The map of one tile's layer and head (or means) out of what {@link attend} returned. */
+  attentionOf(
+    attention: Float32Array,
+    geometry: PictureGeometry,
+    tile: number,
+    layer: AttentionChoice,
+    head: AttentionChoice,
+  ): AttentionMap {
+    const region = this.tiling(geometry).region(tile);
+    return { tile, region, ...attentionMap(attention, this.model, region, layer, head) };
   }
 
   /** Frees the sessions; the model cannot be used afterwards. */
@@ -187,33 +251,96 @@ export class TaTok {
     return this.graphs.release();
   }
 
+  private tiling({ width, height }: PictureGeometry): Tiling {
+    return new Tiling(width, height, this.model);
+  }
+
+  private describe(picture: Picture): ModelImage {
+    const { rgb, ...geometry } = picture;
+    const { width, height } = geometry;
+    const { tiles, grid } = this.tiling(geometry);
+    const reduction = reductionFor(width, height, this.model.imageSize / this.model.grid.columns);
+    return { ...geometry, tiles, grid, reduction, rgb: reduce(rgb, width, height, reduction) };
+  }
+
+  private async encode(picture: Picture, tiling: Tiling, clock: StageClock): Promise<Codes> {
+    const { globalTokens } = this.model;
+    const codes = {
+      globalCodes: new Int32Array(tiling.count * globalTokens),
+      patchCodes: new Int32Array(tiling.patches),
+    };
+    await this.forBatches(tiling, 'encode', clock, async (tiles) => {
+      const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
+      zip(tiles, batch, (tile, { globalCodes, patchCodes }) => {
+        codes.globalCodes.set(globalCodes, tile * globalTokens);
+        tiling.scatter(patchCodes, tile, codes.patchCodes);
+      });
+    });
+    return codes;
+  }
+
+  /** ĥ, surprisal and E_q[z] over the whole picture, for each set of visible patches (1), given G and those. */
+  private async estimate(
+    codes: Codes,
+    visible: readonly Uint8Array[],
+    tiling: Tiling,
+    stage: Stage,
+    clock: StageClock,
+  ): Promise<EntropyEstimate[]> {
+    const estimates = visible.map(() => ({
+      entropyBits: new Float32Array(tiling.patches),
+      surprisalBits: new Float32Array(tiling.patches),
+      expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
+    }));
+    await this.forBatches(tiling, stage, clock, async (tiles) => {
+      const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
+      const batch = await this.graphs.estimateEntropies(
+        jobs.map(({ tile, mask }) => ({
+          codes: this.codesOf(codes, tiling, tile),
+          visible: this.maskOf(mask, tiling, tile),
+        })),
+      );
+      zip(jobs, batch, ({ tile, whole }, estimate) => {
+        if (whole === undefined) return;
+        tiling.scatter(estimate.entropyBits, tile, whole.entropyBits);
+        tiling.scatter(estimate.surprisalBits, tile, whole.surprisalBits);
+        tiling.scatter(estimate.expectedCodes, tile, whole.expectedCodes);
+      });
+    });
+    return estimates;
+  }
+
   private async filterAndDecode(
     tokens: Tokens,
-    original: Uint8Array,
+    image: ModelImage,
+    picture: Picture,
     settings: FilterSettings,
     clock: StageClock,
     known?: Ranking,
   ): Promise<Reconstruction> {
-    const { estimate, ...selection } = await clock.run('filter', () => this.filter(tokens, settings, known));
-    const rgb = await clock.run('decode', () => this.graphs.decode(tokens, estimate.expectedCodes, selection.keep));
-    const distortion = await clock.run('metrics', () => this.distortion(original, rgb));
+    const tiling = this.tiling(image);
+    const ranking = known ?? (await this.rank(tokens, tiling, settings, clock));
+    const { selections, estimates } = await this.select(tokens, tiling, ranking, [settings], clock);
+    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
+    const [selection, estimate, pixels] = [selections[0], estimates[0], decoded[0]];
+    if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
     return {
       settings,
+      ranking,
       ...selection,
       entropyBits: estimate.entropyBits,
       actualLossRate: selection.lostBits === 0 ? 0 : selection.lostBits / selection.budgetBits,
-      ...this.rate(selection),
-      rgb,
-      ...distortion,
+      ...this.rate(selection, tiling),
+      ...pixels,
     };
   }
 
   /** What a kept set costs. */
-  private rate({
-    keep,
-    keptTokens,
-  }: Selection): Pick<Reconstruction, 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'> {
-    const totalTokens = this.model.globalTokens + keptTokens;
+  private rate(
+    { keep, keptTokens }: Selection,
+    tiling: Tiling,
+  ): Pick<Reconstruction, 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'> {
+    const totalTokens = this.model.globalTokens * tiling.count + keptTokens;
     return {
       keptTokens,
       totalTokens,
@@ -222,42 +349,167 @@ export class TaTok {
     };
   }
 
-  private distortion(original: Uint8Array, rgb: Uint8Array): Pick<Reconstruction, 'psnr' | 'ssim'> {
-    const size = this.model.imageSize;
-    return { psnr: psnr(original, rgb), ssim: ssim(original, rgb, size, size) };
-  }
-
-  /** Dynamic Token Filtering, and the estimate for the decoder: given G, or given G and Z_S. */
-  private async filter(
-    tokens: Tokens,
-    settings: FilterSettings,
-    known: Ranking | undefined,
-  ): Promise<Selection & { readonly ranking: Ranking; readonly estimate: EntropyEstimate }> {
-    const ranking = known ?? (await this.rank(tokens, settings));
-    const selection = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model));
-    const [estimate = tokens] = await this.estimates(tokens, [selection], settings);
-    return { ...selection, ranking, estimate };
-  }
-
-  /** What the decoder is told of dropped patches: ĥ and E_q[z] given G, or given G and each Z_S. */
-  private async estimates(
-    tokens: Tokens,
+  /**
+   * Decodes several kept sets, strip by strip (one row of tiles each), so that of each no more than a strip is held at full
+   * size.
+   */
+  private async decode(
+    codes: Codes,
+    estimates: readonly Pick<Tokens, 'expectedCodes'>[],
     selections: readonly Selection[],
-    { conditioning }: FilterSettings,
-  ): Promise<EntropyEstimate[]> {
-    if (conditioning === 'global') return selections.map(() => tokens);
-    return this.graphs.estimateEntropies(selections.map(({ keep }) => ({ codes: tokens, visible: keep })));
+    tiling: Tiling,
+    { width, height, reduction }: ModelImage,
+    picture: Picture,
+    clock: StageClock,
+  ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {
+    const shownWidth = Math.ceil(width / reduction);
+    const decoded = selections.map(({ keep }, i) => ({
+      keep,
+      expectedCodes: estimates[i]?.expectedCodes ?? new Float32Array(),
+      strip: new Uint8Array(),
+      rgb: new Uint8Array(shownWidth * Math.ceil(height / reduction) * 3),
+      meter: new QualityMeter(width),
+    }));
+    const measure = ({ top, height: rows }: Strip) => {
+      const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
+      for (const { meter, strip } of decoded) meter.add(original, strip);
+    };
+    await this.forBatches(tiling, 'decode', clock, async (tiles) => {
+      const [first, last] = [tiles[0] ?? 0, tiles.at(-1) ?? 0];
+      const strip = tiling.strip(first);
+      if (first % tiling.tiles.columns === 0) {
+        for (const part of decoded) part.strip = new Uint8Array(width * strip.height * 3);
+      }
+      const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
+      const batch = await this.graphs.decodeAll(
+        jobs.map(({ tile, part }) => ({
+          codes: this.codesOf(codes, tiling, tile),
+          expectedCodes: tiling.gather(
+            part.expectedCodes,
+            tile,
+            new Float32Array(this.patches * this.model.levels.length),
+          ),
+          keep: this.maskOf(part.keep, tiling, tile),
+        })),
+      );
+      zip(jobs, batch, ({ tile, part }, rgb) => tiling.paste(rgb, tile, part.strip));
+      if ((last + 1) % tiling.tiles.columns !== 0) return;
+      for (const part of decoded) {
+        part.rgb.set(reduce(part.strip, width, strip.height, reduction), (strip.top / reduction) * shownWidth * 3);
+      }
+      // The last strip's is a stage of its own, so that a picture of one strip has decoding and measuring told apart.
+      if (last + 1 < tiling.count) measure(strip);
+    });
+    await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
+    return decoded.map(({ rgb, meter }) => ({ rgb, psnr: meter.psnr, ssim: meter.ssim }));
   }
 
-  private async rank(tokens: Tokens, { conditioning, edgePriority }: FilterSettings): Promise<Ranking> {
-    const { grid } = this.model;
-    if (conditioning === 'global') return rankPatches(tokens.entropyBits, grid, edgePriority);
-    const given = async (visible: Uint8Array) => (await this.graphs.estimateEntropy(tokens, visible)).entropyBits;
+  /** Dynamic Token Filtering under each ε, and the estimates for the decoder: given G, or given G and each Z_S. */
+  private async select(
+    tokens: Tokens,
+    tiling: Tiling,
+    ranking: Ranking,
+    each: readonly FilterSettings[],
+    clock: StageClock,
+  ): Promise<{ readonly selections: readonly Selection[]; readonly estimates: readonly EntropyEstimate[] }> {
+    const selections = await clock.run('filter', () =>
+      each.map((settings) => selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling.grid))),
+    );
+    const estimates =
+      each[0]?.conditioning === 'sequential'
+        ? await this.estimate(
+            tokens,
+            selections.map(({ keep }) => keep),
+            tiling,
+            'filter',
+            clock,
+          )
+        : selections.map(() => tokens);
+    return { selections, estimates };
+  }
+
+  private async rank(
+    tokens: Tokens,
+    tiling: Tiling,
+    { conditioning, edgePriority }: FilterSettings,
+    clock: StageClock,
+  ): Promise<Ranking> {
+    const { grid } = tiling;
+    if (conditioning === 'global') {
+      return clock.run('filter', () => rankPatches(tokens.entropyBits, grid, edgePriority));
+    }
+    const entropyBits = tokens.entropyBits.slice();
+    let before = this.noPatches(tiling);
+    const given = async (visible: Uint8Array): Promise<Float32Array> => {
+      await this.forBatches(tiling, 'filter', clock, async (tiles) => {
+        const inputs = tiles
+          .map((tile) => ({ tile, visible: this.maskOf(visible, tiling, tile) }))
+          // Tiles do not see each other: where nothing was revealed, nothing changes.
+          .filter(({ tile, visible: now }) => !equal(now, this.maskOf(before, tiling, tile)))
+          .map(({ tile, visible: now }) => ({ tile, codes: this.codesOf(tokens, tiling, tile), visible: now }));
+        if (inputs.length === 0) return;
+        const batch = await this.graphs.estimateEntropies(inputs);
+        zip(inputs, batch, ({ tile }, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
+      });
+      before = visible;
+      return entropyBits.slice();
+    };
     return rankSequentially(tokens.entropyBits, given, grid, edgePriority);
   }
 
-  /** S = ∅. */
-  private noPatches(): Uint8Array {
-    return new Uint8Array(this.model.grid.rows * this.model.grid.columns);
+  /** One batch after another; whoever watches the clock may stop between them. */
+  private async forBatches(
+    tiling: Tiling,
+    stage: Stage,
+    clock: StageClock,
+    work: (tiles: readonly number[]) => Promise<void>,
+  ): Promise<void> {
+    const total = tiling.count;
+    for (const tiles of tiling.batches(this.batch)) {
+      await clock.run(stage, () => work(tiles), total === 1 ? undefined : { done: tiles[0] ?? 0, total });
+    }
   }
+
+  private codesOf({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number): Codes {
+    const { globalTokens } = this.model;
+    return {
+      globalCodes: globalCodes.slice(tile * globalTokens, (tile + 1) * globalTokens),
+      patchCodes: tiling.gather(patchCodes, tile, new Int32Array(this.patches)),
+    };
+  }
+
+  private maskOf(mask: Uint8Array, tiling: Tiling, tile: number): Uint8Array {
+    return tiling.gather(mask, tile, new Uint8Array(this.patches));
+  }
+
+  /** Patches of one model image. */
+  private get patches(): number {
+    return this.model.grid.rows * this.model.grid.columns;
+  }
+
+  /** S = ∅. */
+  private noPatches(tiling: Tiling): Uint8Array {
+    return new Uint8Array(tiling.patches);
+  }
+}
+
+function requireTile({ count }: Tiling, tile: number): void {
+  if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
+}
+
+/** The first rows and columns of values on a grid: the others are of padding. */
+function cropped(values: Float32Array, grid: Grid, { rows, columns }: Grid): Float32Array {
+  return values.filter((_, i) => Math.floor(i / grid.columns) < rows && i % grid.columns < columns);
+}
+
+function equal(a: Uint8Array, b: Uint8Array): boolean {
+  return a.every((value, i) => value === b[i]);
+}
+
+/** Calls back for what stands at the same place in both. */
+function zip<A, B>(a: readonly A[], b: readonly B[], visit: (a: A, b: B) => void): void {
+  b.forEach((value, i) => {
+    const other = a[i];
+    if (other !== undefined) visit(other, value);
+  });
 }

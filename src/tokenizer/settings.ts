@@ -1,7 +1,8 @@
 /** Filter settings: the model's defaults under the user's own, checked once at the border. */
 import { z } from 'zod';
 import { TatokError } from './errors';
-import type { FilterSettings, ModelDescription } from './types';
+import { referenceBudget } from './filter';
+import type { FilterSettings, Grid, ModelDescription } from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
 
@@ -26,7 +27,7 @@ export function resolveSettings(settings: Partial<FilterSettings>, model: ModelD
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }
 
-/** B in bits for the filter; null is the image's own Σĥ. */
-export function budgetOf(settings: FilterSettings, model: ModelDescription): number | null {
-  return settings.budget === 'reference' ? model.referenceBudgetBits : null;
+/** B in bits for the filter of a picture of `grid` patches; null is the picture's own Σĥ. */
+export function budgetOf(settings: FilterSettings, model: ModelDescription, grid: Grid): number | null {
+  return settings.budget === 'reference' ? referenceBudget(model, grid) : null;
 }

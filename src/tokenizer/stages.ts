@@ -1,9 +1,12 @@
 /** Stages of the pipeline: what runs, how long it took, and where it may be cancelled. */
 import { setImmediate } from 'node:timers/promises';
-import type { Stage, StageTimings } from './types';
+import type { Stage, StageTimings, TileProgress } from './types';
 
-/** Called before every stage, after pending messages were handled; throwing stops the pipeline there. */
-export type StageObserver = (stage: Stage) => void;
+/**
+ * Called before every stage, and before every batch of tiles of one, after pending messages were handled; throwing stops the
+ * pipeline there.
+ */
+export type StageObserver = (stage: Stage, tiles?: TileProgress) => void;
 
 /** Runs stages one after another and keeps their milliseconds. */
 export class StageClock {
@@ -16,10 +19,10 @@ export class StageClock {
     return { ...this.elapsed };
   }
 
-  async run<Result>(stage: Stage, work: () => Result | Promise<Result>): Promise<Result> {
+  async run<Result>(stage: Stage, work: () => Result | Promise<Result>, tiles?: TileProgress): Promise<Result> {
     // ONNX Runtime blocks the thread while it runs: a cancellation that arrived meanwhile is only seen after a turn of the loop.
     await setImmediate();
-    this.observer(stage);
+    this.observer(stage, tiles);
     const start = performance.now();
     const result = await work();
     this.elapsed[stage] = (this.elapsed[stage] ?? 0) + performance.now() - start;

@@ -35,24 +35,64 @@ export interface CropRectangle {
   readonly height: number;
 }
 
-/** An image as the model sees it: sRGB bytes, interleaved, `size`×`size`×3. */
-export interface ModelImage {
+export const cropModes = ['centre', 'fit', 'tiles'] as const;
+
+/**
+ * How a picture of any size becomes model images of one size:
+ * - `centre`: the short side is scaled to the model's, the centre is cropped (the ImageNet protocol);
+ * - `fit`: the long side is scaled to the model's, the rest of the model image is grey;
+ * - `tiles`: cut at its own resolution; the last tiles of rows and columns are completed by mirroring.
+ */
+export type CropMode = (typeof cropModes)[number];
+
+/** A picture without its pixels: what was tokenized of which source. */
+export interface PictureGeometry {
   /** Width and height of the source after EXIF orientation, in pixels. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
   /** sharp's name of the container: 'png', 'jpeg', … */
   readonly format: string;
+  readonly cropMode: CropMode;
+  /** What of the source was tokenized. */
   readonly crop: CropRectangle;
-  readonly size: number;
-  /** size·size·3 bytes. */
+  /** Pixels that were tokenized, padding left out. */
+  readonly width: number;
+  readonly height: number;
+}
+
+/** A decoded picture. */
+export interface Picture extends PictureGeometry {
+  /** sRGB bytes, interleaved, width·height·3. */
   readonly rgb: Uint8Array;
 }
 
-/** Codes and code statistics of one image: all that is needed to filter and decode it again. */
+/** Model images and patches that a picture takes, in raster order. */
+export interface Layout {
+  /** Model images side by side: 1×1 unless the picture is tiled. */
+  readonly tiles: Grid;
+  /**
+   * Patches that hold any of the picture. Those wholly in padding are no part of it: whoever decodes knows the picture's size
+   * and needs no tokens for them, so that they are neither ranked nor kept nor counted.
+   */
+  readonly grid: Grid;
+}
+
+/** A tokenized picture as it is shown: the whole of it, in a bounded number of pixels. */
+export interface ModelImage extends PictureGeometry, Layout {
+  /** Pixels are means of `reduction`×`reduction` pixels of the picture: 1 unless it is large, a divisor of a patch's side. */
+  readonly reduction: number;
+  /** ⌈width / reduction⌉·⌈height / reduction⌉·3 sRGB bytes. */
+  readonly rgb: Uint8Array;
+}
+
+/**
+ * Codes and code statistics of one image: all that is needed to filter and decode it again. T is the number of tiles, N that
+ * of the picture's patches.
+ */
 export interface Tokens {
-  /** K codes in [0, V). */
+  /** T·K codes in [0, V), tile after tile. */
   readonly globalCodes: Int32Array;
-  /** N codes in [0, V). */
+  /** N codes in [0, V), in raster order of the whole grid. */
   readonly patchCodes: Int32Array;
   /** ĥ_i = H[q(· | G)], N values in bits. */
   readonly entropyBits: Float32Array;
@@ -92,17 +132,17 @@ export interface Reconstruction {
   readonly actualLossRate: number;
   /** |S|. */
   readonly keptTokens: number;
-  /** K + |S|. */
+  /** T·K + |S|. */
   readonly totalTokens: number;
-  /** (K + |S|)·log2 V. */
+  /** (T·K + |S|)·log2 V. */
   readonly payloadBits: number;
   /** log2 C(N, |S|): what transmitting the mask costs. */
   readonly maskBits: number;
-  /** Decoded image, size·size·3 sRGB bytes. */
+  /** Decoded picture, reduced as the image it is of. */
   readonly rgb: Uint8Array;
-  /** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. */
+  /** Peak signal-to-noise ratio over all three channels of the picture at full size, dB; Infinity when identical. */
   readonly psnr: number;
-  /** Mean structural similarity (Wang et al. 2004) on 8-bit luma. */
+  /** Mean structural similarity (Wang et al. 2004) on 8-bit luma at full size; NaN below 11 pixels of width or height. */
   readonly ssim: number;
 }
 
@@ -123,6 +163,12 @@ export const stages = ['load', 'read', 'encode', 'entropy', 'filter', 'decode', 
 /** Stages of the pipeline in order: session creation, image decoding, then the three graphs, the filter and PSNR/SSIM. */
 export type Stage = (typeof stages)[number];
 
+/** Model images that a stage has done, of how many. */
+export interface TileProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
 /** One tokenized image. */
 export interface Tokenization {
   readonly image: ModelImage;
@@ -131,11 +177,19 @@ export interface Tokenization {
   readonly timings: StageTimings;
 }
 
+/** Patches of one tile on the whole grid. */
+export interface PatchRegion extends Grid {
+  readonly row: number;
+  readonly column: number;
+}
+
 /**
- * Attention of the K global queries over the N patches for one layer and head, or their mean.
- * `weights` is K×N; every row sums to 1.
+ * Attention of one tile's K global queries over its patches for one layer and head, or their mean.
+ * `weights` is K × (rows·columns of the region); every row sums to 1, less what goes to padding.
  */
 export interface AttentionMap {
+  readonly tile: number;
+  readonly region: PatchRegion;
   readonly layer: AttentionChoice;
   readonly head: AttentionChoice;
   readonly weights: Float32Array;
@@ -143,6 +197,8 @@ export interface AttentionMap {
 
 /** What depends on one global token under one kept set; see `influence.ts` for the definition. */
 export interface InfluenceMap {
+  readonly tile: number;
+  readonly region: PatchRegion;
   readonly globalToken: number;
   /** Root-mean-square change of pixels when the token is replaced, N values in 8-bit units. */
   readonly change: Float32Array;
@@ -159,6 +215,7 @@ export interface ModelDescription {
   readonly directory: string;
   /** Side of the square model image, pixels. */
   readonly imageSize: number;
+  /** Patches of one model image. */
   readonly grid: Grid;
   /** K. */
   readonly globalTokens: number;

@@ -76,7 +76,7 @@ describe('the ONNX path agrees with PyTorch', () => {
   });
 
   it.each(golden.images)('in what is kept of $file', ({ entropyBits, settings, keep }) => {
-    const budgetBits = budgetOf(settings, bundle.model);
+    const budgetBits = budgetOf(settings, bundle.model, bundle.model.grid);
     const filtered = filterTokens(Float32Array.from(entropyBits), bundle.model.grid, { ...settings, budgetBits });
     expect([...filtered.keep]).toEqual(keep);
   });

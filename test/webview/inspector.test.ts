@@ -143,7 +143,7 @@ describe('overlays and views', () => {
     await page.getByTestId('layer').selectOption('mean');
     await painted(page);
     const asked = await page.evaluate(() => window.fixture.received.filter(({ method }) => method === 'attention'));
-    expect(asked.at(-1)?.params).toEqual({ layer: 'mean', head: 2 });
+    expect(asked.at(-1)?.params).toEqual({ tile: 0, layer: 'mean', head: 2 });
     await page.close();
   });
 

@@ -53,7 +53,7 @@ export function Stage(): JSX.Element {
           <ZoomControls controller={controller} />
         </>
       )}
-      {empty && phase.kind === 'working' && <Progress stage={phase.stage} />}
+      {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
       {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
       {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
         <FailureMessage
@@ -66,7 +66,7 @@ export function Stage(): JSX.Element {
   );
 
   function onKey(event: KeyboardEvent, stage: StageController): boolean {
-    const grid = inspector.tokenization.peek()?.model.grid;
+    const grid = inspector.tokenization.peek()?.image.grid;
     if (grid === undefined || event.altKey || event.metaKey) return false;
     const focused = inspector.focused.peek();
     switch (event.key) {

@@ -4,9 +4,15 @@ import type { ColormapName } from '../state/viewState';
 /** Interval of values that a colour map spans. */
 export type Domain = readonly [low: number, high: number];
 
-/** sRGB bytes, size·size·3, as a canvas that can be drawn at any scale. */
-export function colourBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
-  return bitmap(size, size, (data) => {
+/** Pixels of a bitmap. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
+/** sRGB bytes, width·height·3, as a canvas that can be drawn at any scale. */
+export function colourBitmap(rgb: Uint8Array, { width, height }: Size): HTMLCanvasElement {
+  return bitmap(width, height, (data) => {
     for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
       data[to] = rgb[from] ?? 0;
       data[to + 1] = rgb[from + 1] ?? 0;
@@ -16,8 +22,8 @@ export function colourBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
 }
 
 /** Rec. 709 luma of sRGB bytes: the photograph under a heat map, so that only the map speaks in colour. */
-export function greyBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
-  return bitmap(size, size, (data) => {
+export function greyBitmap(rgb: Uint8Array, { width, height }: Size): HTMLCanvasElement {
+  return bitmap(width, height, (data) => {
     for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) {
       const luma = 0.2126 * (rgb[from] ?? 0) + 0.7152 * (rgb[from + 1] ?? 0) + 0.0722 * (rgb[from + 2] ?? 0);
       data[to] = data[to + 1] = data[to + 2] = luma;
@@ -25,7 +31,7 @@ export function greyBitmap(rgb: Uint8Array, size: number): HTMLCanvasElement {
   });
 }
 
-/** Values as colours, one canvas pixel each: scaled up without smoothing it is the heat map of a grid. */
+/** Values as colours, one canvas pixel each, none for NaN: scaled up without smoothing it is the heat map of a grid. */
 export function mapBitmap(
   values: ArrayLike<number>,
   columns: number,
@@ -36,7 +42,12 @@ export function mapBitmap(
   const scale = high > low ? 1 / (high - low) : 0;
   return bitmap(columns, Math.ceil(values.length / columns), (data) => {
     for (let i = 0, to = 0; i < values.length; i++, to += 4) {
-      const from = 3 * colourIndex(((values[i] ?? 0) - low) * scale);
+      const value = values[i] ?? NaN;
+      if (Number.isNaN(value)) {
+        data[to + 3] = 0;
+        continue;
+      }
+      const from = 3 * colourIndex((value - low) * scale);
       data[to] = table[from] ?? 0;
       data[to + 1] = table[from + 1] ?? 0;
       data[to + 2] = table[from + 2] ?? 0;

@@ -1,6 +1,8 @@
 import { computed, type ReadonlySignal } from '@preact/signals';
 import { extent, max, quantile } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from './bitmaps';
+import { onGrid } from './onGrid';
+import { shownSize } from '../../src/tokenizer/patch';
 import type { Influence } from '../state/influence';
 import type { Inspector } from '../state/inspector';
 
@@ -40,19 +42,19 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
 
   const originalColour = computed(() => {
     const image = tokenization.value?.image;
-    return image && colourBitmap(image.rgb, image.size);
+    return image && colourBitmap(image.rgb, shownSize(image));
   });
   const originalGrey = computed(() => {
     const image = tokenization.value?.image;
-    return image && greyBitmap(image.rgb, image.size);
+    return image && greyBitmap(image.rgb, shownSize(image));
   });
   const reconstructionColour = computed(() => {
-    const size = tokenization.value?.image.size;
-    return size && reconstruction.value ? colourBitmap(reconstruction.value.rgb, size) : undefined;
+    const image = tokenization.value?.image;
+    return image && reconstruction.value ? colourBitmap(reconstruction.value.rgb, shownSize(image)) : undefined;
   });
   const reconstructionGrey = computed(() => {
-    const size = tokenization.value?.image.size;
-    return size && reconstruction.value ? greyBitmap(reconstruction.value.rgb, size) : undefined;
+    const image = tokenization.value?.image;
+    return image && reconstruction.value ? greyBitmap(reconstruction.value.rgb, shownSize(image)) : undefined;
   });
   const difference = computed(() => {
     const image = tokenization.value?.image;
@@ -64,9 +66,10 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
 
   const underHeat = computed(() => overlay.value !== 'kept' && overlay.value !== 'none');
   const differenceBitmap = computed(() => {
-    const size = tokenization.value?.image.size;
-    if (size === undefined || difference.value === undefined) return undefined;
-    return mapBitmap(difference.value, size, differenceDomain.value, underHeat.value ? 'grey' : colormap.value);
+    const image = tokenization.value?.image;
+    if (image === undefined || difference.value === undefined) return undefined;
+    const { width } = shownSize(image);
+    return mapBitmap(difference.value, width, differenceDomain.value, underHeat.value ? 'grey' : colormap.value);
   });
   const original = computed(() => (underHeat.value ? originalGrey.value : originalColour.value));
   const reconstructed = computed(() => (underHeat.value ? reconstructionGrey.value : reconstructionColour.value));
@@ -84,15 +87,16 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
   });
 
   const attention = computed(() => {
-    const map = inspector.attention.value;
-    const patches = tokenization.value?.tokens.patchCodes.length;
-    if (map === undefined || patches === undefined || map.weights.length % patches !== 0) return undefined;
-    return meanRows(map.weights, patches, inspector.isolatedTokens.value);
+    const map = inspector.shownAttention.value;
+    const grid = tokenization.value?.image.grid;
+    if (map === undefined || grid === undefined) return undefined;
+    const mean = meanRows(map.weights, map.region.rows * map.region.columns, inspector.isolatedTokens.value);
+    return onGrid(mean, map.region, grid);
   });
   const attentionDomain = computed<Domain>(() => {
     if (range.value === 'fit') return [0, max(attention.value ?? []) ?? 1];
     // One scale for all tokens. Single patches that take nearly everything would leave the rest of every map black.
-    return [0, quantile(inspector.attention.value?.weights ?? [], 0.99) ?? 1];
+    return [0, quantile(inspector.shownAttention.value?.weights ?? [], 0.99) ?? 1];
   });
 
   const influenceDomain = computed<Domain>(() =>
@@ -113,7 +117,7 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
     }
   });
   const heat = computed(() => {
-    const columns = tokenization.value?.model.grid.columns;
+    const columns = tokenization.value?.image.grid.columns;
     if (!underHeat.value || columns === undefined) return undefined;
     const { values, domain } = heatOf.value;
     return values && mapBitmap(values, columns, domain, colormap.value);

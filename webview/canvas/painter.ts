@@ -11,6 +11,8 @@ export interface Scene {
   readonly transform: { readonly x: number; readonly y: number; readonly k: number };
   readonly imageWidth: number;
   readonly imageHeight: number;
+  /** Image pixels; patches at the right and lower edges may be cut. */
+  readonly patchSide: number;
   readonly grid: Grid;
   readonly base: HTMLCanvasElement;
   /** Shown right of `swipe` (share of the image's width). */
@@ -63,7 +65,10 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   if (scene.heat !== undefined) {
     context.imageSmoothingEnabled = false;
     context.globalAlpha = scene.opacity;
-    context.drawImage(scene.heat, left, top, width, height);
+    // One pixel per patch: cut where the last patches are.
+    const across = scene.imageWidth / scene.patchSide;
+    const down = scene.imageHeight / scene.patchSide;
+    context.drawImage(scene.heat, 0, 0, across, down, left, top, width, height);
     context.globalAlpha = 1;
   }
   if (scene.showDropped) {
@@ -74,9 +79,11 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   if (scene.focused !== undefined) paintFocus(context, scene, lines, scene.focused);
 }
 
-function gridLines({ transform, ratio, imageWidth, imageHeight, grid }: Scene): Lines {
+function gridLines({ transform, ratio, imageWidth, imageHeight, patchSide, grid }: Scene): Lines {
   const axis = (origin: number, extent: number, cells: number): number[] =>
-    Array.from({ length: cells + 1 }, (_, i) => Math.round(ratio * (origin + (transform.k * extent * i) / cells)));
+    Array.from({ length: cells + 1 }, (_, i) =>
+      Math.round(ratio * (origin + transform.k * Math.min(extent, patchSide * i))),
+    );
   return { x: axis(transform.x, imageWidth, grid.columns), y: axis(transform.y, imageHeight, grid.rows) };
 }
 

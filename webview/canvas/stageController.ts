@@ -6,6 +6,7 @@ import { paint, type Scene } from './painter';
 import type { Theme } from './theme';
 import { cameraTransform, clampTransform, largestScale, smallestScale, transformCamera, type Frame } from './viewport';
 import type { Inspector } from '../state/inspector';
+import { patchSide } from '../../src/tokenizer/patch';
 
 interface Size {
   readonly width: number;
@@ -53,7 +54,7 @@ export class StageController {
     const { width, height } = this.size.value;
     const image = this.inspector.tokenization.value?.image;
     if (image === undefined || width === 0 || height === 0) return undefined;
-    return { width, height, imageWidth: image.size, imageHeight: image.size };
+    return { width, height, imageWidth: image.width, imageHeight: image.height };
   });
 
   fit(): void {
@@ -73,11 +74,13 @@ export class StageController {
   patchAt(x: number, y: number): number | undefined {
     const tokenization = this.inspector.tokenization.peek();
     if (tokenization === undefined) return undefined;
-    const { grid } = tokenization.model;
-    const { size } = tokenization.image;
+    const { image, model } = tokenization;
+    const { grid } = image;
+    const side = patchSide(model);
     const [imageX, imageY] = this.transform.peek().invert([x, y]);
-    const column = Math.floor((imageX / size) * grid.columns);
-    const row = Math.floor((imageY / size) * grid.rows);
+    if (imageX >= image.width || imageY >= image.height) return undefined;
+    const column = Math.floor(imageX / side);
+    const row = Math.floor(imageY / side);
     if (row < 0 || column < 0 || row >= grid.rows || column >= grid.columns) return undefined;
     return row * grid.columns + column;
   }
@@ -87,15 +90,16 @@ export class StageController {
     const tokenization = this.inspector.tokenization.peek();
     const frame = this.frame.peek();
     if (tokenization === undefined || frame === undefined) return;
-    const { grid } = tokenization.model;
+    const { columns } = tokenization.image.grid;
+    const side = patchSide(tokenization.model);
     const transform = this.transform.peek();
-    const shift = (cell: number, cells: number, extent: number, offset: number, room: number): number => {
-      const start = offset + (transform.k * extent * cell) / cells;
-      const end = offset + (transform.k * extent * (cell + 1)) / cells;
+    const shift = (cell: number, extent: number, offset: number, room: number): number => {
+      const start = offset + transform.k * side * cell;
+      const end = offset + transform.k * Math.min(extent, side * (cell + 1));
       return start < 0 ? -start : end > room ? room - end : 0;
     };
-    const dx = shift(patch % grid.columns, grid.columns, frame.imageWidth, transform.x, frame.width);
-    const dy = shift(Math.floor(patch / grid.columns), grid.rows, frame.imageHeight, transform.y, frame.height);
+    const dx = shift(patch % columns, frame.imageWidth, transform.x, frame.width);
+    const dy = shift(Math.floor(patch / columns), frame.imageHeight, transform.y, frame.height);
     if (dx !== 0 || dy !== 0) {
       this.behaviour.translateBy(select<HTMLCanvasElement, unknown>(this.canvas), dx / transform.k, dy / transform.k);
     }
@@ -179,9 +183,10 @@ export class StageController {
       height,
       ratio,
       transform: this.transform.value,
-      imageWidth: tokenization.image.size,
-      imageHeight: tokenization.image.size,
-      grid: tokenization.model.grid,
+      imageWidth: tokenization.image.width,
+      imageHeight: tokenization.image.height,
+      patchSide: patchSide(tokenization.model),
+      grid: tokenization.image.grid,
       base,
       swiped: layers.swiped.value,
       swipe: inspector.swipe.value,

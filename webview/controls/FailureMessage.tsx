@@ -7,6 +7,7 @@ const actionNames: Record<FailureAction, string> = {
   retry: 'Try again',
   showOutput: 'Show output',
   openSettings: 'Open settings',
+  openAnyway: 'Open anyway',
 };
 
 interface FailureMessageProps {

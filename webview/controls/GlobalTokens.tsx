@@ -104,11 +104,10 @@ function Isolated(): JSX.Element {
 /** Each token on its own scale: shapes are what is compared here. */
 function AttentionThumbnails(): JSX.Element {
   const { inspector } = useServices();
-  const patches = inspector.tokenization.value?.tokens.patchCodes.length ?? 1;
-  const count = inspector.tokenization.value?.model.globalTokens ?? 0;
-  const weights = inspector.attention.value?.weights;
+  const map = inspector.shownAttention.value;
+  const patches = (map?.region.rows ?? 0) * (map?.region.columns ?? 0);
   const rowOf = (token: number): Float32Array | undefined =>
-    weights?.length === count * patches ? weights.subarray(token * patches, (token + 1) * patches) : undefined;
+    map?.weights.subarray(token * patches, (token + 1) * patches);
   return <Thumbnails rowOf={rowOf} />;
 }
 
@@ -133,6 +132,7 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const strip = useRef<HTMLDivElement>(null);
   const tokenization = inspector.tokenization.value;
   const count = tokenization?.model.globalTokens ?? 0;
+  const codes = tokenization?.tokens.globalCodes.subarray(inspector.tile.value * count);
 
   const walk = (event: KeyboardEvent): void => {
     const buttons = [...(strip.current?.querySelectorAll('button') ?? [])];
@@ -169,8 +169,8 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
           class="thumbnail"
           tabIndex={token === Math.min(current, count - 1) ? 0 : -1}
           aria-pressed={inspector.isolatedTokens.value.includes(token)}
-          aria-label={`Global token ${token}, code ${tokenization?.tokens.globalCodes[token] ?? 0}`}
-          title={`Global token ${token} · code ${tokenization?.tokens.globalCodes[token] ?? 0}\nShift-click adds`}
+          aria-label={`Global token ${token}, code ${codes?.[token] ?? 0}`}
+          title={`Global token ${token} · code ${codes?.[token] ?? 0}\nShift-click adds`}
           data-testid={`global-${token}`}
           onClick={(event) => {
             setCurrent(token);
@@ -180,7 +180,7 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
           <Thumbnail
             weights={rowOf(token)}
             most={most}
-            columns={tokenization?.model.grid.columns ?? 1}
+            columns={inspector.tileRegion.value?.columns ?? 1}
             colormap={inspector.colormap.value}
           />
         </button>

@@ -7,7 +7,8 @@ import { Disclosure } from '../ui/Disclosure';
 import { ProgressRing } from '../ui/ProgressRing';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
-import type { ModelDescription, ModelImage, StageTimings } from '../../src/tokenizer/types';
+import type { Progress } from '../../src/protocol/inference';
+import type { CropMode, ModelDescription, ModelImage, StageTimings } from '../../src/tokenizer/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {
@@ -27,10 +28,35 @@ export function Header(): JSX.Element {
   );
 }
 
+const cropOptions: readonly { value: CropMode; label: string }[] = [
+  { value: 'centre', label: 'centre crop' },
+  { value: 'fit', label: 'fit with padding' },
+  { value: 'tiles', label: 'tiles at native resolution' },
+];
+
+const cropHints: Record<CropMode, string> = {
+  centre: 'Short side scaled to the model, centre cropped (the ImageNet protocol)',
+  fit: 'Long side scaled to the model, padded with grey 128 at the right or below; padding is neither shown nor counted',
+  tiles: 'Cut at its own resolution; edge tiles padded by mirroring; padding is neither shown nor counted',
+};
+
 function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
+  const { inspector, session } = useServices();
+  const cropMode = inspector.cropMode.value;
+  const tiles = image.tiles.rows * image.tiles.columns;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {image.sourceWidth}×{image.sourceHeight} → {image.size}×{image.size} <span class="muted">centre crop</span>
+      {image.sourceWidth}×{image.sourceHeight} → {image.width}×{image.height}
+      {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
+      <Select
+        plain
+        label="Crop mode"
+        testId="crop-mode"
+        title={cropHints[cropMode]}
+        options={cropOptions}
+        value={cropMode}
+        onChange={(mode) => session.chooseCropMode(mode)}
+      />
     </span>
   );
 }
@@ -79,18 +105,33 @@ function ModelDetails({ model }: { readonly model: ModelDescription }): JSX.Elem
 
 /** One quiet line: what is being worked on, else how long the stages took. */
 function Status(): JSX.Element {
-  const { inspector } = useServices();
+  const { inspector, session } = useServices();
   const phase = inspector.phase.value;
+  const reconstructing = inspector.reconstructing.value;
   const choosing = inspector.choosingModel.value && phase.kind === 'ready';
   const state = choosing ? 'working' : phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
   return (
     <span class="status" data-testid="status" data-state={state}>
       {state === 'working' && <ProgressRing />}
-      {phase.kind === 'working' ? stageNames[phase.stage ?? 'load'] : null}
+      {phase.kind === 'working' && (
+        <>
+          {progressText(phase.progress)}
+          <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
+            Cancel
+          </button>
+        </>
+      )}
       {choosing ? stageNames.load : null}
-      {phase.kind === 'ready' && !choosing ? <Timings timings={inspector.timings.value} /> : null}
+      {phase.kind === 'ready' &&
+        !choosing &&
+        (reconstructing?.tiles ? progressText(reconstructing) : <Timings timings={inspector.timings.value} />)}
     </span>
   );
+}
+
+function progressText(progress: Progress | undefined): string {
+  const { stage, tiles } = progress ?? { stage: 'load' };
+  return tiles === undefined ? stageNames[stage] : `${stageNames[stage]} ${tiles.done} of ${tiles.total} tiles`;
 }
 
 function Timings({ timings }: { readonly timings: StageTimings }): JSX.Element {

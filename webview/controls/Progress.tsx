@@ -3,18 +3,26 @@ import { useServices } from '../state/context';
 import { stageNames } from '../state/stages';
 import { Button } from '../ui/Button';
 import { ProgressRing } from '../ui/ProgressRing';
-import { stages, type Stage } from '../../src/tokenizer/types';
+import type { Progress as StageProgress } from '../../src/protocol/inference';
+import { stages } from '../../src/tokenizer/types';
 
 /** Until there is something to show: which stage runs, and a way out. */
-export function Progress({ stage }: { readonly stage: Stage | undefined }): JSX.Element {
+export function Progress({ progress }: { readonly progress: StageProgress | undefined }): JSX.Element {
   const { inspector, session } = useServices();
-  const current = stages.indexOf(stage ?? 'load');
+  const stage = progress?.stage ?? 'load';
+  const current = stages.indexOf(stage);
   return (
     <div class="progress" data-testid="progress">
       <ProgressRing />
       <p role="status">
         <span class="visually-hidden">Tokenizing {inspector.document.value?.name}: </span>
-        <strong>{stageNames[stage ?? 'load']}</strong>
+        <strong>{stageNames[stage]}</strong>
+        {progress?.tiles && (
+          <span data-testid="tiles-done">
+            {' '}
+            {progress.tiles.done} of {progress.tiles.total} tiles
+          </span>
+        )}
       </p>
       <ol class="stages" aria-hidden="true">
         {stages.map((name, i) => (

@@ -8,7 +8,7 @@ export function TokenCounts(): JSX.Element | null {
   const selected = inspector.selected.value;
   const tokenization = inspector.tokenization.value;
   if (selected === undefined || tokenization === undefined) return null;
-  const { globalTokens } = tokenization.model;
+  const globalTokens = tokenization.tokens.globalCodes.length;
   const all = globalTokens + selected.keep.length;
   return (
     <section class="panel tokens" aria-labelledby="tokens-title">
@@ -41,7 +41,8 @@ function Quality(): JSX.Element | null {
   return (
     <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>
-        <span data-testid="psnr">{psnr}</span> dB · <span data-testid="ssim">{reconstruction.ssim.toFixed(2)}</span>
+        <span data-testid="psnr">{psnr}</span> dB ·{' '}
+        <span data-testid="ssim">{Number.isNaN(reconstruction.ssim) ? '–' : reconstruction.ssim.toFixed(2)}</span>
       </span>
     </Row>
   );

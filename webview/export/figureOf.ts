@@ -46,10 +46,10 @@ function overlayName(inspector: Inspector, layers: Layers): string {
 
 function tokensLine(inspector: Inspector): string {
   const selected = inspector.selected.peek();
-  const model = inspector.tokenization.peek()?.model;
-  if (selected === undefined || model === undefined) return '';
-  const all = model.globalTokens + selected.keep.length;
-  return `kept ${selected.keptTokens} + ${model.globalTokens} global = ${selected.totalTokens} of ${all} tokens, ${selected.payloadBits.toFixed(0)} bits`;
+  if (selected === undefined) return '';
+  const globalTokens = selected.totalTokens - selected.keptTokens;
+  const all = globalTokens + selected.keep.length;
+  return `kept ${selected.keptTokens} + ${globalTokens} global = ${selected.totalTokens} of ${all} tokens, ${selected.payloadBits.toFixed(0)} bits`;
 }
 
 function settingsLine(inspector: Inspector): string {

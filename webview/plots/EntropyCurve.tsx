@@ -36,12 +36,14 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
   const geometry = useMemo(() => {
     const x = scaleLinear([0, count], [margin.left, width - margin.right]);
     const y = scaleLinear([0, ranking.totalBits], [height - margin.bottom, margin.top]);
-    const held = Array.from({ length: count + 1 }, (_, kept) => heldBits(ranking, kept));
+    // One point a pixel and both ends: a large picture has far more patches than the plot has pixels.
+    const points = Math.min(count, Math.max(1, Math.round(width)));
+    const shown = Array.from({ length: points + 1 }, (_, i) => Math.round((i * count) / points));
     const path =
       line<number>(
-        (_, kept) => x(kept),
-        (bits) => y(bits),
-      )(held) ?? '';
+        (kept) => x(kept),
+        (kept) => y(heldBits(ranking, kept)),
+      )(shown) ?? '';
     const step = niceStep(ranking.totalBits);
     const yTicks = Array.from({ length: Math.floor(ranking.totalBits / step) + 1 }, (_, i) => i * step);
     return { x, y, path, xTicks: [0, count / 4, count / 2, (3 * count) / 4, count].map(Math.round), yTicks };

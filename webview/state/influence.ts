@@ -1,6 +1,7 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
+import { onGrid } from '../canvas/onGrid';
 import type { InfluenceRequest } from '../../src/protocol/inspector';
 import type { InfluenceMap, Tokens } from '../../src/tokenizer/types';
 
@@ -23,6 +24,7 @@ export class Influence {
   private readonly running = signal<string | undefined>(undefined);
   private work: CancellationTokenSource | undefined;
   private tokens: Tokens | undefined;
+  private lastTile: number | undefined;
 
   constructor(
     private readonly inspector: Inspector,
@@ -36,13 +38,22 @@ export class Influence {
   private readonly mask = computed(() => {
     const { selected, stale, conditioning, reconstruction } = this.inspector;
     if (selected.value === undefined || reconstruction.value === undefined || stale.value) return undefined;
-    return `${conditioning.value} ${selected.value.keep.join('')}`;
+    const region = this.inspector.tileRegion.value;
+    if (region === undefined) return undefined;
+    // Tiles know nothing of each other: only the kept patches of this one matter.
+    const columns = this.inspector.tokenization.value?.image.grid.columns ?? 0;
+    const rows = Array.from({ length: region.rows }, (_, row) => {
+      const first = (region.row + row) * columns + region.column;
+      return selected.value?.keep.subarray(first, first + region.columns).join('') ?? '';
+    });
+    return `${conditioning.value} ${this.inspector.tile.value} ${rows.join(' ')}`;
   });
 
   /** Maps under the kept set shown, or the last ones until there are any. */
   readonly maps: ReadonlySignal<InfluenceMaps> = computed(() => {
     const known = this.byMask.value;
-    return known.get(this.mask.value ?? '') ?? known.get(this.lastMask.value ?? '') ?? new Map<number, Float32Array>();
+    const last = this.lastTile === this.inspector.tile.value ? this.lastMask.value : undefined;
+    return known.get(this.mask.value ?? '') ?? known.get(last ?? '') ?? new Map<number, Float32Array>();
   });
 
   /** Whether the maps shown are those of another kept set. */
@@ -57,14 +68,18 @@ export class Influence {
     () => this.paused.value && (this.stale.value || this.maps.value.size < this.count()),
   );
 
-  /** Mean over the isolated tokens, or over all that are known. */
+  /** Mean over the isolated tokens, or over all that are known, on the whole grid; NaN outside the tile. */
   readonly shown: ReadonlySignal<Float32Array | undefined> = computed(() => {
     const maps = this.maps.value;
     const isolated = this.inspector.isolatedTokens.value;
     const chosen = isolated.length > 0 ? isolated : [...maps.keys()];
     const rows = chosen.flatMap((token) => maps.get(token) ?? []);
     const [first] = rows;
-    return first?.map((_, patch) => rows.reduce((sum, row) => sum + (row[patch] ?? 0), 0) / rows.length);
+    const grid = this.inspector.tokenization.value?.image.grid;
+    const region = this.inspector.tileRegion.value;
+    if (first?.length !== (region?.rows ?? 0) * (region?.columns ?? 0) || !grid || !region) return undefined;
+    const mean = first.map((_, patch) => rows.reduce((sum, row) => sum + (row[patch] ?? 0), 0) / rows.length);
+    return onGrid(mean, region, grid);
   });
 
   resume(): void {
@@ -97,12 +112,13 @@ export class Influence {
   private async compute(mask: string): Promise<void> {
     if (this.next(mask) === undefined) return;
     const settings = this.inspector.settings.peek();
+    const tile = this.inspector.tile.peek();
     const work = new CancellationTokenSource();
     this.work = work;
     this.running.value = mask;
     try {
       for (let token = this.next(mask); token !== undefined; token = this.next(mask)) {
-        const map = await this.ask({ settings, globalToken: token }, work.token);
+        const map = await this.ask({ settings, tile, globalToken: token }, work.token);
         if (this.work !== work) return;
         this.keep(mask, map);
       }
@@ -122,7 +138,7 @@ export class Influence {
     return order.find((token) => known?.has(token) !== true);
   }
 
-  private keep(mask: string, { globalToken, change }: InfluenceMap): void {
+  private keep(mask: string, { tile, globalToken, change }: InfluenceMap): void {
     const all = new Map(this.byMask.peek());
     const maps = new Map(all.get(mask)).set(globalToken, change);
     all.delete(mask);
@@ -132,6 +148,7 @@ export class Influence {
       all.delete(oldest);
     }
     this.byMask.value = all;
+    this.lastTile = tile;
     this.lastMask.value = mask;
   }
 

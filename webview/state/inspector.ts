@@ -1,24 +1,27 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { equalSettings } from './settings';
 import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
+import type { Progress } from '../../src/protocol/inference';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/inspector';
-import { keepRanks, maskBits, payloadBits, rankPatches, selectKept } from '../../src/tokenizer/filter';
+import { keepRanks, maskBits, payloadBits, rankPatches, referenceBudget, selectKept } from '../../src/tokenizer/filter';
+import { tileOf, tileRegion } from '../../src/tokenizer/patch';
 import type {
   AttentionChoice,
   AttentionMap,
   Budget,
   Conditioning,
   FilterSettings,
+  PatchRegion,
   ProviderName,
   Ranking,
   Reconstruction,
-  Stage,
+  CropMode,
   StageTimings,
   Tokens,
 } from '../../src/tokenizer/types';
 
 export type Phase =
-  | { readonly kind: 'working'; readonly stage: Stage | undefined }
+  | { readonly kind: 'working'; readonly progress: Progress | undefined }
   | { readonly kind: 'ready' }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
@@ -43,7 +46,7 @@ export interface Selected {
  */
 export class Inspector {
   readonly document = signal<InspectedDocument | undefined>(undefined);
-  readonly phase = signal<Phase>({ kind: 'working', stage: undefined });
+  readonly phase = signal<Phase>({ kind: 'working', progress: undefined });
   /** A failure that leaves what is shown valid. */
   readonly notice = signal<Failure | undefined>(undefined);
   readonly models = signal<ModelMenu | undefined>(undefined);
@@ -52,6 +55,8 @@ export class Inspector {
   readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
   readonly reconstruction = signal<Reconstruction | undefined>(undefined);
   readonly timings = signal<StageTimings>({});
+  /** Where the host is with the reconstruction asked for; undefined while there is none to wait for. */
+  readonly reconstructing = signal<Progress | undefined>(undefined);
   readonly attention = signal<AttentionMap | undefined>(undefined);
 
   readonly lossRate: Signal<number>;
@@ -71,6 +76,8 @@ export class Inspector {
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
+  /** undefined: as the settings say. */
+  readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
@@ -96,6 +103,7 @@ export class Inspector {
     this.isolatedTokens = signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
+    this.chosenCropMode = signal(stored.cropMode);
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -117,7 +125,7 @@ export class Inspector {
     const tokenization = this.tokenization.value;
     if (tokenization === undefined) return undefined;
     if (this.conditioning.value === 'sequential') return this.reconstruction.value?.ranking;
-    return rankPatches(tokenization.tokens.entropyBits, tokenization.model.grid, this.edgePriority.value);
+    return rankPatches(tokenization.tokens.entropyBits, tokenization.image.grid, this.edgePriority.value);
   });
 
   /** Whether the host has yet to rank the patches under the β and conditioning chosen: until then its last mask is shown. */
@@ -134,9 +142,11 @@ export class Inspector {
   });
 
   /** B of the manifest under the reference budget; null means this image's own Σĥ. */
-  readonly budgetBits: ReadonlySignal<number | null> = computed(() =>
-    this.budget.value === 'reference' ? (this.tokenization.value?.model.referenceBudgetBits ?? null) : null,
-  );
+  readonly budgetBits: ReadonlySignal<number | null> = computed(() => {
+    const tokenization = this.tokenization.value;
+    if (tokenization === undefined || this.budget.value === 'image') return null;
+    return referenceBudget(tokenization.model, tokenization.image.grid);
+  });
 
   /** The kept set under the settings shown: any ε is filtered here, as soon as the ranking is known. */
   readonly selected: ReadonlySignal<Selected | undefined> = computed(() => {
@@ -146,7 +156,7 @@ export class Inspector {
     const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
     const { keep, keptTokens, lostBits, budgetBits } =
       answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
-    const totalTokens = tokenization.model.globalTokens + keptTokens;
+    const totalTokens = tokenization.tokens.globalCodes.length + keptTokens;
     return {
       keep,
       keptTokens,
@@ -168,6 +178,35 @@ export class Inspector {
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
 
+  /** How the document is tokenized, as far as the page knows: what the user chose, else what came. */
+  readonly cropMode: ReadonlySignal<CropMode> = computed(
+    () => this.chosenCropMode.value ?? this.tokenization.value?.image.cropMode ?? 'centre',
+  );
+
+  /** The tile whose attention is shown: that of the focused patch, at first the middle one. */
+  readonly tile: ReadonlySignal<number> = computed(() => {
+    const tokenization = this.tokenization.value;
+    if (tokenization === undefined) return 0;
+    const { rows, columns } = tokenization.image.grid;
+    const middle = Math.floor(rows / 2) * columns + Math.floor(columns / 2);
+    return tileOf(this.focused.value ?? middle, tokenization.image, tokenization.model);
+  });
+
+  /** Its patches on the whole grid. */
+  readonly tileRegion: ReadonlySignal<PatchRegion | undefined> = computed(() => {
+    const tokenization = this.tokenization.value;
+    return tokenization && tileRegion(this.tile.value, tokenization.image, tokenization.model);
+  });
+
+  /** The attention map, as long as it is of the picture and tile shown. */
+  readonly shownAttention: ReadonlySignal<AttentionMap | undefined> = computed(() => {
+    const map = this.attention.value;
+    const tokenization = this.tokenization.value;
+    if (map?.tile !== this.tile.value) return undefined;
+    const { region, weights } = map;
+    return weights.length === region.rows * region.columns * (tokenization?.model.globalTokens ?? 0) ? map : undefined;
+  });
+
   readonly layer: ReadonlySignal<AttentionChoice> = computed(() => {
     const layers = this.tokenization.value?.model.attentionLayers ?? 1;
     const chosen = this.chosenLayer.value;
@@ -186,7 +225,16 @@ export class Inspector {
     this.hostSettings = settings;
     this.restored = undefined;
     const patches = tokenization.tokens.patchCodes.length;
+    const former = this.tokenization.peek()?.image;
     batch(() => {
+      if (former !== undefined && former.cropMode !== tokenization.image.cropMode) {
+        // Patches and image pixels are others now.
+        this.focused.value = undefined;
+        this.pinned.value = false;
+        this.camera.value = 'fit';
+      }
+      // Another editor of the document may have chosen, or the choice was cancelled.
+      if (this.chosenCropMode.value !== undefined) this.chosenCropMode.value = tokenization.image.cropMode;
       if (adopt !== undefined) this.setSettings(adopt);
       this.tokenization.value = unchanged(this.tokenization.value, tokenization);
       this.reconstruction.value = tokenization.reconstruction;
@@ -250,6 +298,7 @@ export class Inspector {
     isolated: [...this.isolatedTokens.value],
     rate: this.rate.value,
     distortion: this.distortion.value,
+    cropMode: this.chosenCropMode.value,
     settings: this.tokenization.value === undefined ? this.restored : this.settings.value,
   }));
 }

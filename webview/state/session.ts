@@ -5,7 +5,7 @@ import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
 import * as protocol from '../../src/protocol/inspector';
-import type { FilterSettings } from '../../src/tokenizer/types';
+import type { CropMode, FilterSettings } from '../../src/tokenizer/types';
 import type { VsCodeApi } from '../vscodeApi';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
@@ -22,6 +22,7 @@ export interface Session {
   chooseModel(directory: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  chooseCropMode(mode: CropMode): void;
 }
 
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
@@ -30,8 +31,11 @@ export function startSession(
   connection: MessageConnection,
   api: Pick<VsCodeApi, 'setState'>,
 ): Session {
-  connection.onNotification(protocol.progressed, ({ stage }) => {
-    inspector.phase.value = { kind: 'working', stage };
+  connection.onNotification(protocol.progressed, (progress) => {
+    inspector.phase.value = { kind: 'working', progress };
+  });
+  connection.onNotification(protocol.reconstructing, (progress) => {
+    if (inspector.stale.peek()) inspector.reconstructing.value = progress;
   });
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
   connection.onNotification(protocol.failed, (failure) => {
@@ -48,7 +52,7 @@ export function startSession(
   followModels(inspector, connection, notify('The models could not be listed'));
   saveViewState(inspector, api);
 
-  connection.sendRequest(protocol.ready).then(
+  connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
     (document) => (inspector.document.value = document),
     (error: unknown) => {
       inspector.phase.value = { kind: 'failed', failure: { message: sentence(error), actions: ['showOutput'] } };
@@ -68,7 +72,9 @@ export function startSession(
     ),
     cancel: () => void connection.sendNotification(protocol.cancel),
     runAction: (action) => {
-      if (action === 'retry') inspector.phase.value = { kind: 'working', stage: undefined };
+      if (action === 'retry' || action === 'openAnyway') {
+        inspector.phase.value = { kind: 'working', progress: undefined };
+      }
       void connection.sendNotification(protocol.runAction, action);
     },
     chooseModel: async (directory) => {
@@ -79,6 +85,11 @@ export function startSession(
         inspector.notice.value = { message: withAdvice(error), actions: ['showOutput'] };
       }
       inspector.choosingModel.value = false;
+    },
+    chooseCropMode: (mode) => {
+      inspector.chosenCropMode.value = mode;
+      inspector.phase.value = { kind: 'working', progress: undefined };
+      void connection.sendNotification(protocol.chooseCropMode, mode);
     },
     saveDefaults: () =>
       connection
@@ -99,6 +110,7 @@ function followReconstruction(
       inspector.reconstruction.value = reconstruction;
       inspector.timings.value = { ...inspector.timings.peek(), ...timings };
       inspector.notice.value = undefined;
+      inspector.reconstructing.value = undefined;
     },
     fail,
   );
@@ -107,6 +119,7 @@ function followReconstruction(
     const settings = inspector.settings.value;
     if (tokenization === undefined || !inspector.stale.value) {
       request.stop();
+      inspector.reconstructing.value = undefined;
       return;
     }
     const fast = tokenization.provider.provider !== 'cpu';
@@ -122,7 +135,8 @@ function followAttention(inspector: Inspector, connection: MessageConnection, fa
   );
   effect(() => {
     if (inspector.tokenization.value === undefined) return;
-    request.ask({ layer: inspector.layer.value, head: inspector.head.value }, { delayMs: 0, finishRunning: false });
+    const choice = { tile: inspector.tile.value, layer: inspector.layer.value, head: inspector.head.value };
+    request.ask(choice, { delayMs: 0, finishRunning: false });
   });
 }
 

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { cropModes } from '../../src/tokenizer/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];
@@ -52,6 +53,8 @@ const schema = z.object({
   isolated: z.catch(z.array(z.int().check(z.nonnegative())), []),
   rate: z.catch(z.enum(rates), 'tokens'),
   distortion: z.catch(z.enum(distortions), 'psnr'),
+  /** undefined: as the settings say. */
+  cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */
   settings: z.catch(z.optional(settings), undefined),
 });

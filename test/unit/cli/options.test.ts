@@ -16,6 +16,7 @@ describe('parseOptions', () => {
     expect(parseOptions(['a.png'])).toEqual({
       images: ['a.png'],
       settings: {},
+      cropMode: 'centre',
       provider: 'auto',
       model: undefined,
       out: undefined,
@@ -25,10 +26,11 @@ describe('parseOptions', () => {
 
   it('reads every option, in any place', () => {
     const args =
-      'a.png --loss-rate 0.25 --edge-priority=2 b.png --budget reference --conditioning sequential --provider cpu --model m --out o --json';
+      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --conditioning sequential --provider cpu --model m --out o --json';
     expect(parseOptions(args.split(' '))).toEqual({
       images: ['a.png', 'b.png'],
       settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', conditioning: 'sequential' },
+      cropMode: 'tiles',
       provider: 'cpu',
       model: 'm',
       out: 'o',

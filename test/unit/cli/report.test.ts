@@ -6,19 +6,26 @@ import { tokensRecord } from '../../../src/export/tokens';
 import { rankPatches } from '../../../src/tokenizer/filter';
 import { tinyModel } from '../tokenizer/model';
 
-const size = tinyModel.imageSize;
-const grey = new Uint8Array(size * size * 3).fill(200);
+/** Patches of 8×8 pixels. */
+const model = { ...tinyModel, imageSize: 24 };
+const [width, height] = [24, 16];
+const grey = new Uint8Array(width * height * 3).fill(200);
 const keep = Uint8Array.of(1, 0, 1, 0, 0, 1);
 
 const result: TokenizedImage = {
-  model: tinyModel,
+  model,
   provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'It is not there.' }] },
   image: {
     sourceWidth: 64,
     sourceHeight: 48,
     format: 'png',
-    crop: { left: 8, top: 0, width: 48, height: 48 },
-    size,
+    cropMode: 'fit',
+    crop: { left: 0, top: 0, width: 64, height: 48 },
+    width,
+    height,
+    tiles: { rows: 1, columns: 1 },
+    grid: tinyModel.grid,
+    reduction: 1,
     rgb: grey,
   },
   tokens: {
@@ -63,7 +70,7 @@ describe('what is printed of an image', () => {
 
   it('is one line for people', () => {
     expect(summary('a.png', result)).toBe(
-      'a.png: 64×48 → 32×32 · kept 3 + 2 global = 5 tokens · 13 bits + 4 for the mask · loss rate 0.400 of 0.5 · PSNR Infinity dB · SSIM 1.000 · cpu, 3 ms',
+      'a.png: 64×48 → 24×16 · kept 3 + 2 global = 5 tokens · 13 bits + 4 for the mask · loss rate 0.400 of 0.5 · PSNR Infinity dB · SSIM 1.000 · cpu, 3 ms',
     );
     expect(modelLine(result)).toBe('tiny 0 on cpu; cuda is not used: It is not there.');
   });
@@ -71,6 +78,9 @@ describe('what is printed of an image', () => {
   it('keeps what decodes the tokens again', () => {
     expect(tokensRecord(result)).toEqual({
       model: { name: 'tiny', version: '0' },
+      cropMode: 'fit',
+      width: 24,
+      height: 16,
       grid: { rows: 2, columns: 3 },
       globalCodes: [1, 2],
       patchCodes: [0, 1, 2, 3, 4, 5],
@@ -84,17 +94,17 @@ describe('pictures', () => {
 
   it('show 0 bits as viridis’ darkest and log2 V as its lightest colour', async () => {
     const entropy = Float32Array.of(0, Math.log2(6), 0, 0, 0, 99);
-    const data = await pixels(await entropyPng(entropy, tinyModel.grid, 6, 6));
+    const data = await pixels(await entropyPng(entropy, result.image, model));
     expect([...data.subarray(0, 3)]).toEqual([68, 1, 84]);
-    expect([...data.subarray(6, 9)]).toEqual([253, 231, 37]);
+    expect([...data.subarray(3 * 8, 3 * 9)]).toEqual([253, 231, 37]);
     expect([...data.subarray(-3)]).toEqual([253, 231, 37]);
   });
 
   it('leave kept patches as they are, and dim and hatch dropped ones', async () => {
-    const data = await pixels(await maskPng(result.image, keep, tinyModel.grid));
-    const at = (x: number, y: number) => data[(y * size + x) * 3];
+    const data = await pixels(await maskPng(result.image, keep, model));
+    const at = (x: number, y: number) => data[(y * width + x) * 3];
     expect(at(2, 2)).toBe(200);
-    const dropped = new Set(Array.from({ length: 8 }, (_, i) => at(12 + i, 2)));
+    const dropped = new Set(Array.from({ length: 8 }, (_, i) => at(8 + i, 2)));
     expect([...dropped].sort((a = 0, b = 0) => a - b)).toEqual([50, 110]);
   });
 });

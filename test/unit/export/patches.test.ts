@@ -6,12 +6,12 @@ describe('patches as CSV', () => {
   it('have one line each, in raster order', () => {
     expect(patchesCsv(tinyTokenization).split('\n')).toEqual([
       'row,column,index,code,levels,entropy_bits,surprisal_bits,rank,kept,edge,mean_red,mean_green,mean_blue',
-      '0,0,0,0,0 0,0,0.25,6,0,1,5,8,7',
-      '0,1,1,1,1 0,0.5,0.75,5,0,1,15,8,7',
-      '0,2,2,2,0 1,1,1.25,4,0,1,25,8,7',
-      '1,0,3,3,1 1,1.5,1.75,3,0,1,5,24,7',
-      '1,1,4,4,0 2,2,2.25,2,1,1,15,24,7',
-      '1,2,5,5,1 2,2.5,2.75,1,1,1,25,24,7',
+      '0,0,0,0,0 0,0,0.25,6,0,1,4,4,7',
+      '0,1,1,1,1 0,0.5,0.75,5,0,1,12,4,7',
+      '0,2,2,2,0 1,1,1.25,4,0,1,20,4,7',
+      '1,0,3,3,1 1,1.5,1.75,3,0,1,4,12,7',
+      '1,1,4,4,0 2,2,2.25,2,1,1,12,12,7',
+      '1,2,5,5,1 2,2.5,2.75,1,1,1,20,12,7',
       '',
     ]);
   });
@@ -22,7 +22,7 @@ describe('patches as JSON', () => {
     expect(JSON.parse(patchesJson('cat.png', tinyTokenization))).toMatchObject({
       image: 'cat.png',
       model: { name: 'tiny', version: '0', codebookSize: 6, levels: [2, 3] },
-      source: { width: 64, height: 48, crop: { left: 8 } },
+      source: { width: 64, height: 48, crop: { left: 0 } },
       settings: { lossRate: 0.4, conditioning: 'global' },
       grid: { rows: 2, columns: 3 },
       budgetBits: 7.5,
@@ -46,7 +46,7 @@ describe('patches as JSON', () => {
       rank: 2,
       kept: true,
       edge: true,
-      rgb: [15, 24, 7],
+      rgb: [12, 12, 7],
     });
   });
 });

@@ -2,21 +2,28 @@ import type { ExportedTokenization } from '../../../src/export/tokens';
 import { rankPatches } from '../../../src/tokenizer/filter';
 import { tinyModel } from '../tokenizer/model';
 
-const { imageSize } = tinyModel;
+/** Patches of 8×8 pixels. */
+const model = { ...tinyModel, imageSize: 24 };
+const [width, height] = [24, 16];
 const entropyBits = Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5);
 
 /** An image of the tiny model with its first four patches dropped; red grows to the right, green downwards. */
 export const tinyTokenization: ExportedTokenization = {
-  model: tinyModel,
+  model,
   image: {
     sourceWidth: 64,
     sourceHeight: 48,
     format: 'png',
-    crop: { left: 8, top: 0, width: 48, height: 48 },
-    size: imageSize,
-    rgb: Uint8Array.from({ length: imageSize * imageSize * 3 }, (_, i) => {
+    cropMode: 'fit',
+    crop: { left: 0, top: 0, width: 64, height: 48 },
+    width,
+    height,
+    tiles: { rows: 1, columns: 1 },
+    grid: tinyModel.grid,
+    reduction: 1,
+    rgb: Uint8Array.from({ length: width * height * 3 }, (_, i) => {
       const pixel = Math.floor(i / 3);
-      return [pixel % imageSize, Math.floor(pixel / imageSize), 7][i % 3] ?? 0;
+      return [pixel % width, Math.floor(pixel / width), 7][i % 3] ?? 0;
     }),
   },
   tokens: {
@@ -38,7 +45,7 @@ export const tinyTokenization: ExportedTokenization = {
     totalTokens: 4,
     payloadBits: 4 * Math.log2(6),
     maskBits: Math.log2(15),
-    rgb: new Uint8Array(imageSize * imageSize * 3),
+    rgb: new Uint8Array(width * height * 3),
     psnr: Infinity,
     ssim: 1,
   },

@@ -17,6 +17,7 @@ describe('parseSettings', () => {
       settings: {
         choice: { directory: '/extension/models/tatok-s-256', providers: ['auto'], cudaDevice: 0 },
         filter: {},
+        cropMode: 'centre',
         cudaLibraryPath: undefined,
         maxMegapixels: 100,
       },

@@ -57,7 +57,7 @@ describe('InferenceClient', () => {
     const inference = client();
     const stages: Stage[] = [];
     const file = new Uint8Array(Uint8Array.of(9, 1, 2, 3, 9).buffer, 1, 3);
-    const result: unknown = await inference.tokenize({ choice, file, settings: {} }, undefined, (stage) => {
+    const result: unknown = await inference.tokenize({ choice, file, settings: {} }, undefined, ({ stage }) => {
       stages.push(stage);
     });
     expect(result).toMatchObject({

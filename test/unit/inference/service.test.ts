@@ -3,7 +3,7 @@ import { loadBundle, type RunningModel } from '../../../src/inference/loadModel'
 import { InferenceService } from '../../../src/inference/service';
 import { TatokError } from '../../../src/tokenizer/errors';
 import { readBundle, type Bundle } from '../../../src/tokenizer/manifest';
-import type { ProviderName } from '../../../src/tokenizer/types';
+import type { ModelImage, ProviderName } from '../../../src/tokenizer/types';
 import { refusalOf } from '../refusal';
 
 vi.mock('../../../src/inference/loadModel');
@@ -31,6 +31,7 @@ beforeEach(() => {
       const failure = failures[provider];
       const tatok = {
         attend: () => (failure === undefined ? Promise.resolve(Float32Array.of(1)) : Promise.reject(failure)),
+        tile: () => new Uint8Array(3),
         attentionOf: () => provider,
         release,
       };
@@ -45,7 +46,8 @@ beforeEach(() => {
 const service = () => new InferenceService((line) => log.push(line));
 const params = (providers: string[]) => ({
   choice: { directory: '/models/tiny', providers },
-  rgb: new Uint8Array(3),
+  image: { reduction: 1 } as ModelImage,
+  tile: 0,
   layer: 'mean' as const,
   head: 'mean' as const,
 });

@@ -121,9 +121,9 @@ describe('InspectorPanel', () => {
     const { document, enter, loadPage } = openEditor();
     expect(document.start).toHaveBeenCalledOnce();
     const { page, told } = loadPage();
-    expect(await page.sendRequest(protocol.ready)).toEqual({ name: 'cat.png', uri: 'memfs:/photos/cat.png' });
-    enter({ kind: 'working', stage: undefined });
-    enter({ kind: 'working', stage: 'encode' });
+    expect(await page.sendRequest(protocol.ready, {})).toEqual({ name: 'cat.png', uri: 'memfs:/photos/cat.png' });
+    enter({ kind: 'working', progress: undefined });
+    enter({ kind: 'working', progress: { stage: 'encode' } });
     enter(tokenized);
     enter({ kind: 'failed', failure });
     await settle();
@@ -132,11 +132,11 @@ describe('InspectorPanel', () => {
 
   it('tells a page that was hidden and loaded again what is known', async () => {
     const { enter, loadPage } = openEditor();
-    await loadPage().page.sendRequest(protocol.ready);
+    await loadPage().page.sendRequest(protocol.ready, {});
     enter(tokenized);
     await settle();
     const { page, told } = loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     await settle();
     expect(told).toEqual(['tokenized']);
   });
@@ -145,7 +145,7 @@ describe('InspectorPanel', () => {
     const { document, loadPage, log } = openEditor();
     document.reconstruct.mockRejectedValue(new TatokError('inference-crashed', 'It stopped.', 'Try again.'));
     const { page } = loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
       message: 'It stopped.',
       data: { code: 'inference-crashed', advice: 'Try again.' },
@@ -157,8 +157,8 @@ describe('InspectorPanel', () => {
     const { document, loadPage, close, editor, log } = openEditor();
     document.attention.mockReturnValue(new Promise(() => undefined));
     const { page } = loadPage();
-    await page.sendRequest(protocol.ready);
-    void page.sendRequest(protocol.attention, { layer: 0, head: 0 });
+    await page.sendRequest(protocol.ready, {});
+    void page.sendRequest(protocol.attention, { tile: 0, layer: 0, head: 0 });
     await settle();
     const token = document.attention.mock.calls[0]?.[1];
     expect(token?.isCancellationRequested).toBe(false);
@@ -171,7 +171,7 @@ describe('InspectorPanel', () => {
   it('lists models, switches to one that loads, and remembers only that', async () => {
     const { document, loadPage, models } = openEditor();
     const { page } = loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     expect(await page.sendRequest(protocol.models)).toEqual({
       current: '/models/tatok-s-256',
       options: [{ directory: '/models/tatok-s-256', label: 'tatok-s-256' }],
@@ -194,7 +194,7 @@ describe('InspectorPanel', () => {
   it('does what the buttons of a failure say', async () => {
     const { document, loadPage, log, saveFilter } = openEditor();
     const { page } = loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     for (const action of ['retry', 'showOutput', 'openSettings'] as const) {
       await page.sendNotification(protocol.runAction, action);
     }

@@ -20,6 +20,7 @@ const defaults: FilterSettings = { lossRate: 0.2, edgePriority: 0, budget: 'imag
 const settings: TatokSettings = {
   choice: { directory: '/models/tatok-s-256', providers: ['cpu'] },
   filter: {},
+  cropMode: 'centre',
   cudaLibraryPath: undefined,
   maxMegapixels: 100,
 };
@@ -38,6 +39,8 @@ const model: ModelDescription = {
   defaults,
   referenceBudgetBits: 9,
 };
+
+const region = { row: 0, column: 0, rows: 1, columns: 1 };
 
 function reconstruction(filter: FilterSettings): Reconstruction {
   return {
@@ -66,7 +69,19 @@ function measurement(lossRate: number): Measurement {
 function tokenization(label: number, filter: Partial<FilterSettings>): Tokenization {
   const crop = { left: 0, top: 0, width: 2, height: 2 };
   return {
-    image: { sourceWidth: 2, sourceHeight: 2, format: 'png', crop, size: 2, rgb: new Uint8Array(12).fill(label) },
+    image: {
+      sourceWidth: 2,
+      sourceHeight: 2,
+      format: 'png',
+      cropMode: 'centre',
+      crop,
+      width: 2,
+      height: 2,
+      tiles: { rows: 1, columns: 1 },
+      grid: { rows: 1, columns: 1 },
+      reduction: 1,
+      rgb: new Uint8Array(12).fill(label),
+    },
     tokens: {
       globalCodes: Int32Array.of(label),
       patchCodes: Int32Array.of(7),
@@ -101,10 +116,12 @@ function setUp() {
       Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
     ),
     acquire: vi.fn(() => ({ dispose: release })),
-    tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter }, _token, onProgress) => {
-      onProgress?.('encode');
+    tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter, cropMode }, _token, onProgress) => {
+      onProgress?.({ stage: 'encode' });
+      const made = tokenization(file[0] ?? 0, filter);
       return Promise.resolve({
-        ...tokenization(file[0] ?? 0, filter),
+        ...made,
+        image: { ...made.image, cropMode: cropMode ?? 'centre' },
         model,
         provider: { provider: 'cpu' as const, failures: [] },
       });
@@ -115,11 +132,11 @@ function setUp() {
     measure: vi.fn<Inference['measure']>(({ lossRates }) =>
       Promise.resolve(lossRates.map((lossRate) => measurement(lossRate))),
     ),
-    influence: vi.fn<Inference['influence']>(({ globalToken }) =>
-      Promise.resolve({ globalToken, change: Float32Array.of(3) }),
+    influence: vi.fn<Inference['influence']>(({ tile, globalToken }) =>
+      Promise.resolve({ tile, region, globalToken, change: Float32Array.of(3) }),
     ),
-    attention: vi.fn<Inference['attention']>(({ layer, head }) =>
-      Promise.resolve({ layer, head, weights: Float32Array.of(1) }),
+    attention: vi.fn<Inference['attention']>(({ tile, layer, head }) =>
+      Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
   };
   const file = {
@@ -336,7 +353,9 @@ describe('TokenizationDocument', () => {
       kind: 'failed',
       failure: { message: 'There is no model. Choose one.', actions: ['openSettings', 'retry', 'showOutput'] },
     });
-    await expect(document.attention({ layer: 0, head: 0 }, CancellationToken.None)).rejects.toThrow('not tokenized');
+    await expect(document.attention({ tile: 0, layer: 0, head: 0 }, CancellationToken.None)).rejects.toThrow(
+      'not tokenized',
+    );
   });
 
   it('asks for attention and reconstructions with the tokens it has', async () => {
@@ -345,8 +364,8 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
     const measured = await document.measure({ settings: defaults, lossRates: [0, 1] }, CancellationToken.None);
-    const map = await document.influence({ settings: defaults, globalToken: 0 }, CancellationToken.None);
-    await document.attention({ layer: 'mean', head: 0 }, CancellationToken.None);
+    const map = await document.influence({ settings: defaults, tile: 0, globalToken: 0 }, CancellationToken.None);
+    await document.attention({ tile: 0, layer: 'mean', head: 0 }, CancellationToken.None);
     expect(inference.reconstruct.mock.calls[0]?.[0].tokens.globalCodes).toEqual(Int32Array.of(1));
     expect(inference.measure.mock.calls[0]?.[0]).toMatchObject({ lossRates: [0, 1], settings: defaults });
     expect(measured.map(({ lossRate }) => lossRate)).toEqual([0, 1]);
@@ -370,5 +389,74 @@ describe('TokenizationDocument', () => {
     expect(release).toHaveBeenCalledOnce();
     expect(file.dispose).toHaveBeenCalledOnce();
     expect(inference.tokenize.mock.lastCall?.[1]?.isCancellationRequested).toBe(true);
+  });
+
+  describe('crop modes', () => {
+    const modeOf = (state: DocumentState) =>
+      state.kind === 'tokenized' ? state.tokenization.image.cropMode : state.kind;
+
+    it('tokenizes as an editor chose, also after the file changed; other settings do not undo it', async () => {
+      const { document, world, inference } = setUp();
+      document.start();
+      await vi.runAllTimersAsync();
+      document.chooseCropMode('centre');
+      expect(inference.tokenize).toHaveBeenCalledTimes(1);
+      document.chooseCropMode('tiles');
+      await vi.runAllTimersAsync();
+      expect(modeOf(document.state)).toBe('tiles');
+      world.changeFile(Uint8Array.of(2));
+      await vi.runAllTimersAsync();
+      expect([modeOf(document.state), contents(document.state)]).toEqual(['tiles', 2]);
+      world.changeSettings({ cropMode: 'fit' });
+      await vi.runAllTimersAsync();
+      expect(modeOf(document.state)).toBe('tiles');
+      expect(inference.tokenize).toHaveBeenCalledTimes(3);
+    });
+
+    it('follows the setting where no editor chose', async () => {
+      const { document, world } = setUp();
+      document.start();
+      await vi.runAllTimersAsync();
+      world.changeSettings({ cropMode: 'fit' });
+      await vi.runAllTimersAsync();
+      expect(modeOf(document.state)).toBe('fit');
+    });
+
+    it('takes what a page kept, unless an editor chose meanwhile', async () => {
+      const { document } = setUp();
+      document.start();
+      document.restoreCropMode('tiles');
+      await vi.runAllTimersAsync();
+      expect(modeOf(document.state)).toBe('tiles');
+      document.restoreCropMode('fit');
+      await vi.runAllTimersAsync();
+      expect(modeOf(document.state)).toBe('tiles');
+    });
+
+    it('goes back to what was shown when another mode is cancelled', async () => {
+      const { document } = setUp();
+      document.start();
+      await vi.runAllTimersAsync();
+      const before = document.state;
+      document.chooseCropMode('tiles');
+      expect(document.state.kind).toBe('working');
+      document.cancel();
+      await vi.runAllTimersAsync();
+      expect(document.state).toEqual(before);
+      await document.attention({ tile: 0, layer: 0, head: 0 }, CancellationToken.None);
+    });
+  });
+
+  it('offers to open a large image anyway, once', async () => {
+    const { document, inference } = setUp();
+    const tooLarge = new TatokError('image-too-large', 'It is too large.');
+    inference.tokenize.mockRejectedValueOnce(tooLarge).mockRejectedValueOnce(tooLarge);
+    document.start();
+    await vi.runAllTimersAsync();
+    expect(document.state).toMatchObject({ failure: { actions: ['openAnyway', 'openSettings'] } });
+    document.openAnyway();
+    await vi.runAllTimersAsync();
+    expect(inference.tokenize.mock.calls[1]?.[0].maxMegapixels).toBe(Infinity);
+    expect(document.state).toMatchObject({ failure: { actions: ['openSettings'] } });
   });
 });

@@ -4,9 +4,11 @@ import { NullLogger, ResponseError } from 'vscode-jsonrpc/node';
 import { WebviewPages } from '../../../src/panel/webviewConnection';
 import * as protocol from '../../../src/protocol/inspector';
 import type { ErrorData } from '../../../src/protocol/inference';
+import type { AttentionMap } from '../../../src/tokenizer/types';
 import { FakeWebview } from './fakeWebview';
 
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const region = { row: 0, column: 0, rows: 1, columns: 1 };
 const document = { name: 'kodim23.png', uri: 'file:///kodim23.png' };
 
 describe('WebviewPages', () => {
@@ -15,12 +17,12 @@ describe('WebviewPages', () => {
     const weights = Float32Array.of(0.25, 0.75, -0);
     new WebviewPages(webview, NullLogger, (connection) => {
       connection.onRequest(protocol.ready, () => document);
-      connection.onRequest(protocol.attention, ({ layer, head }) => ({ layer, head, weights }));
+      connection.onRequest(protocol.attention, (request) => ({ ...request, region, weights }));
     });
     const page = webview.loadPage();
-    expect(await page.sendRequest(protocol.ready)).toEqual(document);
-    const map = await page.sendRequest(protocol.attention, { layer: 2, head: 'mean' });
-    expect(map).toEqual({ layer: 2, head: 'mean', weights });
+    expect(await page.sendRequest(protocol.ready, {})).toEqual(document);
+    const map = await page.sendRequest(protocol.attention, { tile: 0, layer: 2, head: 'mean' });
+    expect(map).toEqual({ tile: 0, region, layer: 2, head: 'mean', weights });
     expect(map.weights).toBeInstanceOf(Float32Array);
   });
 
@@ -34,7 +36,7 @@ describe('WebviewPages', () => {
       );
     });
     const page = webview.loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
       message: 'It broke.',
       data: { code: 'inference-failed', advice: 'Mend it.' },
@@ -43,7 +45,7 @@ describe('WebviewPages', () => {
 
   it('never answers a page with what its predecessor asked', async () => {
     const webview = new FakeWebview();
-    let finishOld: (map: protocol.AttentionRequest & { weights: Float32Array }) => void = () => undefined;
+    let finishOld: (map: AttentionMap) => void = () => undefined;
     let pagesServed = 0;
     const pages = new WebviewPages(webview, NullLogger, (connection) => {
       const served = ++pagesServed;
@@ -51,21 +53,21 @@ describe('WebviewPages', () => {
       connection.onRequest(protocol.attention, (request) =>
         served === 1
           ? new Promise((resolve) => (finishOld = resolve))
-          : { ...request, weights: Float32Array.of(served) },
+          : { ...request, region, weights: Float32Array.of(served) },
       );
     });
     const old = webview.loadPage();
-    await old.sendRequest(protocol.ready);
-    void old.sendRequest(protocol.attention, { layer: 0, head: 0 });
+    await old.sendRequest(protocol.ready, {});
+    void old.sendRequest(protocol.attention, { tile: 0, layer: 0, head: 0 });
     await immediate();
     const oldConnection = pages.connection;
 
     const page = webview.loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     expect(pages.connection).not.toBe(oldConnection);
     // Both pages gave this request the same id.
-    const answer = page.sendRequest(protocol.attention, { layer: 1, head: 1 });
-    finishOld({ layer: 0, head: 0, weights: Float32Array.of(-1) });
+    const answer = page.sendRequest(protocol.attention, { tile: 0, layer: 1, head: 1 });
+    finishOld({ tile: 0, region, layer: 0, head: 0, weights: Float32Array.of(-1) });
     expect((await answer).weights).toEqual(Float32Array.of(2));
   });
 
@@ -86,7 +88,7 @@ describe('WebviewPages', () => {
       connection.onRequest(protocol.saveDefaults, () => new Promise<void>((resolve) => (finish = resolve)));
     });
     const page = webview.loadPage();
-    await page.sendRequest(protocol.ready);
+    await page.sendRequest(protocol.ready, {});
     void page.sendRequest(protocol.saveDefaults, filter);
     await immediate();
     const sent = webview.sent;

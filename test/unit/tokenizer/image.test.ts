@@ -135,7 +135,7 @@ describe('decodeImage: geometry', () => {
     const image = await decodeImage(file, size);
     expect([image.sourceWidth, image.sourceHeight]).toEqual([80, 120]);
     expect(image.crop).toEqual({ left: 0, top: 20, width: 80, height: 80 });
-    expect([image.format, image.size, image.rgb.length]).toEqual(['jpeg', size, size * size * 3]);
+    expect([image.format, image.width, image.height, image.rgb.length]).toEqual(['jpeg', size, size, size * size * 3]);
   });
 
   it('scales the short side and crops the centre', async () => {
@@ -214,5 +214,33 @@ describe('decodeImage: refusals', () => {
     file.writeUInt32BE(crc32(file.subarray(12, 29)), 29);
     expect(await refusal(file)).toMatchObject({ code: 'image-too-large' });
     expect(await refusal(file, { maxMegapixels: 100_000 })).toMatchObject({ code: 'image-too-large' });
+  });
+});
+
+describe('decodeImage: crop modes', () => {
+  const decode = async (width: number, height: number, cropMode: 'fit' | 'tiles') => {
+    const { rgb, ...geometry } = await decodeImage(await plain(width, height).png().toBuffer(), size, { cropMode });
+    expect(rgb).toHaveLength(geometry.width * geometry.height * 3);
+    return geometry;
+  };
+
+  it('fits the long side and keeps the whole picture', async () => {
+    expect(await decode(96, 64, 'fit')).toMatchObject({
+      cropMode: 'fit',
+      crop: { left: 0, top: 0, width: 96, height: 64 },
+      width: 32,
+      height: 21,
+    });
+    expect(await decode(8, 16, 'fit')).toMatchObject({ width: 16, height: 32 });
+    expect(await decode(2000, 3, 'fit')).toMatchObject({ width: 32, height: 1 });
+  });
+
+  it('leaves pictures for tiles as they are', async () => {
+    expect(await decode(97, 41, 'tiles')).toMatchObject({
+      cropMode: 'tiles',
+      crop: { left: 0, top: 0, width: 97, height: 41 },
+      width: 97,
+      height: 41,
+    });
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { psnr, ssim } from '../../../src/tokenizer/metrics';
+import { psnr, QualityMeter, ssim } from '../../../src/tokenizer/metrics';
 
 /** A ramp under noise, and the same with less contrast and other noise: bytes that NumPy computes alike. */
 function imagePair(width: number, height: number): [Uint8Array, Uint8Array] {
@@ -43,5 +43,24 @@ describe('ssim and psnr', () => {
     expect(() => psnr(new Uint8Array(3), new Uint8Array(6))).toThrow(RangeError);
     expect(() => ssim(new Uint8Array(300), new Uint8Array(300), 10, 10)).toThrow(RangeError);
     expect(() => ssim(new Uint8Array(768), new Uint8Array(768), 15, 16)).toThrow(RangeError);
+  });
+
+  it('are the same of strips of any heights', () => {
+    const [width, height] = [40, 60];
+    const [a, b] = imagePair(width, height);
+    const meter = new QualityMeter(width);
+    let top = 0;
+    for (const rows of [5, 30, 1, 24]) {
+      const strip = [top * width * 3, (top + rows) * width * 3] as const;
+      meter.add(a.subarray(...strip), b.subarray(...strip));
+      top += rows;
+    }
+    expect(meter.psnr).toBeCloseTo(psnr(a, b), 12);
+    expect(meter.ssim).toBeCloseTo(ssim(a, b, width, height), 12);
+  });
+
+  it('have no SSIM of pictures smaller than its window', () => {
+    const [a, b] = imagePair(8, 40);
+    expect(new QualityMeter(8).add(a, b).ssim).toBeNaN();
   });
 });

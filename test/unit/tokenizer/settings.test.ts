@@ -21,7 +21,9 @@ describe('resolveSettings', () => {
   });
 
   it('reckons with the reference bits only when asked to', () => {
-    expect(budgetOf(tinyModel.defaults, tinyModel)).toBeNull();
-    expect(budgetOf({ ...tinyModel.defaults, budget: 'reference' }, tinyModel)).toBe(9);
+    const reference = { ...tinyModel.defaults, budget: 'reference' } as const;
+    expect(budgetOf(tinyModel.defaults, tinyModel, tinyModel.grid)).toBeNull();
+    expect(budgetOf(reference, tinyModel, tinyModel.grid)).toBe(9);
+    expect(budgetOf(reference, tinyModel, { rows: 8, columns: 3 })).toBe(36);
   });
 });
