@@ -5,7 +5,7 @@ import type { FilterSettings } from '../../../src/tokenizer/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
-const image = vscode.Uri.parse('file:///work/photos/cat.png');
+const image = vscode.Uri.parse('file:///project/photos/cat.png');
 const filter: FilterSettings = { lossRate: 0.3, edgePriority: 0, budget: 'reference', conditioning: 'global' };
 
 /** Settings of a window: the effective values, and those a workspace folder sets itself. */
@@ -67,7 +67,7 @@ describe('Configuration', () => {
   it('resolves relative models in the workspace folder and reports a bad value once', () => {
     openWorkspace(true);
     configure({ model: 'bundle', lossRate: 2 });
-    expect(configuration.read(image).choice.directory).toBe('/work/bundle');
+    expect(configuration.read(image).choice.directory).toBe('/project/bundle');
     configuration.read(image);
     expect(warn).toHaveBeenCalledOnce();
     expect(warn.mock.lastCall?.[0]).toContain('tatok.lossRate');

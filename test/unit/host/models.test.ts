@@ -9,7 +9,7 @@ import { refusalOf } from '../refusal';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
-const image = vscode.Uri.parse('file:///work/photos/cat.png');
+const image = vscode.Uri.parse('file:///project/photos/cat.png');
 const manifestPath = join(import.meta.dirname, '../../../models/tatok-s-256/manifest.json');
 
 class FakeMemento {

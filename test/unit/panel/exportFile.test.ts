@@ -86,7 +86,7 @@ describe('saveExport', () => {
     const uri = vscode.Uri.parse('file:///work');
     Object.assign(vscode.workspace, { workspaceFolders: [{ uri, name: 'work', index: 0 }] });
     await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
-    expect(asked()?.defaultUri?.toString()).toBe('file:///work/cat.npz');
+    expect(asked()?.defaultUri?.toString()).toBe('file:///project/cat.npz');
     Object.assign(vscode.workspace, { workspaceFolders: undefined });
   });
 

@@ -85,9 +85,9 @@ describe('the layouts that CUDA is installed in', () => {
     ['the user’s packages', '/home/ada/.local', {}, {}],
     [
       'a workspace’s .venv',
-      '/work/.venv',
+      '/project/.venv',
       {},
-      { environments: [{ folder: '/work/.venv', from: 'the workspace’s .venv' }] },
+      { environments: [{ folder: '/project/.venv', from: 'the workspace’s .venv' }] },
     ],
   ])('NVIDIA’s Python packages in %s', async (_name, environment, machine, more) => {
     const nvidia = `${environment}/lib/python3.12/site-packages/nvidia`;
