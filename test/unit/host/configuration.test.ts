@@ -21,7 +21,7 @@ function configure(values: Record<string, unknown>, folderValues: Record<string,
 }
 
 function openWorkspace(open: boolean) {
-  const folder = { uri: vscode.Uri.parse('file:///work'), name: 'work', index: 0 };
+  const folder = { uri: vscode.Uri.parse('file:///project'), name: 'work', index: 0 };
   vi.spyOn(vscode.workspace, 'workspaceFolders', 'get').mockReturnValue(open ? [folder] : undefined);
   vi.spyOn(vscode.workspace, 'getWorkspaceFolder').mockReturnValue(open ? folder : undefined);
 }

@@ -83,7 +83,7 @@ describe('saveExport', () => {
     const old = documentAt('git:/photos/cat.png');
     await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
     expect(asked()?.defaultUri).toBeUndefined();
-    const uri = vscode.Uri.parse('file:///work');
+    const uri = vscode.Uri.parse('file:///project');
     Object.assign(vscode.workspace, { workspaceFolders: [{ uri, name: 'work', index: 0 }] });
     await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
     expect(asked()?.defaultUri?.toString()).toBe('file:///project/cat.npz');
