@@ -20,9 +20,3 @@ export function codeLevels(code: number, levels: readonly number[]): number[] {
     return level;
   });
 }
-
-/** Coordinate in [−1, 1] of every dimension of a code: 2·level / (L_d − 1) − 1. */
-export function codeCoordinates(code: number, levels: readonly number[]): number[] {
-  const ofCode = codeLevels(code, levels);
-  return levels.map((count, dimension) => (2 * (ofCode[dimension] ?? 0)) / (count - 1) - 1);
-}

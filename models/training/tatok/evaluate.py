@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from .backend import Array, Backend, Estimate, open_backend
+from .bundle import read_manifest
 from .data import centre_crop, eval_batches, list_images
 from .filter import Ranking, drop_order, filter_tokens, rank_sequentially
 from .losses import SqueezeNetDistance
@@ -272,5 +273,4 @@ def evaluate(
 
 
 def _reference_bits(model: Path) -> float | None:
-    manifest = model / "manifest.json"
-    return json.loads(manifest.read_text())["referenceBudgetBits"] if manifest.exists() else None
+    return read_manifest(model)["referenceBudgetBits"] if model.is_dir() else None

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { codebookSize, codeCoordinates, codeLevels } from '../../../src/tokenizer/codebook';
+import { codebookSize, codeLevels } from '../../../src/tokenizer/codebook';
 
 const levels = [8, 8, 8, 8];
 
@@ -26,12 +26,6 @@ describe('finite scalar quantisation', () => {
         },
       ),
     );
-  });
-
-  it('lays levels evenly over [−1, 1]', () => {
-    expect(codeCoordinates(0, levels)).toEqual([-1, -1, -1, -1]);
-    expect(codeCoordinates(4095, levels)).toEqual([1, 1, 1, 1]);
-    expect(codeCoordinates(4, [5, 2])).toEqual([1, -1]);
   });
 
   it.each([-1, 4096, 1.5, NaN])('refuses %d', (code) => {
