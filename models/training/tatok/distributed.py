@@ -1,5 +1,6 @@
 """One process or many: what a training loop needs to know of torchrun."""
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -40,5 +41,12 @@ class Workers:
         return bool(flag.item())
 
     def leave(self) -> None:
+        """Leaves the group, once everyone has come so far.
+
+        Whatever else holds the group (a model under DDP) must be out of scope by now: the group's threads end with it, and a
+        gloo thread that still lets go of a tensor while the interpreter shuts down aborts the process.
+        """
         if self.count > 1:
+            gc.collect()
+            dist.barrier()
             dist.destroy_process_group()

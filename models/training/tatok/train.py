@@ -120,8 +120,13 @@ class Trainer:
 
 def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
     """Trains until `config.steps`, or until `max_seconds` have passed, and leaves a checkpoint to resume from."""
-    started = window = time.monotonic()
     workers = Workers.join()
+    _train(files, config, workers, max_seconds, compile_model)
+    workers.leave()
+
+
+def _train(files: RunFiles, config: TrainConfig, workers: Workers, max_seconds: float | None, compile_model: bool) -> None:
+    started = window = time.monotonic()
     files.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(files, config, workers, compile_model=compile_model)
     crops = LOG_EVERY * trainer.config.batch * workers.count
@@ -145,7 +150,6 @@ def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = N
             break
     if workers.is_first:
         trainer.save()
-    workers.leave()
 
 
 def _log(path: Path, entry: dict[str, float]) -> None:
