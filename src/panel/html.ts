@@ -1,18 +1,24 @@
-/** What the page of an inspector is made of; the strings of `webview.asWebviewUri` and `webview.cspSource`. */
-export interface PageParts {
+import type { PageName } from '../protocol/page';
+
+export interface Page {
+  readonly page: PageName;
+  readonly title: string;
+}
+
+/** What a page is made of; the strings of `webview.asWebviewUri` and `webview.cspSource`. */
+export interface PageParts extends Page {
   readonly cspSource: string;
   /** Fresh for every page, unguessable. */
   readonly nonce: string;
   readonly script: string;
   readonly style: string;
-  readonly title: string;
 }
 
 /**
- * The inspector's page: one script, one style sheet, nothing inline and nothing from the network.
+ * A page: one script, one style sheet, nothing inline and nothing from the network.
  * The toolkit reads the nonce for its constructed styles from the `csp-nonce` property.
  */
-export function inspectorHtml(parts: PageParts): string {
+export function pageHtml(parts: PageParts): string {
   const csp = [
     `default-src 'none'`,
     `script-src 'nonce-${parts.nonce}'`,
@@ -31,7 +37,7 @@ export function inspectorHtml(parts: PageParts): string {
     <title>${escapeAttribute(parts.title)}</title>
   </head>
   <body data-vscode-context='{"preventDefaultContextMenuItems": true}'>
-    <div id="root"></div>
+    <div id="root" data-page="${parts.page}"></div>
     <script nonce="${escapeAttribute(parts.nonce)}" src="${escapeAttribute(parts.script)}"></script>
   </body>
 </html>

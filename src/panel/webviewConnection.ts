@@ -13,7 +13,8 @@ import type { Webview } from 'vscode';
 import { Disposable } from '../host/disposable';
 import { ready } from '../protocol/inspector';
 
-type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;
+/** Both ways of a webview's messages. */
+export type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;
 
 /**
  * JSON-RPC with the pages of one webview. Typed arrays travel as they are.

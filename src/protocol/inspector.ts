@@ -26,6 +26,10 @@ export interface InspectedDocument {
   /** File name shown in the header. */
   readonly name: string;
   readonly uri: string;
+  /** What a page filters with that remembers no settings of its own; absent: as the host filtered. */
+  readonly settings?: FilterSettings | undefined;
+  /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
+  readonly model?: string | undefined;
 }
 
 /** What the user sees when something fails: one sentence, and buttons for what they can do about it. */

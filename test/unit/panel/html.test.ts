@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { inspectorHtml, type PageParts } from '../../../src/panel/html';
+import { pageHtml, type PageParts } from '../../../src/panel/html';
 
 const parts: PageParts = {
   cspSource: 'https://*.vscode-cdn.net',
   nonce: 'bm9uY2U',
   script: 'https://host/dist/webview.js',
   style: 'https://host/dist/webview.css',
+  page: 'inspector',
   title: 'kodim23.png',
 };
 
@@ -19,9 +20,9 @@ function policy(html: string): Map<string, string[]> {
   );
 }
 
-describe('inspectorHtml', () => {
+describe('pageHtml', () => {
   it('allows nothing but its own script, styles and pictures', () => {
-    const csp = policy(inspectorHtml(parts));
+    const csp = policy(pageHtml(parts));
     expect(csp.get('default-src')).toEqual([`'none'`]);
     expect(csp.get('script-src')).toEqual([`'nonce-bm9uY2U'`]);
     expect([...csp.values()].flat().join(' ')).not.toMatch(/unsafe-|\*(?!\.vscode-cdn\.net)|https?:(?!\/\/)/);
@@ -29,7 +30,7 @@ describe('inspectorHtml', () => {
   });
 
   it('gives its script, its style sheet and the toolkit the nonce, and has nothing inline', () => {
-    const html = inspectorHtml(parts);
+    const html = pageHtml(parts);
     expect(html).toContain('<meta property="csp-nonce" content="bm9uY2U" />');
     for (const element of html.match(/<(script|link)[^>]*>/g) ?? []) expect(element).toContain('nonce="bm9uY2U"');
     expect(html).not.toMatch(/<style|style="|\son\w+="/);
@@ -37,7 +38,7 @@ describe('inspectorHtml', () => {
   });
 
   it('shows a hostile file name as text', () => {
-    const html = inspectorHtml({ ...parts, title: '</title><script>alert("1")</script>&.png' });
+    const html = pageHtml({ ...parts, title: '</title><script>alert("1")</script>&.png' });
     expect(html).not.toContain('<script>alert');
     expect(html).toContain('&lt;/title&gt;&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt;&amp;.png');
   });

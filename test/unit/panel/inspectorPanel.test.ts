@@ -15,7 +15,11 @@ const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 
 const failure: protocol.Failure = { message: 'There is no model.', actions: ['openSettings'] };
 const tokenized = {
   kind: 'tokenized',
-  tokenization: { model: { name: 'tatok-s-256' }, provider: { provider: 'cpu', failures: [] } },
+  tokenization: {
+    model: { name: 'tatok-s-256' },
+    provider: { provider: 'cpu', failures: [] },
+    reconstruction: { settings: filter },
+  },
 } as unknown as DocumentState;
 
 /** A document whose state the test sets, in an editor whose page the test loads. */

@@ -1,0 +1,75 @@
+import type * as vscode from 'vscode';
+import { Disposable } from '../host/disposable';
+import { sides, type Side } from '../protocol/comparison';
+import type { CropMode, FilterSettings } from '../tokenizer/types';
+import { DocumentServer } from './documentServer';
+import { ImageFile } from './imageFile';
+import type { EditorServices } from './inspectorEditor';
+import { loadPage } from './loadPage';
+import { sidePort } from './sidePort';
+import { TokenizationDocument } from './tokenizationDocument';
+
+/** One of two tokenizations to compare. */
+export interface ComparedSide {
+  readonly uri: vscode.Uri;
+  /** Folder of the model chosen in place of the configured one. */
+  readonly model?: string | undefined;
+  /** Absent: as the settings say, or as the page remembers. */
+  readonly cropMode?: CropMode | undefined;
+  readonly settings?: FilterSettings | undefined;
+}
+
+export type ComparedSides = Readonly<Record<Side, ComparedSide>>;
+
+/** One panel with two tokenizations; sides that differ in settings only share one. */
+export class ComparisonPanel extends Disposable {
+  private readonly documents = new Map<string, TokenizationDocument>();
+  private readonly first: TokenizationDocument;
+
+  constructor(
+    private readonly panel: vscode.WebviewPanel,
+    compared: ComparedSides,
+    private readonly services: EditorServices,
+  ) {
+    super();
+    for (const side of sides) {
+      const document = this.open(compared[side]);
+      this.register(
+        new DocumentServer(document, sidePort(panel.webview, side), services, {
+          settings: compared[side].settings,
+          model: compared[side].model,
+        }),
+      );
+    }
+    this.first = this.open(compared.a);
+    this.register(this.first.onDidChangeState(() => this.showStatus()));
+    this.register(panel.onDidChangeViewState(() => this.showStatus()));
+    this.register(panel.onDidDispose(() => this.dispose()));
+    this.register({ dispose: () => services.status.hide(this) });
+    for (const document of this.documents.values()) document.start();
+    panel.title = titleOf(compared);
+    loadPage(panel.webview, services.extensionUri, { page: 'comparison', title: panel.title });
+  }
+
+  private open({ uri, model, cropMode }: ComparedSide): TokenizationDocument {
+    const key = JSON.stringify([uri.toString(), model]);
+    const known = this.documents.get(key);
+    if (known !== undefined) return known;
+    const document = this.register(new TokenizationDocument(new ImageFile(uri), this.services, model));
+    if (cropMode !== undefined) document.restoreCropMode(cropMode);
+    this.documents.set(key, document);
+    return document;
+  }
+
+  private showStatus(): void {
+    const { state } = this.first;
+    if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
+    else this.services.status.hide(this);
+  }
+}
+
+function titleOf({ a, b }: ComparedSides): string {
+  const name = ({ path }: vscode.Uri): string => path.slice(path.lastIndexOf('/') + 1);
+  const names = new Set([name(a.uri), name(b.uri)]);
+  return `Compare ${[...names].join(' ↔ ')}`;
+}

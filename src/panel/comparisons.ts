@@ -1,0 +1,46 @@
+import * as vscode from 'vscode';
+import { z } from 'zod';
+import { Disposable } from '../host/disposable';
+import { ComparisonPanel, type ComparedSides } from './comparisonPanel';
+import type { EditorServices } from './inspectorEditor';
+
+export const comparisonViewType = 'tatok.comparison';
+
+const side = z.object({ uri: z.string().min(1), model: z.string().min(1).optional() });
+
+/** The part of the page's state that says what is compared; the rest is the page's own. */
+const storedState = z.object({ a: side, b: side });
+
+/** Opens comparisons, and brings them back with what their page kept after the window reloads. */
+export class Comparisons extends Disposable implements vscode.WebviewPanelSerializer {
+  constructor(private readonly services: EditorServices) {
+    super();
+    this.register(vscode.window.registerWebviewPanelSerializer(comparisonViewType, this));
+  }
+
+  open(compared: ComparedSides): void {
+    const panel = vscode.window.createWebviewPanel(
+      comparisonViewType,
+      'Compare',
+      vscode.ViewColumn.Active,
+      // A hidden page costs memory; the page keeps its view with setState and the documents their tokenizations.
+      { retainContextWhenHidden: false },
+    );
+    new ComparisonPanel(panel, compared, this.services);
+  }
+
+  async deserializeWebviewPanel(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
+    const stored = storedState.safeParse(state);
+    if (!stored.success) {
+      // The window was reloaded before the page knew what it shows.
+      panel.dispose();
+      return;
+    }
+    const { a, b } = stored.data;
+    new ComparisonPanel(
+      panel,
+      { a: { ...a, uri: vscode.Uri.parse(a.uri, true) }, b: { ...b, uri: vscode.Uri.parse(b.uri, true) } },
+      this.services,
+    );
+  }
+}

@@ -1,0 +1,201 @@
+import { isDeepStrictEqual } from 'node:util';
+import {
+  CancellationTokenSource,
+  type CancellationToken,
+  type Logger,
+  type MessageConnection,
+} from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import type { Configuration } from '../host/configuration';
+import { Disposable } from '../host/disposable';
+import type { Models } from '../host/models';
+import { toResponseError } from '../inference/errorTransfer';
+import * as protocol from '../protocol/inspector';
+import { TatokError } from '../tokenizer/errors';
+import type { FilterSettings } from '../tokenizer/types';
+import { saveExport } from './exportFile';
+import { toTatokError } from './failure';
+import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
+import { WebviewPages, type MessagePort } from './webviewConnection';
+
+export interface ServerServices {
+  readonly configuration: Configuration;
+  readonly models: Models;
+  readonly log: vscode.LogOutputChannel;
+}
+
+/** What a page is told of its document besides its name. */
+export type DocumentStart = Omit<protocol.InspectedDocument, 'name' | 'uri'>;
+
+/** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
+export class DocumentServer extends Disposable {
+  private readonly pages: WebviewPages;
+  /** Settings of the newest reconstruction that a page asked for. */
+  private asked: FilterSettings | undefined;
+  private tokenizedUnder: FilterSettings | undefined;
+
+  constructor(
+    private readonly document: TokenizationDocument,
+    port: MessagePort,
+    private readonly services: ServerServices,
+    private readonly start: DocumentStart = {},
+  ) {
+    super();
+    this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
+    this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+  }
+
+  /** The connection to the page now shown; undefined before the first page is ready. */
+  get connection(): MessageConnection | undefined {
+    return this.pages.connection;
+  }
+
+  /** What the page filters with, as far as it told; undefined before there is anything to filter. */
+  get settings(): FilterSettings | undefined {
+    return this.asked ?? this.tokenizedUnder;
+  }
+
+  private serve(connection: MessageConnection): void {
+    const { document, services, start } = this;
+    connection.onRequest(protocol.ready, ({ cropMode }) => {
+      if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      // The page is told what is known by now, after the answer to this request.
+      setImmediate(() => void this.send(document.state));
+      return { ...start, name: document.name, uri: document.uri.toString() };
+    });
+    connection.onRequest(protocol.reconstruct, (filter, token) => {
+      this.asked = filter;
+      return this.answer(connection, token, (cancellation) =>
+        document.reconstruct(filter, cancellation, (progress) => {
+          if (!cancellation.isCancellationRequested) {
+            void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
+          }
+        }),
+      );
+    });
+    connection.onRequest(protocol.measure, (request, token) =>
+      this.answer(connection, token, (cancellation) => document.measure(request, cancellation)),
+    );
+    connection.onRequest(protocol.influence, (request, token) =>
+      this.answer(connection, token, (cancellation) => document.influence(request, cancellation)),
+    );
+    connection.onRequest(protocol.attention, (request, token) =>
+      this.answer(connection, token, (cancellation) => document.attention(request, cancellation)),
+    );
+    connection.onRequest(protocol.saveDefaults, (filter, token) =>
+      this.answer(connection, token, () => services.configuration.saveFilter(filter, document.uri)),
+    );
+    connection.onRequest(protocol.saveExport, (request, token) =>
+      this.answer(connection, token, (cancellation) => saveExport(document, request, cancellation)),
+    );
+    connection.onRequest(protocol.models, (token) =>
+      this.answer(connection, token, async () => {
+        const current = document.modelDirectory;
+        return { current, options: await services.models.options(document.uri, current) };
+      }),
+    );
+    connection.onRequest(protocol.chooseModel, ({ directory }, token) =>
+      this.answer(connection, token, (cancellation) => this.chooseModel(directory, cancellation)),
+    );
+    connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.runAction, (action) => this.runAction(action));
+    connection.onNotification(protocol.cancel, () => document.cancel());
+  }
+
+  /** Answers a request or rejects it with a typed error; work ends with the page that asked for it. */
+  private async answer<T>(
+    connection: MessageConnection,
+    token: CancellationToken,
+    work: (cancellation: CancellationToken) => Promise<T>,
+  ): Promise<T> {
+    const source = new CancellationTokenSource();
+    const subscriptions = [
+      token.onCancellationRequested(() => source.cancel()),
+      connection.onDispose(() => source.cancel()),
+    ];
+    try {
+      return await work(source.token);
+    } catch (error) {
+      const failure = source.token.isCancellationRequested
+        ? new TatokError('cancelled', 'The request was cancelled.')
+        : toTatokError(error, this.document.name);
+      const { log } = this.services;
+      if (failure.code !== 'cancelled') log.error(`${this.document.uri.toString(true)}: ${failure.message}`);
+      throw toResponseError(failure, (cause) => log.error(cause));
+    } finally {
+      for (const subscription of subscriptions) subscription.dispose();
+      source.dispose();
+    }
+  }
+
+  private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
+    const { models } = this.services;
+    const directory = wanted ?? (await models.ask(this.document.modelDirectory));
+    if (directory === undefined || cancellation.isCancellationRequested) return false;
+    await this.document.useModel(directory, cancellation);
+    await models.remember(this.document.uri, directory);
+    return true;
+  }
+
+  private async runAction(action: protocol.FailureAction): Promise<void> {
+    switch (action) {
+      case 'retry':
+        this.document.tokenize();
+        return;
+      case 'openAnyway':
+        this.document.openAnyway();
+        return;
+      case 'showOutput':
+        this.services.log.show();
+        return;
+      case 'openSettings':
+        await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
+    }
+  }
+
+  private stateChanged(state: DocumentState): void {
+    if (state.kind === 'tokenized') {
+      const { settings } = state.tokenization.reconstruction;
+      // Pages go over to what the host's settings say now.
+      if (!isDeepStrictEqual(settings, this.tokenizedUnder)) this.asked = undefined;
+      this.tokenizedUnder = settings;
+    }
+    void this.send(state);
+  }
+
+  private async send(state: DocumentState): Promise<void> {
+    const connection = this.pages.connection;
+    if (connection === undefined) return;
+    try {
+      await notify(connection, state);
+    } catch (error) {
+      // A page that went away meanwhile asks again when it is back; anything else is a defect worth a trace.
+      if (this.pages.connection === connection) this.services.log.error(String(error));
+    }
+  }
+}
+
+async function notify(connection: MessageConnection, state: DocumentState): Promise<void> {
+  switch (state.kind) {
+    case 'idle':
+      return;
+    case 'working':
+      // Before the first stage is known the page shows its own start.
+      if (state.progress !== undefined) await connection.sendNotification(protocol.progressed, state.progress);
+      return;
+    case 'tokenized':
+      await connection.sendNotification(protocol.tokenized, state.tokenization);
+      return;
+    case 'failed':
+      await connection.sendNotification(protocol.failed, state.failure);
+  }
+}
+
+function rpcLogger(log: vscode.LogOutputChannel): Logger {
+  return {
+    error: (message) => log.error(message),
+    warn: (message) => log.warn(message),
+    info: (message) => log.info(message),
+    log: (message) => log.debug(message),
+  };
+}
