@@ -1,4 +1,4 @@
-"""Command line: python -m tatok {pack,train,profile,export,evaluate,golden} … ; --help on each."""
+"""Command line: python -m tatok {pack,train,profile,export,evaluate,compare,golden} … ; --help on each."""
 
 import argparse
 import dataclasses
@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
     evaluate.add_argument("--batch", type=int, default=8)
     evaluate.add_argument("--runtime", choices=("onnx", "torch"), default="onnx", help="torch runs a bundle's weights on a GPU")
+
+    compare = commands.add_parser("compare", help="put the metrics of several models into one table and one plot")
+    compare.add_argument("metrics", type=Path, nargs="+", help="metrics.json of evaluations of the same folders")
+    compare.add_argument("--out", type=Path, required=True)
 
     golden = commands.add_parser("golden", help="write golden vectors that tests hold other implementations to")
     golden.add_argument("bundle", type=Path)
@@ -128,6 +132,12 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     )
 
 
+def _compare(arguments: argparse.Namespace) -> None:
+    from .comparison import compare
+
+    compare(arguments.metrics, arguments.out)
+
+
 def _golden(arguments: argparse.Namespace) -> None:
     from .golden import write_filter_vectors, write_golden
 
@@ -135,7 +145,15 @@ def _golden(arguments: argparse.Namespace) -> None:
     write_golden(arguments.bundle, arguments.images, arguments.out / "golden", Path.cwd())
 
 
-_COMMANDS = {"pack": _pack, "train": _train, "profile": _profile, "export": _export, "evaluate": _evaluate, "golden": _golden}
+_COMMANDS = {
+    "pack": _pack,
+    "train": _train,
+    "profile": _profile,
+    "export": _export,
+    "evaluate": _evaluate,
+    "compare": _compare,
+    "golden": _golden,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from .bundle import GRAPHS, read_manifest
+from .bundle import read_manifest
 from .checkpoint import load_model
 from .export import graph_modules
 from .model import TaTok
@@ -26,11 +26,16 @@ class Estimate(NamedTuple):
 
 
 class Backend(ABC):
-    """The three graphs of the contract as functions of NumPy arrays, any batch size."""
+    """The graphs of the contract as functions of NumPy arrays, any batch size.
+
+    Arrays of tokens that a model has not have no columns; the graphs neither take nor give them.
+    """
 
     image_size: int
     grid: tuple[int, int]
     global_tokens: int
+    patch_tokens: int
+    filters: bool
     codebook_size: int
     name: str
 
@@ -40,19 +45,30 @@ class Backend(ABC):
 
     def encode(self, image: Array) -> tuple[Array, Array]:
         """uint8 [B, S, S, 3] -> global codes [B, K] and patch codes [B, N]."""
-        global_codes, patch_codes = self.run("encoder", {"image": image}, ("global_codes", "patch_codes"))
-        return global_codes, patch_codes
+        tokens = {"global_codes": self.global_tokens, "patch_codes": self.patch_tokens}
+        names = tuple(name for name, count in tokens.items() if count)
+        codes = dict(zip(names, self.run("encoder", {"image": image}, names), strict=True))
+        none = np.zeros((len(image), 0), dtype=np.int32)
+        return codes.get("global_codes", none), codes.get("patch_codes", none)
+
+    def _codes(self, global_codes: Array, patch_codes: Array) -> dict[str, Array]:
+        codes = {"global_codes": global_codes, "patch_codes": patch_codes}
+        return {name: values for name, values in codes.items() if values.shape[1]}
 
     def estimate(self, global_codes: Array, patch_codes: Array, visible: Array | None = None) -> Estimate:
-        """ĥ, s and E_q[z] given the global codes and the visible patches (none by default)."""
+        """ĥ, s and E_q[z] given the global codes and the visible patches (none by default); needs `filters`."""
         if visible is None:
             visible = np.zeros(patch_codes.shape, dtype=bool)
-        inputs = {"global_codes": global_codes, "patch_codes": patch_codes, "visible": visible}
+        inputs = self._codes(global_codes, patch_codes) | {"visible": visible}
         return Estimate(*self.run("entropy", inputs, ("entropy", "surprisal", "expected_code")))
 
-    def decode(self, global_codes: Array, patch_codes: Array, expected_code: Array, keep: Array) -> Array:
-        """-> uint8 [B, S, S, 3]."""
-        inputs = {"global_codes": global_codes, "patch_codes": patch_codes, "expected_code": expected_code, "keep": keep}
+    def decode(
+        self, global_codes: Array, patch_codes: Array, expected_code: Array | None = None, keep: Array | None = None
+    ) -> Array:
+        """-> uint8 [B, S, S, 3]; expectation and kept mask where the model `filters`, else every token is kept."""
+        inputs = self._codes(global_codes, patch_codes)
+        if self.filters:
+            inputs |= {"expected_code": expected_code, "keep": keep}
         return self.run("decoder", inputs, ("image",))[0]
 
 
@@ -65,9 +81,12 @@ class OnnxBackend(Backend):
         self.image_size = manifest["image"]["size"]
         self.grid = (manifest["grid"]["rows"], manifest["grid"]["columns"])
         self.global_tokens = manifest["globalTokens"]
+        self.patch_tokens = manifest.get("patchTokens", self.grid[0] * self.grid[1])
+        self.filters = "entropy" in manifest["graphs"]
         self.codebook_size = manifest["codebook"]["size"]
         self._sessions = {
-            name: ort.InferenceSession(bundle / file, providers=["CPUExecutionProvider"]) for name, file in GRAPHS.items()
+            name: ort.InferenceSession(bundle / file, providers=["CPUExecutionProvider"])
+            for name, file in manifest["graphs"].items()
         }
 
     def run(self, graph: str, inputs: dict[str, Array], outputs: tuple[str, ...]) -> list[Array]:
@@ -81,7 +100,8 @@ class TorchBackend(Backend):
         config = model.config
         self.name = name
         self.image_size, self.grid = config.image_size, (config.grid, config.grid)
-        self.global_tokens, self.codebook_size = config.global_tokens, config.codebook_size
+        self.global_tokens, self.patch_tokens = config.global_tokens, config.patch_tokens
+        self.filters, self.codebook_size = config.filters, config.codebook_size
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._graphs = {n: m.eval().to(self._device) for n, m in graph_modules(model).items()}
 

@@ -17,6 +17,7 @@ from .model import TaTok
 FORMAT = "tatok-bundle"
 FORMAT_VERSION = 1
 GRAPHS = {"encoder": "encoder.onnx", "entropy": "entropy.onnx", "decoder": "decoder.onnx"}
+"""All that a bundle can have; one whose tokens cannot be dropped has no entropy graph."""
 
 
 def file_entry(path: Path) -> dict[str, Any]:
@@ -40,11 +41,14 @@ def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
 
 def read_bundle_weights(bundle: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
     """The model's configuration and float32 weights out of the ONNX graphs, whose initializers keep the module's names."""
-    config = ModelConfig.from_dict(read_manifest(bundle)["model"])
+    manifest = read_manifest(bundle)
+    config = ModelConfig.from_dict(manifest["model"])
     known = TaTok(config).state_dict().keys()
+    parts = {"encoder": "encoder", "entropy": "entropy_model", "decoder": "decoder"}
     weights: dict[str, Tensor] = {}
-    for part, graph in (("encoder", "encoder"), ("entropy_model", "entropy"), ("decoder", "decoder")):
-        for tensor in onnx.load(bundle / GRAPHS[graph]).graph.initializer:
+    for graph, file in manifest["graphs"].items():
+        part = parts[graph]
+        for tensor in onnx.load(bundle / file).graph.initializer:
             name = tensor.name.removesuffix(".float16")
             # The graphs also hold constants of the module, such as the pooling matrix, which are not weights.
             if name.startswith(part + ".") and name in known:

@@ -10,12 +10,13 @@ class ModelConfig:
 
     image_size: int = 256
     patch_size: int = 16
-    global_tokens: int = 32  # K
+    global_tokens: int = 32  # K; 0 for a tokenizer of patch tokens alone
+    patch_codes: bool = True  # False: nothing is said of single patches, the decoder has the global tokens alone
     levels: tuple[int, ...] = (8, 8, 8, 8)  # FSQ levels; V is their product
     width: int = 384
     heads: int = 6
     encoder_layers: int = 6
-    entropy_layers: int = 4
+    entropy_layers: int = 4  # 0: no entropy model, so no patch token can be dropped
     decoder_layers: int = 8
     stem_widths: tuple[int, int] = (96, 192)  # channels at 1/4 and 1/8 resolution
     head_widths: tuple[int, int, int] = (192, 96, 48)  # channels at 1/8, 1/4 and 1/2 resolution
@@ -26,9 +27,19 @@ class ModelConfig:
         return self.image_size // self.patch_size
 
     @property
-    def patch_tokens(self) -> int:
-        """N."""
+    def patches(self) -> int:
+        """Cells of the grid."""
         return self.grid**2
+
+    @property
+    def patch_tokens(self) -> int:
+        """N; 0 where patches have no codes."""
+        return self.patches if self.patch_codes else 0
+
+    @property
+    def filters(self) -> bool:
+        """Whether patch tokens can be dropped: an entropy model says what that costs, an expectation fills the gap."""
+        return self.patch_codes and self.entropy_layers > 0
 
     @property
     def codebook_size(self) -> int:
@@ -60,6 +71,7 @@ class TrainConfig:
     optimizer: str = "adamw"  # or "muon": Muon for matrices inside transformer blocks, AdamW for the rest
     perceptual_weight: float = 1.0  # λ_p
     perceptual_share: float = 0.5  # share of a batch that the perceptual loss sees
+    perceptual_jitter: int = 16  # px: the loss network sees a crop, smaller by so much, at another offset every step
     entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
     rate_weight: float = 1e-3  # λ_R, per bit of rate per patch
     global_rate_scale: float = 0.5  # how much of the rate's gradient reaches the global tokens
@@ -94,7 +106,16 @@ TINY_MODEL = ModelConfig(
 )
 """Seconds on a CPU: for tests and for trying a command before spending GPU time on it."""
 
-PRESETS: dict[str, ModelConfig] = {"tatok-s-256": ModelConfig(), "tiny": TINY_MODEL}
+# The rivals spend the entropy model's four layers on encoder and decoder, so that all have about 39 million parameters.
+PRESETS: dict[str, ModelConfig] = {
+    "tatok-s-256": ModelConfig(),
+    "fixed-256": ModelConfig(global_tokens=0, encoder_layers=8, entropy_layers=0, decoder_layers=10),
+    "fixed-57": ModelConfig(global_tokens=57, patch_codes=False, encoder_layers=8, entropy_layers=0, decoder_layers=10),
+    "patches-only": ModelConfig(global_tokens=0),
+    "tiny": TINY_MODEL,
+}
+"""By name: TaTok; every patch kept and no global token (MaskGIT-VQGAN's shape); a global sequence alone (TiTok's shape);
+TaTok without global tokens (an ablation); and a toy."""
 
 
 def with_overrides(config: TrainConfig, overrides: dict[str, Any]) -> TrainConfig:

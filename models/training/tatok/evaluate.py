@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .backend import Array, Backend, Estimate, open_backend
+from .backend import Array, Backend, open_backend
 from .bundle import read_manifest
-from .data import centre_crop, eval_batches, list_images
+from .data import eval_batches, list_images
+from .encoded_folder import EncodedFolder
 from .filter import Ranking, drop_order, filter_tokens, rank_sequentially
 from .losses import SqueezeNetDistance
-from .metrics import luma, psnr, ssim
+from .metrics import luma
 from .report import write_report
 
 LOSS_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -27,65 +27,20 @@ TARGET_TOTAL = 57
 """Mean total of tokens at which adaptive models are compared: the paper's 56.4, TiTok-B's 57."""
 
 
-@dataclass
-class Encoded:
-    """A folder's images and their codes; every array has one row an image."""
+class FilterEvaluation:
+    """What Dynamic Token Filtering does to the codes of one folder."""
 
-    images: Array
-    global_codes: Array
-    patch_codes: Array
-    estimate: Estimate
-
-
-class Evaluation:
-    """Measurements of one backend on one folder."""
-
-    def __init__(self, backend: Backend, folder: Path, limit: int | None, batch: int, distance: SqueezeNetDistance | None):
-        self.backend, self.batch = backend, batch
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.distance = None if distance is None else distance.to(self.device)
-        files = list_images(folder)[:limit]
-        if not files:
-            raise ValueError(f"no images in {folder}")
-        images = np.stack([centre_crop(f, backend.image_size) for f in files])
-        codes = [backend.encode(images[i : i + batch]) for i in range(0, len(images), batch)]
-        global_codes, patch_codes = (np.concatenate(part) for part in zip(*codes, strict=True))
-        self.encoded = Encoded(images, global_codes, patch_codes, self._estimate(global_codes, patch_codes, None))
+    def __init__(self, folder: EncodedFolder) -> None:
+        if folder.encoded.estimate is None:
+            raise ValueError(f"{folder.backend.name} has no entropy model")
+        self.folder, self.backend, self.quality = folder, folder.backend, folder.quality
+        self.encoded, self.estimate = folder.encoded, folder.encoded.estimate
         self.rankings = self.sequential_rankings()
-
-    def _estimate(self, global_codes: Array, patch_codes: Array, visible: Array | None) -> Estimate:
-        parts = [
-            self.backend.estimate(global_codes[s], patch_codes[s], None if visible is None else visible[s])
-            for s in self._slices(len(patch_codes))
-        ]
-        return Estimate(*(np.concatenate(p) for p in zip(*parts, strict=True)))
-
-    def _slices(self, count: int) -> list[slice]:
-        return [slice(i, i + self.batch) for i in range(0, count, self.batch)]
-
-    def quality(self, keep: Array, expected: Array | None = None) -> dict[str, float]:
-        """Mean tokens, PSNR, SSIM and perceptual distance of the images decoded with these kept masks [images, N]."""
-        data = self.encoded
-        expected = data.estimate.expected_code if expected is None else expected
-        values: list[torch.Tensor] = []
-        for s in self._slices(len(keep)):
-            decoded = self.backend.decode(data.global_codes[s], data.patch_codes[s], expected[s], keep[s])
-            a, b = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (decoded, data.images[s]))
-            row = [psnr(a, b), ssim(a, b)]
-            if self.distance is not None:
-                with torch.inference_mode():
-                    row.append(self.distance(*(x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (a, b))))
-            values.append(torch.stack(row, 1).cpu())
-        means = torch.cat(values).double().mean(0).tolist()
-        kept = float(keep.sum(1).mean())
-        result = {"kept": kept, "total": kept + self.backend.global_tokens}
-        result["payload_bits"] = result["total"] * float(np.log2(self.backend.codebook_size))
-        return result | dict(zip(("psnr", "ssim", "squeezenet_distance"), means, strict=False))
 
     def filtered(self, loss_rate: float, budget_bits: float | None = None, edge_priority: float = 0.0) -> Array:
         """Kept masks of Dynamic Token Filtering, one row an image."""
         options = {"loss_rate": loss_rate, "budget_bits": budget_bits, "edge_priority": edge_priority}
-        return np.stack([filter_tokens(h, *self.backend.grid, **options) for h in self.encoded.estimate.entropy])
+        return np.stack([filter_tokens(h, *self.backend.grid, **options) for h in self.estimate.entropy])
 
     def keep_first(self, scores: Array, count: int, edge_priority: float = 0.0) -> Array:
         """Kept masks of the `count` patches of highest score, ties by the filter's tie-break."""
@@ -106,10 +61,11 @@ class Evaluation:
             rankings.append(rank_sequentially(estimate, *self.backend.grid))
         return rankings
 
-    def sequential_quality(self, keep: Array) -> dict[str, float]:
+    def sequential_quality(self, keep: Array, *, frechet: bool = False) -> dict[str, float]:
         """As `quality`, with E_q[z] given what is kept."""
         data = self.encoded
-        return self.quality(keep, self._estimate(data.global_codes, data.patch_codes, keep).expected_code)
+        expected = self.folder.estimate(data.global_codes, data.patch_codes, keep).expected_code
+        return self.quality(keep, expected, frechet=frechet)
 
     def orders(self, count: int) -> dict[str, dict[str, float]]:
         """Quality at `count` kept tokens for every order that the filter competes with."""
@@ -117,11 +73,11 @@ class Evaluation:
         patches = data.patch_codes.shape[1]
         raster = np.broadcast_to(-np.arange(patches, dtype=np.float64), data.patch_codes.shape)
         scores = {
-            "conditional entropy": data.estimate.entropy,
+            "conditional entropy": self.estimate.entropy,
             "random": generator.random(data.patch_codes.shape),
             "raster": raster,
             "pixel variance": self._patch_variance(),
-            "surprisal": data.estimate.surprisal,
+            "surprisal": self.estimate.surprisal,
         }
         result = {name: self.quality(self.keep_first(score, count)) for name, score in scores.items()}
         keep = np.ones(data.patch_codes.shape, dtype=bool)
@@ -165,53 +121,50 @@ class Evaluation:
                     "loss_rate": loss_rate,
                     **spread,
                     "spearman_jpeg": spearman,
-                    **quality(keep),
+                    **quality(keep, frechet=True),
                 }
         return result
 
     def calibration(self, bins: int = 12) -> list[dict[str, float]]:
         """Mean surprisal against ĥ in equally filled bins: equal where q is calibrated."""
-        entropy, surprisal = (x.ravel().astype(np.float64) for x in self.encoded.estimate[:2])
+        entropy, surprisal = (x.ravel().astype(np.float64) for x in self.estimate[:2])
         order = np.argsort(entropy)
         return [
             {"entropy": float(entropy[part].mean()), "surprisal": float(surprisal[part].mean()), "patches": len(part)}
             for part in np.array_split(order, bins)
         ]
 
-    def statistics(self) -> dict[str, Any]:
-        """Entropy over patches and codebook usage."""
-        data = self.encoded
-        entropy = data.estimate.entropy.astype(np.float64)
-        usage = {}
-        for name, codes in (("patch", data.patch_codes), ("global", data.global_codes)):
-            counts = np.bincount(codes.ravel(), minlength=self.backend.codebook_size)
-            share = counts[counts > 0] / codes.size
-            usage[name] = {"distinct": len(share), "perplexity": float(2 ** -(share * np.log2(share)).sum())}
-        return {
-            "images": len(data.images),
+    def measure(self, reference_bits: float | None) -> dict[str, Any]:
+        """Everything of this class as one JSON-able object."""
+        entropy = self.estimate.entropy.astype(np.float64)
+        result: dict[str, Any] = {
             "entropy_mean": float(entropy.mean()),
             "entropy_std_over_patches": float(entropy.std(1).mean()),
             "entropy_sum_mean": float(entropy.sum(1).mean()),
-            "surprisal_mean": float(data.estimate.surprisal.mean()),
-            "codebook": {"size": self.backend.codebook_size, **usage},
+            "surprisal_mean": float(self.estimate.surprisal.mean()),
         }
-
-    def measure(self, reference_bits: float | None) -> dict[str, Any]:
-        """Everything of this module as one JSON-able object."""
-        result: dict[str, Any] = self.statistics()
-        result["sweep"] = [{"loss_rate": e, **self.quality(self.filtered(e))} for e in LOSS_RATES]
+        result["sweep"] = [{"loss_rate": e, **self.quality(self.filtered(e), frechet=e == 0)} for e in LOSS_RATES]
         result["sequential_sweep"] = [
-            {"loss_rate": e, **self.sequential_quality(self.sequentially_filtered(e))} for e in LOSS_RATES
+            {"loss_rate": e, **self.sequential_quality(self.sequentially_filtered(e), frechet=e == 0)} for e in LOSS_RATES
         ]
         result["orders"] = {str(count): self.orders(count) for count in EQUAL_KEPT}
-        result["edge_priority"] = {
-            str(b): self.quality(self.keep_first(self.encoded.estimate.entropy, 48, b)) for b in EDGE_PRIORITIES
-        }
-        zero = np.zeros_like(self.encoded.estimate.expected_code)
-        result["zero_fill_48"] = self.quality(self.keep_first(self.encoded.estimate.entropy, 48), zero)
+        result["edge_priority"] = {str(b): self.quality(self.keep_first(self.estimate.entropy, 48, b)) for b in EDGE_PRIORITIES}
+        zero = np.zeros_like(self.estimate.expected_code)
+        result["zero_fill_48"] = self.quality(self.keep_first(self.estimate.entropy, 48), zero)
         result["adaptivity"] = self.adaptivity(reference_bits or result["entropy_sum_mean"])
         result["calibration"] = self.calibration()
         return result
+
+
+def measure(folder: EncodedFolder, reference_bits: float | None) -> dict[str, Any]:
+    """All figures of one folder. A model whose tokens cannot be dropped has one point where others have a curve."""
+    result: dict[str, Any] = {
+        "images": len(folder.encoded.images),
+        "codebook": {"size": folder.backend.codebook_size, **folder.codebook_usage()},
+    }
+    if folder.backend.filters:
+        return result | FilterEvaluation(folder).measure(reference_bits)
+    return result | {"sweep": [{"loss_rate": 0.0, **folder.quality(folder.everything(), frechet=True)}]}
 
 
 def reference_budget(backend: Backend, folder: Path, batch: int = 8) -> float:
@@ -260,15 +213,17 @@ def evaluate(
     results: dict[str, Any] = {
         "model": backend.name,
         "runtime": type(backend).__name__,
+        "global_tokens": backend.global_tokens,
+        "patch_tokens": backend.patch_tokens,
         "reference_budget_bits": reference,
         "folders": {},
     }
-    for folder in folders:
-        progress(f"{folder.name}: encoding and measuring")
-        evaluation = Evaluation(backend, folder, limit, batch, distance)
-        results["folders"][folder.name] = evaluation.measure(reference)
+    for path in folders:
+        progress(f"{path.name}: encoding and measuring")
+        folder = EncodedFolder(backend, path, limit, batch, distance)
+        results["folders"][path.name] = measure(folder, reference)
         (out / "metrics.json").write_text(json.dumps(results, indent=1) + "\n")
-        write_report(results, folder.name, evaluation, out)
+        write_report(results, path.name, folder, out)
     return results
 
 

@@ -18,38 +18,50 @@ _HALF_FROM = 4096
 
 
 class EncoderGraph(nn.Module):
-    """image u8 [B, S, S, 3] -> global_codes i32 [B, K], patch_codes i32 [B, N], global_attention f32 [B, L, H, K, N]."""
+    """image u8 [B, S, S, 3] -> global_codes i32 [B, K], patch_codes i32 [B, N], global_attention f32 [B, L, H, K, patches].
+
+    Outputs of tokens that the model has not are left out.
+    """
 
     inputs = ("image",)
-    outputs = ("global_codes", "patch_codes", "global_attention")
 
     def __init__(self, model: TaTok) -> None:
         super().__init__()
         self.encoder, self.quantizer = model.encoder, model.quantizer
+        has_global, has_patch = bool(model.config.global_tokens), model.config.patch_codes
+        wanted = {"global_codes": has_global, "patch_codes": has_patch, "global_attention": has_global}
+        self.outputs = tuple(name for name, present in wanted.items() if present)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        (image,) = inputs
         x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
-        global_raw, patch_raw, attention = self.encoder.forward_with_attention(x)
-        codes = [self.quantizer.codes(self.quantizer.bound(raw)) for raw in (global_raw, patch_raw)]
-        return codes[0], codes[1], attention
+        if "global_attention" in self.outputs:
+            *raw, attention = self.encoder.forward_with_attention(x)
+        else:
+            raw, attention = self.encoder(x), None
+        codes = [None if r is None else self.quantizer.codes(self.quantizer.bound(r)) for r in raw]
+        return tuple(output for output in (*codes, attention) if output is not None)
 
 
 class EntropyGraph(nn.Module):
     """global_codes, patch_codes i32, visible bool [B, N] -> entropy, surprisal f32 [B, N] bits, expected_code f32 [B, N, D].
 
-    A visible patch is known: its entropy and surprisal given itself are 0 and its expected code is its code.
+    A visible patch is known: its entropy and surprisal given itself are 0 and its expected code is its code. Without global
+    tokens there is no input of theirs.
     """
 
-    inputs = ("global_codes", "patch_codes", "visible")
     outputs = ("entropy", "surprisal", "expected_code")
 
     def __init__(self, model: TaTok) -> None:
         super().__init__()
         self.entropy_model, self.quantizer = model.entropy_model, model.quantizer
+        self.inputs = (*_code_inputs(model), "visible")
 
-    def forward(self, global_codes: Tensor, patch_codes: Tensor, visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        *global_codes, patch_codes, visible = inputs
         coordinates = self.quantizer.decode(patch_codes)
-        logits = self.entropy_model(self.quantizer.decode(global_codes), coordinates, visible)
+        given = self.quantizer.decode(global_codes[0]) if global_codes else None
+        logits = self.entropy_model(given, coordinates, visible)
         hidden = (~visible).float()
         expected = expectation(logits, logits.shape[-1])
         return (
@@ -60,19 +72,27 @@ class EntropyGraph(nn.Module):
 
 
 class DecoderGraph(nn.Module):
-    """global_codes, patch_codes i32, expected_code f32 [B, N, D], keep bool [B, N] -> image u8 [B, S, S, 3]."""
+    """global_codes, patch_codes i32, expected_code f32 [B, N, D], keep bool [B, N] -> image u8 [B, S, S, 3].
 
-    inputs = ("global_codes", "patch_codes", "expected_code", "keep")
+    Without an entropy model every patch is kept, and the last two inputs are left out; so are codes that the model has not.
+    """
+
     outputs = ("image",)
 
     def __init__(self, model: TaTok) -> None:
         super().__init__()
         self.decoder, self.quantizer = model.decoder, model.quantizer
+        self.inputs = (*_code_inputs(model), *(("expected_code", "keep") if model.config.filters else ()))
 
-    def forward(self, global_codes: Tensor, patch_codes: Tensor, expected_code: Tensor, keep: Tensor) -> Tensor:
-        decode = self.quantizer.decode
-        image = self.decoder(decode(global_codes), decode(patch_codes), expected_code, keep)
-        return to_bytes(image)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        given = dict(zip(self.inputs, inputs, strict=True))
+        codes = [self.quantizer.decode(given[n]) if n in given else None for n in ("global_codes", "patch_codes")]
+        return to_bytes(self.decoder(*codes, given.get("expected_code"), given.get("keep")))
+
+
+def _code_inputs(model: TaTok) -> tuple[str, ...]:
+    has = {"global_codes": model.config.global_tokens > 0, "patch_codes": model.config.patch_codes}
+    return tuple(name for name, present in has.items() if present)
 
 
 def to_bytes(image: Tensor) -> Tensor:
@@ -81,7 +101,9 @@ def to_bytes(image: Tensor) -> Tensor:
 
 
 def graph_modules(model: TaTok) -> dict[str, EncoderGraph | EntropyGraph | DecoderGraph]:
-    return {"encoder": EncoderGraph(model), "entropy": EntropyGraph(model), "decoder": DecoderGraph(model)}
+    """The graphs of a model's bundle; a model that cannot drop tokens has no entropy graph."""
+    entropy = {"entropy": EntropyGraph(model)} if model.config.filters else {}
+    return {"encoder": EncoderGraph(model), **entropy, "decoder": DecoderGraph(model)}
 
 
 def example_inputs(model: TaTok, batch: int) -> dict[str, Tensor]:
@@ -113,13 +135,14 @@ def round_to_half(model: TaTok) -> TaTok:
 
 
 def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
-    """Writes the three graphs and the manifest. `manifest` holds what the model itself does not know."""
+    """Writes the graphs and the manifest. `manifest` holds what the model itself does not know."""
     out.mkdir(parents=True, exist_ok=True)
     model = round_to_half(model.cpu().eval())
     config = model.config
+    graphs = graph_modules(model)
     examples = example_inputs(model, 2)
     batch = torch.export.Dim("batch", min=1, max=1024)
-    for name, module in graph_modules(model).items():
+    for name, module in graphs.items():
         program = torch.onnx.export(
             module.eval(),
             tuple(examples[i] for i in module.inputs),
@@ -127,7 +150,8 @@ def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
             opset_version=OPSET,
             input_names=list(module.inputs),
             output_names=list(module.outputs),
-            dynamic_shapes=tuple({0: batch} for _ in module.inputs),
+            # One argument: the variadic inputs.
+            dynamic_shapes=(tuple({0: batch} for _ in module.inputs),),
             optimize=False,
             verbose=False,
         )
@@ -142,9 +166,10 @@ def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
             "image": {"size": config.image_size, "patch": config.patch_size},
             "grid": {"rows": config.grid, "columns": config.grid},
             "globalTokens": config.global_tokens,
+            "patchTokens": config.patch_tokens,
             "codebook": {"size": config.codebook_size, "levels": list(config.levels)},
             "attention": {"layers": config.encoder_layers, "heads": config.heads},
-            "graphs": GRAPHS,
+            "graphs": {name: GRAPHS[name] for name in graphs},
             "model": asdict(config),
         }
         | manifest,

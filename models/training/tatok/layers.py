@@ -5,6 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
+def in_autocast_precision(x: Tensor) -> Tensor:
+    """x as autocast computes, where autocast is on: a float32 residual stream doubles the memory traffic of every block."""
+    device = x.device.type
+    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
+
+
 class Attention(nn.Module):
     """Multi-head self-attention with layer-normalised queries and keys (Dehghani et al., 2023)."""
 

@@ -76,6 +76,11 @@ class SqueezeNetDistance(nn.Module):
                 taps.append(x * torch.rsqrt(x.float().square().sum(1, keepdim=True) + 1e-6).to(x.dtype))
         return taps
 
+    def pooled(self, image: Tensor) -> Tensor:
+        """Features of the last tap averaged over positions: [B, 3, S, S] in [−1, 1] -> [B, 512]."""
+        x = (image.flip(1) + 1) * 127.5 - self.mean
+        return self.features[: self.taps[-1] + 1](x).mean((-1, -2))
+
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """[B, 3, S, S] twice, in [−1, 1] -> [B]; the gradient flows to `image` only."""
         with torch.no_grad():

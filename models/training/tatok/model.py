@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .layers import Block, ConvBlock, Upsample
+from .layers import Block, ConvBlock, Upsample, in_autocast_precision
 from .quantizer import FiniteScalarQuantizer
 
 
@@ -15,18 +15,18 @@ def pooling_matrix(grid: int, tokens: int) -> Tensor:
     """[tokens, grid²] rows that average equal blocks of the grid, one block a global token.
 
     A global query starts from what its block looks like; queries that all start from learned vectors alone were seen to
-    learn little more than the mean colour.
+    learn little more than the mean colour. Where the tokens do not fill a rectangle, some bands have a block more than others.
     """
-    rows = 2 ** (int(math.log2(tokens)) // 2) if tokens else 1
-    columns = tokens // rows if tokens else 1
-    if rows * columns != tokens and tokens:
-        raise ValueError(f"global_tokens must be a power of two, not {tokens}")
     matrix = torch.zeros(tokens, grid, grid)
-    for token in range(tokens):
-        row, column = divmod(token, columns)
-        top, bottom = row * grid // rows, -(-(row + 1) * grid // rows)
-        left, right = column * grid // columns, -(-(column + 1) * grid // columns)
-        matrix[token, top:bottom, left:right] = 1 / ((bottom - top) * (right - left))
+    bands = 2 ** (int(math.log2(tokens)) // 2) if tokens else 0
+    token = 0
+    for band in range(bands):
+        top, bottom = band * grid // bands, -(-(band + 1) * grid // bands)
+        blocks = tokens * (band + 1) // bands - tokens * band // bands
+        for block in range(blocks):
+            left, right = block * grid // blocks, -(-(block + 1) * grid // blocks)
+            matrix[token, top:bottom, left:right] = 1 / ((bottom - top) * (right - left))
+            token += 1
     return matrix.flatten(1)
 
 
@@ -52,33 +52,38 @@ class Encoder(nn.Module):
             ConvBlock(eighth),
             nn.Conv2d(eighth, width, 3, stride=2, padding=1),
         )
-        self.register_buffer("pooling", pooling_matrix(config.grid, config.global_tokens), persistent=False)
-        self.query = position_embedding(config.global_tokens, width)
-        self.query_start = nn.Linear(width, width)
-        self.position = position_embedding(config.patch_tokens, width)
+        self.position = position_embedding(config.patches, width)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.encoder_layers))
         self.norm = nn.LayerNorm(width)
-        self.global_head = nn.Linear(width, len(config.levels))
-        self.patch_head = nn.Linear(width, len(config.levels))
+        if config.global_tokens:
+            self.register_buffer("pooling", pooling_matrix(config.grid, config.global_tokens), persistent=False)
+            self.query = position_embedding(config.global_tokens, width)
+            self.query_start = nn.Linear(width, width)
+        self.global_head = nn.Linear(width, len(config.levels)) if config.global_tokens else None
+        self.patch_head = nn.Linear(width, len(config.levels)) if config.patch_codes else None
 
     def _tokens(self, image: Tensor) -> Tensor:
         features = self.stem(image).flatten(2).transpose(1, 2)
+        patches = features + self.position
+        if not self.global_tokens:
+            return patches
         queries = self.query + self.query_start(self.pooling.to(features.dtype) @ features)
-        return torch.cat([queries, features + self.position], dim=1)
+        return torch.cat([queries, patches], dim=1)
 
-    def _heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _heads(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x = self.norm(x)
-        return self.global_head(x[:, : self.global_tokens]), self.patch_head(x[:, self.global_tokens :])
+        global_raw = None if self.global_head is None else self.global_head(x[:, : self.global_tokens])
+        return global_raw, None if self.patch_head is None else self.patch_head(x[:, self.global_tokens :])
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, 3, S, S] in [−1, 1] -> unbounded [B, K, D] and [B, N, D]."""
-        x = self._tokens(image)
+    def forward(self, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """[B, 3, S, S] in [−1, 1] -> unbounded [B, K, D] and [B, N, D]; None for the kind of token that the model has not."""
+        x = in_autocast_precision(self._tokens(image))
         for block in self.blocks:
             x = block(x)
         return self._heads(x)
 
-    def forward_with_attention(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As forward, and the attention of global queries over patches, [B, layers, heads, K, N]."""
+    def forward_with_attention(self, image: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """As forward, and the attention of global queries over patches, [B, layers, heads, K, patches]."""
         x = self._tokens(image)
         maps = []
         for block in self.blocks:
@@ -97,23 +102,29 @@ class EntropyModel(nn.Module):
         width, dimensions = config.width, len(config.levels)
         self.global_tokens = config.global_tokens
         self.output_shape = (dimensions, config.levels[0])
-        self.embed_global = nn.Linear(dimensions, width)
+        if config.global_tokens:
+            self.embed_global = nn.Linear(dimensions, width)
+            self.global_position = position_embedding(config.global_tokens, width)
         self.embed_patch = nn.Linear(dimensions, width)
         self.mask = nn.Parameter(torch.zeros(width))
-        self.global_position = position_embedding(config.global_tokens, width)
-        self.position = position_embedding(config.patch_tokens, width)
+        self.position = position_embedding(config.patches, width)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.entropy_layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, dimensions * config.levels[0])
 
-    def forward(self, global_codes: Tensor, patch_codes: Tensor, visible: Tensor) -> Tensor:
-        """Coordinates [B, K, D] and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
-        patches = torch.where(visible.unsqueeze(-1), self.embed_patch(patch_codes), self.mask)
-        x = torch.cat([self.embed_global(global_codes) + self.global_position, patches + self.position], dim=1)
+    def forward(self, global_codes: Tensor | None, patch_codes: Tensor, visible: Tensor) -> Tensor:
+        """Coordinates [B, K, D] (None if K = 0) and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
+        patches = torch.where(visible.unsqueeze(-1), self.embed_patch(patch_codes), self.mask) + self.position
+        x = in_autocast_precision(_with_globals(self, global_codes, patches))
         for block in self.blocks:
             x = block(x)
         logits = self.head(self.norm(x[:, self.global_tokens :]))
         return logits.float().unflatten(-1, self.output_shape)
+
+
+def _with_globals(part: "EntropyModel | Decoder", codes: Tensor | None, patches: Tensor) -> Tensor:
+    """[G ; patches], [B, K + N, width]; the patches alone where there are no global tokens."""
+    return patches if codes is None else torch.cat([part.embed_global(codes) + part.global_position, patches], dim=1)
 
 
 class Decoder(nn.Module):
@@ -124,12 +135,15 @@ class Decoder(nn.Module):
         self.global_tokens, self.grid = config.global_tokens, config.grid
         width, dimensions = config.width, len(config.levels)
         eighth, quarter, half = config.head_widths
-        self.embed_global = nn.Linear(dimensions, width)
-        self.embed_patch = nn.Linear(dimensions, width)
-        self.kept = nn.Parameter(torch.randn(width) * 0.02)
-        self.dropped = nn.Parameter(torch.randn(width) * 0.02)
-        self.global_position = position_embedding(config.global_tokens, width)
-        self.position = position_embedding(config.patch_tokens, width)
+        if config.global_tokens:
+            self.embed_global = nn.Linear(dimensions, width)
+            self.global_position = position_embedding(config.global_tokens, width)
+        if config.patch_codes:
+            self.embed_patch = nn.Linear(dimensions, width)
+            self.kept = nn.Parameter(torch.randn(width) * 0.02)
+        if config.filters or not config.patch_codes:
+            self.dropped = nn.Parameter(torch.randn(width) * 0.02)
+        self.position = position_embedding(config.patches, width)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.decoder_layers))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Sequential(
@@ -144,15 +158,30 @@ class Decoder(nn.Module):
             Upsample(half, 3),
         )
 
-    def forward(self, global_codes: Tensor, patch_codes: Tensor, expected_codes: Tensor, keep: Tensor) -> Tensor:
+    def _patches(
+        self, global_codes: Tensor | None, codes: Tensor | None, expected: Tensor | None, keep: Tensor | None
+    ) -> Tensor:
+        if codes is None:
+            return (self.dropped + self.position).expand(global_codes.shape[0], -1, -1)
+        if keep is None:
+            return self.embed_patch(codes) + self.kept + self.position
+        keep = keep.unsqueeze(-1)
+        return self.embed_patch(torch.where(keep, codes, expected)) + torch.where(keep, self.kept, self.dropped) + self.position
+
+    def forward(
+        self,
+        global_codes: Tensor | None,
+        patch_codes: Tensor | None,
+        expected_codes: Tensor | None = None,
+        keep: Tensor | None = None,
+    ) -> Tensor:
         """Coordinates [B, K, D], [B, N, D], [B, N, D] and keep [B, N] bool -> image [B, 3, S, S], about [−1, 1].
 
-        A kept slot holds P·z_i + a_keep, a dropped one P·E_q[z_i] + e_mask, so that dropping costs nothing as ĥ_i → 0.
+        A kept slot holds P·z_i + a_keep, a dropped one P·E_q[z_i] + e_mask, so that dropping costs nothing as ĥ_i → 0. Without
+        `keep` every patch is kept; None stands for the kind of token that the model has not.
         """
-        keep = keep.unsqueeze(-1)
-        patches = self.embed_patch(torch.where(keep, patch_codes, expected_codes))
-        patches = patches + torch.where(keep, self.kept, self.dropped) + self.position
-        x = torch.cat([self.embed_global(global_codes) + self.global_position, patches], dim=1)
+        patches = self._patches(global_codes, patch_codes, expected_codes, keep)
+        x = in_autocast_precision(_with_globals(self, global_codes, patches))
         for block in self.blocks:
             x = block(x)
         x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
@@ -160,14 +189,14 @@ class Decoder(nn.Module):
 
 
 class TaTok(nn.Module):
-    """Encoder, quantiser, entropy model and decoder."""
+    """Encoder, quantiser, entropy model (where patch tokens can be dropped) and decoder."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.quantizer = FiniteScalarQuantizer(config.levels)
         self.encoder = Encoder(config)
-        self.entropy_model = EntropyModel(config)
+        self.entropy_model = EntropyModel(config) if config.filters else None
         self.decoder = Decoder(config)
         self.apply(_initialise)
 

@@ -1,5 +1,6 @@
 """The training objective: one forward pass from crops to a scalar loss and its parts."""
 
+import random
 from dataclasses import dataclass
 
 import torch
@@ -13,20 +14,24 @@ from .model import TaTok, entropy_bits, expectation, surprisal_bits
 
 @dataclass
 class Draws:
-    """Random numbers of one step, made outside so that a resumed run repeats them exactly. All in [0, 1)."""
+    """Random numbers of one step, made outside so that a resumed run repeats them exactly. The tensors are all in [0, 1)."""
 
     kind: Tensor  # [B] which threshold regime a sample is in
     share: Tensor  # [B] square root of the share of patches kept
     scores: Tensor  # [B, N] order of random masks
     visible: Tensor  # [B, N] against `visible_share`, the visible set for sequential conditioning
     visible_share: Tensor  # [B]
+    offset: tuple[float, float]  # where the loss network's crop lies, vertically and horizontally, in [0, 1)
 
     @classmethod
     def make(cls, batch: int, patches: int, generator: torch.Generator) -> "Draws":
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=generator.device)
 
-        return cls(rand(batch), rand(batch), rand(batch, patches), rand(batch, patches), rand(batch))
+        # On the host: a shape must not wait for the device.
+        offset = random.Random(generator.initial_seed())
+        tensors = rand(batch), rand(batch), rand(batch, patches), rand(batch, patches), rand(batch)
+        return cls(*tensors, (offset.random(), offset.random()))
 
 
 class Objective(nn.Module):
@@ -56,39 +61,71 @@ class Objective(nn.Module):
         return rank < count.round()[:, None]
 
     def forward(self, image: Tensor, draws: Draws, keep_all: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        config, model = self.config, self.model
-        quantizer = model.quantizer
-        global_raw, patch_raw = model.encoder(image)
-        patch_position = quantizer.bound(patch_raw)
-        global_codes = quantizer.quantize(quantizer.bound(global_raw))
-        patch_codes = quantizer.quantize(patch_position)
-        levels = patch_position.detach().round().int()
+        """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached."""
+        quantizer = self.model.quantizer
+        global_raw, patch_raw = self.model.encoder(image)
+        global_codes = None if global_raw is None else quantizer.quantize(quantizer.bound(global_raw))
+        patch_position = None if patch_raw is None else quantizer.bound(patch_raw)
+        patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
+        if self.model.entropy_model is None:
+            output = self.model.decoder(global_codes, patch_codes).float()
+            loss, parts = self._distortion(output, image, draws.offset)
+        else:
+            rate_loss, rate_parts, entropy, expected = self._rate(global_codes, patch_codes, patch_position, draws)
+            keep = self.kept_mask(entropy, draws, keep_all)
+            output = self.model.decoder(global_codes, patch_codes, expected, keep).float()
+            loss, parts = self._distortion(output, image, draws.offset)
+            loss, parts = loss + rate_loss, parts | rate_parts
+        return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
 
+    def _rate(
+        self, global_codes: Tensor | None, patch_codes: Tensor, patch_position: Tensor, draws: Draws
+    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
+        """λ_R·R + λ_H·CE and its parts, ĥ [B, N] in bits and E_q[z] [B, N, D], both detached."""
+        config, entropy_model = self.config, self.model.entropy_model
+        levels = patch_position.detach().round().int()
         # Cross-entropy weighs λ_H for the entropy model itself, but may pull on the global tokens only as hard as the rate.
         pull = config.global_rate_scale * config.rate_weight / config.entropy_weight
         hidden = torch.zeros_like(levels[..., 0], dtype=torch.bool)
-        logits = model.entropy_model(scale_gradient(global_codes, pull), patch_codes.detach(), hidden)
+        pulled = None if global_codes is None else scale_gradient(global_codes, pull)
+        logits = entropy_model(pulled, patch_codes.detach(), hidden)
         cross_entropy = surprisal_bits(logits, levels).mean()
         rate = rate_bits(logits.detach(), patch_position).mean()
 
-        quarter = image.shape[0] // 4 or 1
+        quarter = patch_codes.shape[0] // 4 or 1
+        given = None if global_codes is None else global_codes[:quarter].detach()
         visible = draws.visible[:quarter] < draws.visible_share[:quarter, None]
-        partial = model.entropy_model(global_codes[:quarter].detach(), patch_codes[:quarter].detach(), visible)
+        partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
 
+        loss = config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy)
         entropy = entropy_bits(logits.detach())
-        keep = self.kept_mask(entropy, draws, keep_all)
-        expected = expectation(logits.detach(), logits.shape[-1])
-        output = model.decoder(global_codes, patch_codes, expected, keep).float()
-
-        l1, l2 = F.l1_loss(output, image), F.mse_loss(output, image)
-        loss = l1 + l2 + config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy)
-        parts = {"l1": l1, "l2": l2, "rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
+        parts = {"rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
         parts["entropy"], parts["entropy_std"] = entropy.mean(), entropy.std(1).mean()
-        perceptual = self._perceptual[0]
+        return loss, parts, entropy, expectation(logits.detach(), logits.shape[-1])
+
+    def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
+        """L1 + L2 + λ_p·perceptual and its parts."""
+        config, perceptual = self.config, self._perceptual[0]
+        parts = {"l1": F.l1_loss(output, image), "l2": F.mse_loss(output, image)}
+        loss = parts["l1"] + parts["l2"]
         if perceptual is not None and config.perceptual_weight:
             count = max(1, round(config.perceptual_share * image.shape[0]))
-            parts["perceptual"] = perceptual(output[-count:], image[-count:]).mean()
+            crops = [_crop(x[-count:], config.perceptual_jitter, offset) for x in (output, image)]
+            parts["perceptual"] = perceptual(*crops).mean()
             loss = loss + config.perceptual_weight * parts["perceptual"]
-        return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
+        return loss, parts
+
+
+def _crop(image: Tensor, margin: int, offset: tuple[float, float]) -> Tensor:
+    """A crop smaller by `margin` pixels.
+
+    A loss network's strides see some pixel phases more than others; at one fixed offset the decoder fills the phases that
+    are seen least with a periodic texture.
+    """
+    if not margin:
+        return image
+    size = image.shape[-1] - margin
+    top, left = (int(o * (margin + 1)) for o in offset)
+    return image[..., top : top + size, left : left + size].contiguous(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import TrainConfig
+from .muon import Muon
 
 
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -27,14 +28,7 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
         torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, fused=fused)
     ]
     if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices,
-                lr=config.learning_rate,
-                weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
-        )
+        optimizers.append(Muon(matrices, config.learning_rate, config.weight_decay))
     return optimizers
 
 

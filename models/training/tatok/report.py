@@ -13,12 +13,16 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
 if TYPE_CHECKING:
-    from .evaluate import Evaluation
+    from .encoded_folder import EncodedFolder
 
-_QUALITY = ("total", "psnr", "ssim", "squeezenet_distance")
+QUALITIES = ("psnr", "ssim", "squeezenet_distance")
+_QUALITY = ("total", *QUALITIES)
+FRECHET = "squeezenet_frechet"
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
+    """A Markdown table; floats get three decimals."""
+
     def cell(value: Any) -> str:
         return f"{value:.3f}" if isinstance(value, float) else str(value)
 
@@ -26,47 +30,59 @@ def _table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(cell(v) for v in row) + " |" for row in rows]) + "\n"
 
 
-def _quality_rows(named: dict[str, dict[str, float]]) -> list[tuple[Any, ...]]:
-    return [(name, *(values.get(q, float("nan")) for q in _QUALITY)) for name, values in named.items()]
+def _quality_rows(named: dict[str, dict[str, float]], *more: str) -> list[tuple[Any, ...]]:
+    return [(name, *(values.get(q, float("nan")) for q in (*_QUALITY, *more))) for name, values in named.items()]
 
 
-def write_report(results: dict[str, Any], folder: str, evaluation: Evaluation, out: Path) -> None:
-    """`folder`.md, `folder`-rate-distortion.png, -calibration.png and -examples.png in `out`."""
-    data = results["folders"][folder]
-    codebook = data["codebook"]
-    patch, shared = codebook["patch"], codebook["global"]
+def write_report(results: dict[str, Any], name: str, folder: EncodedFolder, out: Path) -> None:
+    """`name`.md and `name`-examples.png in `out`; of a model that filters also -rate-distortion.png and -calibration.png."""
+    data = results["folders"][name]
+    sections = [f"# {results['model']} on {name} ({data['images']} images)\n", _codebook_sentence(data["codebook"])]
+    if folder.backend.filters:
+        sections += _filter_sections(data)
+        _plot_rate_distortion(data, out / f"{name}-rate-distortion.png")
+        _plot_calibration(data, out / f"{name}-calibration.png")
+    else:
+        sections += [table(("", *_QUALITY, FRECHET), _quality_rows({"every token": data["sweep"][0]}, FRECHET))]
+    (out / f"{name}.md").write_text("\n".join(sections))
+    _save_examples(folder, out / f"{name}-examples.png")
+
+
+def _codebook_sentence(codebook: dict[str, Any]) -> str:
+    uses = [
+        f"{use['distinct']} of {codebook['size']} by {kind} tokens (perplexity {use['perplexity']:.0f})"
+        for kind in ("patch", "global")
+        if (use := codebook.get(kind)) is not None
+    ]
+    return f"Codes used: {', '.join(uses)}.\n"
+
+
+def _filter_sections(data: dict[str, Any]) -> list[str]:
     sections = [
-        f"# {results['model']} on {folder} ({data['images']} images)\n",
         f"ĥ {data['entropy_mean']:.2f} ± {data['entropy_std_over_patches']:.2f} bits over patches, Σĥ "
-        f"{data['entropy_sum_mean']:.0f} bits an image, mean surprisal {data['surprisal_mean']:.2f} bits; codes used: "
-        f"{patch['distinct']} of {codebook['size']} by patch tokens (perplexity {patch['perplexity']:.0f}), "
-        f"{shared['distinct']} by global tokens (perplexity {shared['perplexity']:.0f}).\n",
+        f"{data['entropy_sum_mean']:.0f} bits an image, mean surprisal {data['surprisal_mean']:.2f} bits.\n",
         "## Information loss rate (image budget, global conditioning)\n",
-        _table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sweep"]})),
+        table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sweep"]})),
         "## Information loss rate (image budget, sequential conditioning)\n",
-        _table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sequential_sweep"]})),
+        table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sequential_sweep"]})),
         "## Budgets at a mean total of at most 57\n",
-        _table(
-            ("budget", "ε", "kept least, most", "Spearman with JPEG size", *_QUALITY),
+        table(
+            ("budget", "ε", "kept least, most", "Spearman with JPEG size", *_QUALITY, FRECHET),
             [
-                (n, v["loss_rate"], f"{v['min']}, {v['max']}", v["spearman_jpeg"], *(v.get(q, float("nan")) for q in _QUALITY))
-                for n, v in data["adaptivity"].items()
+                (n, v["loss_rate"], f"{v['min']}, {v['max']}", v["spearman_jpeg"], *row[1:])
+                for (n, v), row in zip(data["adaptivity"].items(), _quality_rows(data["adaptivity"], FRECHET), strict=True)
             ],
         ),
     ]
     for count, orders in data["orders"].items():
-        sections += [f"## Orders at {count} kept\n", _table(("order", *_QUALITY), _quality_rows(orders))]
+        sections += [f"## Orders at {count} kept\n", table(("order", *_QUALITY), _quality_rows(orders))]
     betas = {f"β = {b}": v for b, v in data["edge_priority"].items()} | {"zero fill": data["zero_fill_48"]}
-    sections += ["## Edge priority and fill at 48 kept\n", _table(("", *_QUALITY), _quality_rows(betas))]
-    (out / f"{folder}.md").write_text("\n".join(sections))
-    _plot_rate_distortion(data, out / f"{folder}-rate-distortion.png")
-    _plot_calibration(data, out / f"{folder}-calibration.png")
-    _save_examples(evaluation, out / f"{folder}-examples.png")
+    return [*sections, "## Edge priority and fill at 48 kept\n", table(("", *_QUALITY), _quality_rows(betas))]
 
 
 def _plot_rate_distortion(data: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8), layout="constrained")
-    for axis, quantity, label in zip(axes, _QUALITY[1:], ("PSNR (dB)", "SSIM", "SqueezeNet distance"), strict=True):
+    for axis, quantity, label in zip(axes, QUALITIES, ("PSNR (dB)", "SSIM", "SqueezeNet distance"), strict=True):
         if quantity not in data["sweep"][0]:
             continue
         axis.plot([r["total"] for r in data["sweep"]], [r[quantity] for r in data["sweep"]], "o-", label="DTF, global")
@@ -94,13 +110,12 @@ def _plot_calibration(data: dict[str, Any], path: Path) -> None:
     plt.close(figure)
 
 
-def _save_examples(evaluation: Evaluation, path: Path, count: int = 8) -> None:
-    """Rows of original, ε = 0, 48 kept, global only; columns are images."""
-    data, backend = evaluation.encoded, evaluation.backend
-    rows = [data.images[:count]]
-    entropy = data.estimate.entropy
-    for kept in (entropy.shape[1], 48, 0):
-        keep = evaluation.keep_first(entropy, kept)[:count]
-        expected = data.estimate.expected_code[:count]
-        rows.append(backend.decode(data.global_codes[:count], data.patch_codes[:count], expected, keep))
+def _save_examples(folder: EncodedFolder, path: Path, count: int = 8) -> None:
+    """Rows of original, every token kept and, of a model that filters, 48 kept and global only; columns are images."""
+    data, first = folder.encoded, slice(count)
+    keep = [folder.everything()]
+    if data.estimate is not None:
+        rank = data.estimate.entropy.argsort(axis=1).argsort(axis=1)
+        keep += [rank >= rank.shape[1] - kept for kept in (48, 0)]
+    rows = [data.images[first], *(folder.decode(k, images=first) for k in keep)]
     Image.fromarray(np.concatenate([np.concatenate(list(row), axis=1) for row in rows])).save(path)

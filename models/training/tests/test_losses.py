@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from tatok.frechet import frechet_distance
 from tatok.losses import SqueezeNetDistance, rate_bits, scale_gradient
 from tatok.model import entropy_bits, expectation, surprisal_bits
 
@@ -80,3 +81,20 @@ def test_perceptual_distance_is_zero_only_for_equal_images_and_grows_with_noise(
     assert (near > 0).all()
     assert (far > near).all()
     assert (far < 2).all()
+
+
+def test_frechet_distance_is_that_of_the_two_gaussians(distance: SqueezeNetDistance):
+    images = torch.randint(256, (40, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    darker = (images * 0.6).to(torch.uint8)
+    pairs = [(images[i : i + 10], darker[i : i + 10]) for i in range(0, 40, 10)]
+    with torch.no_grad():
+        a, b = (distance.pooled(x / 127.5 - 1).double().numpy() for x in (images, darker))
+    covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
+    # tr((Σa Σb)^½) from the singular values of Σa^½ Σb^½.
+    roots = [
+        vectors * np.sqrt(values.clip(0)) @ vectors.T for values, vectors in map(np.linalg.eigh, (covariance_a, covariance_b))
+    ]
+    overlap = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
+    wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
+    assert frechet_distance(distance, pairs) == pytest.approx(wanted, rel=0.01)
+    assert frechet_distance(distance, [(images, images)]) == pytest.approx(0, abs=0.01 * wanted)

@@ -1,13 +1,27 @@
+import pytest
 import torch
 
-from tatok.config import TINY_MODEL
+from tatok.config import PRESETS, TINY_MODEL
 from tatok.model import TaTok, pooling_matrix
 
 
-def test_pooling_averages_blocks_that_tile_the_grid():
-    matrix = pooling_matrix(16, 32)
-    assert torch.allclose(matrix.sum(1), torch.ones(32))
-    assert ((matrix > 0).sum(0) == 1).all()
+@pytest.mark.parametrize("tokens", [1, 4, 32, 57])
+def test_pooling_averages_blocks_that_cover_the_grid(tokens: int):
+    matrix = pooling_matrix(16, tokens)
+    assert matrix.shape == (tokens, 256)
+    assert torch.allclose(matrix.sum(1), torch.ones(tokens))
+    assert (matrix > 0).any(0).all()
+    if tokens.bit_count() == 1:
+        assert ((matrix > 0).sum(0) == 1).all()
+
+
+def test_rivals_have_as_many_parameters():
+    def parameters(name: str) -> int:
+        return sum(p.numel() for p in TaTok(PRESETS[name]).parameters())
+
+    wanted = parameters("tatok-s-256")
+    assert parameters("fixed-256") == pytest.approx(wanted, rel=0.02)
+    assert parameters("fixed-57") == pytest.approx(wanted, rel=0.02)
 
 
 def test_attention_path_computes_the_same_and_rows_sum_to_one(model: TaTok):

@@ -83,12 +83,35 @@ def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model):
         scores=torch.rand(4, patches),
         visible=torch.rand(4, patches),
         visible_share=torch.rand(4),
+        offset=(0.0, 0.0),
     )
     keep = objective.kept_mask(entropy, draws, keep_all=False)
     assert keep.sum(1).tolist() == [patches, 0, patches // 4, patches // 4]
     assert set(keep[3].nonzero().flatten().tolist()) == set(entropy[3].topk(patches // 4).indices.tolist())
     assert set(keep[2].nonzero().flatten().tolist()) == set(draws.scores[2].topk(patches // 4).indices.tolist())
     assert objective.kept_mask(entropy, draws, keep_all=True).all()
+
+
+def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: TrainConfig, alone: Workers):
+    seen: list[torch.Tensor] = []
+
+    class Recorder:
+        def __call__(self, output: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+            seen.append(image)
+            return (output - image).square().mean((1, 2, 3))
+
+    trainer = Trainer(files, with_overrides(tiny, {"perceptual_jitter": 8}), alone)
+    trainer.objective._perceptual = (Recorder(),)
+    image = torch.rand(8, 3, 64, 64)
+    generator = torch.Generator()
+    for seed in range(20):
+        trainer.objective(image, Draws.make(8, 16, generator.manual_seed(seed)), keep_all=True)
+    windows = image[-4:].unfold(2, 56, 1).unfold(3, 56, 1)
+    places = {
+        (top, left) for crop in seen for top in range(9) for left in range(9) if torch.equal(windows[:, :, top, left], crop)
+    }
+    assert len(seen) == 20
+    assert len(places) > 10
 
 
 def test_crops_come_from_inside_the_images(pack: Path):

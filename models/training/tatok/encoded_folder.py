@@ -1,0 +1,111 @@
+"""A folder of images through a model: codes, what they decode to, and how good that is."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .backend import Array, Backend, Estimate
+from .data import centre_crop, list_images
+from .frechet import frechet_distance
+from .losses import SqueezeNetDistance
+from .metrics import psnr, ssim
+
+
+@dataclass
+class Encoded:
+    """A folder's images and their codes; every array has one row an image."""
+
+    images: Array
+    global_codes: Array
+    patch_codes: Array
+    estimate: Estimate | None
+    """Given the global tokens alone; None where the model cannot drop tokens."""
+
+
+class EncodedFolder:
+    """One backend's codes of one folder."""
+
+    def __init__(self, backend: Backend, folder: Path, limit: int | None, batch: int, distance: SqueezeNetDistance | None):
+        self.backend, self.batch = backend, batch
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.distance = None if distance is None else distance.to(self.device)
+        files = list_images(folder)[:limit]
+        if not files:
+            raise ValueError(f"no images in {folder}")
+        images = np.stack([centre_crop(f, backend.image_size) for f in files])
+        codes = [backend.encode(images[s]) for s in self._slices(len(images))]
+        global_codes, patch_codes = (np.concatenate(part) for part in zip(*codes, strict=True))
+        estimate = self.estimate(global_codes, patch_codes, None) if backend.filters else None
+        self.encoded = Encoded(images, global_codes, patch_codes, estimate)
+
+    def estimate(self, global_codes: Array, patch_codes: Array, visible: Array | None) -> Estimate:
+        """ĥ, s and E_q[z] of all images, given what is visible of each."""
+        parts = [
+            self.backend.estimate(global_codes[s], patch_codes[s], None if visible is None else visible[s])
+            for s in self._slices(len(patch_codes))
+        ]
+        return Estimate(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+
+    def _slices(self, count: int) -> list[slice]:
+        return [slice(i, i + self.batch) for i in range(0, count, self.batch)]
+
+    def decode(self, keep: Array, expected: Array | None = None, images: slice = slice(None)) -> Array:
+        """uint8 [images, S, S, 3] under kept masks [images, N] of all images; `expected` defaults to E_q[z] given G."""
+        data = self.encoded
+        codes = data.global_codes[images], data.patch_codes[images]
+        if data.estimate is None:
+            return self.backend.decode(*codes)
+        expected = data.estimate.expected_code if expected is None else expected
+        return self.backend.decode(*codes, expected[images], keep[images])
+
+    def everything(self) -> Array:
+        """The kept masks that drop nothing."""
+        return np.ones(self.encoded.patch_codes.shape, dtype=bool)
+
+    def quality(self, keep: Array, expected: Array | None = None, *, frechet: bool = False) -> dict[str, float]:
+        """Mean tokens, bits, PSNR, SSIM and perceptual distance of the images decoded with these kept masks [images, N].
+
+        `frechet` adds the Fréchet distance between the folder and its reconstructions.
+        """
+        data, values, pairs = self.encoded, [], []
+        for s in self._slices(len(keep)):
+            decoded = self.decode(keep, expected, s)
+            a, b = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (decoded, data.images[s]))
+            row = [psnr(a, b), ssim(a, b)]
+            if self.distance is not None:
+                with torch.inference_mode():
+                    row.append(self.distance(*(x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (a, b))))
+            values.append(torch.stack(row, 1).cpu())
+            if frechet:
+                pairs.append((b.permute(0, 3, 1, 2), a.permute(0, 3, 1, 2)))
+        kept = keep.sum(1)
+        total = float(kept.mean()) + self.backend.global_tokens
+        result = {
+            "kept": float(kept.mean()),
+            "total": total,
+            "payload_bits": total * math.log2(self.backend.codebook_size),
+            "mask_bits": float(np.mean([_mask_bits(keep.shape[1], int(k)) for k in kept])),
+        }
+        means = torch.cat(values).double().mean(0).tolist()
+        result |= dict(zip(("psnr", "ssim", "squeezenet_distance"), means, strict=False))
+        if frechet and self.distance is not None:
+            result["squeezenet_frechet"] = frechet_distance(self.distance, pairs)
+        return result
+
+    def codebook_usage(self) -> dict[str, dict[str, float]]:
+        """Distinct codes and perplexity, of patch tokens and of global tokens."""
+        data, usage = self.encoded, {}
+        for name, codes in (("patch", data.patch_codes), ("global", data.global_codes)):
+            if codes.size:
+                counts = np.bincount(codes.ravel(), minlength=self.backend.codebook_size)
+                share = counts[counts > 0] / codes.size
+                usage[name] = {"distinct": len(share), "perplexity": float(2 ** -(share * np.log2(share)).sum())}
+        return usage
+
+
+def _mask_bits(patches: int, kept: int) -> float:
+    """log2 C(N, |S|): what telling the kept set costs."""
+    return math.log2(math.comb(patches, kept))
