@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("weights", type=Path)
     export.add_argument("--out", type=Path, required=True)
     export.add_argument("--manifest", type=Path, required=True, help="JSON with name, version, licence, defaults, training, …")
+    export.add_argument("--calibration", type=Path, help="images kept out of training, for the temperature of ĥ")
     export.add_argument("--reference", type=Path, required=True, help="training images whose mean Σĥ is the reference budget")
 
     evaluate = commands.add_parser("evaluate", help="measure a bundle (ONNX Runtime) or weights (PyTorch) on images")
@@ -108,13 +109,18 @@ def _export(arguments: argparse.Namespace) -> None:
     import json
 
     from .backend import TorchBackend
+    from .calibration import calibrate
     from .checkpoint import load_model
     from .evaluate import reference_budget
     from .export import export_bundle, round_to_half
 
-    model = round_to_half(load_model(arguments.weights))
+    model = load_model(arguments.weights)
     manifest = json.loads(arguments.manifest.read_text())
-    manifest["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference)
+    if arguments.calibration is not None:
+        manifest["entropyTemperature"] = calibrate(model, arguments.calibration)
+    round_to_half(model)
+    filters = model.config.filters
+    manifest["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference) if filters else 0.0
     export_bundle(model, arguments.out, manifest)
 
 
