@@ -55,6 +55,24 @@ export function mapBitmap(
   });
 }
 
+/** One colour where `shown` says so, one canvas pixel for each of `count` patches. */
+export function maskBitmap(
+  count: number,
+  columns: number,
+  colour: string,
+  shown: (patch: number) => boolean,
+): HTMLCanvasElement {
+  const mask = bitmap(columns, Math.ceil(count / columns), (data) => {
+    for (let i = 0; i < count; i++) data[4 * i + 3] = shown(i) ? 255 : 0;
+  });
+  const context = mask.getContext('2d');
+  if (context === null) throw new Error('no 2D canvas');
+  context.globalCompositeOperation = 'source-in';
+  context.fillStyle = colour;
+  context.fillRect(0, 0, mask.width, mask.height);
+  return mask;
+}
+
 /** |a − b| averaged over the three channels, one value in [0, 255] per pixel. */
 export function differenceValues(a: Uint8Array, b: Uint8Array): Float32Array {
   const values = new Float32Array(a.length / 3);

@@ -1,5 +1,7 @@
+import { maskBitmap } from './bitmaps';
 import type { Palette } from './theme';
 import { pixelatedFrom } from './viewport';
+import { droppedRuns, keptContours, visiblePatches, type Lines, type Visible } from './visiblePatches';
 import type { Grid } from '../../src/tokenizer/types';
 
 /** One frame of the canvas. Lengths in CSS pixels; `ratio` device pixels each. */
@@ -30,16 +32,20 @@ export interface Scene {
   readonly palette: Palette;
 }
 
-/** Device-pixel positions of the grid's lines, so that every edge is crisp and neighbours share it. */
-interface Lines {
-  readonly x: readonly number[];
-  readonly y: readonly number[];
-}
-
 const paper = 'rgb(255 255 255 / 0.92)';
 const ink = 'rgb(0 0 0 / 0.4)';
 
-/** Paints a scene: picture, heat map, mask, outlines, focus. Every kind of mark is one path, whatever the number of patches. */
+/** Device-independent pixels of a patch's side from which its marks can be told apart. */
+const legibleOutline = 7;
+const legibleHatch = 5;
+const legibleNotch = 12;
+/** From here on, an outline is white between dark hairlines. */
+const roomForHairlines = 16;
+
+/**
+ * Paints a scene: picture, heat map, mask, outlines, focus. Every kind of mark is one path of few rectangles, and only patches on
+ * the canvas are looked at, so that a picture of fifty thousand patches can be dragged.
+ */
 export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   const { canvas } = context;
   context.setTransform(1, 0, 0, 1, 0, 0);
@@ -52,31 +58,46 @@ export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
 
   context.imageSmoothingQuality = 'high';
   context.imageSmoothingEnabled = scene.transform.k * scene.ratio < pixelatedFrom;
-  context.drawImage(scene.base, left, top, width, height);
-  if (scene.swiped !== undefined) {
-    const from = Math.round(left + scene.swipe * width);
-    context.save();
-    context.beginPath();
-    context.rect(from, top, left + width - from, height);
-    context.clip();
-    context.drawImage(scene.swiped, left, top, width, height);
-    context.restore();
-  }
+  // Left and right of the swipe line; scaling a picture is the dearest part of a frame, so each pixel is drawn once.
+  const from = scene.swiped === undefined ? width : Math.round(scene.swipe * width);
+  drawPart(context, scene.base, { left, top, width, height }, 0, from);
+  if (scene.swiped !== undefined) drawPart(context, scene.swiped, { left, top, width, height }, from, width);
   if (scene.heat !== undefined) {
-    context.imageSmoothingEnabled = false;
     context.globalAlpha = scene.opacity;
-    // One pixel per patch: cut where the last patches are.
-    const across = scene.imageWidth / scene.patchSide;
-    const down = scene.imageHeight / scene.patchSide;
-    context.drawImage(scene.heat, 0, 0, across, down, left, top, width, height);
+    drawGrid(context, scene, lines, scene.heat);
     context.globalAlpha = 1;
   }
+  const visible = visiblePatches(lines, canvas.width, canvas.height);
+  const side = scene.transform.k * scene.patchSide;
   if (scene.showDropped) {
-    paintDropped(context, scene, lines);
-    paintEdgeMarks(context, scene, lines);
+    paintDropped(context, scene, lines, visible, side);
+    if (side >= legibleNotch) paintEdgeMarks(context, scene, lines, visible);
   }
-  if (scene.outlineKept) paintOutlines(context, scene, lines);
+  if (scene.outlineKept && side >= legibleOutline) paintOutlines(context, scene, lines, visible, side);
   if (scene.focused !== undefined) paintFocus(context, scene, lines, scene.focused);
+}
+
+interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** The part of a picture that lies between two columns of its place on the canvas. */
+function drawPart(
+  context: CanvasRenderingContext2D,
+  picture: HTMLCanvasElement,
+  { left, top, width, height }: Rectangle,
+  from: number,
+  to: number,
+): void {
+  context.save();
+  context.beginPath();
+  context.rect(left + from, top, to - from, height);
+  context.clip();
+  context.drawImage(picture, left, top, width, height);
+  context.restore();
 }
 
 function gridLines({ transform, ratio, imageWidth, imageHeight, patchSide, grid }: Scene): Lines {
@@ -87,41 +108,69 @@ function gridLines({ transform, ratio, imageWidth, imageHeight, patchSide, grid 
   return { x: axis(transform.x, imageWidth, grid.columns), y: axis(transform.y, imageHeight, grid.rows) };
 }
 
-/** Calls back for every patch on the canvas, with its rectangle in device pixels. */
-function forVisible(
+/** Dropped patches are dimmed, and hatched as well: colour alone does not tell. */
+function paintDropped(
   context: CanvasRenderingContext2D,
-  { grid }: Scene,
+  scene: Scene,
   lines: Lines,
-  visit: (patch: number, x: number, y: number, width: number, height: number) => void,
+  visible: Visible,
+  side: number,
 ): void {
-  for (let row = 0; row < grid.rows; row++) {
-    const y = lines.y[row] ?? 0;
-    const bottom = lines.y[row + 1] ?? 0;
-    if (bottom < 0 || y > context.canvas.height) continue;
-    for (let column = 0; column < grid.columns; column++) {
-      const x = lines.x[column] ?? 0;
-      const right = lines.x[column + 1] ?? 0;
-      if (right < 0 || x > context.canvas.width) continue;
-      visit(row * grid.columns + column, x, y, right - x, bottom - y);
-    }
-  }
-}
-
-function paintDropped(context: CanvasRenderingContext2D, scene: Scene, lines: Lines): void {
-  context.beginPath();
-  forVisible(context, scene, lines, (patch, x, y, width, height) => {
-    if (scene.keep[patch] === 0) context.rect(x, y, width, height);
-  });
+  const { palette, keep, grid } = scene;
+  const { dimmed, striped } = droppedMasks(keep, grid, palette);
   context.globalAlpha = scene.opacity;
-  context.fillStyle = scene.palette.background;
-  context.fill();
+  drawGrid(context, scene, lines, dimmed);
+  context.globalAlpha = hatchAlpha(palette);
+  if (side < legibleHatch) drawGrid(context, scene, lines, striped);
   context.globalAlpha = 1;
-  const pattern = hatch(context, scene);
+  const pattern = side < legibleHatch ? null : hatch(context, scene);
   if (pattern === null) return;
+  context.beginPath();
+  droppedRuns(keep, grid, lines, visible, (x, y, width, height) => context.rect(x, y, width, height));
   // The hatch belongs to the image, not to the window: it moves along when panning.
   pattern.setTransform(new DOMMatrix().translate(lines.x[0] ?? 0, lines.y[0] ?? 0));
   context.fillStyle = pattern;
   context.fill();
+}
+
+interface DroppedMasks {
+  /** All dropped patches, in the background's colour. */
+  readonly dimmed: HTMLCanvasElement;
+  /** Every third diagonal of them, in the foreground's: a hatch for patches smaller than the hatch's distance. */
+  readonly striped: HTMLCanvasElement;
+}
+
+const masks = new WeakMap<Uint8Array, Map<string, DroppedMasks>>();
+
+function droppedMasks(keep: Uint8Array, { columns }: Grid, { background, foreground }: Palette): DroppedMasks {
+  const known = masks.get(keep) ?? new Map<string, DroppedMasks>();
+  masks.set(keep, known);
+  const key = `${background} ${foreground}`;
+  let made = known.get(key);
+  if (made === undefined) {
+    const stripe = (patch: number): boolean => (Math.floor(patch / columns) + (patch % columns)) % 3 === 0;
+    made = {
+      dimmed: maskBitmap(keep.length, columns, background, (patch) => keep[patch] === 0),
+      striped: maskBitmap(keep.length, columns, foreground, (patch) => keep[patch] === 0 && stripe(patch)),
+    };
+    known.set(key, made);
+  }
+  return made;
+}
+
+/** A bitmap of one pixel per patch over the picture, cut where the last patches are. */
+function drawGrid(context: CanvasRenderingContext2D, scene: Scene, lines: Lines, bitmap: HTMLCanvasElement): void {
+  const left = lines.x[0] ?? 0;
+  const top = lines.y[0] ?? 0;
+  const across = scene.imageWidth / scene.patchSide;
+  const down = scene.imageHeight / scene.patchSide;
+  context.imageSmoothingEnabled = false;
+  const width = (lines.x.at(-1) ?? 0) - left;
+  context.drawImage(bitmap, 0, 0, across, down, left, top, width, (lines.y.at(-1) ?? 0) - top);
+}
+
+function hatchAlpha({ highContrast }: Palette): number {
+  return highContrast ? 0.9 : 0.42;
 }
 
 const hatches = new Map<string, HTMLCanvasElement>();
@@ -136,7 +185,7 @@ function hatch(context: CanvasRenderingContext2D, { palette, ratio }: Scene): Ca
     const lines = tile.getContext('2d');
     if (lines === null) return null;
     lines.strokeStyle = palette.foreground;
-    lines.globalAlpha = palette.highContrast ? 0.9 : 0.42;
+    lines.globalAlpha = hatchAlpha(palette);
     lines.lineWidth = Math.max(1, ratio);
     // Three strokes, so that the tile's corners join without a gap.
     for (const offset of [-size, 0, size]) {
@@ -150,24 +199,29 @@ function hatch(context: CanvasRenderingContext2D, { palette, ratio }: Scene): Ca
 }
 
 /** Edge patches carry a notch in their outer side: they anchor the sequence in space, and β favours them. */
-function paintEdgeMarks(context: CanvasRenderingContext2D, scene: Scene, lines: Lines): void {
+function paintEdgeMarks(context: CanvasRenderingContext2D, scene: Scene, lines: Lines, visible: Visible): void {
   const { rows, columns } = scene.grid;
+  const { firstRow, endRow, firstColumn, endColumn } = visible;
+  const side = (lines.x[1] ?? 0) - (lines.x[0] ?? 0);
+  const size = side * 0.14;
   context.beginPath();
-  forVisible(context, scene, lines, (patch, x, y, width, height) => {
-    const row = Math.floor(patch / columns);
-    const column = patch % columns;
-    const size = Math.min(width, height) * 0.14;
-    const notch = (cx: number, cy: number, dx: number, dy: number): void => {
-      context.moveTo(cx + dy * size, cy + dx * size);
-      context.lineTo(cx - dy * size, cy - dx * size);
-      context.lineTo(cx - dx * size, cy - dy * size);
-      context.closePath();
-    };
-    if (row === 0) notch(x + width / 2, y, 0, -1);
-    else if (row === rows - 1) notch(x + width / 2, y + height, 0, 1);
-    if (column === 0) notch(x, y + height / 2, -1, 0);
-    else if (column === columns - 1) notch(x + width, y + height / 2, 1, 0);
-  });
+  const notch = (cx: number, cy: number, dx: number, dy: number): void => {
+    context.moveTo(cx + dy * size, cy + dx * size);
+    context.lineTo(cx - dy * size, cy - dx * size);
+    context.lineTo(cx - dx * size, cy - dy * size);
+    context.closePath();
+  };
+  const middle = (ends: readonly number[], cell: number): number => ((ends[cell] ?? 0) + (ends[cell + 1] ?? 0)) / 2;
+  for (let column = firstColumn; column < endColumn; column++) {
+    const x = middle(lines.x, column);
+    if (firstRow === 0) notch(x, lines.y[0] ?? 0, 0, -1);
+    if (endRow === rows) notch(x, lines.y[rows] ?? 0, 0, 1);
+  }
+  for (let row = firstRow; row < endRow; row++) {
+    const y = middle(lines.y, row);
+    if (firstColumn === 0) notch(lines.x[0] ?? 0, y, -1, 0);
+    if (endColumn === columns) notch(lines.x[columns] ?? 0, y, 1, 0);
+  }
   context.strokeStyle = ink;
   context.lineWidth = scene.ratio;
   context.stroke();
@@ -175,46 +229,27 @@ function paintEdgeMarks(context: CanvasRenderingContext2D, scene: Scene, lines: 
   context.fill();
 }
 
-function paintOutlines(context: CanvasRenderingContext2D, scene: Scene, lines: Lines): void {
-  const cell = Math.min((lines.x[1] ?? 0) - (lines.x[0] ?? 0), (lines.y[1] ?? 0) - (lines.y[0] ?? 0));
-  // Small patches take a hairline, or the outline would cover them.
-  const stroke = Math.max(
-    1,
-    Math.min(Math.round(scene.ratio * (scene.palette.highContrast ? 3 : 2)), Math.floor(cell / 8)),
-  );
-  if (cell < 16 * scene.ratio) {
-    frame(context, scene, lines, stroke, 0, paper);
-    return;
-  }
-  // White between dark hairlines shows on every colour, and a gap keeps neighbours apart.
-  const hairline = Math.max(1, Math.round(scene.ratio / 2));
-  frame(context, scene, lines, hairline, 0, ink);
-  frame(context, scene, lines, stroke, hairline, paper);
-}
-
-/** Frames of all kept patches, `inset` inside their cells, filled as one even-odd path (no joins to stroke). */
-function frame(
+/** Contours of what is kept: between two kept patches there is nothing to tell apart. */
+function paintOutlines(
   context: CanvasRenderingContext2D,
   scene: Scene,
   lines: Lines,
-  stroke: number,
-  inset: number,
-  colour: string,
+  visible: Visible,
+  side: number,
 ): void {
-  context.beginPath();
-  forVisible(context, scene, lines, (patch, x, y, width, height) => {
-    if (scene.keep[patch] !== 1) return;
-    const left = x + inset;
-    const top = y + inset;
-    const w = width - 2 * inset;
-    const h = height - 2 * inset;
-    context.rect(left, top, w, stroke);
-    context.rect(left, top + h - stroke, w, stroke);
-    context.rect(left, top + stroke, stroke, h - 2 * stroke);
-    context.rect(left + w - stroke, top + stroke, stroke, h - 2 * stroke);
-  });
-  context.fillStyle = colour;
-  context.fill();
+  const contours = (width: number, colour: string): void => {
+    context.beginPath();
+    keptContours(scene.keep, scene.grid, lines, visible, width, (x, y, w, h) => context.rect(x, y, w, h));
+    context.fillStyle = colour;
+    context.fill();
+  };
+  // Small patches take a thinner line, or it would cover them.
+  const widest = scene.palette.highContrast ? 3 : 2;
+  const stroke = Math.max(1, Math.round(scene.ratio * Math.min(widest, side / 12)));
+  const hairline = Math.max(1, Math.round(scene.ratio / 2));
+  // White between dark hairlines shows on every colour.
+  if (side >= roomForHairlines) contours(stroke + 2 * hairline, ink);
+  contours(stroke, paper);
 }
 
 function paintFocus(context: CanvasRenderingContext2D, scene: Scene, lines: Lines, patch: number): void {

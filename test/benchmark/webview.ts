@@ -1,0 +1,273 @@
+/**
+ * How fast the page is, in headless Chromium without a GPU. From the dispatch of an input event in the page to the end of the
+ * frame that shows it: handlers, filtering, layout, painting and rasterising of the canvas, all on the page's main thread.
+ * (The screen's own wait for its next refresh is no part of it.)
+ */
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { ascending, quantile } from 'd3-array';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { dist, launchChromium, openInspector } from '../webview/fixture/page';
+
+const out = process.env['TATOK_BENCH_OUT'];
+const viewport = { width: 1280, height: 800 };
+/** Inputs of one drag, and how far they are apart. */
+const moves = 250;
+const inputEveryMs = 8;
+
+/** Pictures of 16-pixel patches: one model image, 4×4 tiles, and the 14×14 tiles of 12.8 megapixels. */
+const pictures = [
+  { cells: 16, tiles: 1 },
+  { cells: 64, tiles: 4 },
+  { cells: 224, tiles: 14 },
+] as const;
+
+const scenes = [
+  { overlay: 'entropy', view: 'reconstruction' },
+  { overlay: 'surprisal', view: 'reconstruction' },
+  { overlay: 'kept', view: 'reconstruction' },
+  { overlay: 'attention', view: 'reconstruction' },
+  { overlay: 'influence', view: 'reconstruction' },
+  { overlay: 'none', view: 'reconstruction' },
+  { overlay: 'kept', view: 'swipe' },
+  { overlay: 'entropy', view: 'difference' },
+] as const;
+
+interface Drag {
+  readonly patches: number;
+  readonly gesture: string;
+  readonly overlay: string;
+  readonly view: string;
+  /** Milliseconds from an input event to the end of the frame that shows it. */
+  readonly p50: number;
+  readonly p95: number;
+  /**
+   * Processor time of the page's main thread per painted frame, milliseconds: input, script, layout, painting, rasterising. Unlike
+   * the times above it hardly depends on what else the machine does.
+   */
+  readonly cpu50: number;
+  readonly cpu95: number;
+  /** Painted during the drag; the display refreshes 60 times a second. */
+  readonly framesPerSecond: number;
+}
+
+interface Sample {
+  readonly took: number;
+  readonly at: number;
+}
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+});
+afterAll(() => browser.close());
+
+const drags: Drag[] = [];
+
+it.each(pictures)('$cells×$cells patches', async ({ cells, tiles }) => {
+  const page = await openInspector(browser, {
+    ...viewport,
+    cells,
+    tiles,
+    size: 16 * cells,
+    provider: { provider: 'cpu', failures: [] },
+  });
+  await page.getByTestId('psnr').waitFor({ timeout: 120_000 });
+  for (const { overlay, view } of scenes) {
+    await page.getByTestId(`view-${view}`).click();
+    await page.getByTestId(`overlay-${overlay}`).click();
+    if (overlay === 'influence') await page.getByTestId('influence-progress').waitFor({ state: 'detached' });
+    for (const [gesture, run] of Object.entries({ 'drag ε': dragLossRate, zoom, pan })) {
+      // Only a picture larger than the canvas can be panned.
+      if (gesture === 'pan') for (let i = 0; i < 2; i++) await page.getByTestId('canvas').press('+');
+      // The answer to the last drag is no part of this one.
+      await page.getByTestId('stale').first().waitFor({ state: 'detached', timeout: 60_000 });
+      await browser.startTracing(page, { categories: ['toplevel', 'devtools.timeline'] });
+      const samples = await measured(page, () => run(page));
+      const cpu = frameCosts(await browser.stopTracing()).sort(ascending);
+      expect(samples.length, 'frames follow the inputs').toBeGreaterThan(moves / 20);
+      const times = samples.map(({ took }) => took).sort(ascending);
+      const seconds = ((samples.at(-1)?.at ?? 0) - (samples[0]?.at ?? 0)) / 1000;
+      drags.push({
+        patches: cells ** 2,
+        gesture,
+        overlay,
+        view,
+        p50: quantile(times, 0.5) ?? NaN,
+        p95: quantile(times, 0.95) ?? NaN,
+        cpu50: quantile(cpu, 0.5) ?? NaN,
+        cpu95: quantile(cpu, 0.95) ?? NaN,
+        framesPerSecond: (samples.length - 1) / seconds,
+      });
+    }
+    await page.getByTestId('canvas').press('0');
+  }
+  await page.close();
+});
+
+it('first paint and size', async () => {
+  const bundle = await Promise.all(
+    ['webview.js', 'webview.css'].map(async (file) => ({
+      file,
+      bytes: (await stat(join(dist, file))).size,
+      gzip: gzipSync(await readFile(join(dist, file))).length,
+    })),
+  );
+  const firstPaint: number[] = [];
+  const firstOverlay: number[] = [];
+  for (let run = 0; run < 11; run++) {
+    const page = await openInspector(browser, viewport);
+    await page.getByTestId('colour-bar').waitFor();
+    const paint = () =>
+      page.evaluate(() => performance.getEntriesByName('first-contentful-paint').map(({ startTime }) => startTime));
+    await expect.poll(async () => (await paint()).length).toBe(1);
+    firstPaint.push(...(await paint()));
+    firstOverlay.push(await page.evaluate(() => window.fixture.firstOverlay ?? NaN));
+    await page.close();
+  }
+  const median = (values: readonly number[]): number => quantile([...values].sort(ascending), 0.5) ?? NaN;
+  const report = {
+    machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, browser: browser.version(), viewport, gpu: false },
+    /** Of the last minute, at the end: other work on the machine makes every figure worse. */
+    load: loadavg()[0],
+    bundle,
+    firstPaintMs: median(firstPaint),
+    firstOverlayMs: median(firstOverlay),
+    drags,
+  };
+  console.table(drags.map((drag) => ({ ...drag, ...rounded(drag) })));
+  console.log(JSON.stringify({ bundle, ...rounded({ first: report.firstPaintMs, overlay: report.firstOverlayMs }) }));
+  if (out !== undefined) await writeFile(out, `${JSON.stringify(report, null, 2)}\n`);
+});
+
+function rounded(values: object): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]: [string, unknown]) => [
+      name,
+      typeof value === 'number' ? Math.round(10 * value) / 10 : value,
+    ]),
+  );
+}
+
+/** Inputs come at the pace of a mouse, whether or not the page keeps up. */
+async function paced(count: number, input: (i: number) => Promise<void>): Promise<void> {
+  const sent: Promise<void>[] = [];
+  const start = performance.now();
+  for (let i = 0; i <= count; i++) {
+    await new Promise((resolve) => setTimeout(resolve, start + i * inputEveryMs - performance.now()));
+    sent.push(input(i));
+  }
+  await Promise.all(sent);
+}
+
+/** Frames that inputs caused while `gesture` ran. */
+async function measured(page: Page, gesture: () => Promise<void>): Promise<Sample[]> {
+  await page.evaluate(() => {
+    const samples: { took: number; at: number }[] = [];
+    let since: number | undefined;
+    const { port1, port2 } = new MessageChannel();
+    // A message posted from the frame's callback arrives once the frame is done.
+    port2.onmessage = ({ data }) => samples.push({ took: performance.now() - Number(data), at: Number(data) });
+    const onInput = (event: Event): void => {
+      if (since !== undefined || (event instanceof MouseEvent && event.type === 'pointermove' && event.buttons === 0)) {
+        return;
+      }
+      since = performance.now();
+      requestAnimationFrame(() => {
+        port1.postMessage(since);
+        since = undefined;
+      });
+    };
+    const types = ['pointermove', 'wheel'];
+    for (const type of types) window.addEventListener(type, onInput, { capture: true, passive: true });
+    window.endOfMeasurement = () => {
+      for (const type of types) window.removeEventListener(type, onInput, { capture: true });
+      return samples;
+    };
+  });
+  await gesture();
+  return page.evaluate(() => window.endOfMeasurement());
+}
+
+interface TraceEvent {
+  readonly name: string;
+  readonly ph: string;
+  readonly pid: number;
+  readonly tid: number;
+  /** Microseconds: start, duration, processor time. */
+  readonly ts: number;
+  readonly dur?: number;
+  readonly tdur?: number;
+}
+
+/** Milliseconds of processor time that the page's main thread spent up to the end of every frame in which it painted. */
+function frameCosts(trace: Buffer): number[] {
+  const { traceEvents } = JSON.parse(trace.toString()) as { readonly traceEvents: readonly TraceEvent[] };
+  const painted = traceEvents.filter(({ name }) => name === 'FireAnimationFrame');
+  const onMain = (event: TraceEvent): boolean => event.pid === painted[0]?.pid && event.tid === painted[0].tid;
+  const tasks = traceEvents
+    .filter((event) => event.ph === 'X' && event.name === 'ThreadControllerImpl::RunTask' && onMain(event))
+    .sort((a, b) => ascending(a.ts, b.ts));
+  const costs: number[] = [];
+  let sum = 0;
+  let next = 0;
+  for (const { ts, dur = 0, tdur = 0 } of tasks) {
+    sum += tdur / 1000;
+    const before = next;
+    while ((painted[next]?.ts ?? Infinity) < ts + dur) next++;
+    if (next === before) continue;
+    costs.push(sum);
+    sum = 0;
+  }
+  // What happened before the gesture counts to no frame of it.
+  return costs.slice(1);
+}
+
+async function boxOf(page: Page, testId: string): Promise<{ x: number; y: number; width: number; height: number }> {
+  const box = await page.getByTestId(testId).boundingBox();
+  if (box === null) throw new Error(`${testId} is not shown`);
+  return box;
+}
+
+/** The slider's thumb, over its whole track and back. */
+async function dragLossRate(page: Page): Promise<void> {
+  const { x, y, width, height } = await boxOf(page, 'loss-rate');
+  const share = Number(await page.getByTestId('loss-rate').inputValue());
+  const at = (value: number): number => x + 8 + value * (width - 16);
+  await page.mouse.move(at(share), y + height / 2);
+  await page.mouse.down();
+  await paced(moves, (i) => {
+    const phase = share * Math.PI + (2 * Math.PI * i) / moves;
+    return page.mouse.move(at(0.5 - 0.5 * Math.cos(phase)), y + height / 2);
+  });
+  await page.mouse.up();
+}
+
+/** The picture, magnified so that it can be panned, in circles. */
+async function pan(page: Page): Promise<void> {
+  const { x, y, width, height } = await boxOf(page, 'canvas');
+  const [middleX, middleY] = [x + width / 2, y + height / 2];
+  await page.mouse.move(middleX + 120, middleY);
+  await page.mouse.down();
+  await paced(moves, (i) => {
+    const angle = (4 * Math.PI * i) / moves;
+    return page.mouse.move(middleX + 120 * Math.cos(angle), middleY + 120 * Math.sin(angle));
+  });
+  await page.mouse.up();
+}
+
+/** In and out again about a point. */
+async function zoom(page: Page): Promise<void> {
+  const { x, y, width, height } = await boxOf(page, 'canvas');
+  await page.mouse.move(x + width / 2 + 40, y + height / 2 - 30);
+  await paced(moves, (i) => page.mouse.wheel(0, i < moves / 2 ? -8 : 8));
+}
+
+declare global {
+  interface Window {
+    endOfMeasurement: () => Sample[];
+  }
+}
