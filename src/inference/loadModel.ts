@@ -3,7 +3,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import { Graphs, type GraphName, type Sessions } from '../tokenizer/graphs';
+import { graphNames, Graphs, type GraphName, type Sessions } from '../tokenizer/graphs';
 import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
 import type { ProviderName } from '../tokenizer/types';
@@ -33,7 +33,7 @@ export async function loadBundle(
     (provider) => {
       const reason = ruledOut.get(provider);
       if (reason !== undefined) return Promise.reject(new Error(reason));
-      return createSessions(provider, manifest.graphs, model.directory, cudaDevice);
+      return createSessions(provider, manifest, model.directory, cudaDevice);
     },
     (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
   );
@@ -41,32 +41,40 @@ export async function loadBundle(
     const tatok = new TaTok(model, new Graphs(sessions, model), report.provider === 'cpu');
     return { tatok, loaded: { model, provider: report } };
   } catch (error) {
-    await releaseAll(Object.values(sessions));
+    await releaseAll(graphNames.map((graph) => sessions[graph]));
     throw error;
   }
 }
 
 async function createSessions(
   provider: ProviderName,
-  graphs: Bundle['manifest']['graphs'],
+  { graphs, variants }: Bundle['manifest'],
   directory: string,
   cudaDevice: number | undefined,
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
-  const created: InferenceSession[] = [];
-  const create = async (graph: GraphName) => {
-    const session = await InferenceSession.create(join(directory, graphs[graph]), {
+  const open = (file: string) =>
+    InferenceSession.create(join(directory, file), {
       // onnxruntime-node passes no other option of the CUDA provider on (its memory limit, for one).
       executionProviders: [provider === 'cuda' ? { name: provider, deviceId: cudaDevice ?? 0 } : provider],
       // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.
       logSeverityLevel: 3,
     });
+  const own = variants[provider];
+  const created: InferenceSession[] = [];
+  const create = async (graph: GraphName) => {
+    const session = await open((own ?? graphs)[graph]);
     created.push(session);
     return session;
   };
   try {
-    return { encoder: await create('encoder'), entropy: await create('entropy'), decoder: await create('decoder') };
+    const sessions = {
+      encoder: await create('encoder'),
+      entropy: await create('entropy'),
+      decoder: await create('decoder'),
+    };
+    return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {
     await releaseAll(created);
     // The CPU provider is part of the runtime: what it cannot load is no graph.

@@ -5,7 +5,11 @@ import type { ModelDescription, Tokens } from './types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder'] as const;
 export type GraphName = (typeof graphNames)[number];
-export type Sessions = Readonly<Record<GraphName, InferenceSession>>;
+
+export interface Sessions extends Readonly<Record<GraphName, InferenceSession>> {
+  /** Opens an encoder that also returns attention, where `encoder` does not: graphs for one provider leave it out. */
+  readonly openAttentive?: () => Promise<InferenceSession>;
+}
 
 /** K global and N patch codes. */
 export type Codes = Pick<Tokens, 'globalCodes' | 'patchCodes'>;
@@ -29,6 +33,7 @@ export interface DecoderInput {
 export class Graphs {
   private readonly patches: number;
   private readonly codeDimensions: number;
+  private opened: Promise<InferenceSession> | undefined;
 
   /** @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises. */
   constructor(
@@ -37,7 +42,9 @@ export class Graphs {
   ) {
     this.patches = model.grid.rows * model.grid.columns;
     this.codeDimensions = model.levels.length;
-    for (const graph of graphNames) checkGraph(graph, sessions[graph], signatures(model)[graph]);
+    const promised = signatures(model);
+    for (const graph of graphNames) checkGraph(graph, sessions[graph], promised[graph]);
+    if (sessions.openAttentive === undefined) checkGraph('encoder', sessions.encoder, promised.attentive);
   }
 
   /** `rgb`: size·size·3 sRGB bytes. */
@@ -54,7 +61,12 @@ export class Graphs {
 
   /** Softmax rows of the global queries over the patches, [L, H, K, N], flat. */
   async attend(rgb: Uint8Array): Promise<Float32Array> {
-    const output = await this.run('encoder', { image: this.imageTensor([rgb]) }, ['global_attention']);
+    const output = await this.run(
+      'encoder',
+      { image: this.imageTensor([rgb]) },
+      ['global_attention'],
+      this.attentive(),
+    );
     return float32(output, 'global_attention').slice();
   }
 
@@ -102,13 +114,36 @@ export class Graphs {
   }
 
   async release(): Promise<void> {
-    await Promise.all(graphNames.map((graph) => this.sessions[graph].release()));
+    const opened = await this.opened?.catch(() => undefined);
+    const sessions = [...graphNames.map((graph) => this.sessions[graph]), ...(opened === undefined ? [] : [opened])];
+    await Promise.all(sessions.map((session) => session.release()));
   }
 
-  private async run(graph: GraphName, feeds: Record<string, Tensor>, fetches: string[]): Promise<Outputs> {
+  /** The encoder that returns attention, opened when it is first needed. */
+  private async attentive(): Promise<InferenceSession> {
+    const { encoder, openAttentive } = this.sessions;
+    if (openAttentive === undefined) return encoder;
+    this.opened ??= openAttentive();
     try {
-      return await this.sessions[graph].run(feeds, fetches);
+      const session = await this.opened;
+      checkGraph('encoder', session, signatures(this.model).attentive);
+      return session;
     } catch (error) {
+      this.opened = undefined;
+      throw error;
+    }
+  }
+
+  private async run(
+    graph: GraphName,
+    feeds: Record<string, Tensor>,
+    fetches: string[],
+    session: InferenceSession | Promise<InferenceSession> = this.sessions[graph],
+  ): Promise<Outputs> {
+    try {
+      return await (await session).run(feeds, fetches);
+    } catch (error) {
+      if (error instanceof TatokError) throw error;
       const detail = error instanceof Error ? error.message : String(error);
       throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${firstLine(detail)}`, undefined, {
         cause: error,
@@ -201,8 +236,8 @@ interface Signature {
   readonly outputs: Readonly<Record<string, Value>>;
 }
 
-/** What the bundle contract promises of every graph. */
-function signatures(model: ModelDescription): Record<GraphName, Signature> {
+/** What the bundle contract promises of every graph, and of the one that returns attention. */
+function signatures(model: ModelDescription): Record<GraphName | 'attentive', Signature> {
   const patches = model.grid.rows * model.grid.columns;
   const image = { type: 'uint8', shape: [model.imageSize, model.imageSize, 3] };
   const codes = {
@@ -214,7 +249,8 @@ function signatures(model: ModelDescription): Record<GraphName, Signature> {
   const expected = { type: 'float32', shape: [patches, model.levels.length] };
   const attention = [model.attentionLayers, model.attentionHeads, model.globalTokens, patches];
   return {
-    encoder: { inputs: { image }, outputs: { ...codes, global_attention: { type: 'float32', shape: attention } } },
+    encoder: { inputs: { image }, outputs: codes },
+    attentive: { inputs: { image }, outputs: { global_attention: { type: 'float32', shape: attention } } },
     entropy: {
       inputs: { ...codes, visible: mask },
       outputs: { entropy: bits, surprisal: bits, expected_code: expected },

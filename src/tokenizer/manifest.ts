@@ -14,6 +14,8 @@ const count = z.int().positive();
 /** A file of the bundle's own folder: no path can lead out of it. */
 const fileName = z.string().regex(/^[^/\\:]+$/, 'must be the name of a file in the bundle’s folder');
 
+const graphFiles = z.object({ encoder: fileName, entropy: fileName, decoder: fileName });
+
 const manifestSchema = z
   .object({
     format: z.literal('tatok-bundle'),
@@ -32,7 +34,9 @@ const manifestSchema = z
       conditioning: z.enum(['global', 'sequential']),
     }),
     referenceBudgetBits: z.number().nonnegative(),
-    graphs: z.object({ encoder: fileName, entropy: fileName, decoder: fileName }),
+    graphs: graphFiles,
+    /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */
+    variants: z.record(z.string(), graphFiles).default({}),
     files: z.array(
       z.object({
         path: fileName,
@@ -42,7 +46,7 @@ const manifestSchema = z
     ),
   })
   .superRefine((manifest, context) => {
-    const { image, grid, codebook, graphs, files } = manifest;
+    const { image, grid, codebook, graphs, variants, files } = manifest;
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (grid.rows * image.patch !== image.size || grid.columns * image.patch !== image.size) {
       refuse(
@@ -51,7 +55,7 @@ const manifestSchema = z
       );
     }
     if (codebookSize(codebook.levels) !== codebook.size) refuse('codebook', 'size must be the product of its levels');
-    for (const graph of Object.values(graphs)) {
+    for (const graph of [graphs, ...Object.values(variants)].flatMap((each) => Object.values(each))) {
       if (!files.some(({ path }) => path === graph)) refuse('files', `must list ${graph}`);
     }
   });

@@ -1,4 +1,4 @@
-"""Command line: python -m tatok {pack,train,profile,export,evaluate,compare,golden} … ; --help on each."""
+"""Command line: python -m tatok {pack,train,profile,export,cuda-graphs,evaluate,compare,golden} … ; --help on each."""
 
 import argparse
 import dataclasses
@@ -44,6 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--manifest", type=Path, required=True, help="JSON with name, version, licence, defaults, training, …")
     export.add_argument("--calibration", type=Path, help="images kept out of training, for the temperature of ĥ")
     export.add_argument("--reference", type=Path, required=True, help="training images whose mean Σĥ is the reference budget")
+
+    cuda = commands.add_parser("cuda-graphs", help="add float16 graphs for the CUDA provider to a bundle")
+    cuda.add_argument("bundle", type=Path)
 
     evaluate = commands.add_parser("evaluate", help="measure a bundle (ONNX Runtime) or weights (PyTorch) on images")
     evaluate.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
@@ -124,6 +127,12 @@ def _export(arguments: argparse.Namespace) -> None:
     export_bundle(model, arguments.out, manifest)
 
 
+def _cuda_graphs(arguments: argparse.Namespace) -> None:
+    from .cuda_graphs import add_cuda_graphs
+
+    add_cuda_graphs(arguments.bundle)
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .evaluate import evaluate
 
@@ -156,6 +165,7 @@ _COMMANDS = {
     "train": _train,
     "profile": _profile,
     "export": _export,
+    "cuda-graphs": _cuda_graphs,
     "evaluate": _evaluate,
     "compare": _compare,
     "golden": _golden,

@@ -34,8 +34,9 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 
 
 def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
-    """Writes manifest.json, listing the graphs as they lie in the folder."""
-    manifest = manifest | {"files": [file_entry(bundle / name) for name in manifest["graphs"].values()]}
+    """Writes manifest.json, listing the graphs as they lie in the folder, those of single providers after the others."""
+    graphs = [manifest["graphs"], *manifest.get("variants", {}).values()]
+    manifest = manifest | {"files": [file_entry(bundle / file) for files in graphs for file in files.values()]}
     (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
 
 

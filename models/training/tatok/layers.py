@@ -65,12 +65,17 @@ class Block(nn.Module):
         return self._feed_forward(x + attended), rows
 
 
+def group_count(channels: int) -> int:
+    """Groups of a group norm over so many channels."""
+    return 8 if channels % 8 == 0 else 4
+
+
 class ConvBlock(nn.Module):
     """Residual pair of 3×3 convolutions."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.GroupNorm(8 if channels % 8 == 0 else 4, channels)
+        self.norm = nn.GroupNorm(group_count(channels), channels)
         self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 # Keeps tanh's image strictly inside the outermost rounding bins.
-_INSIDE = 0.999
+INSIDE = 0.999
 
 
 class FiniteScalarQuantizer(nn.Module):
@@ -28,7 +28,7 @@ class FiniteScalarQuantizer(nn.Module):
     def bound(self, x: Tensor) -> Tensor:
         """Continuous level positions in (−½, L−½): every level owns a bin of equal width. [..., D] -> [..., D]."""
         levels = self.levels.float()
-        return (levels - 1) / 2 + levels / 2 * _INSIDE * torch.tanh(x.float())
+        return (levels - 1) / 2 + levels / 2 * INSIDE * torch.tanh(x.float())
 
     def quantize(self, position: Tensor) -> Tensor:
         """Coordinates in [−1, 1] of the nearest levels, with the straight-through gradient. [..., D] -> [..., D]."""

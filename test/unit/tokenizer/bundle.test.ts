@@ -75,6 +75,16 @@ describe('readBundle', () => {
 describe('parseManifest', () => {
   const refused: [string, object, RegExp][] = [
     ['another format', { format: 'other' }, /format/],
+    [
+      'a provider’s graph that is not among the files',
+      { variants: { cuda: { ...manifest.graphs, decoder: 'decoder.cuda.onnx' } } },
+      /files: must list decoder\.cuda\.onnx/,
+    ],
+    [
+      'a provider’s graphs that are not complete',
+      { variants: { cuda: { encoder: 'encoder.onnx' } } },
+      /variants\.cuda/,
+    ],
     ['an ε above 1', { defaults: { ...manifest.defaults, lossRate: 2 } }, /defaults\.lossRate/],
     ['an unknown budget', { defaults: { ...manifest.defaults, budget: 'none' } }, /defaults\.budget/],
     ['levels that do not make the codebook', { codebook: { size: 4096, levels: [8, 8] } }, /product of its levels/],

@@ -1,5 +1,5 @@
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { Graphs, type GraphName, type Sessions } from '../../../src/tokenizer/graphs';
 import { refusalOf } from '../refusal';
 import { tinyModel } from './model';
@@ -99,6 +99,34 @@ describe('Graphs', () => {
     const { globalCodes } = await new Graphs(sessions({}, outputs), tinyModel).encode(new Uint8Array(32 * 32 * 3));
     data.fill(0);
     expect([...globalCodes]).toEqual([1, 2]);
+  });
+
+  it('opens the encoder that returns attention once, when attention is first wanted, and releases it', async () => {
+    const maps = new Float32Array(2 * 2 * 2 * 6).fill(0.5);
+    const attentive = sessions({}, { global_attention: new Tensor('float32', maps, [1, 2, 2, 2, 6]) }).encoder;
+    const openAttentive = vi.fn(() => Promise.resolve(attentive));
+    const release = vi.spyOn(attentive, 'release');
+    const lacking = sessions({ encoder: { ...encoder, outputs: codes } });
+    const graphs = new Graphs({ ...lacking, openAttentive }, tinyModel);
+    expect(openAttentive).not.toHaveBeenCalled();
+    expect(await graphs.attend(new Uint8Array(32 * 32 * 3))).toEqual(maps);
+    await graphs.attend(new Uint8Array(32 * 32 * 3));
+    expect(openAttentive).toHaveBeenCalledOnce();
+    await graphs.release();
+    expect(release).toHaveBeenCalledOnce();
+  });
+
+  it('says that attention failed, and tries again, when its encoder cannot be opened', async () => {
+    const openAttentive = vi.fn(() => Promise.reject(new Error('out of memory')));
+    const graphs = new Graphs({ ...sessions(), openAttentive }, tinyModel);
+    for (let attempt = 1; attempt <= 2; attempt++) {
+      await expect(graphs.attend(new Uint8Array(32 * 32 * 3))).rejects.toMatchObject({
+        code: 'inference-failed',
+        message: 'The encoder graph could not be run: out of memory',
+      });
+      expect(openAttentive).toHaveBeenCalledTimes(attempt);
+    }
+    await graphs.release();
   });
 
   it('says which graph could not run', async () => {

@@ -1,0 +1,127 @@
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from onnx import TensorProto
+from test_bundle import MANIFEST
+
+from tatok.backend import OnnxBackend
+from tatok.bundle import GRAPHS as PLAIN
+from tatok.bundle import file_entry, read_manifest
+from tatok.config import ModelConfig
+from tatok.cuda_graphs import GRAPHS, add_cuda_graphs
+from tatok.export import example_inputs, export_bundle
+from tatok.graph_interpreter import GraphInterpreter
+from tatok.model import TaTok
+
+# Wide enough that the blocks' weights are stored as float16.
+CONFIG = ModelConfig(
+    image_size=64,
+    global_tokens=4,
+    width=64,
+    heads=2,
+    encoder_layers=2,
+    entropy_layers=2,
+    decoder_layers=2,
+    stem_widths=(16, 24),
+    head_widths=(24, 16, 12),
+)
+OUTPUTS = {
+    "encoder": ("global_codes", "patch_codes"),
+    "entropy": ("entropy", "surprisal", "expected_code"),
+    "decoder": ("image",),
+}
+
+
+@pytest.fixture(scope="module")
+def wide() -> TaTok:
+    torch.manual_seed(1)
+    model = TaTok(CONFIG)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            # The small weights, too, as the CUDA graphs hold them.
+            parameter.copy_((parameter + torch.randn_like(parameter) * 0.1).half().float())
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def bundle(wide: TaTok, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("bundle")
+    export_bundle(wide, out, MANIFEST)
+    add_cuda_graphs(out)
+    return out
+
+
+def inputs_of(path: Path, model: TaTok, batch: int) -> dict[str, np.ndarray]:
+    examples = example_inputs(model, batch)
+    return {i.name: examples[i.name].numpy() for i in onnx.load(path, load_external_data=False).graph.input}
+
+
+def check(graph: str, got: list[np.ndarray], wanted: list[np.ndarray], tolerance: float) -> None:
+    for name, a, b in zip(OUTPUTS[graph], got, wanted, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape), name
+        if a.dtype == np.int32:
+            assert (a != b).mean() <= 20 * tolerance, name
+        else:
+            scale = 255 if a.dtype == np.uint8 else 1
+            assert np.abs(a.astype(np.float64) - b.astype(np.float64)).mean() / scale <= tolerance, name
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 5e-3)])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_they_compute_what_the_plain_graphs_compute(
+    bundle: Path, wide: TaTok, graph: str, batch: int, precision: torch.dtype, tolerance: float
+):
+    path = bundle / GRAPHS[graph]
+    inputs = inputs_of(path, wide, batch)
+    got = GraphInterpreter(path, precision=precision).run(OUTPUTS[graph], inputs)
+    check(graph, got, OnnxBackend(bundle).run(graph, inputs, OUTPUTS[graph]), tolerance)
+
+
+def test_onnx_runtime_computes_the_same_where_it_has_the_operators(bundle: Path, wide: TaTok):
+    path = bundle / GRAPHS["entropy"]
+    inputs = inputs_of(path, wide, 2)
+    got = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(list(OUTPUTS["entropy"]), inputs)
+    check("entropy", got, GraphInterpreter(path).run(OUTPUTS["entropy"], inputs), 5e-3)
+
+
+@pytest.mark.parametrize("graph", ["encoder", "decoder"])
+def test_onnx_runtime_lacks_nothing_but_operators_of_the_gpu(bundle: Path, graph: str):
+    missing = r"NOT_IMPLEMENTED .* kernel for com\.microsoft\.(NhwcConv|GroupNorm)"
+    with pytest.raises(Exception, match=missing):  # ONNX Runtime names no public class
+        ort.InferenceSession(bundle / GRAPHS[graph], providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_large_weights_are_read_out_of_the_plain_graphs(bundle: Path, graph: str):
+    pointers = 0
+    for tensor in onnx.load(bundle / GRAPHS[graph], load_external_data=False).graph.initializer:
+        if tensor.data_location == TensorProto.EXTERNAL:
+            assert {e.key: e.value for e in tensor.external_data}["location"] in PLAIN.values()
+            pointers += 1
+    assert pointers >= 2 * 5
+
+
+def test_the_manifest_lists_them_beside_the_plain_graphs(bundle: Path):
+    manifest = read_manifest(bundle)
+    assert manifest["variants"] == {"cuda": GRAPHS}
+    assert manifest["files"] == [file_entry(bundle / name) for name in (*PLAIN.values(), *GRAPHS.values())]
+
+
+def test_adding_them_again_changes_nothing(bundle: Path):
+    before = {p.name: p.read_bytes() for p in bundle.iterdir()}
+    add_cuda_graphs(bundle)
+    assert {p.name: p.read_bytes() for p in bundle.iterdir()} == before
+
+
+def test_a_model_without_entropy_model_has_none(tmp_path: Path):
+    config = ModelConfig(
+        image_size=64, width=32, heads=2, encoder_layers=1, entropy_layers=0, decoder_layers=1, global_tokens=4
+    )
+    export_bundle(TaTok(config), tmp_path, MANIFEST)
+    with pytest.raises(ValueError, match="need global and patch tokens and an entropy model"):
+        add_cuda_graphs(tmp_path)
