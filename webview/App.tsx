@@ -14,7 +14,7 @@ import { useServices } from './state/context';
 /** The inspector: picture at the left, what it costs at the right, its parts below. */
 export function App(): JSX.Element {
   const { inspector } = useServices();
-  const shown = inspector.tokenization.value !== undefined;
+  const shown = inspector.picture.value !== undefined;
   return (
     <div class={shown ? 'inspector' : 'inspector empty'} data-testid="inspector">
       <Header />

@@ -6,7 +6,7 @@ import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { InferenceClient } from '../inference/client';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
-import type { Conditioning, StageTimings, Tokenization } from '../tokenizer/types';
+import type { Conditioning, StageTimings, Tokenized } from '../tokenizer/types';
 
 interface BenchOptions {
   readonly provider: string;
@@ -50,12 +50,8 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
 }
 
 /** What a released slider asks for: the same tokens under another loss rate. */
-function reconstructAgain(
-  client: InferenceClient,
-  choice: ModelChoice,
-  { tokens, image, reconstruction }: Tokenization,
-) {
-  const settings = { ...reconstruction.settings, lossRate: reconstruction.settings.lossRate / 2 };
+function reconstructAgain(client: InferenceClient, choice: ModelChoice, { tokens, image, settings: given }: Tokenized) {
+  const settings = { ...given, lossRate: given.lossRate / 2 };
   return client.reconstruct({ choice, tokens, image, settings });
 }
 

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { InferenceClient } from '../inference/client';
+import { tokenizeWhole } from '../inference/whole';
 import { TatokError } from '../tokenizer/errors';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
@@ -26,7 +27,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   for (const image of options.images) {
     try {
       const { settings, cropMode } = options;
-      const tokenized = await client.tokenize({ choice, file: await readFile(image), settings, cropMode });
+      const tokenized = await tokenizeWhole(client, { choice, file: await readFile(image), settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, result);

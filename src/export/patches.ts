@@ -1,6 +1,6 @@
 /** The per-patch table as JSON and CSV. */
 import { keepRanks } from '../tokenizer/filter';
-import { patchFacts, type PatchFacts } from '../tokenizer/patch';
+import { patchFacts, patchPlace } from '../tokenizer/patch';
 import { exportedSettings } from './settings';
 import type { ExportedTokenization } from './tokens';
 
@@ -29,7 +29,7 @@ export function patchesJson(image: string, result: ExportedTokenization): string
     grid: picture.grid,
     keptTokens: r.keptTokens,
     totalTokens: r.totalTokens,
-    patches: facts(result).map(toRecord),
+    patches: records(result),
   };
   return `${JSON.stringify(record, null, 2)}\n`;
 }
@@ -52,16 +52,16 @@ const columns = [
 
 /** One line per patch in raster order, after a line of names. Only numbers and spaces: nothing needs quotes. */
 export function patchesCsv(result: ExportedTokenization): string {
-  const lines = facts(result).map((patch) => columns.map(([, value]) => value(patch)).join(','));
+  const lines = records(result).map((patch) => columns.map(([, value]) => value(patch)).join(','));
   return `${[columns.map(([name]) => name).join(','), ...lines].join('\n')}\n`;
 }
 
-function facts(result: ExportedTokenization): PatchFacts[] {
+function records(result: ExportedTokenization): PatchRecord[] {
   const { ranking, keep } = result.reconstruction;
   const ranks = keepRanks(ranking.order);
-  return Array.from(keep, (_, patch) => patchFacts(patch, result, ranks, keep));
-}
-
-function toRecord({ patches: _, influence: _influence, ...patch }: PatchFacts): PatchRecord {
-  return patch;
+  return Array.from(keep, (_, index) => {
+    const { row, column, code, levels, entropyBits, surprisalBits, edge, rgb } = patchFacts(index, result);
+    const { rank, kept } = patchPlace(index, ranks, keep);
+    return { row, column, index, code, levels, entropyBits, surprisalBits, rank, kept, edge, rgb };
+  });
 }

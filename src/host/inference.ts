@@ -11,7 +11,7 @@ import { pythonEnvironments } from './pythonEnvironments';
 /** What panels need of the inference process. */
 export type Inference = Pick<
   InferenceClient,
-  'acquire' | 'loadModel' | 'tokenize' | 'reconstruct' | 'measure' | 'influence' | 'attention'
+  'acquire' | 'loadModel' | 'tokenize' | 'rank' | 'reconstruct' | 'measure' | 'influence' | 'attention'
 >;
 
 /** The one inference process of the window: started by the first request, ended with the extension. */

@@ -3,11 +3,13 @@ import { CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as protocol from '../protocol/inference';
 import type {
   AttentionParams,
+  DecodedPicture,
   InfluenceParams,
   LoadedModel,
   MeasureParams,
   ModelChoice,
   Progress,
+  RankParams,
   ReconstructParams,
   TokenizeParams,
 } from '../protocol/inference';
@@ -16,13 +18,14 @@ import type {
   AttentionMap,
   InfluenceMap,
   Measurement,
+  Ranking,
   Reconstruction,
   StageTimings,
-  Tokenization,
+  Tokenized,
 } from '../tokenizer/types';
 import { cudaVariables, type CudaOptions } from './cuda/environment';
 import { fromResponseError } from './errorTransfer';
-import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
+import { ProcessExited, RunningProcess, type ForkSettings, type RequestListener } from './runningProcess';
 
 export interface InferenceClientOptions extends ForkSettings {
   /** Where CUDA's libraries are; asked at every start of the process, so that a changed setting holds after {@link InferenceClient.stop}. */
@@ -79,11 +82,23 @@ export class InferenceClient {
     params: Omit<TokenizeParams, 'progressId'>,
     token: CancellationToken = CancellationToken.None,
     onProgress?: OnProgress,
-  ): Promise<Tokenization & LoadedModel> {
+    onPicture?: (picture: DecodedPicture) => void,
+  ): Promise<Tokenized & LoadedModel> {
     const progressId = this.nextProgressId++;
     const send = (connection: MessageConnection) =>
       connection.sendRequest(protocol.tokenize, { ...params, progressId }, token);
-    return this.request(send, token, listening(progressId, onProgress));
+    return this.request(send, token, listening(progressId, { onProgress, onPicture }));
+  }
+
+  rank(
+    params: Omit<RankParams, 'progressId'>,
+    token: CancellationToken = CancellationToken.None,
+    onProgress?: OnProgress,
+  ): Promise<Ranking> {
+    const progressId = this.nextProgressId++;
+    const send = (connection: MessageConnection) =>
+      connection.sendRequest(protocol.rank, { ...params, progressId }, token);
+    return this.request(send, token, listening(progressId, { onProgress }));
   }
 
   reconstruct(
@@ -94,7 +109,7 @@ export class InferenceClient {
     const progressId = this.nextProgressId++;
     const send = (connection: MessageConnection) =>
       connection.sendRequest(protocol.reconstruct, { ...params, progressId }, token);
-    return this.request(send, token, listening(progressId, onProgress));
+    return this.request(send, token, listening(progressId, { onProgress }));
   }
 
   measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
@@ -191,8 +206,8 @@ export class InferenceClient {
   }
 }
 
-function listening(progressId: number, onProgress: OnProgress | undefined): Prepare | undefined {
-  return onProgress && ((running) => running.onProgress(progressId, onProgress));
+function listening(id: number, listener: RequestListener): Prepare {
+  return (running) => running.listen(id, listener);
 }
 
 function cancelled(): TatokError {

@@ -59,7 +59,15 @@ connection.onRequest(
 );
 connection.onRequest(
   protocol.tokenize,
-  answer((params, observer) => service.tokenize(params, telling(params.progressId, observer))),
+  answer((params, observer) =>
+    service.tokenize(params, telling(params.progressId, observer), (picture) => {
+      void connection.sendNotification(protocol.pictured, { ...picture, id: params.progressId });
+    }),
+  ),
+);
+connection.onRequest(
+  protocol.rank,
+  answer((params, observer) => service.rank(params, telling(params.progressId, observer))),
 );
 connection.onRequest(
   protocol.reconstruct,

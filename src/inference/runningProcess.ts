@@ -7,7 +7,7 @@ import {
   IPCMessageWriter,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import { progress, type Progress } from '../protocol/inference';
+import { pictured, progress, type DecodedPicture, type Progress } from '../protocol/inference';
 
 export interface ForkSettings {
   /** dist/inference.js. */
@@ -20,6 +20,12 @@ export interface ForkSettings {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Lines of the process's standard error and output. */
   readonly log?: ((line: string) => void) | undefined;
+}
+
+/** What is told of a request while it is under way. */
+export interface RequestListener {
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  readonly onPicture?: ((picture: DecodedPicture) => void) | undefined;
 }
 
 /** The process ended while a request was under way, or could not be started. */
@@ -38,7 +44,7 @@ export class ProcessExited extends Error {
 export class RunningProcess {
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
-  private readonly progressListeners = new Map<number, (progress: Progress) => void>();
+  private readonly listeners = new Map<number, RequestListener>();
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private stopping = false;
@@ -68,7 +74,8 @@ export class RunningProcess {
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
-    this.connection.onNotification(progress, ({ id, ...told }) => this.progressListeners.get(id)?.(told));
+    this.connection.onNotification(progress, ({ id, ...told }) => this.listeners.get(id)?.onProgress?.(told));
+    this.connection.onNotification(pictured, ({ id, ...told }) => this.listeners.get(id)?.onPicture?.(told));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();
   }
@@ -79,10 +86,10 @@ export class RunningProcess {
     return Promise.race([this.ended, send(this.connection).catch((error: unknown) => this.afterPendingExit(error))]);
   }
 
-  /** Listens to the progress notifications of one id; the result stops listening. */
-  onProgress(id: number, listener: (progress: Progress) => void): () => void {
-    this.progressListeners.set(id, listener);
-    return () => this.progressListeners.delete(id);
+  /** Listens to the notifications of one id; the result stops listening. */
+  listen(id: number, listener: RequestListener): () => void {
+    this.listeners.set(id, listener);
+    return () => this.listeners.delete(id);
   }
 
   /** Ends the process now; resolves when it has ended. */

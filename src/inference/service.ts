@@ -7,14 +7,18 @@ import type {
   InfluenceParams,
   LoadedModel,
   MeasureParams,
+  DecodedPicture,
   ModelChoice,
+  RankParams,
   ReconstructParams,
   TokenizedPicture,
   TokenizeParams,
 } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import { readBundle } from '../tokenizer/manifest';
-import type { Reconstructed, Rendered, TaTok } from '../tokenizer/pipeline';
+import { readBundle, type Bundle } from '../tokenizer/manifest';
+import { readPicture, shownImage } from '../tokenizer/picture';
+import type { Reconstructed, Rendered } from '../tokenizer/pipeline';
+import { resolveSettings } from '../tokenizer/settings';
 import { StageClock, type StageObserver } from '../tokenizer/stages';
 import type {
   AttentionMap,
@@ -26,7 +30,7 @@ import type {
   ProviderName,
   Ranking,
   StageTimings,
-  Tokenization,
+  Tokenized,
   Tokens,
 } from '../tokenizer/types';
 import { explainProviderFailure } from './failureReasons';
@@ -38,7 +42,7 @@ import { providerOrder } from './providers';
 const keptModels = 2;
 /** An attention tensor has about a megabyte; these are the images whose layers and heads are being browsed. */
 const keptAttentions = 4;
-/** A sequential ranking costs sixteen estimates and a few kilobytes; with it a released slider costs only a decoding. */
+/** A sequential ranking costs fifteen estimates and a few kilobytes; with it a released slider costs only a decoding. */
 const keptRankings = 32;
 /** Some hundred bytes each: the rate–distortion curves of a session. */
 const keptMeasurements = 2048;
@@ -47,7 +51,13 @@ const keptInfluences = 512;
 /** A large picture has three bytes a pixel; only the one that is being looked at is kept. */
 const keptPictures = 1;
 
+type KeyedBundle = Bundle & { readonly key: string };
+
+/** The model of a request, its name among those kept, and what loading it took just now. */
+type ChosenModel = RunningModel & { readonly key: string; readonly timings: StageTimings };
+
 export class InferenceService {
+  private readonly bundles = new Lru<string, KeyedBundle>(keptModels);
   private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => {
     // Sessions of a lost device may fail to end; nobody needs them any more.
     tatok.release().catch(() => undefined);
@@ -72,48 +82,60 @@ export class InferenceService {
     return this.inTurn(choice, async () => (await this.model(choice, observer)).loaded);
   }
 
-  tokenize(params: TokenizeParams, observer: StageObserver): Promise<Tokenization & LoadedModel> {
+  /** @param onPicture told of the picture once it is decoded. */
+  tokenize(
+    params: TokenizeParams,
+    observer: StageObserver,
+    onPicture: (picture: DecodedPicture) => void = () => undefined,
+  ): Promise<Tokenized & LoadedModel> {
     return this.inTurn(params.choice, async () => {
-      const { tatok, loaded, key, timings } = await this.model(params.choice, observer);
-      const { file, settings, ...options } = params;
-      const read = await tatok.read(file, options, observer);
-      const result = await tatok.tokenize(read.picture, settings, observer);
-      const { image, reconstruction, tokens } = result;
+      const bundle = await this.bundle(params.choice);
+      const { model } = bundle;
+      const { file, settings: given, ...options } = params;
+      const settings = resolveSettings(given, model);
+      const read = await readPicture(file, model, options, observer);
+      const image = shownImage(read.picture, model);
+      onPicture({ image, model, settings });
       if (image.reduction > 1) this.pictures.set(pictureKey(file, image), read.picture);
-      this.rankings.set(rankingKey(key, image, tokens, reconstruction.settings), reconstruction.ranking);
-      return { ...result, ...loaded, timings: { ...timings, ...read.timings, ...result.timings } };
+      const { tatok, loaded, timings } = await this.running(bundle, params.choice, observer);
+      const result = await tatok.tokenize(read.picture, image, settings, observer);
+      return { ...result, ...loaded, timings: { ...read.timings, ...timings, ...result.timings } };
+    });
+  }
+
+  rank({ choice, tokens, image, settings }: RankParams, observer: StageObserver): Promise<Ranking> {
+    return this.inTurn(choice, async () => {
+      const model = await this.model(choice, observer);
+      return (await this.ranking(model, tokens, image, settings, observer)).ranking;
     });
   }
 
   reconstruct(params: ReconstructParams, observer: StageObserver): Promise<Reconstructed> {
     return this.inTurn(params.choice, async () => {
-      const { tatok, key, timings } = await this.model(params.choice, observer);
+      const model = await this.model(params.choice, observer);
       const { tokens, image, settings } = params;
-      const rankedAs = rankingKey(key, image, tokens, settings);
-      const ranking = this.rankings.get(rankedAs);
-      const picture = await this.picture(params, tatok, observer);
-      const result = await tatok.reconstruct(tokens, image, picture, settings, observer, ranking);
-      this.rankings.set(rankedAs, result.ranking);
-      return { ...result, timings: { ...timings, ...result.timings } };
+      const picture = await this.picture(params, model, observer);
+      const ranked = await this.ranking(model, tokens, image, settings, observer);
+      const result = await model.tatok.reconstruct(tokens, image, picture, settings, ranked.ranking, observer);
+      return { ...result, timings: { ...model.timings, ...ranked.timings, ...result.timings } };
     });
   }
 
   /** Only what was not measured before is. */
   measure(params: MeasureParams, observer: StageObserver): Promise<readonly Measurement[]> {
     return this.inTurn(params.choice, async () => {
-      const { tatok, key } = await this.model(params.choice, observer);
+      const model = await this.model(params.choice, observer);
       const { tokens, image, settings, lossRates } = params;
-      const rankedAs = rankingKey(key, image, tokens, settings);
+      const rankedAs = rankingKey(model.key, image, tokens, settings);
       const original = hashOf(image.rgb);
       const measuredAs = (lossRate: number) => JSON.stringify([rankedAs, original, settings.budget, lossRate]);
       const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
       const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
       if (missing.length > 0) {
-        const ranking = this.rankings.get(rankedAs);
-        const picture = await this.picture(params, tatok, observer);
-        const measured = await tatok.measure(tokens, image, picture, settings, missing, observer, ranking);
-        this.rankings.set(rankedAs, measured.ranking);
-        for (const measurement of measured.measurements) {
+        const picture = await this.picture(params, model, observer);
+        const { ranking } = await this.ranking(model, tokens, image, settings, observer);
+        const measured = await model.tatok.measure(tokens, image, picture, settings, missing, ranking, observer);
+        for (const measurement of measured) {
           this.measurements.set(measuredAs(measurement.lossRate), measurement);
           known.set(measurement.lossRate, measurement);
         }
@@ -127,19 +149,19 @@ export class InferenceService {
     observer: StageObserver,
   ): Promise<InfluenceMap> {
     return this.inTurn(choice, async () => {
-      const { tatok, key } = await this.model(choice, observer);
-      const rankedAs = rankingKey(key, image, tokens, settings);
+      const model = await this.model(choice, observer);
+      const rankedAs = rankingKey(model.key, image, tokens, settings);
       const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate, tile]);
       const influenceKey = JSON.stringify([filteredAs, globalToken]);
       const known = this.influences.get(influenceKey);
       if (known !== undefined) return known;
       let reference = this.references.get(filteredAs);
       if (reference === undefined) {
-        reference = await tatok.render(tokens, image, tile, settings, observer, this.rankings.get(rankedAs));
+        const { ranking } = await this.ranking(model, tokens, image, settings, observer);
+        reference = await model.tatok.render(tokens, image, tile, settings, ranking, observer);
         this.references.set(filteredAs, reference);
-        this.rankings.set(rankedAs, reference.ranking);
       }
-      const map = await tatok.influence(tokens, image, tile, settings, globalToken, reference, observer);
+      const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, observer);
       this.influences.set(influenceKey, map);
       return map;
     });
@@ -148,9 +170,10 @@ export class InferenceService {
   attention(params: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
     return this.inTurn(params.choice, async () => {
       const { image, tile, layer, head } = params;
-      const { tatok, key } = await this.model(params.choice, observer);
-      const rgb = tatok.tile(await this.picture(params, tatok, observer), tile);
-      const imageKey = `${key}\0${hashOf(rgb)}`;
+      const model = await this.model(params.choice, observer);
+      const { tatok } = model;
+      const rgb = tatok.tile(await this.picture(params, model, observer), tile);
+      const imageKey = `${model.key}\0${hashOf(rgb)}`;
       let weights = this.attentions.get(imageKey);
       if (weights === undefined) {
         weights = await new StageClock(observer).run('encode', () => tatok.attend(rgb));
@@ -161,33 +184,62 @@ export class InferenceService {
   }
 
   /** All pixels of what was tokenized: those of the image itself, or of its file decoded again. */
-  private async picture({ image, file }: TokenizedPicture, tatok: TaTok, observer: StageObserver): Promise<Picture> {
+  private async picture(
+    { image, file }: TokenizedPicture,
+    { loaded }: RunningModel,
+    observer: StageObserver,
+  ): Promise<Picture> {
     if (image.reduction === 1) return image;
     if (file === undefined) throw new RangeError('a reduced image comes with its file');
     const key = pictureKey(file, image);
     const kept = this.pictures.get(key);
     if (kept !== undefined) return kept;
-    const { picture } = await tatok.read(file, { cropMode: image.cropMode }, observer);
+    const { picture } = await readPicture(file, loaded.model, { cropMode: image.cropMode }, observer);
     this.pictures.set(key, picture);
     return picture;
   }
 
-  /** The model of a choice, loaded if it is not among those kept. A bundle whose manifest changed is another model. */
-  private async model(
-    choice: ModelChoice,
+  /** The order of dropping, computed unless it was before. */
+  private async ranking(
+    { tatok, key }: ChosenModel,
+    tokens: Tokens,
+    image: ModelImage,
+    settings: FilterSettings,
     observer: StageObserver,
-  ): Promise<RunningModel & { readonly key: string; readonly timings: StageTimings }> {
+  ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
+    const rankedAs = rankingKey(key, image, tokens, settings);
+    const known = this.rankings.get(rankedAs);
+    if (known !== undefined) return { ranking: known, timings: {} };
+    const ranked = await tatok.rank(tokens, image, settings, observer);
+    this.rankings.set(rankedAs, ranked.ranking);
+    return ranked;
+  }
+
+  private async model(choice: ModelChoice, observer: StageObserver): Promise<ChosenModel> {
+    return this.running(await this.bundle(choice), choice, observer);
+  }
+
+  /** The bundle of a choice as its folder has it now: one whose manifest changed is another model. */
+  private async bundle(choice: ModelChoice): Promise<KeyedBundle> {
     const manifest = await readFile(join(choice.directory, 'manifest.json'), 'utf8').catch(() => '');
     const key = JSON.stringify([keyOf(choice), manifest]);
+    const kept = this.bundles.get(key);
+    if (kept !== undefined) return kept;
+    const bundle = { ...(await readBundle(choice.directory)), key };
+    this.bundles.set(key, bundle);
+    return bundle;
+  }
+
+  /** The sessions of a bundle, created if they are not among those kept. */
+  private async running(bundle: KeyedBundle, choice: ModelChoice, observer: StageObserver): Promise<ChosenModel> {
+    const { key } = bundle;
     const kept = this.models.get(key);
     if (kept !== undefined) {
       this.inUse = { key, provider: kept.loaded.provider.provider };
       return { ...kept, key, timings: {} };
     }
     const clock = new StageClock(observer);
-    const model = await clock.run('load', async () =>
-      loadBundle(await readBundle(choice.directory), choice, this.ruledOut.get(keyOf(choice))),
-    );
+    const model = await clock.run('load', () => loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice))));
     this.models.set(key, model);
     this.inUse = { key, provider: model.loaded.provider.provider };
     return { ...model, key, timings: clock.timings };

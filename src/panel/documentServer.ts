@@ -10,6 +10,7 @@ import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
 import { toResponseError } from '../inference/errorTransfer';
+import type { DecodedPicture, Progress } from '../protocol/inference';
 import * as protocol from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
 import type { FilterSettings } from '../tokenizer/types';
@@ -30,7 +31,9 @@ export type DocumentStart = Omit<protocol.InspectedDocument, 'name' | 'uri'>;
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
 export class DocumentServer extends Disposable {
   private readonly pages: WebviewPages;
-  /** Settings of the newest reconstruction that a page asked for. */
+  /** The last picture that the page now shown was told of. */
+  private pictured: DecodedPicture | undefined;
+  /** Settings of the newest ranking or reconstruction that a page asked for. */
   private asked: FilterSettings | undefined;
   private tokenizedUnder: FilterSettings | undefined;
 
@@ -57,20 +60,27 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services, start } = this;
+    this.pictured = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
       // The page is told what is known by now, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
+    const tellUntil = (cancellation: CancellationToken) => (progress: Progress) => {
+      if (cancellation.isCancellationRequested) return;
+      void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
+    };
+    connection.onRequest(protocol.rank, (filter, token) => {
+      this.asked = filter;
+      return this.answer(connection, token, (cancellation) =>
+        document.rank(filter, cancellation, tellUntil(cancellation)),
+      );
+    });
     connection.onRequest(protocol.reconstruct, (filter, token) => {
       this.asked = filter;
       return this.answer(connection, token, (cancellation) =>
-        document.reconstruct(filter, cancellation, (progress) => {
-          if (!cancellation.isCancellationRequested) {
-            void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
-          }
-        }),
+        document.reconstruct(filter, cancellation, tellUntil(cancellation)),
       );
     });
     connection.onRequest(protocol.measure, (request, token) =>
@@ -155,7 +165,7 @@ export class DocumentServer extends Disposable {
 
   private stateChanged(state: DocumentState): void {
     if (state.kind === 'tokenized') {
-      const { settings } = state.tokenization.reconstruction;
+      const { settings } = state.tokenization;
       // Pages go over to what the host's settings say now.
       if (!isDeepStrictEqual(settings, this.tokenizedUnder)) this.asked = undefined;
       this.tokenizedUnder = settings;
@@ -167,27 +177,34 @@ export class DocumentServer extends Disposable {
     const connection = this.pages.connection;
     if (connection === undefined) return;
     try {
-      await notify(connection, state);
+      await this.notify(connection, state);
     } catch (error) {
       // A page that went away meanwhile asks again when it is back; anything else is a defect worth a trace.
       if (this.pages.connection === connection) this.services.log.error(String(error));
     }
   }
-}
 
-async function notify(connection: MessageConnection, state: DocumentState): Promise<void> {
-  switch (state.kind) {
-    case 'idle':
-      return;
-    case 'working':
-      // Before the first stage is known the page shows its own start.
-      if (state.progress !== undefined) await connection.sendNotification(protocol.progressed, state.progress);
-      return;
-    case 'tokenized':
-      await connection.sendNotification(protocol.tokenized, state.tokenization);
-      return;
-    case 'failed':
-      await connection.sendNotification(protocol.failed, state.failure);
+  private async notify(connection: MessageConnection, state: DocumentState): Promise<void> {
+    switch (state.kind) {
+      case 'idle':
+        return;
+      case 'working': {
+        const { picture, progress } = state;
+        const isNew = picture !== undefined && picture !== this.pictured;
+        this.pictured = picture;
+        // Both are sent before anything later is; before the first stage is known the page shows its own start.
+        await Promise.all([
+          isNew && connection.sendNotification(protocol.pictured, picture),
+          progress && connection.sendNotification(protocol.progressed, progress),
+        ]);
+        return;
+      }
+      case 'tokenized':
+        await connection.sendNotification(protocol.tokenized, state.tokenization);
+        return;
+      case 'failed':
+        await connection.sendNotification(protocol.failed, state.failure);
+    }
   }
 }
 

@@ -2,9 +2,8 @@ import type { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import { tokenizationNpz } from '../export/npz';
 import { patchesCsv, patchesJson } from '../export/patches';
-import { tokensRecord } from '../export/tokens';
+import { tokensRecord, type ExportedTokenization } from '../export/tokens';
 import type { DataKind, ExportKind, ExportRequest } from '../protocol/exports';
-import type { InspectedTokenization } from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
@@ -39,7 +38,7 @@ export async function saveExport(
   return name;
 }
 
-function dataFile(kind: DataKind, image: string, tokenization: InspectedTokenization): Uint8Array {
+function dataFile(kind: DataKind, image: string, tokenization: ExportedTokenization): Uint8Array {
   switch (kind) {
     case 'patches.csv':
       return utf8(patchesCsv(tokenization));

@@ -3,8 +3,10 @@ import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/inference';
+import { Lru } from '../inference/lru';
 import type { TatokSettings } from '../host/settings';
-import type { Progress, TokenizedPicture } from '../protocol/inference';
+import type { ExportedTokenization } from '../export/tokens';
+import type { DecodedPicture, Progress, TokenizedPicture } from '../protocol/inference';
 import type {
   AttentionRequest,
   Failure,
@@ -20,15 +22,22 @@ import type {
   InfluenceMap,
   Measurement,
   ModelImage,
+  Ranking,
   Reconstruction,
   StageTimings,
+  Tokens,
 } from '../tokenizer/types';
 import { toFailure, toTatokError } from './failure';
 import type { ImageFile } from './imageFile';
 
 export type DocumentState =
   | { readonly kind: 'idle' }
-  | { readonly kind: 'working'; readonly progress: Progress | undefined }
+  | {
+      readonly kind: 'working';
+      readonly progress: Progress | undefined;
+      /** The picture being tokenized, once it is decoded. */
+      readonly picture?: DecodedPicture | undefined;
+    }
   | { readonly kind: 'tokenized'; readonly tokenization: InspectedTokenization }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
@@ -45,6 +54,15 @@ export interface DocumentServices {
 
 /** What a document needs of an `ImageFile`. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
+
+/** As many as a comparison shows of one document. */
+const keptReconstructions = 2;
+
+/** A reconstruction and what it was decoded from. */
+interface Known {
+  readonly of: Tokens;
+  readonly reconstruction: Reconstruction;
+}
 
 /** Programs write a file in several steps; one tokenization follows the last of them. */
 const settleMs = 250;
@@ -69,6 +87,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private anySize = false;
   /** The file of the current tokenization, where its image does not hold all pixels. */
   private encoded: Uint8Array | undefined;
+  /** The last reconstructions by tokens and settings: pages that are shown again have theirs at once. */
+  private readonly reconstructed = new Lru<string, Known>(keptReconstructions);
 
   constructor(
     private readonly file: WatchedImage,
@@ -143,16 +163,21 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     // The file is read anew, whatever was about to be noticed of it.
     clearTimeout(this.settling);
     const settings = this.readSettings();
-    this.enter({ kind: 'working', progress: undefined });
+    let known: Omit<DocumentState & { kind: 'working' }, 'kind'> = { progress: undefined };
+    this.enter({ kind: 'working', ...known });
     void this.perform(settings, async (token) => {
+      const tell = (news: Partial<typeof known>): void => {
+        if (token.isCancellationRequested) return;
+        known = { ...known, ...news };
+        this.enter({ kind: 'working', ...known });
+      };
       const file = await this.file.read();
       const { choice, filter, cropMode, maxMegapixels } = settings;
       const tokenization = await this.services.inference.tokenize(
         { choice, file, settings: filter, cropMode, maxMegapixels },
         token,
-        (progress) => {
-          if (!token.isCancellationRequested) this.enter({ kind: 'working', progress });
-        },
+        (progress) => tell({ progress }),
+        (picture) => tell({ picture }),
       );
       this.encoded = tokenization.image.reduction > 1 ? file : undefined;
       this.logResult(tokenization);
@@ -190,23 +215,40 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     });
   }
 
-  /** Filters and decodes the image's tokens again, for one editor; the document's own state stays. */
+  /** The order of dropping under some β and conditioning, for one editor. */
+  async rank(
+    filter: FilterSettings,
+    token: CancellationToken,
+    onProgress?: (progress: Progress) => void,
+  ): Promise<Ranking> {
+    const { tokenization, settings } = this.result();
+    const { tokens, image } = tokenization;
+    return this.services.inference.rank(
+      { choice: settings.choice, tokens, image, settings: filter },
+      token,
+      onProgress,
+    );
+  }
+
+  /** What the image's tokens decode to under some settings, for one editor. */
   async reconstruct(
     filter: FilterSettings,
     token: CancellationToken,
     onProgress?: (progress: Progress) => void,
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
     const { tokenization, settings } = this.result();
-    return this.services.inference.reconstruct(
-      {
-        choice: settings.choice,
-        tokens: tokenization.tokens,
-        ...this.picture(tokenization.image),
-        settings: filter,
-      },
+    const { tokens, image } = tokenization;
+    const { lossRate, edgePriority, budget, conditioning } = filter;
+    const key = JSON.stringify([lossRate, edgePriority, budget, conditioning]);
+    const known = this.reconstructed.get(key);
+    if (known?.of === tokens) return { ...known.reconstruction, timings: {} };
+    const { timings, ...reconstruction } = await this.services.inference.reconstruct(
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
       token,
       onProgress,
     );
+    this.reconstructed.set(key, { of: tokens, reconstruction });
+    return { ...reconstruction, timings };
   }
 
   async attention({ tile, layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
@@ -243,10 +285,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     );
   }
 
-  /** The tokenization under other settings, for an export; nothing is computed when it has these already. */
-  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<InspectedTokenization> {
+  /** The tokenization under some settings, for an export. */
+  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
     const { tokenization } = this.result();
-    if (isDeepStrictEqual(tokenization.reconstruction.settings, filter)) return tokenization;
     const { timings: _, ...reconstruction } = await this.reconstruct(filter, token);
     return { ...tokenization, reconstruction };
   }
@@ -318,7 +359,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.settling = setTimeout(() => this.tokenize(), settleMs);
   }
 
-  /** Does again only what the changed settings affect: decoding when the filter changed, everything for another model. */
+  /** Does again only what the changed settings affect: nothing when the filter changed, which pages follow by themselves. */
   private settingsChanged(): void {
     const before = this.settings;
     if (before === undefined) return;
@@ -329,25 +370,10 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       return;
     }
     const { tokenization } = this.current;
+    this.settings = now;
     const filter = { ...tokenization.model.defaults, ...now.filter };
-    if (isDeepStrictEqual(filter, tokenization.reconstruction.settings)) {
-      // Decoding for settings that were taken back meanwhile must not come through.
-      this.stop();
-      this.settings = now;
-      return;
-    }
-    void this.perform(now, async (token) => {
-      const { timings, ...reconstruction } = await this.services.inference.reconstruct(
-        {
-          choice: now.choice,
-          tokens: tokenization.tokens,
-          ...this.picture(tokenization.image),
-          settings: filter,
-        },
-        token,
-      );
-      return { ...tokenization, reconstruction, timings: { ...tokenization.timings, ...timings } };
-    });
+    if (isDeepStrictEqual(filter, tokenization.settings)) return;
+    this.enter({ kind: 'tokenized', tokenization: { ...tokenization, settings: filter } });
   }
 
   private logResult({ model, provider, timings }: InspectedTokenization): void {

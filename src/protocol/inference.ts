@@ -15,11 +15,12 @@ import type {
   ModelDescription,
   ModelImage,
   ProviderReport,
+  Ranking,
   Reconstruction,
   Stage,
   StageTimings,
   TileProgress,
-  Tokenization,
+  Tokenized,
   Tokens,
 } from '../tokenizer/types';
 
@@ -57,6 +58,16 @@ export interface TokenizedPicture {
   readonly image: ModelImage;
   /** The encoded file, needed where the image is reduced: PSNR, SSIM and attention are of all pixels. */
   readonly file?: Uint8Array;
+}
+
+/** What the order of dropping depends on. ε and budget are not used. */
+export interface RankParams {
+  readonly choice: ModelChoice;
+  readonly tokens: Tokens;
+  readonly image: ModelImage;
+  readonly settings: FilterSettings;
+  /** Progress notifications carry this id. */
+  readonly progressId: number;
 }
 
 export interface ReconstructParams extends TokenizedPicture {
@@ -98,7 +109,10 @@ export interface ErrorData {
 }
 
 export const loadModel = new RequestType<ModelChoice, LoadedModel, ErrorData>('model/load');
-export const tokenize = new RequestType<TokenizeParams, Tokenization & LoadedModel, ErrorData>('tokenize');
+/** Codes and their entropies: the first that can be shown. What is kept of them is asked for with `rank` and `reconstruct`. */
+export const tokenize = new RequestType<TokenizeParams, Tokenized & LoadedModel, ErrorData>('tokenize');
+/** The order of dropping, kept by the process for the reconstructions that follow. */
+export const rank = new RequestType<RankParams, Ranking, ErrorData>('rank');
 export const reconstruct = new RequestType<
   ReconstructParams,
   Reconstruction & { readonly timings: StageTimings },
@@ -116,3 +130,13 @@ export interface Progress {
 }
 
 export const progress = new NotificationType<Progress & { readonly id: number }>('progress');
+
+/** The picture of a `tokenize` request, as soon as it is decoded: before the model is loaded and run. */
+export interface DecodedPicture {
+  readonly image: ModelImage;
+  readonly model: ModelDescription;
+  /** The request's settings, completed by the model's defaults. */
+  readonly settings: FilterSettings;
+}
+
+export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');

@@ -1,8 +1,8 @@
 /**
  * The whole contract between an inspector panel (extension host) and its webview.
  *
- * The webview asks, the host answers; the host only notifies of progress, of a new tokenization (also after the file
- * changed) and of failure. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
+ * The webview asks, the host answers; the host only notifies of progress, of a decoded picture and its tokens (also after the
+ * file changed) and of failure. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
  * (`vscode.setState`), the host only hands back what the serializer kept.
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
@@ -15,12 +15,13 @@ import type {
   Measurement,
   ModelDescription,
   ProviderReport,
+  Ranking,
   Reconstruction,
   StageTimings,
-  Tokenization,
+  Tokenized,
 } from '../tokenizer/types';
 import type { ExportKind, ExportRequest } from './exports';
-import type { ErrorData, Progress } from './inference';
+import type { DecodedPicture, ErrorData, Progress } from './inference';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -40,8 +41,8 @@ export interface Failure {
 
 export type FailureAction = 'retry' | 'showOutput' | 'openSettings' | 'openAnyway';
 
-/** A tokenization with all that is needed to draw it. */
-export interface InspectedTokenization extends Tokenization {
+/** Tokens with all that is needed to draw them. The page asks for their ranking and reconstruction itself. */
+export interface InspectedTokenization extends Tokenized {
   readonly model: ModelDescription;
   readonly provider: ProviderReport;
 }
@@ -93,6 +94,8 @@ export interface RestoredPage {
 
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');
+/** The order of dropping under β and conditioning, which needs the model where that is sequential. */
+export const rank = new RequestType<FilterSettings, Ranking, ErrorData>('rank');
 export const reconstruct = new RequestType<
   FilterSettings,
   Reconstruction & { readonly timings: StageTimings },
@@ -119,8 +122,10 @@ export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');
 
 export const progressed = new NotificationType<Progress>('progressed');
-/** Progress of the page's own `reconstruct` request. */
+/** Progress of the page's own `rank` or `reconstruct` request. */
 export const reconstructing = new NotificationType<Progress>('reconstructing');
+/** The picture that is being tokenized, for a page that has nothing else to show yet. */
+export const pictured = new NotificationType<DecodedPicture>('pictured');
 export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */

@@ -13,10 +13,6 @@ export interface PatchFacts {
   readonly levels: readonly number[];
   readonly entropyBits: number;
   readonly surprisalBits: number;
-  /** 1 = dropped last. */
-  readonly rank: number;
-  readonly patches: number;
-  readonly kept: boolean;
   readonly edge: boolean;
   /** Change of pixels when the chosen global tokens are replaced, in 8-bit units, while that is shown. */
   readonly influence: number | undefined;
@@ -24,16 +20,28 @@ export interface PatchFacts {
   readonly rgb: readonly [number, number, number];
 }
 
+/** What ranking and filtering say of it. */
+export interface PatchPlace {
+  /** In the order of keeping, 1 = dropped last. */
+  readonly rank: number;
+  readonly patches: number;
+  readonly kept: boolean;
+}
+
 /**
  * @param keepRank place of every patch in the order of keeping, 1 = dropped last.
  * @param keep N values, 1 = kept.
+ */
+export function patchPlace(index: number, keepRank: Uint32Array, keep: Uint8Array): PatchPlace {
+  return { rank: keepRank[index] ?? 0, patches: keepRank.length, kept: keep[index] === 1 };
+}
+
+/**
  * @param influence of the global token chosen, N values, where it is known.
  */
 export function patchFacts(
   index: number,
   { model, tokens, image }: Pick<Tokenization, 'image' | 'tokens'> & { readonly model: ModelDescription },
-  keepRank: Uint32Array,
-  keep: Uint8Array,
   influence?: Float32Array,
 ): PatchFacts {
   const { grid } = image;
@@ -46,9 +54,6 @@ export function patchFacts(
     levels: codeLevels(code, model.levels),
     entropyBits: tokens.entropyBits[index] ?? 0,
     surprisalBits: tokens.surprisalBits[index] ?? 0,
-    rank: keepRank[index] ?? 0,
-    patches: keepRank.length,
-    kept: keep[index] === 1,
     edge: isEdgePatch(index, grid),
     influence: Number.isNaN(influence?.[index]) ? undefined : influence?.[index],
     rgb: meanColour(image, patchSide(model), index),
@@ -56,14 +61,13 @@ export function patchFacts(
 }
 
 /** One line for the clipboard, tab-free and self-explaining. */
-export function describePatch(facts: PatchFacts): string {
+export function describePatch(facts: PatchFacts, place: PatchPlace | undefined): string {
   return [
     `patch (${facts.row}, ${facts.column}) #${facts.index}`,
     `code ${facts.code} [${facts.levels.join(' ')}]`,
     `conditional entropy ${facts.entropyBits.toFixed(2)} bits`,
     `surprisal ${facts.surprisalBits.toFixed(2)} bits`,
-    `rank ${facts.rank} / ${facts.patches}`,
-    facts.kept ? 'kept' : 'dropped',
+    ...(place === undefined ? [] : [`rank ${place.rank} / ${place.patches}`, place.kept ? 'kept' : 'dropped']),
     ...(facts.influence === undefined ? [] : [`influence ${facts.influence.toFixed(1)} of 255`]),
     `mean RGB ${facts.rgb.join(' ')}`,
   ].join(', ');

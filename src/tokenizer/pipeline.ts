@@ -1,18 +1,16 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { TatokError } from './errors';
-import { decodeImage } from './image';
 import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
 import type { Codes, EntropyEstimate, Graphs } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { rankSequentially } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
-import { reduce, reductionFor, Tiling, type Strip } from './tiles';
+import { reduce, Tiling, type Strip } from './tiles';
 import type {
   AttentionChoice,
   AttentionMap,
-  CropMode,
   FilterSettings,
   Grid,
   InfluenceMap,
@@ -24,30 +22,19 @@ import type {
   Ranking,
   Reconstruction,
   Stage,
-  Tokenization,
+  StageTimings,
+  Tokenized,
   Tokens,
 } from './types';
 import { StageClock, type StageObserver } from './stages';
 
-export interface ReadOptions {
-  readonly cropMode?: CropMode | undefined;
-  readonly maxMegapixels?: number | undefined;
-}
-
 /** Tokens under some settings, decoded. */
-export type Reconstructed = Reconstruction & Pick<Tokenization, 'timings'>;
-
-/** Measurements and the ranking behind all of them. */
-export interface Measured {
-  readonly ranking: Ranking;
-  readonly measurements: readonly Measurement[];
-}
+export type Reconstructed = Reconstruction & { readonly timings: StageTimings };
 
 /** One tile of a kept set, and what it decodes to. */
 export interface Rendered {
   /** Patches of the tile. */
   readonly keep: Uint8Array;
-  readonly ranking: Ranking;
   /** size·size·3 sRGB bytes. */
   readonly rgb: Uint8Array;
 }
@@ -69,58 +56,80 @@ export class TaTok {
   }
 
   /**
-   * Decodes an encoded image file for this model.
+   * Codes of a picture and what the entropy model says of them given G.
    *
-   * @throws TatokError of the image; whatever `observer` throws.
+   * @param image the picture as it is shown.
+   * @param settings what the tokens are to be filtered with.
+   * @throws TatokError of the model; whatever `observer` throws, between stages and batches.
    */
-  async read(
-    file: Uint8Array,
-    options: ReadOptions,
+  async tokenize(
+    picture: Picture,
+    image: ModelImage,
+    settings: FilterSettings,
     observer?: StageObserver,
-  ): Promise<{ readonly picture: Picture } & Pick<Tokenization, 'timings'>> {
+  ): Promise<Tokenized> {
     const clock = new StageClock(observer);
-    const picture = await clock.run('read', () => decodeImage(file, this.model.imageSize, options));
-    return { picture, timings: clock.timings };
-  }
-
-  /**
-   * The whole path for one picture.
-   *
-   * @param given absent settings are the model's defaults.
-   * @throws TatokError of the settings or the model; whatever `observer` throws, between stages and batches.
-   */
-  async tokenize(picture: Picture, given: Partial<FilterSettings>, observer?: StageObserver): Promise<Tokenization> {
-    const settings = resolveSettings(given, this.model);
-    const clock = new StageClock(observer);
-    const image = this.describe(picture);
     const tiling = this.tiling(image);
     const codes = await this.encode(picture, tiling, clock);
     const [estimate] = await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock);
     if (estimate === undefined) throw new RangeError('no estimate');
-    const tokens = { ...codes, ...estimate };
-    const reconstruction = await this.filterAndDecode(tokens, image, picture, settings, clock);
-    return { image, tokens, reconstruction, timings: clock.timings };
+    return { image, settings, tokens: { ...codes, ...estimate }, timings: clock.timings };
   }
 
   /**
-   * Filters and decodes tokens again under other settings, without encoding.
+   * The order of dropping under some β and conditioning.
+   *
+   * @param geometry of the tokens' picture.
+   * @param given their ε and budget are not used.
+   */
+  async rank(
+    tokens: Tokens,
+    geometry: PictureGeometry,
+    given: FilterSettings,
+    observer?: StageObserver,
+  ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
+    const clock = new StageClock(observer);
+    const { conditioning, edgePriority } = resolveSettings(given, this.model);
+    const tiling = this.tiling(geometry);
+    const ranking =
+      conditioning === 'sequential'
+        ? await this.rankSequentially(tokens, tiling, edgePriority, clock)
+        : await clock.run('rank', () => rankPatches(tokens.entropyBits, tiling.grid, edgePriority));
+    return { ranking, timings: clock.timings };
+  }
+
+  /**
+   * Filters and decodes tokens under some settings, without encoding.
    *
    * @param image of the tokens.
    * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and conditioning, where it is known already.
+   * @param ranking of these tokens under the same β and conditioning.
    */
   async reconstruct(
     tokens: Tokens,
     image: ModelImage,
     picture: Picture,
-    settings: FilterSettings,
+    given: FilterSettings,
+    ranking: Ranking,
     observer?: StageObserver,
-    ranking?: Ranking,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
-    const checked = resolveSettings(settings, this.model);
-    const reconstruction = await this.filterAndDecode(tokens, image, picture, checked, clock, ranking);
-    return { ...reconstruction, timings: clock.timings };
+    const settings = resolveSettings(given, this.model);
+    const tiling = this.tiling(image);
+    const { selections, estimates } = await this.select(tokens, tiling, ranking, [settings], clock);
+    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
+    const [selection, estimate, pixels] = [selections[0], estimates[0], decoded[0]];
+    if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
+    return {
+      settings,
+      ranking,
+      ...selection,
+      entropyBits: estimate.entropyBits,
+      actualLossRate: selection.lostBits === 0 ? 0 : selection.lostBits / selection.budgetBits,
+      ...this.rate(selection, tiling),
+      ...pixels,
+      timings: clock.timings,
+    };
   }
 
   /**
@@ -130,7 +139,7 @@ export class TaTok {
    * @param picture the same at full size.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
-   * @param ranking of these tokens under the same β and conditioning, where it is known already.
+   * @param ranking of these tokens under the same β and conditioning.
    */
   async measure(
     tokens: Tokens,
@@ -138,21 +147,19 @@ export class TaTok {
     picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
+    ranking: Ranking,
     observer?: StageObserver,
-    ranking?: Ranking,
-  ): Promise<Measured> {
+  ): Promise<Measurement[]> {
     const clock = new StageClock(observer);
     const each = lossRates.map((lossRate) => resolveSettings({ ...settings, lossRate }, this.model));
     const tiling = this.tiling(image);
-    const used = ranking ?? (await this.rank(tokens, tiling, settings, clock));
-    const { selections, estimates } = await this.select(tokens, tiling, used, each, clock);
+    const { selections, estimates } = await this.select(tokens, tiling, ranking, each, clock);
     const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
-    const measurements = selections.flatMap((selection, i) => {
+    return selections.flatMap((selection, i) => {
       const [pixels, lossRate] = [decoded[i], lossRates[i]];
       if (pixels === undefined || lossRate === undefined) return [];
       return [{ lossRate, ...this.rate(selection, tiling), psnr: pixels.psnr, ssim: pixels.ssim }];
     });
-    return { ranking: used, measurements };
   }
 
   /** Pixels of one tile under some settings, without measuring them: the reference of {@link influence}. */
@@ -161,21 +168,20 @@ export class TaTok {
     geometry: PictureGeometry,
     tile: number,
     settings: FilterSettings,
+    ranking: Ranking,
     observer?: StageObserver,
-    known?: Ranking,
   ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
-    const ranking = known ?? (await this.rank(tokens, tiling, checked, clock));
     const selection = selectKept(ranking, checked.lossRate, budgetOf(checked, this.model, tiling.grid));
     const codes = this.codesOf(tokens, tiling, tile);
     const keep = this.maskOf(selection.keep, tiling, tile);
     const visible = checked.conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
     const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
     const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
-    return { keep, ranking, rgb };
+    return { keep, rgb };
   }
 
   /**
@@ -255,14 +261,6 @@ export class TaTok {
     return new Tiling(width, height, this.model);
   }
 
-  private describe(picture: Picture): ModelImage {
-    const { rgb, ...geometry } = picture;
-    const { width, height } = geometry;
-    const { tiles, grid } = this.tiling(geometry);
-    const reduction = reductionFor(width, height, this.model.imageSize / this.model.grid.columns);
-    return { ...geometry, tiles, grid, reduction, rgb: reduce(rgb, width, height, reduction) };
-  }
-
   private async encode(picture: Picture, tiling: Tiling, clock: StageClock): Promise<Codes> {
     const { globalTokens } = this.model;
     const codes = {
@@ -308,31 +306,6 @@ export class TaTok {
       });
     });
     return estimates;
-  }
-
-  private async filterAndDecode(
-    tokens: Tokens,
-    image: ModelImage,
-    picture: Picture,
-    settings: FilterSettings,
-    clock: StageClock,
-    known?: Ranking,
-  ): Promise<Reconstruction> {
-    const tiling = this.tiling(image);
-    const ranking = known ?? (await this.rank(tokens, tiling, settings, clock));
-    const { selections, estimates } = await this.select(tokens, tiling, ranking, [settings], clock);
-    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
-    const [selection, estimate, pixels] = [selections[0], estimates[0], decoded[0]];
-    if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
-    return {
-      settings,
-      ranking,
-      ...selection,
-      entropyBits: estimate.entropyBits,
-      actualLossRate: selection.lostBits === 0 ? 0 : selection.lostBits / selection.budgetBits,
-      ...this.rate(selection, tiling),
-      ...pixels,
-    };
   }
 
   /** What a kept set costs. */
@@ -428,20 +401,11 @@ export class TaTok {
     return { selections, estimates };
   }
 
-  private async rank(
-    tokens: Tokens,
-    tiling: Tiling,
-    { conditioning, edgePriority }: FilterSettings,
-    clock: StageClock,
-  ): Promise<Ranking> {
-    const { grid } = tiling;
-    if (conditioning === 'global') {
-      return clock.run('filter', () => rankPatches(tokens.entropyBits, grid, edgePriority));
-    }
+  private rankSequentially(tokens: Tokens, tiling: Tiling, edgePriority: number, clock: StageClock): Promise<Ranking> {
     const entropyBits = tokens.entropyBits.slice();
     let before = this.noPatches(tiling);
     const given = async (visible: Uint8Array): Promise<Float32Array> => {
-      await this.forBatches(tiling, 'filter', clock, async (tiles) => {
+      await this.forBatches(tiling, 'rank', clock, async (tiles) => {
         const inputs = tiles
           .map((tile) => ({ tile, visible: this.maskOf(visible, tiling, tile) }))
           // Tiles do not see each other: where nothing was revealed, nothing changes.
@@ -454,7 +418,7 @@ export class TaTok {
       before = visible;
       return entropyBits.slice();
     };
-    return rankSequentially(tokens.entropyBits, given, grid, edgePriority);
+    return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
   }
 
   /** One batch after another; whoever watches the clock may stop between them. */

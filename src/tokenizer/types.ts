@@ -158,23 +158,32 @@ export type Measurement = Pick<
 /** Milliseconds per stage; a stage that did not run is absent. */
 export type StageTimings = Partial<Record<Stage, number>>;
 
-export const stages = ['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics'] as const;
+export const stages = ['read', 'load', 'encode', 'entropy', 'rank', 'filter', 'decode', 'metrics'] as const;
 
-/** Stages of the pipeline in order: session creation, image decoding, then the three graphs, the filter and PSNR/SSIM. */
+/**
+ * Stages of the pipeline in order: image decoding, session creation, codes and their entropies, the order of dropping, the kept
+ * set with what its dropped patches are expected to be, pixels, PSNR/SSIM.
+ */
 export type Stage = (typeof stages)[number];
 
-/** Model images that a stage has done, of how many. */
+/** Model images that a stage has done, of how many; a stage of several rounds counts them in each. */
 export interface TileProgress {
   readonly done: number;
   readonly total: number;
 }
 
-/** One tokenized image. */
-export interface Tokenization {
+/** One tokenized image: all that is known before anything is dropped. */
+export interface Tokenized {
   readonly image: ModelImage;
   readonly tokens: Tokens;
-  readonly reconstruction: Reconstruction;
+  /** What it is to be filtered with: the settings given, completed by the model's defaults. */
+  readonly settings: FilterSettings;
   readonly timings: StageTimings;
+}
+
+/** One tokenized image with what is kept of it under some settings, and what that decodes to. */
+export interface Tokenization extends Omit<Tokenized, 'settings'> {
+  readonly reconstruction: Reconstruction;
 }
 
 /** Patches of one tile on the whole grid. */

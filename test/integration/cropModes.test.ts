@@ -6,7 +6,7 @@ import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
 import { TatokError } from '../../src/tokenizer/errors';
 import { psnr, ssim } from '../../src/tokenizer/metrics';
 import type { CropMode, FilterSettings, Stage, TileProgress, Tokenization } from '../../src/tokenizer/types';
-import { modelDirectory, sample } from './support';
+import { modelDirectory, sample, tokenizeIn } from './support';
 
 type Tokenized = Tokenization & LoadedModel;
 
@@ -16,7 +16,7 @@ const service = new InferenceService();
 const ignore = () => undefined;
 
 function tokenize(file: Uint8Array, cropMode: CropMode, changes: Partial<FilterSettings> = {}): Promise<Tokenized> {
-  return service.tokenize({ choice, file, cropMode, settings: { ...settings, ...changes }, progressId: 0 }, ignore);
+  return tokenizeIn(service, { choice, file, cropMode, settings: { ...settings, ...changes } });
 }
 
 let photograph: Uint8Array;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../src/inference/client';
+import type { DecodedPicture, Progress } from '../../src/protocol/inference';
 import type { Stage } from '../../src/tokenizer/types';
 import { refusalOf } from '../unit/refusal';
 import { bundleFor, modelDirectory, sample } from './support';
@@ -46,28 +47,26 @@ describe('the inference process', () => {
   it('tokenizes, with typed arrays and progress', async () => {
     const inference = client();
     const stages: Stage[] = [];
-    const result = await inference.tokenize({ choice, file, settings: {} }, undefined, ({ stage }) => {
+    const hear = ({ stage }: Progress) => {
       if (stages.at(-1) !== stage) stages.push(stage);
-    });
-    expect(stages).toEqual(['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics']);
+    };
+    const pictures: DecodedPicture[] = [];
+    const result = await inference.tokenize({ choice, file, settings: {} }, undefined, hear, (picture) =>
+      pictures.push(picture),
+    );
+    expect(stages).toEqual(['read', 'load', 'encode', 'entropy']);
     expect(result.tokens.patchCodes).toBeInstanceOf(Int32Array);
-    expect(result.reconstruction.keep).toBeInstanceOf(Uint8Array);
-    expect(result.reconstruction.rgb).toHaveLength(256 * 256 * 3);
-    const { image, tokens, reconstruction } = result;
-    const again = await inference.reconstruct({
-      choice,
-      tokens,
-      image,
-      settings: reconstruction.settings,
-    });
-    expect(again.rgb).toEqual(reconstruction.rgb);
-    const points = await inference.measure({
-      choice,
-      tokens,
-      image,
-      settings: reconstruction.settings,
-      lossRates: [reconstruction.settings.lossRate],
-    });
+    const { image, tokens, settings } = result;
+    expect(pictures).toEqual([{ image, model: result.model, settings }]);
+    const ranking = await inference.rank({ choice, tokens, image, settings }, undefined, hear);
+    expect(stages.splice(4)).toEqual(['rank']);
+    const reconstruction = await inference.reconstruct({ choice, tokens, image, settings }, undefined, hear);
+    expect(stages.splice(4)).toEqual(['filter', 'decode', 'metrics']);
+    expect(reconstruction.ranking).toEqual(ranking);
+    expect(reconstruction.keep).toBeInstanceOf(Uint8Array);
+    expect(reconstruction.rgb).toHaveLength(256 * 256 * 3);
+    const lossRates = [settings.lossRate];
+    const points = await inference.measure({ choice, tokens, image, settings, lossRates });
     expect(points[0]?.psnr).toBe(reconstruction.psnr);
     const map = await inference.attention({ choice, image, tile: 0, layer: 'mean', head: 0 });
     expect(map.weights).toHaveLength(32 * 256);
@@ -84,7 +83,7 @@ describe('the inference process', () => {
     });
     expect((await refusalOf(() => request)).code).toBe('cancelled');
     await inference.tokenize({ choice, file, settings: {} });
-    expect(stages).not.toContain('decode');
+    expect(stages).not.toContain('entropy');
   });
 
   it('refuses a bad image, and the next one is tokenized', async () => {

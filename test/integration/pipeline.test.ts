@@ -4,7 +4,7 @@ import { InferenceService } from '../../src/inference/service';
 import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
 import { filterTokens } from '../../src/tokenizer/filter';
 import type { FilterSettings, Stage, Tokenization } from '../../src/tokenizer/types';
-import { modelDirectory, sample } from './support';
+import { modelDirectory, sample, tokenizeIn } from './support';
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
 const settings: FilterSettings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' };
@@ -18,14 +18,14 @@ const stages: Stage[] = [];
 
 beforeAll(async () => {
   file = await readFile(sample('kodim23.png'));
-  result = await service.tokenize({ choice, file, settings, progressId: 0 }, (stage) => {
+  result = await tokenizeIn(service, { choice, file, settings }, (stage) => {
     if (stages.at(-1) !== stage) stages.push(stage);
   });
 });
 
 describe('tokenize', () => {
   it('runs the stages in order and times each', () => {
-    expect(stages).toEqual(['load', 'read', 'encode', 'entropy', 'filter', 'decode', 'metrics']);
+    expect(stages).toEqual(['read', 'load', 'encode', 'entropy', 'rank', 'filter', 'decode', 'metrics']);
     expect(Object.keys(result.timings)).toEqual(stages);
     expect(Object.values(result.timings).every((milliseconds) => milliseconds >= 0)).toBe(true);
   });
@@ -50,19 +50,64 @@ describe('tokenize', () => {
   });
 
   it('is the same every time', async () => {
-    const again = await service.tokenize({ choice, file, settings, progressId: 0 }, ignore);
+    const again = await tokenizeIn(service, { choice, file, settings });
     expect(again.tokens).toEqual(result.tokens);
     expect(again.reconstruction).toEqual(result.reconstruction);
     expect(again.timings.load).toBeUndefined();
   });
 
   it('reckons ε against the reference bits when told to', async () => {
-    const { reconstruction } = await service.tokenize(
-      { choice, file, settings: { ...settings, budget: 'reference' }, progressId: 0 },
-      ignore,
-    );
+    const { reconstruction } = await tokenizeIn(service, {
+      choice,
+      file,
+      settings: { ...settings, budget: 'reference' },
+    });
     expect(reconstruction.budgetBits).toBe(result.model.referenceBudgetBits);
     expect(reconstruction.lostBits).toBeLessThanOrEqual(settings.lossRate * reconstruction.budgetBits);
+  });
+});
+
+describe('tokens', () => {
+  it('come with the picture told of before the model is loaded', async () => {
+    const fresh = new InferenceService();
+    const told: string[] = [];
+    const {
+      image,
+      tokens,
+      settings: resolved,
+    } = await fresh.tokenize(
+      { choice, file, settings: { lossRate: 0.3 }, progressId: 0 },
+      (stage) => told.push(stage),
+      (picture) => {
+        told.push('picture');
+        expect(picture.image).toEqual(result.image);
+        expect(picture.settings).toEqual({ ...picture.model.defaults, lossRate: 0.3 });
+      },
+    );
+    expect(told).toEqual(['read', 'picture', 'load', 'encode', 'entropy']);
+    expect([image, tokens]).toEqual([result.image, result.tokens]);
+    expect(resolved.lossRate).toBe(0.3);
+  });
+
+  it('are ranked once for each β and conditioning', async () => {
+    const seen: Stage[] = [];
+    const rank = (changes: Partial<FilterSettings>) =>
+      service.rank(
+        {
+          choice,
+          tokens: result.tokens,
+          image: result.image,
+          settings: { ...settings, ...changes },
+          progressId: 0,
+        },
+        (stage) => seen.push(stage),
+      );
+    expect(await rank({ lossRate: 0.9 })).toBe(result.reconstruction.ranking);
+    expect(seen).toEqual([]);
+    const sequential = await rank({ conditioning: 'sequential', edgePriority: 1 });
+    expect(seen).toEqual(Array.from({ length: 15 }, () => 'rank'));
+    expect(await rank({ conditioning: 'sequential', edgePriority: 1, budget: 'reference' })).toBe(sequential);
+    expect(sequential.order).toHaveLength(patches);
   });
 });
 

@@ -1,5 +1,10 @@
 import { join } from 'node:path';
 import { build } from '../../esbuild.mjs';
+import type { InferenceService } from '../../src/inference/service';
+import { tokenizeWhole } from '../../src/inference/whole';
+import type { LoadedModel, TokenizeParams } from '../../src/protocol/inference';
+import type { StageObserver } from '../../src/tokenizer/stages';
+import type { Tokenization } from '../../src/tokenizer/types';
 
 const root = join(import.meta.dirname, '../..');
 
@@ -13,4 +18,19 @@ export async function bundleFor(test: string): Promise<string> {
   const outdir = join(root, '.cache/integration', test);
   await build({ only: ['cli', 'inference'], outdir });
   return outdir;
+}
+
+/** Tokens and reconstruction by a service in this process. */
+export function tokenizeIn(
+  service: InferenceService,
+  params: Omit<TokenizeParams, 'progressId'>,
+  observer: StageObserver = () => undefined,
+): Promise<Tokenization & LoadedModel> {
+  return tokenizeWhole(
+    {
+      tokenize: (all) => service.tokenize({ ...all, progressId: 0 }, observer),
+      reconstruct: (all) => service.reconstruct({ ...all, progressId: 0 }, observer),
+    },
+    params,
+  );
 }

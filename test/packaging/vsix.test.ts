@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageExtension } from '../../scripts/package.mjs';
 import { InferenceClient } from '../../src/inference/client';
+import { tokenizeWhole } from '../../src/inference/whole';
 import { readArchive } from './archive';
 import { packedExtension } from './vsix';
 
@@ -110,7 +111,7 @@ describe(`the package for ${platform}`, () => {
       const extension = join(directory, 'extension');
       const client = new InferenceClient({ modulePath: join(extension, 'dist/inference.js') });
       try {
-        const { image, reconstruction, model, provider } = await client.tokenize({
+        const { image, reconstruction, model, provider } = await tokenizeWhole(client, {
           choice: { directory: join(extension, 'models/tatok-s-256'), providers: ['cpu'] },
           file: await readFile(join(root, 'media/samples/kodim23.png')),
           settings: { lossRate: 0 },

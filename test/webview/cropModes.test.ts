@@ -13,7 +13,7 @@ afterAll(async () => {
 describe('crop modes', () => {
   it('are chosen in the header, with progress by tile and a way out', async () => {
     const page = await openInspector(browser, {});
-    await page.getByTestId('psnr').waitFor();
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('crop-mode').inputValue()).toBe('centre');
     await page.getByTestId('crop-mode').selectOption('tiles');
     const asked = () => page.evaluate(() => window.fixture.received.map(({ method, params }) => ({ method, params })));
@@ -28,7 +28,7 @@ describe('crop modes', () => {
 
   it('show one map over all tiles, and the attention of the tile under the focused patch', async () => {
     const page = await openInspector(browser, { size: 512, cells: 32, tiles: 2 });
-    await page.getByTestId('psnr').waitFor();
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('dimensions').innerText()).toContain('512×512 in 2×2 tiles');
     expect(Number(await page.getByTestId('total-tokens').innerText())).toBe(
       4 * 32 + Number(await page.getByTestId('kept-count').innerText()),

@@ -17,7 +17,7 @@ afterAll(() => browser.close());
 
 async function open(options: OpenOptions = {}): Promise<Page> {
   const page = await openInspector(browser, options);
-  await page.getByTestId('psnr').waitFor();
+  await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
   await page.getByTestId('curve').waitFor();
   return page;
 }

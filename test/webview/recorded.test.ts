@@ -29,7 +29,7 @@ describe('a photograph tokenized by the model', () => {
   it.each(['kodim23', 'kodim07'])('%s: kept set, counts and quality are those of the command line', async (name) => {
     const recorded = await record(name, folder);
     const page = await openInspector(browser, { photograph: `${name}.png`, recorded, theme: 'dark' });
-    await page.getByTestId('psnr').waitFor();
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('stale').count()).toBe(0);
     expect(Number(await page.getByTestId('kept-count').innerText())).toBe(recorded.keptTokens);
     expect(Number(await page.getByTestId('total-tokens').innerText())).toBe(recorded.totalTokens);

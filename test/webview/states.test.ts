@@ -92,6 +92,13 @@ const states: readonly State[] = [
   },
   { name: 'zoomed', prepare: zoom },
   { name: 'working', options: { scenario: 'working' } },
+  { name: 'pictured', options: { scenario: 'pictured' } },
+  { name: 'ranking', options: { scenario: 'ranking' } },
+  {
+    name: 'ranking-tiles',
+    options: { scenario: 'ranking', cells: 64, tiles: 4 },
+    prepare: (page) => focusPatch(page, 5, 9),
+  },
   { name: 'failed', options: { scenario: 'failed' } },
   {
     name: 'banner',

@@ -23,7 +23,7 @@ export function Stage(): JSX.Element {
     return () => created.dispose();
   }, [inspector, layers, theme, exporter]);
   const phase = inspector.phase.value;
-  const empty = inspector.tokenization.value === undefined;
+  const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label="Picture">
       <canvas
@@ -49,6 +49,7 @@ export function Stage(): JSX.Element {
       {controller !== undefined && !empty && (
         <>
           <SwipeHandle controller={controller} />
+          <StandIn />
           <ColourBar />
           <ZoomControls controller={controller} />
         </>
@@ -66,7 +67,7 @@ export function Stage(): JSX.Element {
   );
 
   function onKey(event: KeyboardEvent, stage: StageController): boolean {
-    const grid = inspector.tokenization.peek()?.image.grid;
+    const grid = inspector.picture.peek()?.image.grid;
     if (grid === undefined || event.altKey || event.metaKey) return false;
     const focused = inspector.focused.peek();
     switch (event.key) {
@@ -99,4 +100,15 @@ export function Stage(): JSX.Element {
       }
     }
   }
+}
+
+/** Says so where the original stands in for a reconstruction that is still to come. */
+function StandIn(): JSX.Element | null {
+  const { inspector } = useServices();
+  if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
+  return (
+    <span class="stand-in" data-testid="stand-in">
+      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+    </span>
+  );
 }

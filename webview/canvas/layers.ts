@@ -38,26 +38,26 @@ const differenceCeiling = 64;
 const influenceCeiling = 32;
 
 export function createLayers(inspector: Inspector, influence: Influence): Layers {
-  const { tokenization, reconstruction, overlay, view, range, colormap } = inspector;
+  const { picture, tokenization, reconstruction, overlay, view, range, colormap } = inspector;
 
   const originalColour = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     return image && colourBitmap(image.rgb, shownSize(image));
   });
   const originalGrey = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     return image && greyBitmap(image.rgb, shownSize(image));
   });
   const reconstructionColour = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     return image && reconstruction.value ? colourBitmap(reconstruction.value.rgb, shownSize(image)) : undefined;
   });
   const reconstructionGrey = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     return image && reconstruction.value ? greyBitmap(reconstruction.value.rgb, shownSize(image)) : undefined;
   });
   const difference = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     return image && reconstruction.value ? differenceValues(image.rgb, reconstruction.value.rgb) : undefined;
   });
   const differenceDomain = computed<Domain>(() =>
@@ -66,12 +66,15 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
 
   const underHeat = computed(() => overlay.value !== 'kept' && overlay.value !== 'none');
   const differenceBitmap = computed(() => {
-    const image = tokenization.value?.image;
+    const image = picture.value?.image;
     if (image === undefined || difference.value === undefined) return undefined;
     const { width } = shownSize(image);
     return mapBitmap(difference.value, width, differenceDomain.value, underHeat.value ? 'grey' : colormap.value);
   });
-  const original = computed(() => (underHeat.value ? originalGrey.value : originalColour.value));
+  // Before there are tokens nothing lies over the photograph.
+  const original = computed(() =>
+    underHeat.value && tokenization.value !== undefined ? originalGrey.value : originalColour.value,
+  );
   const reconstructed = computed(() => (underHeat.value ? reconstructionGrey.value : reconstructionColour.value));
 
   const bits = computed(() => {
@@ -124,6 +127,7 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
   });
 
   const legend = computed<Legend | undefined>(() => {
+    if (tokenization.value === undefined) return undefined;
     const { values } = heatOf.value;
     const valueAt = (patch: number): number | undefined => values?.[patch];
     switch (overlay.value) {
@@ -176,10 +180,11 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
         case 'original':
         case 'swipe':
           return original.value;
+        // Until there is a reconstruction the original stands in, so that what lies over it can be seen.
         case 'reconstruction':
-          return reconstructed.value;
+          return reconstructed.value ?? original.value;
         case 'difference':
-          return differenceBitmap.value;
+          return differenceBitmap.value ?? original.value;
       }
     }),
     swiped: computed(() => (view.value === 'swipe' ? reconstructed.value : undefined)),

@@ -22,7 +22,7 @@ export interface Scene {
   readonly swipe: number;
   readonly heat: HTMLCanvasElement | undefined;
   readonly opacity: number;
-  /** N values, 1 = kept. */
+  /** N values, 1 = kept; none while that is not known. */
   readonly keep: Uint8Array;
   readonly outlineKept: boolean;
   /** Dropped patches are dimmed and hatched, edge patches notched. */

@@ -14,6 +14,8 @@ interface Size {
   readonly ratio: number;
 }
 
+const nothingKnown = new Uint8Array();
+
 /** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
 export class StageController {
   readonly transform = signal<ZoomTransform>(zoomIdentity);
@@ -52,7 +54,7 @@ export class StageController {
 
   readonly frame: ReadonlySignal<Frame | undefined> = computed(() => {
     const { width, height } = this.size.value;
-    const image = this.inspector.tokenization.value?.image;
+    const image = this.inspector.picture.value?.image;
     if (image === undefined || width === 0 || height === 0) return undefined;
     return { width, height, imageWidth: image.width, imageHeight: image.height };
   });
@@ -72,9 +74,9 @@ export class StageController {
 
   /** Index of the patch under a point in CSS pixels of the canvas. */
   patchAt(x: number, y: number): number | undefined {
-    const tokenization = this.inspector.tokenization.peek();
-    if (tokenization === undefined) return undefined;
-    const { image, model } = tokenization;
+    const picture = this.inspector.picture.peek();
+    if (picture === undefined) return undefined;
+    const { image, model } = picture;
     const { grid } = image;
     const side = patchSide(model);
     const [imageX, imageY] = this.transform.peek().invert([x, y]);
@@ -87,11 +89,11 @@ export class StageController {
 
   /** Pans as little as needed to bring a patch into view. */
   reveal(patch: number): void {
-    const tokenization = this.inspector.tokenization.peek();
+    const picture = this.inspector.picture.peek();
     const frame = this.frame.peek();
-    if (tokenization === undefined || frame === undefined) return;
-    const { columns } = tokenization.image.grid;
-    const side = patchSide(tokenization.model);
+    if (picture === undefined || frame === undefined) return;
+    const { columns } = picture.image.grid;
+    const side = patchSide(picture.model);
     const transform = this.transform.peek();
     const shift = (cell: number, extent: number, offset: number, room: number): number => {
       const start = offset + transform.k * side * cell;
@@ -172,27 +174,26 @@ export class StageController {
   /** What the canvas shows. */
   readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
     const { inspector, layers } = this;
-    const tokenization = inspector.tokenization.value;
+    const picture = inspector.picture.value;
     const base = layers.base.value;
-    const selected = inspector.selected.value;
     const { width, height, ratio } = this.size.value;
-    if (tokenization === undefined || base === undefined || selected === undefined || width === 0) return undefined;
+    if (picture === undefined || base === undefined || width === 0) return undefined;
     const overlay = inspector.overlay.value;
     return {
       width,
       height,
       ratio,
       transform: this.transform.value,
-      imageWidth: tokenization.image.width,
-      imageHeight: tokenization.image.height,
-      patchSide: patchSide(tokenization.model),
-      grid: tokenization.image.grid,
+      imageWidth: picture.image.width,
+      imageHeight: picture.image.height,
+      patchSide: patchSide(picture.model),
+      grid: picture.image.grid,
       base,
       swiped: layers.swiped.value,
       swipe: inspector.swipe.value,
       heat: layers.heat.value,
       opacity: inspector.opacity.value,
-      keep: selected.keep,
+      keep: inspector.selected.value?.keep ?? nothingKnown,
       outlineKept: overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept',
       showDropped: overlay === 'kept',
       focused: inspector.focused.value,

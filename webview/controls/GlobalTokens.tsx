@@ -11,8 +11,7 @@ import type { AttentionChoice, ModelDescription } from '../../src/tokenizer/type
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {
   const { inspector } = useServices();
-  const tokenization = inspector.tokenization.value;
-  const model = tokenization?.model;
+  const model = inspector.picture.value?.model;
   const influence = inspector.overlay.value === 'influence';
   return (
     <section class="panel globals" aria-labelledby="globals-title">
@@ -31,7 +30,7 @@ export function GlobalTokens(): JSX.Element {
 function InfluenceProgress(): JSX.Element | null {
   const { inspector, session } = useServices();
   const { influence } = session;
-  const count = inspector.tokenization.value?.model.globalTokens ?? 0;
+  const count = inspector.picture.value?.model.globalTokens ?? 0;
   const known = influence.stale.value ? 0 : influence.maps.value.size;
   if (!influence.computing.value && !influence.stopped.value) return null;
   return (
@@ -130,9 +129,8 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const { inspector } = useServices();
   const [current, setCurrent] = useState(0);
   const strip = useRef<HTMLDivElement>(null);
-  const tokenization = inspector.tokenization.value;
-  const count = tokenization?.model.globalTokens ?? 0;
-  const codes = tokenization?.tokens.globalCodes.subarray(inspector.tile.value * count);
+  const count = inspector.picture.value?.model.globalTokens ?? 0;
+  const codes = inspector.tokenization.value?.tokens.globalCodes.subarray(inspector.tile.value * count);
 
   const walk = (event: KeyboardEvent): void => {
     const buttons = [...(strip.current?.querySelectorAll('button') ?? [])];

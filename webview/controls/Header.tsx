@@ -13,17 +13,19 @@ import type { CropMode, ModelDescription, ModelImage, StageTimings } from '../..
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {
   const { inspector } = useServices();
+  const picture = inspector.picture.value;
   const tokenization = inspector.tokenization.value;
   return (
     <header class="header">
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
-      {tokenization && <Dimensions image={tokenization.image} />}
+      {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
-      {tokenization && <ModelDetails model={tokenization.model} />}
+      {picture && <ModelDetails model={picture.model} />}
       <span class="spacer" />
-      {tokenization && <Status />}
+      {picture && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
-      {tokenization && <ExportMenu />}
+      {picture && <ExportMenu />}
+      <Announcement />
     </header>
   );
 }
@@ -103,13 +105,30 @@ function ModelDetails({ model }: { readonly model: ModelDescription }): JSX.Elem
   );
 }
 
+/** For screen readers, told once each: that work began, and that its result can be read. */
+function Announcement(): JSX.Element {
+  const { inspector } = useServices();
+  const name = inspector.document.value?.name;
+  const { kind } = inspector.phase.value;
+  const text = kind === 'working' ? `Tokenizing ${name ?? ''}` : kind === 'ready' ? `${name ?? ''} is tokenized` : '';
+  return (
+    <span class="visually-hidden" role="status" data-testid="phase-said">
+      {text}
+    </span>
+  );
+}
+
 /** One quiet line: what is being worked on, else how long the stages took. */
 function Status(): JSX.Element {
   const { inspector, session } = useServices();
   const phase = inspector.phase.value;
   const reconstructing = inspector.reconstructing.value;
   const choosing = inspector.choosingModel.value && phase.kind === 'ready';
-  const state = choosing ? 'working' : phase.kind === 'ready' && inspector.stale.value ? 'pending' : phase.kind;
+  const stopped = inspector.stopped.value;
+  const pending = phase.kind === 'ready' && inspector.stale.value && !stopped;
+  const state = choosing ? 'working' : pending ? 'pending' : phase.kind;
+  // A released slider is answered too soon for words.
+  const long = inspector.reconstruction.value === undefined || reconstructing?.tiles !== undefined;
   return (
     <span class="status" data-testid="status" data-state={state}>
       {state === 'working' && <ProgressRing />}
@@ -124,14 +143,31 @@ function Status(): JSX.Element {
       {choosing ? stageNames.load : null}
       {phase.kind === 'ready' &&
         !choosing &&
-        (reconstructing?.tiles ? progressText(reconstructing) : <Timings timings={inspector.timings.value} />)}
+        (pending && long && reconstructing !== undefined ? (
+          progressText(reconstructing)
+        ) : (
+          <Timings timings={inspector.timings.value} />
+        ))}
+      {pending && reconstructing?.tiles !== undefined && (
+        <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
+          Cancel
+        </button>
+      )}
+      {stopped && inspector.stale.value && (
+        <button type="button" class="quiet" data-testid="resume" onClick={() => inspector.resume()}>
+          Reconstruct
+        </button>
+      )}
     </span>
   );
 }
 
 function progressText(progress: Progress | undefined): string {
   const { stage, tiles } = progress ?? { stage: 'load' };
-  return tiles === undefined ? stageNames[stage] : `${stageNames[stage]} ${tiles.done} of ${tiles.total} tiles`;
+  if (tiles === undefined) return stageNames[stage];
+  // Ranking takes every tile many times.
+  if (stage === 'rank') return `${stageNames[stage]} ${Math.floor((100 * tiles.done) / tiles.total)} %`;
+  return `${stageNames[stage]} ${tiles.done} of ${tiles.total} tiles`;
 }
 
 function Timings({ timings }: { readonly timings: StageTimings }): JSX.Element {

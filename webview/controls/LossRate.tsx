@@ -109,7 +109,7 @@ function FilterChoices(): JSX.Element {
 function Defaults(): JSX.Element {
   const { inspector, session } = useServices();
   const [saved, setSaved] = useState(false);
-  const defaults = inspector.tokenization.value?.model.defaults;
+  const defaults = inspector.picture.value?.model.defaults;
   const save = async (): Promise<void> => {
     await session.saveDefaults();
     setSaved(inspector.notice.value === undefined);

@@ -4,7 +4,7 @@ import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { Button } from '../ui/Button';
 import { Row } from '../ui/Row';
-import { describePatch, patchFacts, type PatchFacts } from '../../src/tokenizer/patch';
+import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/tokenizer/patch';
 
 /** The pointer may cross many patches; only one that it rests on is announced. */
 const announceAfterMs = 200;
@@ -12,35 +12,43 @@ const announceAfterMs = 200;
 /** All that is known of the focused patch. */
 export function PatchReadout(): JSX.Element {
   const { inspector, session } = useServices();
-  const facts = useMemo(
+  const patch = useMemo(
     () =>
       computed(() => {
         const index = inspector.focused.value;
         const tokenization = inspector.tokenization.value;
         const keepRank = inspector.keepRank.value;
         const selected = inspector.selected.value;
-        if (index === undefined || !tokenization || !keepRank || !selected) return undefined;
+        if (index === undefined || !tokenization) return undefined;
         const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
-        return patchFacts(index, tokenization, keepRank, selected.keep, influence);
+        const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
+        return { facts: patchFacts(index, tokenization, influence), place };
       }),
     [inspector, session],
   ).value;
   return (
     <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
-      {facts === undefined ? (
+      {patch === undefined ? (
         <>
           <h2 id="readout-title">Patch</h2>
           <p class="muted">Point at a patch, or focus the picture and use the arrow keys. A click pins it.</p>
         </>
       ) : (
-        <Facts facts={facts} pinned={inspector.pinned.value} />
+        <Facts {...patch} pinned={inspector.pinned.value} />
       )}
-      <Announcement text={facts === undefined ? '' : describePatch(facts)} />
+      <Announcement text={patch === undefined ? '' : describePatch(patch.facts, patch.place)} />
     </section>
   );
 }
 
-function Facts({ facts, pinned }: { readonly facts: PatchFacts; readonly pinned: boolean }): JSX.Element {
+interface FactsProps {
+  readonly facts: PatchFacts;
+  /** undefined until the patches are ranked. */
+  readonly place: PatchPlace | undefined;
+  readonly pinned: boolean;
+}
+
+function Facts({ facts, place, pinned }: FactsProps): JSX.Element {
   return (
     <>
       <div class="title-line">
@@ -49,13 +57,13 @@ function Facts({ facts, pinned }: { readonly facts: PatchFacts; readonly pinned:
         </h2>
         {pinned && <span class="badge">pinned</span>}
         <span class="spacer" />
-        <CopyButton text={describePatch(facts)} />
+        <CopyButton text={describePatch(facts, place)} />
       </div>
       <dl class="rows">
         <Row name="conditional entropy">{facts.entropyBits.toFixed(2)} bits</Row>
         <Row name="surprisal">{facts.surprisalBits.toFixed(2)} bits</Row>
         <Row name="rank · state">
-          {facts.rank} / {facts.patches} · {facts.kept ? 'kept' : 'dropped'}
+          {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
           {facts.edge && <span class="muted"> · edge</span>}
         </Row>
         <Row name="code">

@@ -8,14 +8,13 @@ import { stages } from '../../src/tokenizer/types';
 
 /** Until there is something to show: which stage runs, and a way out. */
 export function Progress({ progress }: { readonly progress: StageProgress | undefined }): JSX.Element {
-  const { inspector, session } = useServices();
+  const { session } = useServices();
   const stage = progress?.stage ?? 'load';
   const current = stages.indexOf(stage);
   return (
     <div class="progress" data-testid="progress">
       <ProgressRing />
-      <p role="status">
-        <span class="visually-hidden">Tokenizing {inspector.document.value?.name}: </span>
+      <p>
         <strong>{stageNames[stage]}</strong>
         {progress?.tiles && (
           <span data-testid="tiles-done">

@@ -2,28 +2,35 @@ import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { Row } from '../ui/Row';
 
+const unknown = '–';
+
 /** What the kept set costs, and what the reconstruction from it is worth. */
 export function TokenCounts(): JSX.Element | null {
   const { inspector } = useServices();
+  const picture = inspector.picture.value;
+  if (picture === undefined) return null;
   const selected = inspector.selected.value;
-  const tokenization = inspector.tokenization.value;
-  if (selected === undefined || tokenization === undefined) return null;
-  const globalTokens = tokenization.tokens.globalCodes.length;
-  const all = globalTokens + selected.keep.length;
+  const { tiles, grid } = picture.image;
+  const globalTokens = picture.model.globalTokens * tiles.rows * tiles.columns;
+  const all = globalTokens + grid.rows * grid.columns;
   return (
     <section class="panel tokens" aria-labelledby="tokens-title">
       <h2 id="tokens-title">Tokens {inspector.awaitsRanking.value && <Stale />}</h2>
       <dl class={inspector.awaitsRanking.value ? 'rows stale' : 'rows'}>
         <Row name="kept + global">
           <strong>
-            <span data-testid="kept-count">{selected.keptTokens}</span> + {globalTokens} ={' '}
-            <span data-testid="total-tokens">{selected.totalTokens}</span>
+            <span data-testid="kept-count">{selected?.keptTokens ?? unknown}</span> + {globalTokens} ={' '}
+            <span data-testid="total-tokens">{selected?.totalTokens ?? unknown}</span>
           </strong>
         </Row>
-        <Row name={`of ${all}`}>{(all / selected.totalTokens).toFixed(1)}× fewer</Row>
+        <Row name={`of ${all}`}>
+          {selected === undefined ? unknown : `${(all / selected.totalTokens).toFixed(1)}× fewer`}
+        </Row>
         <Row name="payload + mask">
           <span data-testid="bits">
-            {selected.payloadBits.toFixed(0)} + {selected.maskBits.toFixed(0)} bits
+            {selected === undefined
+              ? unknown
+              : `${selected.payloadBits.toFixed(0)} + ${selected.maskBits.toFixed(0)} bits`}
           </span>
         </Row>
         <Quality />
@@ -32,26 +39,37 @@ export function TokenCounts(): JSX.Element | null {
   );
 }
 
-function Quality(): JSX.Element | null {
+function Quality(): JSX.Element {
   const { inspector } = useServices();
   const reconstruction = inspector.reconstruction.value;
-  if (reconstruction === undefined) return null;
   const stale = inspector.stale.value;
-  const psnr = Number.isFinite(reconstruction.psnr) ? reconstruction.psnr.toFixed(1) : '∞';
+  const { psnr = NaN, ssim = NaN } = reconstruction ?? {};
   return (
     <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>
-        <span data-testid="psnr">{psnr}</span> dB ·{' '}
-        <span data-testid="ssim">{Number.isNaN(reconstruction.ssim) ? '–' : reconstruction.ssim.toFixed(2)}</span>
+        <span data-testid="psnr">{psnr === Infinity ? '∞' : decimal(psnr, 1)}</span> dB ·{' '}
+        <span data-testid="ssim">{decimal(ssim, 2)}</span>
       </span>
     </Row>
   );
 }
 
+function decimal(value: number, digits: number): string {
+  return Number.isNaN(value) ? unknown : value.toFixed(digits);
+}
+
 function Stale(): JSX.Element {
+  const { inspector } = useServices();
+  const former = inspector.reconstruction.value !== undefined;
   return (
-    <span class="badge" data-testid="stale" title="Of the former settings, until the new reconstruction arrives">
-      stale
+    <span
+      class="badge"
+      data-testid="stale"
+      title={
+        former ? 'Of the former settings, until the new reconstruction arrives' : 'To come with the reconstruction'
+      }
+    >
+      {former ? 'stale' : 'pending'}
     </span>
   );
 }

@@ -103,11 +103,11 @@ export class Exporter {
 
   /** Resolves when the reconstruction is that of the settings shown; a figure must not mix the two. */
   private fresh(): Promise<void> {
-    const { stale, phase, notice } = this.inspector;
+    const { stale, stopped, phase, notice } = this.inspector;
     return new Promise((resolve, reject) => {
       const stop = effect(() => {
         const failure = phase.value.kind === 'failed' ? phase.value.failure : notice.value;
-        if (stale.value && failure === undefined) return;
+        if (stale.value && !stopped.value && failure === undefined) return;
         // The effect may run before it has a name.
         queueMicrotask(() => stop());
         if (stale.value) reject(new Error('the reconstruction is not that of the settings shown.'));

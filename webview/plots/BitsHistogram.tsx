@@ -3,6 +3,7 @@ import { scaleLinear } from 'd3-scale';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis } from './Axis';
+import { PlotToCome } from './PlotToCome';
 import { useWidth } from './useWidth';
 import { cssColour } from '../canvas/colormaps';
 import { useExportedPlot } from '../export/useExportedPlot';
@@ -12,7 +13,7 @@ const height = 92;
 const margin = { top: 6, right: 6, bottom: 20, left: 36 };
 
 /** How many patches have how many bits, in half bits; bars take the colours of the heat map. */
-export function BitsHistogram(): JSX.Element | null {
+export function BitsHistogram(): JSX.Element {
   const { inspector, layers } = useServices();
   const tokenization = inspector.tokenization.value;
   const root = useRef<SVGSVGElement>(null);
@@ -41,7 +42,14 @@ export function BitsHistogram(): JSX.Element | null {
       ...(geometry?.bins ?? []).map(({ x0 = 0, x1 = 0, length }) => [x0, x1, length]),
     ],
   });
-  if (tokenization === undefined || geometry === undefined) return null;
+  if (geometry === undefined) {
+    return (
+      <section class="panel histogram" aria-labelledby="histogram-title">
+        <h2 id="histogram-title">{title}</h2>
+        <PlotToCome height={height} />
+      </section>
+    );
+  }
   const { bins, x, y, ticks } = geometry;
   const [low, high] = layers.bitsDomain.value;
   const colormap = inspector.colormap.value;

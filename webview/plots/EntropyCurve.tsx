@@ -3,6 +3,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis } from './Axis';
+import { PlotToCome } from './PlotToCome';
 import { useWidth } from './useWidth';
 import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
@@ -20,11 +21,11 @@ const margin = { top: 8, right: 6, bottom: 20, left: 36 };
 export function EntropyCurve(): JSX.Element | null {
   const { inspector } = useServices();
   const ranking = inspector.ranking.value;
-  if (ranking === undefined || ranking.totalBits === 0) return null;
+  if (ranking?.totalBits === 0) return null;
   return (
     <section class="panel curve" aria-labelledby="curve-title">
       <h2 id="curve-title">Cumulative conditional entropy</h2>
-      <Plot inspector={inspector} ranking={ranking} />
+      {ranking === undefined ? <PlotToCome height={height} /> : <Plot inspector={inspector} ranking={ranking} />}
     </section>
   );
 }

@@ -93,7 +93,9 @@ function ComputeButton(): JSX.Element | null {
     );
   }
   // The ε to measure follow from the ranking, which the host is about to send.
-  if (!rateDistortion.incomplete.value || inspector.awaitsRanking.value) return null;
+  if (!rateDistortion.incomplete.value || inspector.awaitsRanking.value || inspector.ranking.value === undefined) {
+    return null;
+  }
   const begun = (rateDistortion.shown.value?.points.length ?? 0) > 0 && !rateDistortion.stale.value;
   return (
     <Button

@@ -1,7 +1,7 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { equalSettings } from './settings';
 import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
-import type { Progress } from '../../src/protocol/inference';
+import type { DecodedPicture, Progress } from '../../src/protocol/inference';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/inspector';
 import { keepRanks, maskBits, payloadBits, rankPatches, referenceBudget, selectKept } from '../../src/tokenizer/filter';
 import { tileOf, tileRegion } from '../../src/tokenizer/patch';
@@ -11,6 +11,7 @@ import type {
   Budget,
   Conditioning,
   FilterSettings,
+  ModelImage,
   PatchRegion,
   ProviderName,
   Ranking,
@@ -52,10 +53,15 @@ export class Inspector {
   readonly models = signal<ModelMenu | undefined>(undefined);
   /** Whether another model is being chosen or loaded; what is shown stays until it can be used. */
   readonly choosingModel = signal(false);
+  /** What is shown before, with and without tokens. */
+  readonly picture = signal<Pick<DecodedPicture, 'image' | 'model'> | undefined>(undefined);
   readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
+  /** The last sequential ranking of these tokens; rankings by ĥ given G alone are computed here. */
+  readonly ranked = signal<{ readonly edgePriority: number; readonly ranking: Ranking } | undefined>(undefined);
+  /** undefined until the first of these tokens came. */
   readonly reconstruction = signal<Reconstruction | undefined>(undefined);
   readonly timings = signal<StageTimings>({});
-  /** Where the host is with the reconstruction asked for; undefined while there is none to wait for. */
+  /** Where the host is with the ranking or reconstruction asked for; undefined while there is none to wait for. */
   readonly reconstructing = signal<Progress | undefined>(undefined);
   readonly attention = signal<AttentionMap | undefined>(undefined);
 
@@ -124,16 +130,22 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization === undefined) return undefined;
-    if (this.conditioning.value === 'sequential') return this.reconstruction.value?.ranking;
+    if (this.conditioning.value === 'sequential') {
+      return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
+    }
     return rankPatches(tokenization.tokens.entropyBits, tokenization.image.grid, this.edgePriority.value);
   });
 
-  /** Whether the host has yet to rank the patches under the β and conditioning chosen: until then its last mask is shown. */
-  readonly awaitsRanking: ReadonlySignal<boolean> = computed(() => {
-    const answered = this.reconstruction.value?.settings;
-    if (this.conditioning.value === 'global' || answered === undefined) return false;
-    return answered.conditioning !== 'sequential' || answered.edgePriority !== this.edgePriority.value;
-  });
+  /**
+   * Whether the host has yet to rank the patches under the β and conditioning chosen: until then the mask of the last
+   * reconstruction is shown, if there is one.
+   */
+  readonly awaitsRanking: ReadonlySignal<boolean> = computed(
+    () =>
+      this.tokenization.value !== undefined &&
+      this.conditioning.value === 'sequential' &&
+      this.ranked.value?.edgePriority !== this.edgePriority.value,
+  );
 
   /** Place of every patch in the order of keeping, 1 = dropped last. */
   readonly keepRank: ReadonlySignal<Uint32Array | undefined> = computed(() => {
@@ -168,19 +180,40 @@ export class Inspector {
     };
   });
 
-  /** Whether reconstruction, PSNR and SSIM are still those of other settings. */
+  /** Whether reconstruction, PSNR and SSIM are still to come, or still those of other settings. */
   readonly stale: ReadonlySignal<boolean> = computed(() => {
+    if (this.tokenization.value === undefined) return false;
     const reconstruction = this.reconstruction.value;
     const selected = this.selected.value;
-    if (reconstruction === undefined || selected === undefined) return false;
+    if (reconstruction === undefined || selected === undefined) return true;
     if (this.awaitsRanking.value || this.conditioning.value !== reconstruction.settings.conditioning) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
 
+  /** Where the user stopped the host: these tokens and settings are no longer ranked and reconstructed. */
+  private readonly stoppedAt = signal<
+    { readonly tokens: Tokens | undefined; readonly settings: FilterSettings } | undefined
+  >(undefined);
+
+  /** Whether the user stopped ranking or reconstruction under the settings shown. */
+  readonly stopped: ReadonlySignal<boolean> = computed(() => {
+    const at = this.stoppedAt.value;
+    return at !== undefined && at.tokens === this.tokenization.value?.tokens && at.settings === this.settings.value;
+  });
+
+  /** Does without what is still to come, until {@link resume} or until other settings are chosen. */
+  stop(): void {
+    this.stoppedAt.value = { tokens: this.tokenization.value?.tokens, settings: this.settings.value };
+  }
+
+  resume(): void {
+    this.stoppedAt.value = undefined;
+  }
+
   /** How the document is tokenized, as far as the page knows: what the user chose, else what came. */
   readonly cropMode: ReadonlySignal<CropMode> = computed(
-    () => this.chosenCropMode.value ?? this.tokenization.value?.image.cropMode ?? 'centre',
+    () => this.chosenCropMode.value ?? this.picture.value?.image.cropMode ?? 'centre',
   );
 
   /** The tile whose attention is shown: that of the focused patch, at first the middle one. */
@@ -208,22 +241,22 @@ export class Inspector {
   });
 
   readonly layer: ReadonlySignal<AttentionChoice> = computed(() => {
-    const layers = this.tokenization.value?.model.attentionLayers ?? 1;
+    const layers = this.picture.value?.model.attentionLayers ?? 1;
     const chosen = this.chosenLayer.value;
     return chosen === 'mean' || (chosen !== undefined && chosen < layers) ? chosen : layers - 1;
   });
 
-  /** Takes the host's result. The user's own settings stay, unless the host's changed since it last spoke. */
+  /** Takes the picture that is being tokenized. What is shown already stays until there are new tokens. */
+  acceptPicture({ image, model, settings }: DecodedPicture): void {
+    if (this.tokenization.peek() !== undefined) return;
+    batch(() => {
+      this.adopt(settings);
+      this.picture.value = { image, model };
+    });
+  }
+
+  /** Takes the host's tokens. The user's own settings stay, unless the host's changed since it last spoke. */
   accept(tokenization: InspectedTokenization): void {
-    const { settings } = tokenization.reconstruction;
-    const adopt =
-      this.hostSettings === undefined
-        ? (this.restored ?? settings)
-        : equalSettings(settings, this.hostSettings)
-          ? undefined
-          : settings;
-    this.hostSettings = settings;
-    this.restored = undefined;
     const patches = tokenization.tokens.patchCodes.length;
     const former = this.tokenization.peek()?.image;
     batch(() => {
@@ -235,15 +268,34 @@ export class Inspector {
       }
       // Another editor of the document may have chosen, or the choice was cancelled.
       if (this.chosenCropMode.value !== undefined) this.chosenCropMode.value = tokenization.image.cropMode;
-      if (adopt !== undefined) this.setSettings(adopt);
-      this.tokenization.value = unchanged(this.tokenization.value, tokenization);
-      this.reconstruction.value = tokenization.reconstruction;
-      this.timings.value = tokenization.timings;
+      this.adopt(tokenization.settings);
+      const before = this.tokenization.value;
+      const image = sameImage(this.picture.value?.image, tokenization.image);
+      const now = unchanged(before, { ...tokenization, image });
+      this.tokenization.value = now;
+      if (this.picture.value?.image !== image || before?.model !== now.model) this.picture.value = now;
+      if (before?.tokens !== now.tokens) {
+        this.ranked.value = undefined;
+        this.reconstruction.value = undefined;
+        this.timings.value = now.timings;
+      }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
       if ((this.focused.value ?? 0) >= patches) this.focused.value = undefined;
       this.notice.value = undefined;
       this.phase.value = { kind: 'ready' };
     });
+  }
+
+  private adopt(settings: FilterSettings): void {
+    const adopted =
+      this.hostSettings === undefined
+        ? (this.restored ?? settings)
+        : equalSettings(settings, this.hostSettings)
+          ? undefined
+          : settings;
+    this.hostSettings = settings;
+    this.restored = undefined;
+    if (adopted !== undefined) this.setSettings(adopted);
   }
 
   setSettings(settings: FilterSettings): void {
@@ -299,8 +351,15 @@ export class Inspector {
     rate: this.rate.value,
     distortion: this.distortion.value,
     cropMode: this.chosenCropMode.value,
-    settings: this.tokenization.value === undefined ? this.restored : this.settings.value,
+    settings: this.picture.value === undefined ? this.restored : this.settings.value,
   }));
+}
+
+/** The image shown, where the new one is the same: nothing made of it is made again. */
+function sameImage(shown: ModelImage | undefined, now: ModelImage): ModelImage {
+  if (shown === undefined || !equalValues(shown.rgb, now.rgb)) return now;
+  const { rgb: _, ...geometry } = now;
+  return JSON.stringify({ ...shown, rgb: undefined }) === JSON.stringify(geometry) ? shown : now;
 }
 
 /** Image and tokens keep their identity when only settings changed, so that nothing made of them is made again. */

@@ -1,4 +1,4 @@
-import { effect } from '@preact/signals';
+import { computed, effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
@@ -37,6 +37,7 @@ export function startSession(
   connection.onNotification(protocol.reconstructing, (progress) => {
     if (inspector.stale.peek()) inspector.reconstructing.value = progress;
   });
+  connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
   connection.onNotification(protocol.failed, (failure) => {
     inspector.phase.value = { kind: 'failed', failure };
@@ -47,9 +48,10 @@ export function startSession(
     inspector.notice.value = { message: `${failed}: ${sentence(error)}`, actions: ['showOutput'] };
   };
 
-  followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
+  // In the order in which the host is to answer: each of a large picture takes longer than the one before.
   followAttention(inspector, connection, notify('Attention could not be read'));
-  followModels(inspector, connection, notify('The models could not be listed'));
+  followRanking(inspector, connection, notify('The patches could not be ranked'));
+  followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
   saveViewState(inspector, api);
 
   connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
@@ -58,6 +60,9 @@ export function startSession(
       inspector.phase.value = { kind: 'failed', failure: { message: sentence(error), actions: ['showOutput'] } };
     },
   );
+
+  // Nothing is answered before a page has said that it is ready.
+  followModels(inspector, connection, notify('The models could not be listed'));
 
   return {
     rateDistortion: new RateDistortion(
@@ -70,7 +75,10 @@ export function startSession(
       (request, token) => connection.sendRequest(protocol.influence, request, token),
       notify('The influence of global tokens could not be computed'),
     ),
-    cancel: () => void connection.sendNotification(protocol.cancel),
+    cancel: () => {
+      if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
+      else inspector.stop();
+    },
     runAction: (action) => {
       if (action === 'retry' || action === 'openAnyway') {
         inspector.phase.value = { kind: 'working', progress: undefined };
@@ -98,6 +106,29 @@ export function startSession(
   };
 }
 
+/** Asks for the sequential ranking under another β, or of other tokens; ε and budget have no part in it. */
+function followRanking(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
+  const request = new LatestRequest(
+    async (settings: FilterSettings, token) => ({
+      edgePriority: settings.edgePriority,
+      ranking: await connection.sendRequest(protocol.rank, settings, token),
+    }),
+    (ranked) => (inspector.ranked.value = ranked),
+    fail,
+  );
+  effect(() => {
+    // The same β of other tokens is another ranking.
+    const tokens = inspector.tokenization.value?.tokens;
+    if (tokens === undefined || !inspector.awaitsRanking.value || inspector.stopped.value) {
+      request.stop();
+      return;
+    }
+    const edgePriority = inspector.edgePriority.value;
+    const first = inspector.ranked.peek() === undefined;
+    request.ask({ ...inspector.settings.peek(), edgePriority }, { delayMs: first ? 0 : pauseMs, finishRunning: false });
+  });
+}
+
 /** Asks for a new reconstruction when the one shown is stale: at once on a GPU, after the drag pauses on the CPU. */
 function followReconstruction(
   inspector: Inspector,
@@ -117,13 +148,19 @@ function followReconstruction(
   effect(() => {
     const tokenization = inspector.tokenization.value;
     const settings = inspector.settings.value;
-    if (tokenization === undefined || !inspector.stale.value) {
+    if (tokenization === undefined || !inspector.stale.value || inspector.stopped.value) {
       request.stop();
       inspector.reconstructing.value = undefined;
       return;
     }
+    // What the host reconstructs is filtered by the ranking.
+    if (inspector.awaitsRanking.value) {
+      request.stop();
+      return;
+    }
+    const first = inspector.reconstruction.peek() === undefined;
     const fast = tokenization.provider.provider !== 'cpu';
-    request.ask(settings, { delayMs: fast ? 0 : pauseMs, finishRunning: fast });
+    request.ask(settings, { delayMs: fast || first ? 0 : pauseMs, finishRunning: fast });
   });
 }
 
@@ -140,10 +177,10 @@ function followAttention(inspector: Inspector, connection: MessageConnection, fa
   });
 }
 
-/** The menu of models, anew whenever a tokenization ended: settings may have changed, folders may be gone. */
+/** The menu of models, anew whenever a tokenization begins or ends: settings may have changed, folders may be gone. */
 function followModels(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
-  effect(() => {
-    if (inspector.phase.value.kind === 'working') return;
+  const kind = computed(() => inspector.phase.value.kind);
+  kind.subscribe(() => {
     connection.sendRequest(protocol.models).then((menu) => (inspector.models.value = menu), fail);
   });
 }

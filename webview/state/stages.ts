@@ -2,10 +2,11 @@ import type { Stage } from '../../src/tokenizer/types';
 
 /** Stages as the user reads them while they run. */
 export const stageNames: Record<Stage, string> = {
-  load: 'loading model',
   read: 'reading image',
+  load: 'loading model',
   encode: 'encoding',
   entropy: 'estimating entropy',
+  rank: 'ranking patches',
   filter: 'filtering tokens',
   decode: 'decoding',
   metrics: 'measuring',

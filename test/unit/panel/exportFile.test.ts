@@ -4,7 +4,6 @@ import * as vscode from 'vscode';
 import { tinyTokenization } from '../export/tokenization';
 import { saveExport, type ExportedDocument } from '../../../src/panel/exportFile';
 import type { DataKind } from '../../../src/protocol/exports';
-import type { InspectedTokenization } from '../../../src/protocol/inspector';
 
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
@@ -13,8 +12,6 @@ vi.mock('vscode', async () => {
 });
 
 const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
-const tokenization: InspectedTokenization = { ...tinyTokenization, provider: { provider: 'cpu', failures: [] } };
-
 const tokenizationUnder = vi.fn<ExportedDocument['tokenizationUnder']>();
 
 function documentAt(uri: string): ExportedDocument {
@@ -31,7 +28,7 @@ beforeEach(() => {
   vi.mocked(showSaveDialog).mockReset().mockResolvedValue(target);
   vi.mocked(fs.writeFile).mockReset().mockResolvedValue(undefined);
   vi.mocked(fs.isWritableFileSystem).mockReset().mockReturnValue(true);
-  tokenizationUnder.mockReset().mockResolvedValue(tokenization);
+  tokenizationUnder.mockReset().mockResolvedValue(tinyTokenization);
 });
 
 const asked = (): vscode.SaveDialogOptions | undefined => vi.mocked(showSaveDialog).mock.lastCall?.[0];

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
 import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
+import type { DecodedPicture } from '../../../src/protocol/inference';
 import * as protocol from '../../../src/protocol/inspector';
 import { TatokError } from '../../../src/tokenizer/errors';
 import { FakeWebview } from './fakeWebview';
@@ -21,6 +22,8 @@ const tokenized = {
     reconstruction: { settings: filter },
   },
 } as unknown as DocumentState;
+
+const picture = { settings: filter } as unknown as DecodedPicture;
 
 /** A document whose state the test sets, in an editor whose page the test loads. */
 function openEditor() {
@@ -99,14 +102,14 @@ function openEditor() {
 /** Everything the host tells a page, by method. */
 function listen(page: MessageConnection): string[] {
   const told: string[] = [];
-  for (const type of [protocol.progressed, protocol.tokenized, protocol.failed]) {
+  for (const type of [protocol.progressed, protocol.pictured, protocol.tokenized, protocol.failed]) {
     page.onNotification(type.method, () => void told.push(type.method));
   }
   return told;
 }
 
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await immediate();
+  for (let turn = 0; turn < 10; turn++) await immediate();
 }
 
 describe('InspectorPanel', () => {
@@ -127,11 +130,12 @@ describe('InspectorPanel', () => {
     const { page, told } = loadPage();
     expect(await page.sendRequest(protocol.ready, {})).toEqual({ name: 'cat.png', uri: 'memfs:/photos/cat.png' });
     enter({ kind: 'working', progress: undefined });
-    enter({ kind: 'working', progress: { stage: 'encode' } });
+    enter({ kind: 'working', progress: { stage: 'load' }, picture });
+    enter({ kind: 'working', progress: { stage: 'encode' }, picture });
     enter(tokenized);
     enter({ kind: 'failed', failure });
     await settle();
-    expect(told).toEqual(['progressed', 'tokenized', 'failed']);
+    expect(told).toEqual(['pictured', 'progressed', 'progressed', 'tokenized', 'failed']);
   });
 
   it('tells a page that was hidden and loaded again what is known', async () => {

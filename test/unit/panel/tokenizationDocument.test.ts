@@ -9,8 +9,9 @@ import type {
   FilterSettings,
   Measurement,
   ModelDescription,
+  Ranking,
   Reconstruction,
-  Tokenization,
+  Tokenized,
 } from '../../../src/tokenizer/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
@@ -42,10 +43,12 @@ const model: ModelDescription = {
 
 const region = { row: 0, column: 0, rows: 1, columns: 1 };
 
+const ranking: Ranking = { order: Uint32Array.of(0), cumulativeBits: Float64Array.of(0, 9), totalBits: 9 };
+
 function reconstruction(filter: FilterSettings): Reconstruction {
   return {
     settings: filter,
-    ranking: { order: Uint32Array.of(0), cumulativeBits: Float64Array.of(0, 9), totalBits: 9 },
+    ranking,
     keep: Uint8Array.of(1),
     entropyBits: Float32Array.of(9),
     budgetBits: 9,
@@ -66,7 +69,7 @@ function measurement(lossRate: number): Measurement {
 }
 
 /** `label` stands for the file's contents, to tell results apart. */
-function tokenization(label: number, filter: Partial<FilterSettings>): Tokenization {
+function tokenized(label: number, filter: Partial<FilterSettings>): Tokenized {
   const crop = { left: 0, top: 0, width: 2, height: 2 };
   return {
     image: {
@@ -89,8 +92,8 @@ function tokenization(label: number, filter: Partial<FilterSettings>): Tokenizat
       surprisalBits: Float32Array.of(9),
       expectedCodes: new Float32Array(4),
     },
-    reconstruction: reconstruction({ ...defaults, ...filter }),
-    timings: { encode: 1, decode: 1 },
+    settings: { ...defaults, ...filter },
+    timings: { encode: 1 },
   };
 }
 
@@ -116,16 +119,20 @@ function setUp() {
       Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
     ),
     acquire: vi.fn(() => ({ dispose: release })),
-    tokenize: vi.fn<Inference['tokenize']>(async ({ file, settings: filter, cropMode }, _token, onProgress) => {
-      onProgress?.({ stage: 'encode' });
-      const made = tokenization(file[0] ?? 0, filter);
-      return Promise.resolve({
-        ...made,
-        image: { ...made.image, cropMode: cropMode ?? 'centre' },
-        model,
-        provider: { provider: 'cpu' as const, failures: [] },
-      });
-    }),
+    tokenize: vi.fn<Inference['tokenize']>(
+      async ({ file, settings: filter, cropMode }, _token, onProgress, onPicture) => {
+        const made = tokenized(file[0] ?? 0, filter);
+        onPicture?.({ image: made.image, model, settings: made.settings });
+        onProgress?.({ stage: 'encode' });
+        return Promise.resolve({
+          ...made,
+          image: { ...made.image, cropMode: cropMode ?? 'centre' },
+          model,
+          provider: { provider: 'cpu' as const, failures: [] },
+        });
+      },
+    ),
+    rank: vi.fn<Inference['rank']>(() => Promise.resolve(ranking)),
     reconstruct: vi.fn<Inference['reconstruct']>((params) =>
       Promise.resolve({ ...reconstruction(params.settings), timings: { decode: 2 } }),
     ),
@@ -171,7 +178,9 @@ describe('TokenizationDocument', () => {
     document.start();
     await vi.runAllTimersAsync();
     document.start();
-    expect(states.map(({ kind }) => kind)).toEqual(['working', 'working', 'tokenized']);
+    expect(states.map(({ kind }) => kind)).toEqual(['working', 'working', 'working', 'tokenized']);
+    // The picture stays known while the stages go by.
+    expect(states[2]).toMatchObject({ progress: { stage: 'encode' }, picture: { model, settings: defaults } });
     expect(inference.tokenize).toHaveBeenCalledOnce();
     expect(contents(document.state)).toBe(1);
   });
@@ -237,7 +246,7 @@ describe('TokenizationDocument', () => {
     expect(contents(document.state)).toBe(2);
   });
 
-  it('only decodes again when the filter settings change', async () => {
+  it('tells its pages of changed filter settings, and leaves the rest to them', async () => {
     const { document, world, inference, states } = setUp();
     document.start();
     await vi.runAllTimersAsync();
@@ -245,10 +254,8 @@ describe('TokenizationDocument', () => {
     world.changeSettings({ filter: { lossRate: 0.5 } });
     await vi.runAllTimersAsync();
     expect(inference.tokenize).toHaveBeenCalledOnce();
-    expect(inference.reconstruct.mock.calls[0]?.[0].settings).toEqual({ ...defaults, lossRate: 0.5 });
-    expect(states).toMatchObject([
-      { kind: 'tokenized', tokenization: { reconstruction: { settings: { lossRate: 0.5 } }, timings: { decode: 2 } } },
-    ]);
+    expect(inference.reconstruct).not.toHaveBeenCalled();
+    expect(states).toMatchObject([{ kind: 'tokenized', tokenization: { settings: { ...defaults, lossRate: 0.5 } } }]);
   });
 
   it('does nothing when a setting is spelled out that held already', async () => {
@@ -262,20 +269,13 @@ describe('TokenizationDocument', () => {
     expect(inference.reconstruct).not.toHaveBeenCalled();
   });
 
-  it('forgets a change of the filter that was taken back, and misses no change of the file for it', async () => {
-    const { document, world, inference } = setUp();
+  it('misses no change of the file for a change of the filter', async () => {
+    const { document, world } = setUp();
     document.start();
     await vi.runAllTimersAsync();
-    let finish: () => void = () => undefined;
-    inference.reconstruct.mockImplementationOnce(async ({ settings: filter }) => {
-      await new Promise<void>((resolve) => (finish = resolve));
-      return { ...reconstruction(filter), timings: {} };
-    });
     world.changeSettings({ filter: { lossRate: 0.5 } });
     world.changeSettings({ filter: {} });
-    finish();
-    await vi.runAllTimersAsync();
-    expect(document.state).toMatchObject({ tokenization: { reconstruction: { settings: defaults } } });
+    expect(document.state).toMatchObject({ tokenization: { settings: defaults } });
 
     world.changeFile(Uint8Array.of(2));
     world.changeSettings({ filter: { lossRate: 0.5 } });
@@ -358,10 +358,29 @@ describe('TokenizationDocument', () => {
     );
   });
 
-  it('asks for attention and reconstructions with the tokens it has', async () => {
+  it('reconstructs the same tokens once for the same settings, whoever asks', async () => {
     const { document, inference } = setUp();
     document.start();
     await vi.runAllTimersAsync();
+    const ask = (lossRate: number) => document.reconstruct({ ...defaults, lossRate }, CancellationToken.None);
+    const [first, other, again] = [await ask(0.1), await ask(0.2), await ask(0.1)];
+    expect(inference.reconstruct).toHaveBeenCalledTimes(2);
+    expect(first.timings).toEqual({ decode: 2 });
+    expect([again.rgb, again.timings]).toEqual([first.rgb, {}]);
+    expect(other.settings.lossRate).toBe(0.2);
+    const exported = await document.tokenizationUnder({ ...defaults, lossRate: 0.2 }, CancellationToken.None);
+    expect(exported.reconstruction.rgb).toBe(other.rgb);
+    document.tokenize();
+    await vi.runAllTimersAsync();
+    await ask(0.1);
+    expect(inference.reconstruct).toHaveBeenCalledTimes(3);
+  });
+
+  it('asks for attention, rankings and reconstructions with the tokens it has', async () => {
+    const { document, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    expect(await document.rank(defaults, CancellationToken.None)).toBe(ranking);
     await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
     const measured = await document.measure({ settings: defaults, lossRates: [0, 1] }, CancellationToken.None);
     const map = await document.influence({ settings: defaults, tile: 0, globalToken: 0 }, CancellationToken.None);

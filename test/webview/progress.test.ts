@@ -1,0 +1,83 @@
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openInspector } from './fixture/page';
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+});
+afterAll(() => browser.close());
+
+const text = (page: Page, testId: string) => page.getByTestId(testId).innerText();
+const received = (page: Page, method: string) =>
+  page.evaluate((wanted) => window.fixture.received.filter((message) => message.method === wanted).length, method);
+/** Edges of what stands in the page, which must not move while results arrive. */
+const places = (page: Page) =>
+  page.evaluate(() =>
+    [...document.querySelectorAll('canvas.picture, .sidebar > section, .globals, .readout')].map((element) => {
+      const { x, y, width, height } = element.getBoundingClientRect();
+      return [x, y, width, height].map(Math.round).join(' ');
+    }),
+  );
+
+describe('results as they come', () => {
+  it('shows the photograph first, with the settings that will hold and a way out', async () => {
+    const page = await openInspector(browser, { scenario: 'pictured' });
+    await page.getByTestId('canvas').and(page.locator(':not(.empty)')).waitFor();
+    expect(await text(page, 'status')).toContain('loading model');
+    expect(await page.getByTestId('colour-bar').count()).toBe(0);
+    expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.8');
+    expect(await page.getByTestId('phase-said').textContent()).toBe('Tokenizing kodim23.png');
+    await page.getByTestId('cancel').click();
+    expect(await text(page, 'failure')).toContain('was cancelled');
+    await page.close();
+  });
+
+  it('shows the overlay, its histogram and attention before the patches are ranked; nothing moves then', async () => {
+    const pictured = await openInspector(browser, { scenario: 'pictured' });
+    await pictured.getByTestId('stand-in').waitFor();
+    const page = await openInspector(browser, { scenario: 'ranking' });
+    await page.getByTestId('colour-bar').waitFor();
+    await page.getByTestId('histogram').waitFor();
+    expect(await page.getByTestId('status').getAttribute('data-state')).toBe('pending');
+    expect(await text(page, 'kept-count')).toBe('–');
+    expect(await text(page, 'stand-in')).toContain('original');
+    expect(await page.getByTestId('phase-said').textContent()).toBe('kodim23.png is tokenized');
+    const done = await openInspector(browser);
+    await done.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    expect(await places(page)).toEqual(await places(pictured));
+    expect(await places(done)).toEqual(await places(pictured));
+    await Promise.all([pictured, page, done].map((each) => each.close()));
+  });
+
+  it('stops ranking a tiled picture on request, and takes it up again', async () => {
+    const page = await openInspector(browser, { scenario: 'ranking', cells: 64, tiles: 4 });
+    await page.getByText('ranking patches 2 %').waitFor();
+    await page.getByTestId('cancel').click();
+    await page.getByTestId('resume').waitFor();
+    expect(await page.evaluate(() => window.fixture.cancelled)).toBe(1);
+    expect(await page.getByTestId('status').getAttribute('data-state')).toBe('ready');
+    expect(await text(page, 'stand-in')).toContain('not reconstructed');
+    await page.getByTestId('resume').click();
+    await page.getByTestId('cancel').waitFor();
+    expect(await received(page, 'rank')).toBe(2);
+    // ε has no part in the ranking under way.
+    await page.getByTestId('loss-rate').press('ArrowLeft');
+    expect(await received(page, 'rank')).toBe(2);
+    await page.getByTestId('conditioning').selectOption('global');
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
+    await page.close();
+  });
+
+  it('keeps the former picture while it is tokenized anew', async () => {
+    const page = await openInspector(browser);
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    await page.evaluate(() => window.fixture.progress('read'));
+    await page.locator('[data-testid="status"][data-state="working"]').waitFor();
+    expect(await page.getByTestId('colour-bar').count()).toBe(1);
+    expect(await page.getByTestId('stand-in').count()).toBe(0);
+    expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
+    await page.close();
+  });
+});
