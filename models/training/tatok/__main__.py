@@ -1,4 +1,4 @@
-"""Command line: python -m tatok {pack,train,profile,export,cuda-graphs,evaluate,compare,golden} … ; --help on each."""
+"""Command line: python -m tatok COMMAND …; --help lists the commands, and on each its options."""
 
 import argparse
 import dataclasses
@@ -48,6 +48,12 @@ def _parser() -> argparse.ArgumentParser:
     cuda = commands.add_parser("cuda-graphs", help="add float16 graphs for the CUDA provider to a bundle")
     cuda.add_argument("bundle", type=Path)
 
+    parity = commands.add_parser("parity", help="compare a bundle's CUDA graphs with its plain graphs on images")
+    parity.add_argument("bundle", type=Path)
+    parity.add_argument("images", type=Path, help="a folder")
+    parity.add_argument("--device", default="cpu", help="where PyTorch runs the CUDA graphs: cpu or cuda")
+    parity.add_argument("--limit", type=int, help="at most this many images")
+
     evaluate = commands.add_parser("evaluate", help="measure a bundle (ONNX Runtime) or weights (PyTorch) on images")
     evaluate.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
     evaluate.add_argument("images", type=Path, nargs="+", help="folders; each is reported on its own")
@@ -60,6 +66,17 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser("compare", help="put the metrics of several models into one table and one plot")
     compare.add_argument("metrics", type=Path, nargs="+", help="metrics.json of evaluations of the same folders")
     compare.add_argument("--out", type=Path, required=True)
+
+    generate = commands.add_parser("generate", help="time a GPT that generates an image's tokens, over their number")
+    generate.add_argument("bundle", type=Path, help="its manifest says how many tokens an image takes")
+    generate.add_argument("--out", type=Path, required=True)
+    generate.add_argument("--size", choices=("tiny", "base", "large", "xl"), default="large", help="of the GPT")
+    generate.add_argument("--tokens", type=int, help="K + |S|; default: the manifest's mean at the default ε")
+    generate.add_argument(
+        "--lengths", type=int, nargs="*", default=[32, 48, 64, 96, 128, 192, 288], help="other lengths to time"
+    )
+    generate.add_argument("--batches", type=int, nargs="+", default=[1, 64])
+    generate.add_argument("--runs", type=int, default=5)
 
     golden = commands.add_parser("golden", help="write golden vectors that tests hold other implementations to")
     golden.add_argument("bundle", type=Path)
@@ -133,6 +150,14 @@ def _cuda_graphs(arguments: argparse.Namespace) -> None:
     add_cuda_graphs(arguments.bundle)
 
 
+def _parity(arguments: argparse.Namespace) -> None:
+    import json
+
+    from .parity import parity
+
+    print(json.dumps(parity(arguments.bundle, arguments.images, arguments.device, arguments.limit), indent=2))
+
+
 def _evaluate(arguments: argparse.Namespace) -> None:
     from .evaluate import evaluate
 
@@ -153,6 +178,13 @@ def _compare(arguments: argparse.Namespace) -> None:
     compare(arguments.metrics, arguments.out)
 
 
+def _generate(arguments: argparse.Namespace) -> None:
+    from .generate import generate
+
+    options = vars(arguments)
+    generate(**{name: options[name] for name in ("bundle", "out", "size", "tokens", "lengths", "batches", "runs")})
+
+
 def _golden(arguments: argparse.Namespace) -> None:
     from .golden import write_filter_vectors, write_golden
 
@@ -166,8 +198,10 @@ _COMMANDS = {
     "profile": _profile,
     "export": _export,
     "cuda-graphs": _cuda_graphs,
+    "parity": _parity,
     "evaluate": _evaluate,
     "compare": _compare,
+    "generate": _generate,
     "golden": _golden,
 }
 

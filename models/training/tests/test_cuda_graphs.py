@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from conftest import SAMPLES
 from onnx import TensorProto
 from test_bundle import MANIFEST
 
+from tatok.__main__ import main
 from tatok.backend import OnnxBackend
 from tatok.bundle import GRAPHS as PLAIN
 from tatok.bundle import file_entry, read_manifest
@@ -125,3 +128,12 @@ def test_a_model_without_entropy_model_has_none(tmp_path: Path):
     export_bundle(TaTok(config), tmp_path, MANIFEST)
     with pytest.raises(ValueError, match="need global and patch tokens and an entropy model"):
         add_cuda_graphs(tmp_path)
+
+
+def test_parity_of_whole_paths(bundle: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["parity", str(bundle), str(SAMPLES), "--limit", "2"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["images"] == 2
+    assert figures["equalPatchCodes"] > 0.9
+    assert figures["decodedLevels"] < 1
+    assert abs(figures["psnrPlain"] - figures["psnrCuda"]) < 0.5
