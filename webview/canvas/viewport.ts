@@ -16,14 +16,24 @@ export const largestScale = 64;
 /** Image pixels are shown as squares from this many device pixels on; below, they are smoothed. */
 export const pixelatedFrom = 3;
 
+/** Width that the zoom buttons take in the lower left corner. */
+const zoomButtons = 152;
+
 /** The region that the picture is fitted to: the colour bar stands beside it. */
-function inner({ width, height }: Frame): { left: number; top: number; width: number; height: number } {
+function inner({ width, height, imageWidth, imageHeight }: Frame): {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+} {
   const wide = width >= 560;
   const left = wide ? 72 : 12;
   const right = 72;
   const top = wide ? 22 : 12;
   // The zoom buttons stand in the corner, beside the picture where there is room, else below it.
-  const bottom = wide ? 22 : 42;
+  const fitted = Math.min(width - left - right, ((height - top - 22) * imageWidth) / imageHeight);
+  const beside = wide && (width - fitted) / 2 >= zoomButtons;
+  const bottom = beside ? 22 : 42;
   return { left, top, width: Math.max(1, width - left - right), height: Math.max(1, height - top - bottom) };
 }
 

@@ -21,7 +21,6 @@ export function Header(): JSX.Element {
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
       {picture && <ModelDetails model={picture.model} />}
-      <span class="spacer" />
       {picture && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
       {picture && <ExportMenu />}
@@ -175,5 +174,10 @@ function Timings({ timings }: { readonly timings: StageTimings }): JSX.Element {
     const ms = timings[stage];
     return ms === undefined ? [] : [`${stage} ${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)}`];
   });
-  return <span title="Time of each stage">{shown.length > 0 ? `${shown.join(' · ')} ms` : ''}</span>;
+  const text = shown.length > 0 ? `${shown.join(' · ')} ms` : '';
+  return (
+    <span class="timings" title={`Time of each stage: ${text}`}>
+      {text}
+    </span>
+  );
 }

@@ -113,7 +113,8 @@ function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly wi
   const share = Math.round((100 * (total - lostBits)) / total);
   const lineY = y(threshold);
   const keptX = x(keptTokens);
-  const labelRight = keptX < width / 2;
+  // The curve is concave: its label finds room below a high line at the left, beside a low one at the right.
+  const high = lineY < height / 2;
   const drag = (event: PointerEvent & { currentTarget: SVGGElement }): void => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
     const top = event.currentTarget.ownerSVGElement?.getBoundingClientRect().top ?? 0;
@@ -158,9 +159,9 @@ function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly wi
       <circle class="kept-dot" cx={keptX} cy={y(total - lostBits)} r={4} />
       <text
         class="plot-label"
-        x={labelRight ? keptX + 9 : Math.min(keptX - 9, width - margin.right)}
+        x={high ? margin.left + 6 : width - margin.right}
         y={lineY > height - margin.bottom - 18 ? lineY - 8 : lineY + 15}
-        text-anchor={labelRight ? 'start' : 'end'}
+        text-anchor={high ? 'start' : 'end'}
       >
         {keptTokens} kept hold {share} % of the bits
       </text>
