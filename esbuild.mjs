@@ -20,7 +20,7 @@ const bundles = [
   { ...node, entryPoints: { extension: 'src/extension.ts' } },
   { ...node, entryPoints: { inference: 'src/inference/process.ts' } },
   { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
-  { ...node, entryPoints: { bench: 'src/cli/bench.ts' } },
+  { ...node, entryPoints: { bench: 'src/cli/bench.ts', benchGraphs: 'src/cli/benchGraphs.ts' } },
   {
     platform: 'browser',
     target: 'es2022',

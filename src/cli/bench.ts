@@ -1,28 +1,24 @@
 /** Entry of the benchmark (dist/bench.js): median and spread of every stage, through the same inference process users have. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { quantileSorted } from 'd3-array';
+import { fork } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { InferenceClient } from '../inference/client';
+import { cudaVariables } from '../inference/cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import type { Conditioning, StageTimings, Tokenized } from '../tokenizer/types';
+import type { GraphsToTime, TimedGraphs } from './benchGraphs';
+import { spread, type Spread } from './spread';
 
 interface BenchOptions {
   readonly provider: string;
   readonly model?: string;
   readonly runs: number;
   readonly warmUp: number;
+  readonly batches?: readonly number[];
   readonly conditioning?: Conditioning;
   readonly json?: string;
-}
-
-/** Milliseconds. */
-interface Spread {
-  readonly least: number;
-  readonly median: number;
-  readonly p90: number;
-  readonly most: number;
 }
 
 const packageFolder = join(__dirname, '..');
@@ -69,10 +65,18 @@ function add(samples: Map<string, number[]>, name: string, value: number): void 
   samples.set(name, [...(samples.get(name) ?? []), value]);
 }
 
-function spread(values: readonly number[]): Spread {
-  const sorted = values.toSorted((a, b) => a - b);
-  const at = (share: number) => quantileSorted(sorted, share) ?? NaN;
-  return { least: at(0), median: at(0.5), p90: at(0.9), most: at(1) };
+/** Times the graphs alone, in a process of their own that finds CUDA as the inference process does. */
+async function timeGraphs(task: GraphsToTime): Promise<TimedGraphs> {
+  const modulePath = join(__dirname, 'benchGraphs.js');
+  const env = { ...process.env, ...(await cudaVariables({}, modulePath)) };
+  const child = fork(modulePath, [JSON.stringify(task)], { env, serialization: 'advanced' });
+  return new Promise((resolve, reject) => {
+    child.once('message', (timed) => resolve(timed as TimedGraphs));
+    child.once('error', reject);
+    child.once('exit', (code) =>
+      reject(new Error(`The graphs could not be timed (exit status ${code ?? 'unknown'}).`)),
+    );
+  });
 }
 
 function table(warm: Readonly<Record<string, Spread>>): string {
@@ -103,6 +107,12 @@ function count(text: string): number {
   throw new InvalidArgumentError('It must be a whole number.');
 }
 
+function batchSizes(text: string): number[] {
+  const sizes = text.split(',').map(Number);
+  if (sizes.every((size) => Number.isInteger(size) && size > 0)) return sizes;
+  throw new InvalidArgumentError('It must be whole numbers with commas between them.');
+}
+
 async function main(): Promise<void> {
   const command = new Command('bench')
     .description('Times the pipeline, stage by stage, through the inference process.')
@@ -112,6 +122,7 @@ async function main(): Promise<void> {
     .option('--runs <N>', 'counted runs', count, 20)
     .option('--warm-up <N>', 'runs before those', count, 3)
     .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(['global', 'sequential']))
+    .option('--batches <N,N,…>', 'also time the graphs alone, in batches of these sizes', batchSizes)
     .option('--json <FILE>', 'write the figures with the machine to a file')
     .parse();
   const options = command.opts<BenchOptions>();
@@ -128,7 +139,17 @@ async function main(): Promise<void> {
     for (const [name, milliseconds] of Object.entries(result.cold))
       console.log(`${name}: ${milliseconds.toFixed(0)} ms`);
     console.log(table(result.warm));
-    if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(result, null, 2)}\n`);
+    await client.stop();
+    const { batches = [], runs, warmUp } = options;
+    const graphs = batches.length === 0 ? [] : (await timeGraphs({ choice, image, batches, runs, warmUp })).batches;
+    for (const { batch, milliseconds, imagesPerSecond } of graphs) {
+      console.log(`\nGraphs alone, batch ${batch}`);
+      console.log(table(milliseconds));
+      for (const [name, rate] of Object.entries(imagesPerSecond)) console.log(`${name}: ${rate.toFixed(1)} images/s`);
+    }
+    if (options.json !== undefined) {
+      await writeFile(options.json, `${JSON.stringify({ ...result, graphs }, null, 2)}\n`);
+    }
   } finally {
     await client.dispose();
   }

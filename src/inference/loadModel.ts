@@ -15,6 +15,8 @@ import { firstProvider } from './providers';
 /** A model with its sessions, and what is said of it to the other side. */
 export interface RunningModel {
   readonly tatok: TaTok;
+  /** What `tatok` runs, for those who time it. */
+  readonly graphs: Graphs;
   readonly loaded: LoadedModel;
 }
 
@@ -38,8 +40,9 @@ export async function loadBundle(
     (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
-    const tatok = new TaTok(model, new Graphs(sessions, model), report.provider === 'cpu');
-    return { tatok, loaded: { model, provider: report } };
+    const graphs = new Graphs(sessions, model);
+    const tatok = new TaTok(model, graphs, report.provider === 'cpu');
+    return { tatok, graphs, loaded: { model, provider: report } };
   } catch (error) {
     await releaseAll(graphNames.map((graph) => sessions[graph]));
     throw error;

@@ -1,0 +1,142 @@
+/**
+ * Entry of the process that times single graphs and batches (dist/benchGraphs.js), where ONNX Runtime lives: without requests to
+ * another process. It is forked with what to do as JSON and answers with one message.
+ */
+import { readFile } from 'node:fs/promises';
+import { loadBundle } from '../inference/loadModel';
+import type { LoadedModel, ModelChoice } from '../protocol/inference';
+import { rankPatches, selectKept } from '../tokenizer/filter';
+import type { Graphs } from '../tokenizer/graphs';
+import { decodeImage } from '../tokenizer/image';
+import { readBundle } from '../tokenizer/manifest';
+import { budgetOf, resolveSettings } from '../tokenizer/settings';
+import type { ModelDescription } from '../tokenizer/types';
+import { spread, type Spread } from './spread';
+
+export interface GraphsToTime {
+  readonly choice: ModelChoice;
+  readonly image: string;
+  readonly batches: readonly number[];
+  readonly runs: number;
+  readonly warmUp: number;
+}
+
+/** Milliseconds a batch by what was done, and images a second at the median. */
+export interface TimedBatch {
+  readonly batch: number;
+  readonly milliseconds: Readonly<Record<string, Spread>>;
+  readonly imagesPerSecond: Readonly<Record<string, number>>;
+}
+
+export interface TimedGraphs {
+  readonly loaded: LoadedModel;
+  readonly batches: readonly TimedBatch[];
+}
+
+/** Samples in milliseconds by name. */
+type Samples = Record<string, number[]>;
+
+async function timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTime): Promise<TimedGraphs> {
+  const { graphs, tatok, loaded } = await loadBundle(await readBundle(choice.directory), choice);
+  const file = await readFile(image);
+  const timed: TimedBatch[] = [];
+  for (const batch of batches) {
+    const samples = { ...(await timeStages(graphs, loaded.model, file, batch, runs, warmUp)) };
+    samples['file bytes to overlays'] = await timeFiles(graphs, loaded.model, file, batch, runs, warmUp);
+    const spreads = Object.entries(samples).map(([name, values]) => [name, spread(values)] as const);
+    timed.push({
+      batch,
+      milliseconds: Object.fromEntries(spreads),
+      imagesPerSecond: Object.fromEntries(spreads.map(([name, { median }]) => [name, (1000 * batch) / median])),
+    });
+  }
+  await tatok.release();
+  return { loaded, batches: timed };
+}
+
+/** One graph after another on the same batch, and their sums in each run. */
+async function timeStages(
+  graphs: Graphs,
+  model: ModelDescription,
+  file: Uint8Array,
+  batch: number,
+  runs: number,
+  warmUp: number,
+): Promise<Samples> {
+  const { rgb } = await decodeImage(file, model.imageSize);
+  const images = new Array<Uint8Array>(batch).fill(rgb);
+  const visible = new Uint8Array(model.grid.rows * model.grid.columns);
+  const keep = visible.map((_, i) => (i % 4 === 0 ? 1 : 0));
+  const samples: Samples = {};
+  for (let run = 0; run < warmUp + runs; run++) {
+    const start = performance.now();
+    const codes = await graphs.encodeAll(images);
+    const encoded = performance.now();
+    const estimates = await graphs.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
+    const estimated = performance.now();
+    const jobs = estimates.flatMap(({ expectedCodes }, i) => {
+      const each = codes[i];
+      return each === undefined ? [] : [{ codes: each, expectedCodes, keep }];
+    });
+    await graphs.decodeAll(jobs);
+    const decoded = performance.now();
+    if (run < warmUp) continue;
+    add(samples, 'encode', encoded - start);
+    add(samples, 'entropy', estimated - encoded);
+    add(samples, 'decode', decoded - estimated);
+    add(samples, 'encode + entropy', estimated - start);
+    add(samples, 'encode + entropy + decode', decoded - start);
+  }
+  return samples;
+}
+
+/**
+ * From encoded files to codes, entropies, kept masks and decoded pictures. While the graphs run on one batch, sharp's threads
+ * decode the files of the next.
+ */
+async function timeFiles(
+  graphs: Graphs,
+  model: ModelDescription,
+  file: Uint8Array,
+  batch: number,
+  runs: number,
+  warmUp: number,
+): Promise<number[]> {
+  const settings = resolveSettings({}, model);
+  const budget = budgetOf(settings, model, model.grid);
+  const visible = new Uint8Array(model.grid.rows * model.grid.columns);
+  const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model.imageSize)));
+  const samples: number[] = [];
+  let next = read();
+  let start = performance.now();
+  for (let run = 0; run < warmUp + runs; run++) {
+    const pictures = await next;
+    next = read();
+    const codes = await graphs.encodeAll(pictures.map(({ rgb }) => rgb));
+    const estimates = await graphs.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
+    const jobs = estimates.flatMap(({ entropyBits, expectedCodes }, i) => {
+      const each = codes[i];
+      const ranking = rankPatches(entropyBits, model.grid, settings.edgePriority);
+      const { keep } = selectKept(ranking, settings.lossRate, budget);
+      return each === undefined ? [] : [{ codes: each, expectedCodes, keep }];
+    });
+    await graphs.decodeAll(jobs);
+    const now = performance.now();
+    if (run >= warmUp) samples.push(now - start);
+    start = now;
+  }
+  await next;
+  return samples;
+}
+
+function add(samples: Samples, name: string, milliseconds: number): void {
+  (samples[name] ??= []).push(milliseconds);
+}
+
+timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime).then(
+  (result) => process.send?.(result),
+  (error: unknown) => {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exitCode = 1;
+  },
+);
