@@ -34,8 +34,8 @@ function stopWhenCancelled(token: CancellationToken): StageObserver {
 
 /** Tells the client of progress, unless the observer stops. */
 function telling(id: number, observer: StageObserver): StageObserver {
-  return (stage, tiles) => {
-    observer(stage, tiles);
+  return async (stage, tiles) => {
+    await observer(stage, tiles);
     void connection.sendNotification(protocol.progress, { id, stage, tiles });
   };
 }
@@ -55,7 +55,7 @@ function answer<Params, Result>(
 
 connection.onRequest(
   protocol.loadModel,
-  answer((choice, observer) => service.load(choice, observer)),
+  answer((choice, observer) => service.loadModel(choice, observer)),
 );
 connection.onRequest(
   protocol.tokenize,

@@ -37,6 +37,7 @@ import { explainProviderFailure } from './failureReasons';
 import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
 import { providerOrder } from './providers';
+import { Turns, type Urgency } from './turns';
 
 /** Two models side by side is what a comparison needs. */
 const keptModels = 2;
@@ -56,12 +57,21 @@ type KeyedBundle = Bundle & { readonly key: string };
 /** The model of a request, its name among those kept, and what loading it took just now. */
 type ChosenModel = RunningModel & { readonly key: string; readonly timings: StageTimings };
 
+/** One request under way. */
+interface Run {
+  /** The request's own, which lets others in. */
+  readonly observer: StageObserver;
+  /** What it runs on, once that is known. */
+  model: { readonly key: string; readonly running: RunningModel } | undefined;
+}
+
 export class InferenceService {
   private readonly bundles = new Lru<string, KeyedBundle>(keptModels);
-  private readonly models = new Lru<string, RunningModel>(keptModels, ({ tatok }) => {
-    // Sessions of a lost device may fail to end; nobody needs them any more.
-    tatok.release().catch(() => undefined);
-  });
+  private readonly models = new Lru<string, RunningModel>(keptModels, (model) => this.retire(model));
+  /** How many requests under way use a model. */
+  private readonly users = new Map<RunningModel, number>();
+  /** Models that are no longer kept but still used. */
+  private readonly retired = new Set<RunningModel>();
   /** Providers of a choice that failed while they ran, and why. */
   private readonly ruledOut = new Map<string, Map<ProviderName, string>>();
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
@@ -71,15 +81,13 @@ export class InferenceService {
   /** What influence is a change of; all tokens of one image share it. */
   private readonly references = new Lru<string, Rendered>(2);
   private readonly pictures = new Lru<string, Picture>(keptPictures);
-  private last: Promise<unknown> = Promise.resolve();
-  /** What the request under way runs on. */
-  private inUse: { readonly key: string; readonly provider: ProviderName } | undefined;
+  private readonly turns = new Turns();
 
   /** @param log told of providers that fail while they run. */
   constructor(private readonly log: (text: string) => void = () => undefined) {}
 
-  load(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
-    return this.inTurn(choice, async () => (await this.model(choice, observer)).loaded);
+  loadModel(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
+    return this.inTurn(choice, 'soon', observer, async (run) => (await this.model(choice, run)).loaded);
   }
 
   /** @param onPicture told of the picture once it is decoded. */
@@ -88,43 +96,44 @@ export class InferenceService {
     observer: StageObserver,
     onPicture: (picture: DecodedPicture) => void = () => undefined,
   ): Promise<Tokenized & LoadedModel> {
-    return this.inTurn(params.choice, async () => {
+    const urgency = params.cropMode === 'tiles' ? 'long' : 'soon';
+    return this.inTurn(params.choice, urgency, observer, async (run) => {
       const bundle = await this.bundle(params.choice);
       const { model } = bundle;
       const { file, settings: given, ...options } = params;
       const settings = resolveSettings(given, model);
-      const read = await readPicture(file, model, options, observer);
+      const read = await readPicture(file, model, options, run.observer);
       const image = shownImage(read.picture, model);
       onPicture({ image, model, settings });
       if (image.reduction > 1) this.pictures.set(pictureKey(file, image), read.picture);
-      const { tatok, loaded, timings } = await this.running(bundle, params.choice, observer);
-      const result = await tatok.tokenize(read.picture, image, settings, observer);
+      const { tatok, loaded, timings } = await this.running(bundle, params.choice, run);
+      const result = await tatok.tokenize(read.picture, image, settings, run.observer);
       return { ...result, ...loaded, timings: { ...read.timings, ...timings, ...result.timings } };
     });
   }
 
   rank({ choice, tokens, image, settings }: RankParams, observer: StageObserver): Promise<Ranking> {
-    return this.inTurn(choice, async () => {
-      const model = await this.model(choice, observer);
-      return (await this.ranking(model, tokens, image, settings, observer)).ranking;
+    return this.inTurn(choice, urgencyOf(image), observer, async (run) => {
+      const model = await this.model(choice, run);
+      return (await this.ranking(model, tokens, image, settings, run)).ranking;
     });
   }
 
   reconstruct(params: ReconstructParams, observer: StageObserver): Promise<Reconstructed> {
-    return this.inTurn(params.choice, async () => {
-      const model = await this.model(params.choice, observer);
+    return this.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
+      const model = await this.model(params.choice, run);
       const { tokens, image, settings } = params;
-      const picture = await this.picture(params, model, observer);
-      const ranked = await this.ranking(model, tokens, image, settings, observer);
-      const result = await model.tatok.reconstruct(tokens, image, picture, settings, ranked.ranking, observer);
+      const ranked = await this.ranking(model, tokens, image, settings, run);
+      const picture = await this.picture(params, model, run);
+      const result = await model.tatok.reconstruct(tokens, image, picture, settings, ranked.ranking, run.observer);
       return { ...result, timings: { ...model.timings, ...ranked.timings, ...result.timings } };
     });
   }
 
   /** Only what was not measured before is. */
   measure(params: MeasureParams, observer: StageObserver): Promise<readonly Measurement[]> {
-    return this.inTurn(params.choice, async () => {
-      const model = await this.model(params.choice, observer);
+    return this.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
+      const model = await this.model(params.choice, run);
       const { tokens, image, settings, lossRates } = params;
       const rankedAs = rankingKey(model.key, image, tokens, settings);
       const original = hashOf(image.rgb);
@@ -132,9 +141,9 @@ export class InferenceService {
       const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
       const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
       if (missing.length > 0) {
-        const picture = await this.picture(params, model, observer);
-        const { ranking } = await this.ranking(model, tokens, image, settings, observer);
-        const measured = await model.tatok.measure(tokens, image, picture, settings, missing, ranking, observer);
+        const { ranking } = await this.ranking(model, tokens, image, settings, run);
+        const picture = await this.picture(params, model, run);
+        const measured = await model.tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
         for (const measurement of measured) {
           this.measurements.set(measuredAs(measurement.lossRate), measurement);
           known.set(measurement.lossRate, measurement);
@@ -148,8 +157,8 @@ export class InferenceService {
     { choice, tokens, image, settings, tile, globalToken }: InfluenceParams,
     observer: StageObserver,
   ): Promise<InfluenceMap> {
-    return this.inTurn(choice, async () => {
-      const model = await this.model(choice, observer);
+    return this.inTurn(choice, 'soon', observer, async (run) => {
+      const model = await this.model(choice, run);
       const rankedAs = rankingKey(model.key, image, tokens, settings);
       const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate, tile]);
       const influenceKey = JSON.stringify([filteredAs, globalToken]);
@@ -157,26 +166,26 @@ export class InferenceService {
       if (known !== undefined) return known;
       let reference = this.references.get(filteredAs);
       if (reference === undefined) {
-        const { ranking } = await this.ranking(model, tokens, image, settings, observer);
-        reference = await model.tatok.render(tokens, image, tile, settings, ranking, observer);
+        const { ranking } = await this.ranking(model, tokens, image, settings, run);
+        reference = await model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
         this.references.set(filteredAs, reference);
       }
-      const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, observer);
+      const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, run.observer);
       this.influences.set(influenceKey, map);
       return map;
     });
   }
 
   attention(params: AttentionParams, observer: StageObserver): Promise<AttentionMap> {
-    return this.inTurn(params.choice, async () => {
+    return this.inTurn(params.choice, 'soon', observer, async (run) => {
       const { image, tile, layer, head } = params;
-      const model = await this.model(params.choice, observer);
+      const model = await this.model(params.choice, run);
       const { tatok } = model;
-      const rgb = tatok.tile(await this.picture(params, model, observer), tile);
+      const rgb = tatok.tile(await this.picture(params, model, run), tile);
       const imageKey = `${model.key}\0${hashOf(rgb)}`;
       let weights = this.attentions.get(imageKey);
       if (weights === undefined) {
-        weights = await new StageClock(observer).run('encode', () => tatok.attend(rgb));
+        weights = await new StageClock(run.observer).run('encode', () => tatok.attend(rgb));
         this.attentions.set(imageKey, weights);
       }
       return tatok.attentionOf(weights, image, tile, layer, head);
@@ -187,7 +196,7 @@ export class InferenceService {
   private async picture(
     { image, file }: TokenizedPicture,
     { loaded }: RunningModel,
-    observer: StageObserver,
+    { observer }: Run,
   ): Promise<Picture> {
     if (image.reduction === 1) return image;
     if (file === undefined) throw new RangeError('a reduced image comes with its file');
@@ -205,7 +214,7 @@ export class InferenceService {
     tokens: Tokens,
     image: ModelImage,
     settings: FilterSettings,
-    observer: StageObserver,
+    { observer }: Run,
   ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
     const rankedAs = rankingKey(key, image, tokens, settings);
     const known = this.rankings.get(rankedAs);
@@ -215,8 +224,8 @@ export class InferenceService {
     return ranked;
   }
 
-  private async model(choice: ModelChoice, observer: StageObserver): Promise<ChosenModel> {
-    return this.running(await this.bundle(choice), choice, observer);
+  private async model(choice: ModelChoice, run: Run): Promise<ChosenModel> {
+    return this.running(await this.bundle(choice), choice, run);
   }
 
   /** The bundle of a choice as its folder has it now: one whose manifest changed is another model. */
@@ -230,53 +239,98 @@ export class InferenceService {
     return bundle;
   }
 
-  /** The sessions of a bundle, created if they are not among those kept. */
-  private async running(bundle: KeyedBundle, choice: ModelChoice, observer: StageObserver): Promise<ChosenModel> {
+  /** The sessions of a bundle, created if they are not among those kept, and then kept while the request runs. */
+  private async running(bundle: KeyedBundle, choice: ModelChoice, run: Run): Promise<ChosenModel> {
     const { key } = bundle;
-    const kept = this.models.get(key);
-    if (kept !== undefined) {
-      this.inUse = { key, provider: kept.loaded.provider.provider };
-      return { ...kept, key, timings: {} };
+    const clock = new StageClock(run.observer);
+    const running =
+      this.models.get(key) ??
+      // Whoever was let in meanwhile may have loaded it.
+      (await clock.run('load', async () => this.models.get(key) ?? this.load(bundle, choice)));
+    run.model = { key, running };
+    this.users.set(running, (this.users.get(running) ?? 0) + 1);
+    return { ...running, key, timings: clock.timings };
+  }
+
+  private async load(bundle: KeyedBundle, choice: ModelChoice): Promise<RunningModel> {
+    const loaded = await loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice)));
+    this.models.set(bundle.key, loaded);
+    return loaded;
+  }
+
+  /** Releases a model that is no longer kept, once nobody uses it. */
+  private retire(model: RunningModel): void {
+    if (this.users.has(model)) {
+      this.retired.add(model);
+      return;
     }
-    const clock = new StageClock(observer);
-    const model = await clock.run('load', () => loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice))));
-    this.models.set(key, model);
-    this.inUse = { key, provider: model.loaded.provider.provider };
-    return { ...model, key, timings: clock.timings };
+    this.retired.delete(model);
+    // Sessions of a lost device may fail to end; nobody needs them any more.
+    model.tatok.release().catch(() => undefined);
+  }
+
+  private leave(run: Run): void {
+    if (run.model === undefined) return;
+    const { running } = run.model;
+    const left = (this.users.get(running) ?? 1) - 1;
+    if (left > 0) this.users.set(running, left);
+    else this.users.delete(running);
+    if (this.retired.has(running)) this.retire(running);
+    run.model = undefined;
   }
 
   /**
-   * Sessions block the thread anyway, so requests run one after another; a model is never released under a running request.
+   * Sessions block the thread anyway, so requests run one after another; one of many batches lets others in between them. A
+   * model is never released under a running request.
    *
    * A provider that fails while it runs (out of memory, lost device) is ruled out and the request done again on the next one.
    */
-  private inTurn<Result>(choice: ModelChoice, work: () => Promise<Result>): Promise<Result> {
-    const result = this.last.then(async () => {
+  private async inTurn<Result>(
+    choice: ModelChoice,
+    urgency: Urgency,
+    observer: StageObserver,
+    work: (run: Run) => Promise<Result>,
+  ): Promise<Result> {
+    const run: Run = {
+      observer: async (stage, tiles) => {
+        if (urgency === 'long') await this.turns.letIn();
+        await observer(stage, tiles);
+      },
+      model: undefined,
+    };
+    await this.turns.take(urgency);
+    try {
       for (;;) {
-        this.inUse = undefined;
         try {
-          return await work();
+          return await work(run);
         } catch (error) {
-          if (!this.fallBack(choice, error)) throw error;
+          if (!this.fallBack(choice, run, error)) throw error;
+        } finally {
+          this.leave(run);
         }
       }
-    });
-    this.last = result.catch(() => undefined);
-    return result;
+    } finally {
+      this.turns.give();
+    }
   }
 
   /** Whether another provider may do what the one in use failed at. The CPU is the last resort. */
-  private fallBack(choice: ModelChoice, error: unknown): boolean {
-    const { inUse } = this;
-    if (!(error instanceof TatokError) || error.code !== 'inference-failed') return false;
-    if (inUse === undefined || inUse.provider === 'cpu' || !mayFallBack(choice, inUse.provider)) return false;
-    const reason = `It failed while running: ${explainProviderFailure(inUse.provider, error.cause ?? error)}`;
-    this.log(`${inUse.provider} is no longer used. ${reason}`);
+  private fallBack(choice: ModelChoice, { model }: Run, error: unknown): boolean {
+    if (!(error instanceof TatokError) || error.code !== 'inference-failed' || model === undefined) return false;
+    const { provider } = model.running.loaded.provider;
+    if (provider === 'cpu' || !mayFallBack(choice, provider)) return false;
+    const reason = `It failed while running: ${explainProviderFailure(provider, error.cause ?? error)}`;
+    this.log(`${provider} is no longer used. ${reason}`);
     const ruledOut = this.ruledOut.get(keyOf(choice)) ?? new Map<ProviderName, string>();
-    this.ruledOut.set(keyOf(choice), ruledOut.set(inUse.provider, reason));
-    this.models.delete(inUse.key);
+    this.ruledOut.set(keyOf(choice), ruledOut.set(provider, reason));
+    this.models.delete(model.key);
     return true;
   }
+}
+
+/** Tiles go batch by batch, for minutes where there are many. */
+function urgencyOf({ tiles }: ModelImage): Urgency {
+  return tiles.rows * tiles.columns > 1 ? 'long' : 'soon';
 }
 
 function keyOf({ directory, providers, cudaDevice }: ModelChoice): string {

@@ -5,7 +5,7 @@ import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from '
 import type { Codes, EntropyEstimate, Graphs } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
-import { rankSequentially } from './sequential';
+import { rankSequentially, sequentialRounds } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import { reduce, Tiling, type Strip } from './tiles';
 import type {
@@ -41,6 +41,8 @@ export interface Rendered {
 
 /** Tiles that go through a graph at once: enough to fill a GPU, few enough to bound memory on a CPU. */
 const batchSize = { cpu: 2, other: 16 } as const;
+
+const once = { done: 0, total: 1 } as const;
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
@@ -267,7 +269,7 @@ export class TaTok {
       globalCodes: new Int32Array(tiling.count * globalTokens),
       patchCodes: new Int32Array(tiling.patches),
     };
-    await this.forBatches(tiling, 'encode', clock, async (tiles) => {
+    await this.forBatches(tiling, 'encode', clock, once, async (tiles) => {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, { globalCodes, patchCodes }) => {
         codes.globalCodes.set(globalCodes, tile * globalTokens);
@@ -290,7 +292,7 @@ export class TaTok {
       surprisalBits: new Float32Array(tiling.patches),
       expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
     }));
-    await this.forBatches(tiling, stage, clock, async (tiles) => {
+    await this.forBatches(tiling, stage, clock, once, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
       const batch = await this.graphs.estimateEntropies(
         jobs.map(({ tile, mask }) => ({
@@ -347,7 +349,7 @@ export class TaTok {
       const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
       for (const { meter, strip } of decoded) meter.add(original, strip);
     };
-    await this.forBatches(tiling, 'decode', clock, async (tiles) => {
+    await this.forBatches(tiling, 'decode', clock, once, async (tiles) => {
       const [first, last] = [tiles[0] ?? 0, tiles.at(-1) ?? 0];
       const strip = tiling.strip(first);
       if (first % tiling.tiles.columns === 0) {
@@ -404,8 +406,10 @@ export class TaTok {
   private rankSequentially(tokens: Tokens, tiling: Tiling, edgePriority: number, clock: StageClock): Promise<Ranking> {
     const entropyBits = tokens.entropyBits.slice();
     let before = this.noPatches(tiling);
+    let round = 0;
     const given = async (visible: Uint8Array): Promise<Float32Array> => {
-      await this.forBatches(tiling, 'rank', clock, async (tiles) => {
+      const rounds = { done: round++, total: sequentialRounds - 1 };
+      await this.forBatches(tiling, 'rank', clock, rounds, async (tiles) => {
         const inputs = tiles
           .map((tile) => ({ tile, visible: this.maskOf(visible, tiling, tile) }))
           // Tiles do not see each other: where nothing was revealed, nothing changes.
@@ -421,16 +425,22 @@ export class TaTok {
     return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
   }
 
-  /** One batch after another; whoever watches the clock may stop between them. */
+  /**
+   * One batch after another; whoever watches the clock may stop between them.
+   *
+   * @param rounds how many times all tiles were taken before, of how many.
+   */
   private async forBatches(
     tiling: Tiling,
     stage: Stage,
     clock: StageClock,
+    rounds: { readonly done: number; readonly total: number },
     work: (tiles: readonly number[]) => Promise<void>,
   ): Promise<void> {
-    const total = tiling.count;
+    const { count } = tiling;
     for (const tiles of tiling.batches(this.batch)) {
-      await clock.run(stage, () => work(tiles), total === 1 ? undefined : { done: tiles[0] ?? 0, total });
+      const progress = { done: count * rounds.done + (tiles[0] ?? 0), total: count * rounds.total };
+      await clock.run(stage, () => work(tiles), count === 1 ? undefined : progress);
     }
   }
 

@@ -3,10 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 import type { Stage, StageTimings, TileProgress } from './types';
 
 /**
- * Called before every stage, and before every batch of tiles of one, after pending messages were handled; throwing stops the
- * pipeline there.
+ * Called before every stage, and before every batch of tiles of one, after pending messages were handled; the pipeline waits
+ * for what it returns, and throwing stops it there.
  */
-export type StageObserver = (stage: Stage, tiles?: TileProgress) => void;
+export type StageObserver = (stage: Stage, tiles?: TileProgress) => void | Promise<void>;
 
 /** Runs stages one after another and keeps their milliseconds. */
 export class StageClock {
@@ -22,7 +22,7 @@ export class StageClock {
   async run<Result>(stage: Stage, work: () => Result | Promise<Result>, tiles?: TileProgress): Promise<Result> {
     // ONNX Runtime blocks the thread while it runs: a cancellation that arrived meanwhile is only seen after a turn of the loop.
     await setImmediate();
-    this.observer(stage, tiles);
+    await this.observer(stage, tiles);
     const start = performance.now();
     const result = await work();
     this.elapsed[stage] = (this.elapsed[stage] ?? 0) + performance.now() - start;

@@ -166,7 +166,7 @@ export const stages = ['read', 'load', 'encode', 'entropy', 'rank', 'filter', 'd
  */
 export type Stage = (typeof stages)[number];
 
-/** Model images that a stage has done, of how many; a stage of several rounds counts them in each. */
+/** Model images that a stage has done, of how many; ranking counts them anew in every round. */
 export interface TileProgress {
   readonly done: number;
   readonly total: number;

@@ -77,7 +77,7 @@ describe('tokens', () => {
       settings: resolved,
     } = await fresh.tokenize(
       { choice, file, settings: { lossRate: 0.3 }, progressId: 0 },
-      (stage) => told.push(stage),
+      (stage) => void told.push(stage),
       (picture) => {
         told.push('picture');
         expect(picture.image).toEqual(result.image);
@@ -100,7 +100,7 @@ describe('tokens', () => {
           settings: { ...settings, ...changes },
           progressId: 0,
         },
-        (stage) => seen.push(stage),
+        (stage) => void seen.push(stage),
       );
     expect(await rank({ lossRate: 0.9 })).toBe(result.reconstruction.ranking);
     expect(seen).toEqual([]);
@@ -200,10 +200,10 @@ describe('measure', () => {
   it('measures nothing twice', async () => {
     const seen: Stage[] = [];
     const first = await measure({}, [0.35, 0.55]);
-    const again = await measure({}, [0.55, 0.75, 0.35], (stage) => seen.push(stage));
+    const again = await measure({}, [0.55, 0.75, 0.35], (stage) => void seen.push(stage));
     expect(again[0]).toBe(first[1]);
     expect(again[2]).toBe(first[0]);
-    await measure({}, [0.35, 0.55, 0.75], (stage) => seen.push(stage));
+    await measure({}, [0.35, 0.55, 0.75], (stage) => void seen.push(stage));
     expect(seen).toEqual(['filter', 'decode', 'metrics']);
   });
 });
@@ -264,8 +264,8 @@ describe('attention', () => {
   it('encodes an image once for all its layers and heads', async () => {
     const seen: Stage[] = [];
     const image = { ...result.image, rgb: result.image.rgb.map((byte) => 255 - byte) };
-    await service.attention({ choice, image, tile: 0, layer: 0, head: 0 }, (stage) => seen.push(stage));
-    await service.attention({ choice, image, tile: 0, layer: 1, head: 'mean' }, (stage) => seen.push(stage));
+    await service.attention({ choice, image, tile: 0, layer: 0, head: 0 }, (stage) => void seen.push(stage));
+    await service.attention({ choice, image, tile: 0, layer: 1, head: 'mean' }, (stage) => void seen.push(stage));
     expect(seen).toEqual(['encode']);
   });
 });

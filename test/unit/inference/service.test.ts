@@ -59,7 +59,7 @@ describe('a provider that fails while it runs', () => {
     expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');
     expect(log).toEqual([`cuda is no longer used. ${reason}`]);
     expect(release).toHaveBeenCalledOnce();
-    const { provider } = await inference.load(params(['cuda', 'cpu']).choice, quiet);
+    const { provider } = await inference.loadModel(params(['cuda', 'cpu']).choice, quiet);
     expect(provider).toEqual({ provider: 'cpu', failures: [{ provider: 'cuda', reason }] });
     expect(loadBundle).toHaveBeenCalledTimes(2);
   });
