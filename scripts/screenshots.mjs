@@ -12,6 +12,7 @@ const kept = {
   'kept-dark': 'kept-dropped',
   'attention-dark': 'attention',
   'reconstruction-dark': 'reconstruction',
+  'compare-images-dark': 'compare',
 };
 
 const test = spawnSync(process.execPath, [join(root, 'scripts/test.mjs'), '--project', 'e2e'], { stdio: 'inherit' });

@@ -1,4 +1,5 @@
 import * as vscode from 'vscode';
+import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exports';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment } from './commands/showEnvironment';
@@ -8,6 +9,7 @@ import { Configuration } from './host/configuration';
 import { SharedInference } from './host/inference';
 import { Models } from './host/models';
 import { ProviderStatus } from './host/providerStatus';
+import { Comparisons } from './panel/comparisons';
 import { InspectorEditor } from './panel/inspectorEditor';
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -24,10 +26,11 @@ export function activate(context: vscode.ExtensionContext): void {
   const inference = own(new SharedInference(context, configuration, log));
   const status = own(new ProviderStatus(showOutputCommand));
   const { client, onDidRestart } = inference;
-  const editor = own(
-    new InspectorEditor({ extensionUri, configuration, inference: client, onDidRestart, models, status, log }),
-  );
+  const services = { extensionUri, configuration, inference: client, onDidRestart, models, status, log };
+  const editor = own(new InspectorEditor(services));
+  const comparisons = own(new Comparisons(services));
   own(registerTokenizeImage());
+  own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor));
   own(registerShowOutput(log));
   own(registerSetUpCuda({ inference, log }));

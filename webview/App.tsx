@@ -6,6 +6,7 @@ import { LossRate } from './controls/LossRate';
 import { PatchReadout } from './controls/PatchReadout';
 import { TokenCounts } from './controls/TokenCounts';
 import { Toolbar } from './controls/Toolbar';
+import { useExporter } from './export/exporter';
 import { BitsHistogram } from './plots/BitsHistogram';
 import { EntropyCurve } from './plots/EntropyCurve';
 import { RateDistortionPlot } from './plots/RateDistortionPlot';
@@ -14,13 +15,14 @@ import { useServices } from './state/context';
 /** The inspector: picture at the left, what it costs at the right, its parts below. */
 export function App(): JSX.Element {
   const { inspector } = useServices();
+  const exporter = useExporter();
   const shown = inspector.picture.value !== undefined;
   return (
     <div class={shown ? 'inspector' : 'inspector empty'} data-testid="inspector">
       <Header />
       <main>
         {shown && <Toolbar />}
-        <Stage />
+        <Stage onScene={(scene) => exporter.picture(scene)} />
       </main>
       {shown && (
         <>

@@ -1,26 +1,19 @@
-import { createElement, render } from 'preact';
-import { App } from './App';
-import { createLayers } from './canvas/layers';
-import { watchTheme } from './canvas/theme';
-import { Exporter } from './export/exporter';
-import { connectToHost } from './rpc';
-import { ServicesContext } from './state/context';
-import { Inspector } from './state/inspector';
-import { startSession } from './state/session';
-import { readViewState } from './state/viewState';
+import { render, type JSX } from 'preact';
+import { watchTheme, type Theme } from './canvas/theme';
+import { comparisonPage } from './comparison/comparisonPage';
+import { inspectorPage } from './inspectorPage';
 import { registerToolkit } from './ui/toolkit';
-import { connectToVsCode } from './vscodeApi';
+import { connectToVsCode, type VsCodeApi } from './vscodeApi';
+import type { PageName } from '../src/protocol/page';
 import './styles/index.css';
 
-const api = connectToVsCode();
-const inspector = new Inspector(readViewState(api.getState()));
-const connection = connectToHost(api);
-const session = startSession(inspector, connection, api);
-const layers = createLayers(inspector, session.influence);
-const exporter = new Exporter(inspector, layers, connection);
-const services = { inspector, session, layers, theme: watchTheme(), exporter };
-registerToolkit();
+const pages: Readonly<Record<PageName, (api: VsCodeApi, theme: Theme) => JSX.Element>> = {
+  inspector: inspectorPage,
+  comparison: comparisonPage,
+};
 
+registerToolkit();
 const root = document.getElementById('root');
-if (root === null) throw new Error('the page has no #root');
-render(createElement(ServicesContext.Provider, { value: services }, <App />), root);
+const name = root?.dataset['page'];
+if (root === null || (name !== 'inspector' && name !== 'comparison')) throw new Error('the page has no #root');
+render(pages[name](connectToVsCode(), watchTheme()), root);

@@ -10,16 +10,26 @@ import {
   type MessageWriter,
 } from 'vscode-jsonrpc/browser';
 import type { VsCodeApi } from './vscodeApi';
+import { isSideMessage, type Side, type SideMessage } from '../src/protocol/comparison';
 
-/** JSON-RPC over the webview's two one-way channels: window 'message' events in, `postMessage` out. Typed arrays survive. */
-export function connectToHost(api: Pick<VsCodeApi, 'postMessage'>): MessageConnection {
-  return createMessageConnection(new WindowReader(), new HostWriter(api));
+/**
+ * JSON-RPC over the webview's two one-way channels: window 'message' events in, `postMessage` out. Typed arrays survive.
+ * @param side of a comparison, which shares the channels with the other.
+ */
+export function connectToHost(api: Pick<VsCodeApi, 'postMessage'>, side?: Side): MessageConnection {
+  return createMessageConnection(new WindowReader(side), new HostWriter(api, side));
 }
 
 class WindowReader extends AbstractMessageReader implements MessageReader {
+  constructor(private readonly side: Side | undefined) {
+    super();
+  }
+
   listen(callback: DataCallback): Disposable {
-    const receive = (event: MessageEvent<unknown>): void => {
-      if (isMessage(event.data)) callback(event.data);
+    const receive = ({ data }: MessageEvent<unknown>): void => {
+      const side = isSideMessage(data) ? data.side : undefined;
+      const message = isSideMessage(data) ? data.message : data;
+      if (side === this.side && isMessage(message)) callback(message);
     };
     window.addEventListener('message', receive);
     return { dispose: () => window.removeEventListener('message', receive) };
@@ -27,12 +37,16 @@ class WindowReader extends AbstractMessageReader implements MessageReader {
 }
 
 class HostWriter extends AbstractMessageWriter implements MessageWriter {
-  constructor(private readonly api: Pick<VsCodeApi, 'postMessage'>) {
+  constructor(
+    private readonly api: Pick<VsCodeApi, 'postMessage'>,
+    private readonly side: Side | undefined,
+  ) {
     super();
   }
 
   async write(message: Message): Promise<void> {
-    this.api.postMessage(message);
+    const { side } = this;
+    this.api.postMessage(side === undefined ? message : ({ side, message } satisfies SideMessage));
   }
 
   end(): void {}

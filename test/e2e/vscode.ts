@@ -65,12 +65,21 @@ export async function startVSCode({
   };
 }
 
-/** Right-clicks a file in the Explorer and chooses an item of its context menu. */
-export async function chooseInExplorer(page: Page, file: string, item: string): Promise<void> {
+/** Right-clicks a file in the Explorer and chooses an item of its context menu, `first` selecting another file too. */
+export async function chooseInExplorer(
+  page: Page,
+  file: string,
+  item: string,
+  { first }: { readonly first?: string } = {},
+): Promise<void> {
   const row = page.locator('.explorer-folders-view').getByRole('treeitem', { name: file });
   const entry = page.getByRole('menuitem', { name: item, exact: true });
   // A menu that opens before the extension's contributions have arrived never gains them.
   for (let attempt = 0; ; attempt++) {
+    if (first !== undefined) {
+      await page.locator('.explorer-folders-view').getByRole('treeitem', { name: first }).click();
+      await row.click({ modifiers: ['ControlOrMeta'] });
+    }
     await row.click({ button: 'right' });
     if (await appears(entry, 2000)) break;
     if (attempt === 15) throw new Error(`The context menu of ${file} has no "${item}"`);

@@ -521,7 +521,7 @@ describe('life of the page', () => {
         uri: 'file:///photographs/kodim23.png',
         view: 'difference',
         overlay: 'attention',
-        camera: { scale: 1.5 },
+        camera: { extent: 384 },
         settings: { lossRate: 0.35 },
       });
     await page.reload();

@@ -11,6 +11,7 @@ const ramp = Float32Array.from({ length: steps }, (_, i) => 1 - i / (steps - 1))
 /** What the colours mean, in units, with the focused patch marked; pressing the scale's name changes the scale. */
 export function ColourBar(): JSX.Element | null {
   const { inspector, layers } = useServices();
+  const images = layers.peered ? 'both images' : 'this image';
   const legend = layers.legend.value;
   if (legend === undefined) return null;
   const [low, high] = legend.domain;
@@ -28,7 +29,7 @@ export function ColourBar(): JSX.Element | null {
         type="button"
         class="scale"
         title={
-          fit ? 'Scale fitted to this image; press for the fixed scale' : 'Fixed scale; press to fit it to this image'
+          fit ? `Scale fitted to ${images}; press for the fixed scale` : `Fixed scale; press to fit it to ${images}`
         }
         data-testid="range"
         onClick={() => (inspector.range.value = fit ? 'fixed' : 'fit')}

@@ -1,31 +1,66 @@
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { ColourBar } from './ColourBar';
 import { movedFocus } from './focus';
-import { StageController } from './stageController';
+import type { Scene } from './painter';
+import { StageController, type StagePicture } from './stageController';
 import { SwipeHandle } from './SwipeHandle';
 import { ZoomControls } from './ZoomControls';
 import { FailureMessage } from '../controls/FailureMessage';
 import { Progress } from '../controls/Progress';
 import { useServices } from '../state/context';
 
+/** What the swipe view shows left and right of the line. */
+const ownNames = ['original', 'reconstruction'] as const;
+
+interface StageProps {
+  /** Where there are several. */
+  readonly name?: string;
+  /** Who draws what the canvas shows elsewhere, in exports. */
+  readonly onScene: (scene: () => Scene | undefined) => void;
+  /** What is right of the swipe line in place of this picture, and the names of the two. */
+  readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
+  /** More that lies over it. */
+  readonly children?: ComponentChildren;
+}
+
+/** What goes on, and what went wrong. */
+export function StageMessages(): JSX.Element {
+  const { inspector } = useServices();
+  const phase = inspector.phase.value;
+  const empty = inspector.picture.value === undefined;
+  return (
+    <>
+      {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
+      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
+      {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
+        <FailureMessage
+          failure={inspector.notice.value}
+          kind="banner"
+          onDismiss={() => (inspector.notice.value = undefined)}
+        />
+      )}
+    </>
+  );
+}
+
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
-export function Stage(): JSX.Element {
-  const services = useServices();
-  const { inspector, layers, theme, exporter } = services;
+export function Stage({ name = 'Picture', onScene, other, children }: StageProps): JSX.Element {
+  const { inspector, layers, theme } = useServices();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [controller, setController] = useState<StageController>();
   useEffect(() => {
     if (canvas.current === null) return undefined;
-    const created = new StageController(canvas.current, inspector, layers, theme);
+    const created = new StageController(canvas.current, { inspector, layers }, theme, other);
     setController(created);
-    exporter.picture(() => created.scene.peek());
+    onScene(() => created.scene.peek());
     return () => created.dispose();
-  }, [inspector, layers, theme, exporter]);
-  const phase = inspector.phase.value;
+    // The controller follows what changes by itself.
+  }, [inspector, layers, theme, other?.inspector]);
+  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? ownNames : undefined);
   const empty = inspector.picture.value === undefined;
   return (
-    <section class="stage" aria-label="Picture">
+    <section class="stage" aria-label={name}>
       <canvas
         ref={canvas}
         class={empty ? 'picture empty' : 'picture'}
@@ -48,21 +83,14 @@ export function Stage(): JSX.Element {
       />
       {controller !== undefined && !empty && (
         <>
-          <SwipeHandle controller={controller} />
+          {swiped && <SwipeHandle controller={controller} names={swiped} />}
           <StandIn />
           <ColourBar />
           <ZoomControls controller={controller} />
         </>
       )}
-      {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
-      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
-      {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
-        <FailureMessage
-          failure={inspector.notice.value}
-          kind="banner"
-          onDismiss={() => (inspector.notice.value = undefined)}
-        />
-      )}
+      <StageMessages />
+      {children}
     </section>
   );
 

@@ -2,11 +2,16 @@ import type { JSX } from 'preact';
 import type { StageController } from './stageController';
 import { useServices } from '../state/context';
 
-/** The line between original and reconstruction: drag it, or move it with the arrow keys. */
-export function SwipeHandle({ controller }: { readonly controller: StageController }): JSX.Element | null {
+interface SwipeHandleProps {
+  readonly controller: StageController;
+  readonly names: readonly [left: string, right: string];
+}
+
+/** The line between two pictures: drag it, or move it with the arrow keys. */
+export function SwipeHandle({ controller, names: [leftName, rightName] }: SwipeHandleProps): JSX.Element | null {
   const { inspector } = useServices();
   const frame = controller.frame.value;
-  if (inspector.view.value !== 'swipe' || frame === undefined) return null;
+  if (frame === undefined) return null;
   const { x, y, k } = controller.transform.value;
   const width = k * frame.imageWidth;
   const share = inspector.swipe.value;
@@ -18,25 +23,21 @@ export function SwipeHandle({ controller }: { readonly controller: StageControll
   const bottom = Math.min(frame.height, y + k * frame.imageHeight);
   return (
     <>
-      <span class="swipe-label original" style={{ transform: `translate(${left}px, ${top}px)` }} aria-hidden="true">
-        original
+      <span class="swipe-label left" style={{ transform: `translate(${left}px, ${top}px)` }} aria-hidden="true">
+        {leftName}
       </span>
-      <span
-        class="swipe-label reconstruction"
-        style={{ transform: `translate(${left}px, ${top}px)` }}
-        aria-hidden="true"
-      >
-        reconstruction
+      <span class="swipe-label right" style={{ transform: `translate(${left}px, ${top}px)` }} aria-hidden="true">
+        {rightName}
       </span>
       <div
         class="swipe"
         role="slider"
         tabIndex={0}
-        aria-label="Swipe between original and reconstruction"
+        aria-label={`Swipe between ${leftName} and ${rightName}`}
         aria-valuemin={0}
         aria-valuemax={100}
         aria-valuenow={Math.round(100 * share)}
-        aria-valuetext={`${Math.round(100 * share)} % original`}
+        aria-valuetext={`${Math.round(100 * share)} % ${leftName}`}
         data-testid="swipe"
         style={{ transform: `translate(${left}px, ${top}px)`, height: `${Math.max(0, bottom - top)}px` }}
         onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}

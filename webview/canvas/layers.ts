@@ -1,5 +1,5 @@
 import { computed, type ReadonlySignal } from '@preact/signals';
-import { extent, max, quantile } from 'd3-array';
+import { extent, max, min, quantile } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from './bitmaps';
 import { onGrid } from './onGrid';
 import { shownSize } from '../../src/tokenizer/patch';
@@ -29,6 +29,15 @@ export interface Layers {
   readonly legend: ReadonlySignal<Legend | undefined>;
   /** Interval of the colours of bits, for the histogram. */
   readonly bitsDomain: ReadonlySignal<Domain>;
+  /** Whether scales are shared with another picture. */
+  readonly peered: boolean;
+  /** Intervals that the picture by itself would take; undefined until there is one. */
+  readonly own: OwnDomains;
+}
+
+interface OwnDomains {
+  readonly bits: ReadonlySignal<Domain | undefined>;
+  readonly difference: ReadonlySignal<Domain | undefined>;
 }
 
 /** Pixel differences above this (of 255) share the last colour of the fixed scale. */
@@ -37,7 +46,8 @@ const differenceCeiling = 64;
 /** Influence above this (in 8-bit units) shares the last colour of the fixed scale. */
 const influenceCeiling = 32;
 
-export function createLayers(inspector: Inspector, influence: Influence): Layers {
+/** @param peer whose scales of bits and differences are shared, so that one colour means the same in both pictures. */
+export function createLayers(inspector: Inspector, influence: Influence, peer?: () => Layers): Layers {
   const { picture, tokenization, reconstruction, overlay, view, range, colormap } = inspector;
 
   const originalColour = computed(() => {
@@ -60,9 +70,11 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
     const image = picture.value?.image;
     return image && reconstruction.value ? differenceValues(image.rgb, reconstruction.value.rgb) : undefined;
   });
-  const differenceDomain = computed<Domain>(() =>
-    range.value === 'fit' ? [0, max(difference.value ?? []) ?? 1] : [0, differenceCeiling],
-  );
+  const ownDifferences = computed<Domain | undefined>(() => {
+    if (difference.value === undefined) return undefined;
+    return range.value === 'fit' ? [0, max(difference.value) ?? 1] : [0, differenceCeiling];
+  });
+  const differenceDomain = shared(ownDifferences, () => peer?.().own.difference);
 
   const underHeat = computed(() => overlay.value !== 'kept' && overlay.value !== 'none');
   const differenceBitmap = computed(() => {
@@ -81,13 +93,14 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
     const tokens = tokenization.value?.tokens;
     return overlay.value === 'surprisal' ? tokens?.surprisalBits : tokens?.entropyBits;
   });
-  const bitsDomain = computed<Domain>(() => {
-    if (range.value === 'fit') {
-      const [low, high] = extent(bits.value ?? []);
-      return [low ?? 0, high ?? 1];
-    }
-    return [0, Math.log2(tokenization.value?.model.codebookSize ?? 2)];
+  const ownBits = computed<Domain | undefined>(() => {
+    const model = tokenization.value?.model;
+    if (model === undefined || bits.value === undefined) return undefined;
+    if (range.value === 'fixed') return [0, Math.log2(model.codebookSize)];
+    const [low, high] = extent(bits.value);
+    return [low ?? 0, high ?? 1];
   });
+  const bitsDomain = shared(ownBits, () => peer?.().own.bits);
 
   const attention = computed(() => {
     const map = inspector.shownAttention.value;
@@ -191,7 +204,20 @@ export function createLayers(inspector: Inspector, influence: Influence): Layers
     heat,
     legend,
     bitsDomain,
+    peered: peer !== undefined,
+    own: { bits: ownBits, difference: ownDifferences },
   };
+}
+
+/** The least interval that holds a picture's own and its peer's. */
+function shared(
+  own: ReadonlySignal<Domain | undefined>,
+  peer: () => ReadonlySignal<Domain | undefined> | undefined,
+): ReadonlySignal<Domain> {
+  return computed(() => {
+    const domains = [own.value, peer()?.value].filter((domain) => domain !== undefined);
+    return [min(domains, ([low]) => low) ?? 0, max(domains, ([, high]) => high) ?? 1];
+  });
 }
 
 /** Mean of some rows of a K×N matrix; of all rows when none is chosen. */

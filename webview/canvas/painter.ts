@@ -20,6 +20,8 @@ export interface Scene {
   /** Shown right of `swipe` (share of the image's width). */
   readonly swiped: HTMLCanvasElement | undefined;
   readonly swipe: number;
+  /** Another scene of the same canvas, shown right of `swipe`. */
+  readonly other: Scene | undefined;
   readonly heat: HTMLCanvasElement | undefined;
   readonly opacity: number;
   /** N values, 1 = kept; none while that is not known. */
@@ -42,14 +44,30 @@ const legibleNotch = 12;
 /** From here on, an outline is white between dark hairlines. */
 const roomForHairlines = 16;
 
-/**
- * Paints a scene: picture, heat map, mask, outlines, focus. Every kind of mark is one path of few rectangles, and only patches on
- * the canvas are looked at, so that a picture of fifty thousand patches can be dragged.
- */
+/** Paints a scene, and right of the swipe line the other one. */
 export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
   const { canvas } = context;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
+  paintOne(context, scene);
+  if (scene.other === undefined) return;
+  const { transform, ratio, swipe, imageWidth } = scene;
+  const from = Math.round(ratio * (transform.x + swipe * transform.k * imageWidth));
+  context.save();
+  context.beginPath();
+  context.rect(from, 0, canvas.width - from, canvas.height);
+  context.clip();
+  context.clearRect(from, 0, canvas.width - from, canvas.height);
+  paintOne(context, scene.other);
+  context.restore();
+}
+
+/**
+ * Picture, heat map, mask, outlines, focus. Every kind of mark is one path of few rectangles, and only patches on the canvas are
+ * looked at, so that a picture of fifty thousand patches can be dragged.
+ */
+function paintOne(context: CanvasRenderingContext2D, scene: Scene): void {
+  const { canvas } = context;
   const lines = gridLines(scene);
   const left = lines.x[0] ?? 0;
   const top = lines.y[0] ?? 0;

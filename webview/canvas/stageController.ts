@@ -1,4 +1,4 @@
-import { computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
+import { batch, computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
 import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
 import type { Layers } from './layers';
@@ -16,6 +16,12 @@ interface Size {
 
 const nothingKnown = new Uint8Array();
 
+/** One picture with its overlay, as a canvas needs it. */
+export interface StagePicture {
+  readonly inspector: Inspector;
+  readonly layers: Layers;
+}
+
 /** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
 export class StageController {
   readonly transform = signal<ZoomTransform>(zoomIdentity);
@@ -28,9 +34,10 @@ export class StageController {
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
-    private readonly inspector: Inspector,
-    private readonly layers: Layers,
+    private readonly picture: StagePicture,
     private readonly theme: Theme,
+    /** What is right of the swipe line in place of the picture. */
+    private readonly other?: StagePicture,
   ) {
     const context = canvas.getContext('2d');
     if (context === null) throw new Error('no 2D canvas');
@@ -52,15 +59,17 @@ export class StageController {
     select(this.canvas).on('.zoom', null);
   }
 
-  readonly frame: ReadonlySignal<Frame | undefined> = computed(() => {
+  readonly frame: ReadonlySignal<Frame | undefined> = computed(() => this.frameOf(this.picture));
+
+  private frameOf({ inspector }: StagePicture): Frame | undefined {
     const { width, height } = this.size.value;
-    const image = this.inspector.picture.value?.image;
+    const image = inspector.picture.value?.image;
     if (image === undefined || width === 0 || height === 0) return undefined;
     return { width, height, imageWidth: image.width, imageHeight: image.height };
-  });
+  }
 
   fit(): void {
-    this.inspector.camera.value = 'fit';
+    this.picture.inspector.camera.value = 'fit';
   }
 
   /** 1 image pixel = 1 CSS pixel, about the middle of the view. */
@@ -74,7 +83,7 @@ export class StageController {
 
   /** Index of the patch under a point in CSS pixels of the canvas. */
   patchAt(x: number, y: number): number | undefined {
-    const picture = this.inspector.picture.peek();
+    const picture = this.picture.inspector.picture.peek();
     if (picture === undefined) return undefined;
     const { image, model } = picture;
     const { grid } = image;
@@ -89,7 +98,7 @@ export class StageController {
 
   /** Pans as little as needed to bring a patch into view. */
   reveal(patch: number): void {
-    const picture = this.inspector.picture.peek();
+    const picture = this.picture.inspector.picture.peek();
     const frame = this.frame.peek();
     if (picture === undefined || frame === undefined) return;
     const { columns } = picture.image.grid;
@@ -121,13 +130,14 @@ export class StageController {
         return frame === undefined ? transform : clampTransform(transform, frame);
       })
       .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
-        this.transform.value = transform;
         this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
+        batch(() => {
+          this.transform.value = transform;
+          // At once, not when the gesture ends: another canvas may share the camera.
+          this.rememberCamera(transform);
+        });
       })
-      .on('end', ({ transform }: { transform: ZoomTransform }) => {
-        this.canvas.classList.remove('panning');
-        this.rememberCamera(transform);
-      });
+      .on('end', () => this.canvas.classList.remove('panning'));
     select(this.canvas).call(behaviour).on('dblclick.zoom', null);
     return behaviour;
   }
@@ -137,13 +147,13 @@ export class StageController {
     if (frame === undefined || this.applying) return;
     const fitted = cameraTransform('fit', frame);
     const isFit = Math.abs(transform.k / fitted.k - 1) < 1e-6;
-    this.inspector.camera.value = isFit ? 'fit' : transformCamera(transform, frame);
+    this.picture.inspector.camera.value = isFit ? 'fit' : transformCamera(transform, frame);
   }
 
   /** Follows the camera and the panel's size; a camera that the user's own gesture left here changes nothing. */
   private applyCamera(): void {
     const frame = this.frame.value;
-    const camera = this.inspector.camera.value;
+    const camera = this.picture.inspector.camera.value;
     if (frame === undefined) return;
     this.behaviour.scaleExtent([smallestScale(frame), largestScale]);
     const wanted = cameraTransform(camera, frame);
@@ -173,7 +183,14 @@ export class StageController {
 
   /** What the canvas shows. */
   readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
-    const { inspector, layers } = this;
+    const scene = this.sceneOf(this.picture, this.transform.value);
+    if (scene === undefined || this.other === undefined) return scene;
+    const frame = this.frameOf(this.other);
+    const camera = this.other.inspector.camera.value;
+    return { ...scene, other: frame && this.sceneOf(this.other, cameraTransform(camera, frame)) };
+  });
+
+  private sceneOf({ inspector, layers }: StagePicture, transform: ZoomTransform): Scene | undefined {
     const picture = inspector.picture.value;
     const base = layers.base.value;
     const { width, height, ratio } = this.size.value;
@@ -183,7 +200,7 @@ export class StageController {
       width,
       height,
       ratio,
-      transform: this.transform.value,
+      transform,
       imageWidth: picture.image.width,
       imageHeight: picture.image.height,
       patchSide: patchSide(picture.model),
@@ -198,9 +215,10 @@ export class StageController {
       showDropped: overlay === 'kept',
       focused: inspector.focused.value,
       pinned: inspector.pinned.value,
+      other: undefined,
       palette: this.theme.palette.value,
     };
-  });
+  }
 
   private paint(): void {
     this.scheduled = undefined;

@@ -65,10 +65,10 @@ export function cameraTransform(camera: Camera, frame: Frame): ZoomTransform {
   if (camera === 'fit') {
     return clampTransform(zoomIdentity.scale(fitScale(frame)), frame);
   }
-  const scale = Math.min(largestScale, Math.max(smallestScale(frame), camera.scale));
+  const scale = Math.min(largestScale, Math.max(smallestScale(frame), camera.extent / longerSide(frame)));
   const region = inner(frame);
-  const x = region.left + region.width / 2 - scale * camera.x;
-  const y = region.top + region.height / 2 - scale * camera.y;
+  const x = region.left + region.width / 2 - scale * camera.x * frame.imageWidth;
+  const y = region.top + region.height / 2 - scale * camera.y * frame.imageHeight;
   return clampTransform(zoomIdentity.translate(x, y).scale(scale), frame);
 }
 
@@ -76,5 +76,9 @@ export function cameraTransform(camera: Camera, frame: Frame): ZoomTransform {
 export function transformCamera(transform: ZoomTransform, frame: Frame): Camera {
   const region = inner(frame);
   const [x, y] = transform.invert([region.left + region.width / 2, region.top + region.height / 2]);
-  return { scale: transform.k, x, y };
+  return { extent: transform.k * longerSide(frame), x: x / frame.imageWidth, y: y / frame.imageHeight };
+}
+
+function longerSide({ imageWidth, imageHeight }: Frame): number {
+  return Math.max(imageWidth, imageHeight);
 }

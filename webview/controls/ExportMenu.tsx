@@ -1,11 +1,11 @@
 import type { JSX } from 'preact';
-import { useServices } from '../state/context';
+import { useExporter } from '../export/exporter';
 import { MenuButton } from '../ui/MenuButton';
 import { exportChoices } from '../../src/protocol/exports';
 
 /** Everything that can be taken away from here, and word of what was. */
 export function ExportMenu(): JSX.Element {
-  const { exporter } = useServices();
+  const exporter = useExporter();
   const [view = [], ...others] = exportChoices.map((group) =>
     group.map(({ kind, label, detail }) => ({
       label,

@@ -20,11 +20,11 @@ export function Header(): JSX.Element {
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
-      {picture && <ModelDetails model={picture.model} />}
+      {picture && <ModelDetails model={picture.model} summary="About" />}
       {picture && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
       {picture && <ExportMenu />}
-      <Announcement />
+      <PhaseAnnouncement />
     </header>
   );
 }
@@ -41,7 +41,7 @@ const cropHints: Record<CropMode, string> = {
   tiles: 'Cut at its own resolution; edge tiles padded by mirroring; padding is neither shown nor counted',
 };
 
-function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
+export function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
   const { inspector, session } = useServices();
   const cropMode = inspector.cropMode.value;
   const tiles = image.tiles.rows * image.tiles.columns;
@@ -85,9 +85,14 @@ function ModelSelect(): JSX.Element | null {
   );
 }
 
-function ModelDetails({ model }: { readonly model: ModelDescription }): JSX.Element {
+interface ModelDetailsProps {
+  readonly model: ModelDescription;
+  readonly summary: string;
+}
+
+export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element {
   return (
-    <Disclosure summary="About" title="About this model" testId="model-details">
+    <Disclosure summary={summary} title="About this model" testId="model-details">
       <dl class="rows">
         <Row name="version">{model.version}</Row>
         <Row name="patch tokens N">
@@ -105,7 +110,7 @@ function ModelDetails({ model }: { readonly model: ModelDescription }): JSX.Elem
 }
 
 /** For screen readers, told once each: that work began, and that its result can be read. */
-function Announcement(): JSX.Element {
+function PhaseAnnouncement(): JSX.Element {
   const { inspector } = useServices();
   const name = inspector.document.value?.name;
   const { kind } = inspector.phase.value;
@@ -118,7 +123,7 @@ function Announcement(): JSX.Element {
 }
 
 /** One quiet line: what is being worked on, else how long the stages took. */
-function Status(): JSX.Element {
+export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Element {
   const { inspector, session } = useServices();
   const phase = inspector.phase.value;
   const reconstructing = inspector.reconstructing.value;
@@ -142,11 +147,9 @@ function Status(): JSX.Element {
       {choosing ? stageNames.load : null}
       {phase.kind === 'ready' &&
         !choosing &&
-        (pending && long && reconstructing !== undefined ? (
-          progressText(reconstructing)
-        ) : (
-          <Timings timings={inspector.timings.value} />
-        ))}
+        (pending && long && reconstructing !== undefined
+          ? progressText(reconstructing)
+          : timed && <Timings timings={inspector.timings.value} />)}
       {pending && reconstructing?.tiles !== undefined && (
         <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
           Cancel

@@ -33,34 +33,49 @@ export function LossRate(): JSX.Element {
         <output class="figure" for="loss-rate">
           {lossRate.toFixed(Number.isInteger(Math.round(lossRate * 1000) / 10) ? 2 : 3)}
         </output>
-        <NumberField
-          label="Information loss rate"
-          testId="loss-rate-number"
-          min={0}
-          max={1}
-          step={lossRateStep}
-          digits={3}
-          value={lossRate}
-          onChange={(value) => (inspector.lossRate.value = value)}
-        />
+        <LossRateNumber />
       </div>
-      <input
-        id="loss-rate"
-        type="range"
-        min="0"
-        max="1"
-        step={lossRateStep}
-        aria-label="Information loss rate ε"
-        data-testid="loss-rate"
-        value={lossRate}
-        onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
-      />
+      <LossRateRange id="loss-rate" />
       <FilterChoices />
     </section>
   );
 }
 
-function FilterChoices(): JSX.Element {
+/** @param of whose ε it is, where there are several. */
+export function LossRateNumber({ of = '' }: { readonly of?: string }): JSX.Element {
+  const { inspector } = useServices();
+  return (
+    <NumberField
+      label={`Information loss rate${of}`}
+      testId="loss-rate-number"
+      min={0}
+      max={1}
+      step={lossRateStep}
+      digits={3}
+      value={inspector.lossRate.value}
+      onChange={(value) => (inspector.lossRate.value = value)}
+    />
+  );
+}
+
+export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly of?: string }): JSX.Element {
+  const { inspector } = useServices();
+  return (
+    <input
+      id={id}
+      type="range"
+      min="0"
+      max="1"
+      step={lossRateStep}
+      aria-label={`Information loss rate ε${of}`}
+      data-testid="loss-rate"
+      value={inspector.lossRate.value}
+      onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
+    />
+  );
+}
+
+export function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
   return (
     <div class="rows">

@@ -1,31 +1,17 @@
 import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useEffect, useMemo, useState } from 'preact/hooks';
-import { useServices } from '../state/context';
+import { useMemo, useState } from 'preact/hooks';
+import { Announcement } from './Announcement';
+import { useServices, type Services } from '../state/context';
 import { Button } from '../ui/Button';
 import { Row } from '../ui/Row';
 import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/tokenizer/patch';
 
-/** The pointer may cross many patches; only one that it rests on is announced. */
-const announceAfterMs = 200;
-
 /** All that is known of the focused patch. */
 export function PatchReadout(): JSX.Element {
-  const { inspector, session } = useServices();
-  const patch = useMemo(
-    () =>
-      computed(() => {
-        const index = inspector.focused.value;
-        const tokenization = inspector.tokenization.value;
-        const keepRank = inspector.keepRank.value;
-        const selected = inspector.selected.value;
-        if (index === undefined || !tokenization) return undefined;
-        const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
-        const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
-        return { facts: patchFacts(index, tokenization, influence), place };
-      }),
-    [inspector, session],
-  ).value;
+  const services = useServices();
+  const { inspector } = services;
+  const patch = useMemo(() => computed(() => focusedPatch(services)), [services]).value;
   return (
     <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
       {patch === undefined ? (
@@ -41,14 +27,25 @@ export function PatchReadout(): JSX.Element {
   );
 }
 
-interface FactsProps {
+export interface FocusedPatch {
   readonly facts: PatchFacts;
   /** undefined until the patches are ranked. */
   readonly place: PatchPlace | undefined;
-  readonly pinned: boolean;
 }
 
-function Facts({ facts, place, pinned }: FactsProps): JSX.Element {
+/** What is known of the focused patch; undefined without one. */
+export function focusedPatch({ inspector, session }: Services): FocusedPatch | undefined {
+  const index = inspector.focused.value;
+  const tokenization = inspector.tokenization.value;
+  const keepRank = inspector.keepRank.value;
+  const selected = inspector.selected.value;
+  if (index === undefined || !tokenization) return undefined;
+  const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
+  const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
+  return { facts: patchFacts(index, tokenization, influence), place };
+}
+
+function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boolean }): JSX.Element {
   return (
     <>
       <div class="title-line">
@@ -94,18 +91,5 @@ function CopyButton({ text }: { readonly text: string }): JSX.Element {
     <Button testId="copy-patch" title="Copy this patch's values" onPress={() => void copy()}>
       {copied ? 'Copied' : 'Copy'}
     </Button>
-  );
-}
-
-function Announcement({ text }: { readonly text: string }): JSX.Element {
-  const [said, setSaid] = useState('');
-  useEffect(() => {
-    const timer = setTimeout(() => setSaid(text), announceAfterMs);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return (
-    <p class="visually-hidden" aria-live="polite" data-testid="announcement">
-      {said}
-    </p>
   );
 }

@@ -1,4 +1,4 @@
-import type { JSX } from 'preact';
+import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames, type Overlay, type View } from '../state/viewState';
 import { Segmented } from '../ui/Segmented';
@@ -26,22 +26,31 @@ const overlayOptions: readonly { value: Overlay; label: string; title: string }[
 
 const colormapOptions = colormapNames.map((name) => ({ value: name, label: name }));
 
+interface ToolbarProps {
+  /** All unless told. */
+  readonly views?: readonly View[];
+  readonly overlays?: readonly Overlay[];
+  /** What stands before the choices. */
+  readonly children?: ComponentChildren;
+}
+
 /** What the canvas shows. */
-export function Toolbar(): JSX.Element {
+export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
+      {children}
       <Segmented
         label="View"
         testId="view"
-        options={viewOptions}
+        options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />
       <Segmented
         label="Overlay"
         testId="overlay"
-        options={overlayOptions}
+        options={overlayOptions.filter(({ value }) => overlays?.includes(value) ?? true)}
         value={inspector.overlay.value}
         onChange={(overlay) => (inspector.overlay.value = overlay)}
       />

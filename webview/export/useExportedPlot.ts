@@ -1,10 +1,9 @@
 import { useEffect } from 'preact/hooks';
-import type { PlotSource } from './exporter';
-import { useServices } from '../state/context';
+import { useExporter, type PlotSource } from './exporter';
 import type { PlotName } from '../../src/protocol/exports';
 
 /** Offers a plot to the export menu, as it is when it is exported. */
 export function useExportedPlot(name: PlotName, source: PlotSource): void {
-  const { exporter } = useServices();
+  const exporter = useExporter();
   useEffect(() => exporter.plot(name, source));
 }

@@ -37,17 +37,13 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
   const geometry = useMemo(() => {
     const x = scaleLinear([0, count], [margin.left, width - margin.right]);
     const y = scaleLinear([0, ranking.totalBits], [height - margin.bottom, margin.top]);
-    // One point a pixel and both ends: a large picture has far more patches than the plot has pixels.
-    const points = Math.min(count, Math.max(1, Math.round(width)));
-    const shown = Array.from({ length: points + 1 }, (_, i) => Math.round((i * count) / points));
-    const path =
-      line<number>(
-        (kept) => x(kept),
-        (kept) => y(heldBits(ranking, kept)),
-      )(shown) ?? '';
-    const step = niceStep(ranking.totalBits);
-    const yTicks = Array.from({ length: Math.floor(ranking.totalBits / step) + 1 }, (_, i) => i * step);
-    return { x, y, path, xTicks: [0, count / 4, count / 2, (3 * count) / 4, count].map(Math.round), yTicks };
+    return {
+      x,
+      y,
+      path: curvePath(ranking, x, y, width),
+      xTicks: [0, count / 4, count / 2, (3 * count) / 4, count].map(Math.round),
+      yTicks: niceTicks(ranking.totalBits),
+    };
   }, [ranking, width, count]);
   const { x, y } = geometry;
   useExportedPlot('curve', {
@@ -83,7 +79,15 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
       <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
       <path class="curve-line" d={geometry.path} />
       <FocusedDot inspector={inspector} ranking={ranking} x={x} y={y} />
-      <LossLine inspector={inspector} ranking={ranking} x={x} y={y} width={width} />
+      <LossLine
+        inspector={inspector}
+        ranking={ranking}
+        x={x}
+        y={y}
+        left={margin.left}
+        right={width - margin.right}
+        bottom={height - margin.bottom}
+      />
     </svg>
   );
 }
@@ -95,15 +99,38 @@ interface MarkProps {
   readonly y: { (bits: number): number; invert(position: number): number };
 }
 
-function FocusedDot({ inspector, ranking, x, y }: MarkProps): JSX.Element | null {
+/** Bits held against patches kept, as an SVG path. */
+export function curvePath(ranking: Ranking, x: MarkProps['x'], y: MarkProps['y'], width: number): string {
+  // One point a pixel and both ends: a large picture has far more patches than the plot has pixels.
+  const count = ranking.order.length;
+  const points = Math.min(count, Math.max(1, Math.round(width)));
+  const shown = Array.from({ length: points + 1 }, (_, i) => Math.round((i * count) / points));
+  const path = line<number>(
+    (kept) => x(kept),
+    (kept) => y(heldBits(ranking, kept)),
+  );
+  return path(shown) ?? '';
+}
+
+export function FocusedDot({ inspector, ranking, x, y }: MarkProps): JSX.Element | null {
   const focused = inspector.focused.value;
   const rank = focused === undefined ? undefined : inspector.keepRank.value?.[focused];
   if (rank === undefined) return null;
   return <circle class="focused-dot" cx={x(rank)} cy={y(heldBits(ranking, rank))} r={4} data-testid="curve-focus" />;
 }
 
+interface LossLineProps extends MarkProps {
+  /** Ends of the axes in pixels of the plot. */
+  readonly left: number;
+  readonly right: number;
+  readonly bottom: number;
+  /** Names the curve where there are two. */
+  readonly letter?: 'A' | 'B';
+}
+
 /** The ε line: a slider like the one above, drawn where it acts. */
-function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly width: number }): JSX.Element | null {
+export function LossLine(props: LossLineProps): JSX.Element | null {
+  const { inspector, ranking, x, y, left, right, bottom, letter } = props;
   const selected = inspector.selected.value;
   if (selected === undefined) return null;
   const lossRate = inspector.lossRate.value;
@@ -126,7 +153,7 @@ function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly wi
       role="slider"
       tabindex={0}
       aria-orientation="vertical"
-      aria-label="Information loss rate line"
+      aria-label={`Information loss rate line${letter === undefined ? '' : ` of ${letter}`}`}
       aria-valuemin={0}
       aria-valuemax={1}
       aria-valuenow={lossRate}
@@ -154,17 +181,24 @@ function LossLine({ inspector, ranking, x, y, width }: MarkProps & { readonly wi
         inspector.lossRate.value = snapLossRate(target);
       }}
     >
-      <rect class="grip" x={margin.left} y={lineY - 7} width={width - margin.left - margin.right} height={14} />
-      <line class="threshold" x1={margin.left} x2={width - margin.right} y1={lineY} y2={lineY} />
+      <rect class="grip" x={left} y={lineY - 7} width={right - left} height={14} />
+      <line class="threshold" x1={left} x2={right} y1={lineY} y2={lineY} />
       <circle class="kept-dot" cx={keptX} cy={y(total - lostBits)} r={4} />
-      <text
-        class="plot-label"
-        x={high ? margin.left + 6 : width - margin.right}
-        y={lineY > height - margin.bottom - 18 ? lineY - 8 : lineY + 15}
-        text-anchor={high ? 'start' : 'end'}
-      >
-        {keptTokens} kept hold {share} % of the bits
-      </text>
+      {letter === undefined ? (
+        <text
+          class="plot-label"
+          x={high ? left + 6 : right}
+          y={lineY > bottom - 18 ? lineY - 8 : lineY + 15}
+          text-anchor={high ? 'start' : 'end'}
+        >
+          {keptTokens} kept hold {share} % of the bits
+        </text>
+      ) : (
+        // Side by side above their lines, which may lie on each other.
+        <text class="plot-label" x={right - (letter === 'A' ? 22 : 8)} y={lineY - 4} text-anchor="middle">
+          {letter}
+        </text>
+      )}
     </g>
   );
 }
@@ -174,8 +208,9 @@ function heldBits(ranking: Ranking, kept: number): number {
   return ranking.totalBits - (ranking.cumulativeBits[ranking.order.length - kept] ?? 0);
 }
 
-/** A round step that divides the axis into two to four parts. */
-function niceStep(total: number): number {
+/** Multiples of a round step that divides the axis into two to four parts. */
+export function niceTicks(total: number): number[] {
   const power = 10 ** Math.floor(Math.log10(total / 2));
-  return [5, 2, 1].map((factor) => factor * power).find((step) => total / step >= 2) ?? power;
+  const step = [5, 2, 1].map((factor) => factor * power).find((size) => total / size >= 2) ?? power;
+  return Array.from({ length: Math.floor(total / step) + 1 }, (_, i) => i * step);
 }

@@ -2,17 +2,15 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Inspector } from './inspector';
 import type { Session } from './session';
-import type { Exporter } from '../export/exporter';
 import type { Layers } from '../canvas/layers';
 import type { Theme } from '../canvas/theme';
 
-/** What components share. */
+/** What components share that speak of one tokenization. */
 export interface Services {
   readonly inspector: Inspector;
   readonly session: Session;
   readonly layers: Layers;
   readonly theme: Theme;
-  readonly exporter: Exporter;
 }
 
 export const ServicesContext = createContext<Services | undefined>(undefined);

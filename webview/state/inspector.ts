@@ -39,6 +39,9 @@ export interface Selected {
   readonly budgetBits: number;
 }
 
+/** How pictures are shown, which two inspectors of one page may share. */
+export type SharedView = Pick<Inspector, 'view' | 'overlay' | 'opacity' | 'colormap' | 'range' | 'swipe' | 'camera'>;
+
 /**
  * Everything the page shows, as signals: inputs that the host or the user sets, and values computed from them.
  *
@@ -91,19 +94,20 @@ export class Inspector {
   private hostSettings: FilterSettings | undefined;
   private restored: FilterSettings | undefined;
 
-  constructor(stored: ViewState) {
+  /** @param shared is used in place of signals of its own. */
+  constructor(stored: ViewState, shared?: SharedView) {
     this.restored = stored.settings;
     this.lossRate = signal(stored.settings?.lossRate ?? 0);
     this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
     this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
     this.conditioning = signal<Conditioning>(stored.settings?.conditioning ?? 'global');
-    this.view = signal(stored.view);
-    this.overlay = signal(stored.overlay);
-    this.opacity = signal(stored.opacity);
-    this.colormap = signal(stored.colormap);
-    this.range = signal(stored.range);
-    this.swipe = signal(stored.swipe);
-    this.camera = signal(stored.camera);
+    this.view = shared?.view ?? signal(stored.view);
+    this.overlay = shared?.overlay ?? signal(stored.overlay);
+    this.opacity = shared?.opacity ?? signal(stored.opacity);
+    this.colormap = shared?.colormap ?? signal(stored.colormap);
+    this.range = shared?.range ?? signal(stored.range);
+    this.swipe = shared?.swipe ?? signal(stored.swipe);
+    this.camera = shared?.camera ?? signal(stored.camera);
     this.chosenLayer = signal(stored.layer);
     this.head = signal(stored.head);
     this.isolatedTokens = signal<readonly number[]>(stored.isolated);
@@ -246,6 +250,12 @@ export class Inspector {
     return chosen === 'mean' || (chosen !== undefined && chosen < layers) ? chosen : layers - 1;
   });
 
+  /** Takes what the host knows of the document. Settings that the page remembers win over those it should start with. */
+  open(document: InspectedDocument): void {
+    this.document.value = document;
+    this.restored ??= document.settings;
+  }
+
   /** Takes the picture that is being tokenized. What is shown already stays until there are new tokens. */
   acceptPicture({ image, model, settings }: DecodedPicture): void {
     if (this.tokenization.peek() !== undefined) return;
@@ -335,24 +345,30 @@ export class Inspector {
     });
   }
 
-  /** What `vscode.setState` keeps. */
-  readonly viewState: ReadonlySignal<ViewState> = computed(() => ({
-    uri: this.document.value?.uri ?? '',
-    view: this.view.value,
-    overlay: this.overlay.value,
-    opacity: this.opacity.value,
-    colormap: this.colormap.value,
-    range: this.range.value,
-    swipe: this.swipe.value,
-    camera: this.camera.value,
-    layer: this.chosenLayer.value,
-    head: this.head.value,
-    isolated: [...this.isolatedTokens.value],
-    rate: this.rate.value,
-    distortion: this.distortion.value,
-    cropMode: this.chosenCropMode.value,
-    settings: this.picture.value === undefined ? this.restored : this.settings.value,
-  }));
+  /** What `vscode.setState` keeps; undefined until the document is known. */
+  readonly viewState: ReadonlySignal<ViewState | undefined> = computed(() => {
+    const document = this.document.value;
+    return document && { uri: document.uri, ...this.shownState() };
+  });
+
+  private shownState(): Omit<ViewState, 'uri'> {
+    return {
+      view: this.view.value,
+      overlay: this.overlay.value,
+      opacity: this.opacity.value,
+      colormap: this.colormap.value,
+      range: this.range.value,
+      swipe: this.swipe.value,
+      camera: this.camera.value,
+      layer: this.chosenLayer.value,
+      head: this.head.value,
+      isolated: [...this.isolatedTokens.value],
+      rate: this.rate.value,
+      distortion: this.distortion.value,
+      cropMode: this.chosenCropMode.value,
+      settings: this.picture.value === undefined ? this.restored : this.settings.value,
+    };
+  }
 }
 
 /** The image shown, where the new one is the same: nothing made of it is made again. */

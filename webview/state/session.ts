@@ -6,12 +6,9 @@ import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
 import * as protocol from '../../src/protocol/inspector';
 import type { CropMode, FilterSettings } from '../../src/tokenizer/types';
-import type { VsCodeApi } from '../vscodeApi';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;
-/** State is written at most so often, so that dragging does not flood the host. */
-const saveMs = 150;
 
 /** What the controls can ask of the host. */
 export interface Session {
@@ -25,12 +22,11 @@ export interface Session {
   chooseCropMode(mode: CropMode): void;
 }
 
+/** What not every page shows, and need not be asked for. */
+export type Need = 'attention' | 'models';
+
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
-export function startSession(
-  inspector: Inspector,
-  connection: MessageConnection,
-  api: Pick<VsCodeApi, 'setState'>,
-): Session {
+export function startSession(inspector: Inspector, connection: MessageConnection, needs: readonly Need[]): Session {
   connection.onNotification(protocol.progressed, (progress) => {
     inspector.phase.value = { kind: 'working', progress };
   });
@@ -49,20 +45,19 @@ export function startSession(
   };
 
   // In the order in which the host is to answer: each of a large picture takes longer than the one before.
-  followAttention(inspector, connection, notify('Attention could not be read'));
+  if (needs.includes('attention')) followAttention(inspector, connection, notify('Attention could not be read'));
   followRanking(inspector, connection, notify('The patches could not be ranked'));
   followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
-  saveViewState(inspector, api);
 
   connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
-    (document) => (inspector.document.value = document),
+    (document) => inspector.open(document),
     (error: unknown) => {
       inspector.phase.value = { kind: 'failed', failure: { message: sentence(error), actions: ['showOutput'] } };
     },
   );
 
   // Nothing is answered before a page has said that it is ready.
-  followModels(inspector, connection, notify('The models could not be listed'));
+  if (needs.includes('models')) followModels(inspector, connection, notify('The models could not be listed'));
 
   return {
     rateDistortion: new RateDistortion(
@@ -183,21 +178,6 @@ function followModels(inspector: Inspector, connection: MessageConnection, fail:
   kind.subscribe(() => {
     connection.sendRequest(protocol.models).then((menu) => (inspector.models.value = menu), fail);
   });
-}
-
-function saveViewState(inspector: Inspector, api: Pick<VsCodeApi, 'setState'>): void {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const save = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (inspector.document.peek() !== undefined) api.setState(inspector.viewState.peek());
-  };
-  inspector.viewState.subscribe(() => {
-    timer ??= setTimeout(save, saveMs);
-  });
-  // The page may be thrown away at any time after it was hidden.
-  window.addEventListener('pagehide', save);
-  document.addEventListener('visibilitychange', save);
 }
 
 function sentence(error: unknown): string {

@@ -23,10 +23,13 @@ export type Distortion = (typeof distortions)[number];
 const choice = z.union([z.literal('mean'), z.int().check(z.nonnegative())]);
 const share = z.number().check(z.gte(0), z.lte(1));
 
-/** Where the canvas looks: the whole image, or `scale` CSS pixels per image pixel about a centre in image pixels. */
+/**
+ * Where the canvas looks: the whole image, or its longer side as `extent` CSS pixels about a centre in shares of width and
+ * height. It means the same for images of other sizes, so that two canvases can share one camera.
+ */
 const camera = z.union([
   z.literal('fit'),
-  z.object({ scale: z.number().check(z.positive()), x: z.number(), y: z.number() }),
+  z.object({ extent: z.number().check(z.positive()), x: z.number(), y: z.number() }),
 ]);
 export type Camera = z.infer<typeof camera>;
 

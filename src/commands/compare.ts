@@ -1,0 +1,103 @@
+import * as vscode from 'vscode';
+import type { Models } from '../host/models';
+import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
+import { TatokError } from '../tokenizer/errors';
+import { imageExtensions, isImagePath } from './imageFiles';
+import { chosenResources } from './tokenizeImage';
+
+export const compareCommand = 'tatok.compare';
+
+export interface CompareServices {
+  /** Where the command finds the inspector that the user works in. */
+  readonly inspectors: { readonly active: { readonly compared: ComparedSide } | undefined };
+  readonly comparisons: { open(compared: ComparedSides): void };
+  readonly models: Pick<Models, 'options' | 'ask' | 'chosenFor'>;
+}
+
+/**
+ * *TaTok: Compare Tokenizations*: two images selected in the Explorer, or what the active inspector shows with another image,
+ * threshold or model.
+ */
+export function registerCompare(services: CompareServices): vscode.Disposable {
+  return vscode.commands.registerCommand(compareCommand, (...args: unknown[]) => compare(services, args));
+}
+
+async function compare(services: CompareServices, args: readonly unknown[]): Promise<void> {
+  const selected = Array.isArray(args[1]) ? chosenResources(args) : [];
+  const { active } = services.inspectors;
+  if (selected.length > 1) compareSelected(services, selected);
+  else if (active !== undefined) await compareActive(services, active.compared);
+  else {
+    void vscode.window.showInformationMessage(
+      'Select two images in the Explorer to compare them, or tokenize one and compare it with another.',
+    );
+  }
+}
+
+function compareSelected({ comparisons, models }: CompareServices, selected: readonly vscode.Uri[]): void {
+  const [a, b, ...others] = selected.filter((uri) => isImagePath(uri.path));
+  if (a === undefined || b === undefined || others.length > 0 || selected.length > 2) {
+    void vscode.window.showWarningMessage(`Select exactly two images to compare them: ${imageExtensions.join(', ')}.`);
+    return;
+  }
+  const sideOf = (uri: vscode.Uri): ComparedSide => ({ uri, model: models.chosenFor(uri) });
+  comparisons.open({ a: sideOf(a), b: sideOf(b) });
+}
+
+const choices = [
+  { label: 'With another image…', description: 'The same model and settings', other: otherImage },
+  {
+    label: 'With another threshold',
+    description: 'The same image and model, each side with its own ε',
+    other: otherThreshold,
+  },
+  { label: 'With another model…', description: 'The same image and settings', other: otherModel },
+] as const;
+
+async function compareActive(services: CompareServices, a: ComparedSide): Promise<void> {
+  const chosen = await vscode.window.showQuickPick(choices, { title: 'Compare Tokenizations' });
+  if (chosen === undefined) return;
+  try {
+    const b = await chosen.other(a, services);
+    if (b !== undefined) services.comparisons.open({ a, b });
+  } catch (error) {
+    if (!(error instanceof TatokError)) throw error;
+    void vscode.window.showErrorMessage([error.message, error.advice].filter(Boolean).join(' '));
+  }
+}
+
+async function otherImage(a: ComparedSide): Promise<ComparedSide | undefined> {
+  const [uri] =
+    (await vscode.window.showOpenDialog({
+      title: 'Compare with Another Image',
+      openLabel: 'Compare',
+      filters: { Images: [...imageExtensions] },
+      defaultUri: vscode.Uri.joinPath(a.uri, '..'),
+    })) ?? [];
+  return uri && { ...a, uri };
+}
+
+/** Far enough from the first that something changes; the page has a slider for each. */
+const thresholdStep = 0.25;
+
+async function otherThreshold(a: ComparedSide): Promise<ComparedSide> {
+  const { settings } = a;
+  if (settings === undefined) return a;
+  const { lossRate } = settings;
+  const other = lossRate < 0.5 ? lossRate + thresholdStep : lossRate - thresholdStep;
+  return { ...a, settings: { ...settings, lossRate: Math.round(1000 * other) / 1000 } };
+}
+
+const chooseFolder = 'Choose folder…';
+
+async function otherModel(a: ComparedSide, { models }: CompareServices): Promise<ComparedSide | undefined> {
+  const current = a.model ?? '';
+  const options = (await models.options(a.uri, current)).filter(({ directory }) => directory !== current);
+  const items = options.map(({ directory, label }) => ({ label, description: directory, directory }));
+  const chosen = await vscode.window.showQuickPick([...items, { label: chooseFolder, directory: undefined }], {
+    title: 'Compare with Another Model',
+  });
+  if (chosen === undefined) return undefined;
+  const model = chosen.directory ?? (await models.ask(current));
+  return model === undefined ? undefined : { ...a, model };
+}

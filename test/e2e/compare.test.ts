@@ -1,0 +1,99 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
+import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+
+const screenshots = join(import.meta.dirname, 'screenshots');
+
+describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
+  let vscode: VSCode;
+
+  beforeAll(async () => {
+    await mkdir(screenshots, { recursive: true });
+    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
+  });
+
+  afterAll(() => vscode[Symbol.asyncDispose]());
+
+  const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
+
+  /** Waits until both sides are tokenized and decoded. */
+  async function compared(): Promise<void> {
+    const page = inspectorOf(vscode.page);
+    for (const side of ['left', 'right']) {
+      await page
+        .getByTestId(side)
+        .locator('[data-testid="status"][data-state="ready"]')
+        .waitFor({ state: 'attached', timeout: 60_000 });
+    }
+    await expect.poll(() => page.getByTestId('psnr-difference').textContent(), { timeout: 20_000 }).not.toBe('–');
+  }
+
+  const names = () => inspectorOf(vscode.page).locator('.side h2').allTextContents();
+  const lossRates = () =>
+    inspectorOf(vscode.page)
+      .getByTestId('loss-rate')
+      .evaluateAll((ranges) => ranges.map((range) => (range as HTMLInputElement).value));
+
+  it('puts two photographs selected in the Explorer side by side', async () => {
+    const { page } = vscode;
+    await chooseInExplorer(page, 'kodim23.png', 'Compare Tokenizations', { first: 'kodim05.png' });
+    await compared();
+    expect(await names()).toEqual(['kodim05.png', 'kodim23.png']);
+    const comparison = inspectorOf(page);
+    const [a, b] = [
+      await numberOf(comparison.getByTestId('tokens-a')),
+      await numberOf(comparison.getByTestId('tokens-b')),
+    ];
+    expect(a).not.toBe(b);
+    expect(await comparison.getByTestId('tokens-difference').textContent()).toBe(b > a ? `+${b - a}` : `−${a - b}`);
+    await comparison.getByTestId('left').getByTestId('canvas').focus();
+    for (const key of ['ArrowUp', 'ArrowRight']) await page.keyboard.press(key);
+    await picture('compare-images-dark');
+  });
+
+  it('brings them back as they were when the window is reloaded', async () => {
+    const { page } = vscode;
+    const comparison = inspectorOf(page);
+    await comparison.getByTestId('swap').click();
+    await chooseOverlay(comparison, 'kept');
+    await comparison.getByTestId('loss-rate').first().fill('0.4');
+    await compared();
+    // VS Code stores what pages keep a moment later.
+    await page.waitForTimeout(1500);
+    await page.reload();
+    await compared();
+    expect(await names()).toEqual(['kodim23.png', 'kodim05.png']);
+    expect(await lossRates()).toEqual(['0.4', '0.4']);
+    expect(await inspectorOf(page).getByTestId('overlay-kept').locator('input').isChecked()).toBe(true);
+    await runCommand(page, 'View: Close All Editors');
+  });
+
+  it('shows one photograph under two thresholds, from its inspector', async () => {
+    const { page } = vscode;
+    await chooseInExplorer(page, 'kodim23.png', 'Tokenize Image');
+    await inspectorOf(page).getByTestId('kept-count').waitFor({ timeout: 60_000 });
+    await settled(inspectorOf(page));
+    await inspectorOf(page).getByTestId('loss-rate').fill('0.7');
+    await settled(inspectorOf(page));
+    await runCommand(page, 'TaTok: Compare Tokenizations');
+    await page.locator('.quick-input-list').getByRole('option', { name: 'With another threshold' }).click();
+    const comparison = inspectorOf(page);
+    await comparison.getByTestId('comparison').waitFor();
+    await compared();
+    expect(await lossRates()).toEqual(['0.7', '0.45']);
+    const [a, b] = [await numberOf(comparison.getByTestId('kept-a')), await numberOf(comparison.getByTestId('kept-b'))];
+    expect(b).toBeGreaterThan(a);
+    await chooseView(comparison, 'original');
+    await chooseOverlay(comparison, 'kept');
+    await picture('compare-thresholds-dark');
+    await comparison.getByTestId('layout-swipe').click();
+    await chooseView(comparison, 'reconstruction');
+    await chooseOverlay(comparison, 'none');
+    await runCommand(page, 'Preferences: Toggle between Light/Dark Themes');
+    await comparison.locator('body.vscode-light').waitFor();
+    await picture('compare-swipe-light');
+  });
+});

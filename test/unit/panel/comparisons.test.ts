@@ -1,0 +1,193 @@
+import { setImmediate as immediate } from 'node:timers/promises';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import type { MessageConnection } from 'vscode-jsonrpc/node';
+import * as vscode from 'vscode';
+import type { Inference } from '../../../src/host/inference';
+import type { ComparedSides } from '../../../src/panel/comparisonPanel';
+import { Comparisons, comparisonViewType } from '../../../src/panel/comparisons';
+import type { EditorServices } from '../../../src/panel/inspectorEditor';
+import * as protocol from '../../../src/protocol/inspector';
+import manifest from '../../../package.json';
+import { FakeWebview } from './fakeWebview';
+
+vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
+vi.mock('../../../src/panel/imageFile', () => ({
+  ImageFile: class {
+    readonly onDidChange = () => ({ dispose: () => undefined });
+    constructor(readonly uri: vscode.Uri) {}
+    get name() {
+      return this.uri.path.slice(this.uri.path.lastIndexOf('/') + 1);
+    }
+    read = () => Promise.resolve(new TextEncoder().encode(this.name));
+    dispose() {}
+  },
+}));
+
+const cat = vscode.Uri.parse('file:///photos/cat.png');
+const dog = vscode.Uri.parse('file:///photos/dog.png');
+const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+
+/** What was tokenized, and where a comparison stands. */
+function setUp() {
+  const tokenize = vi.fn<Inference['tokenize']>((params) =>
+    Promise.resolve({
+      model: { name: params.choice.directory },
+      provider: { provider: 'cpu', failures: [] },
+      image: { rgb: params.file, cropMode: params.cropMode, reduction: 1 },
+      tokens: {},
+      reconstruction: { settings: filter },
+      timings: {},
+    } as unknown as Awaited<ReturnType<Inference['tokenize']>>),
+  );
+  const reconstruct = vi.fn<Inference['reconstruct']>((params) =>
+    Promise.resolve({ settings: params.settings, timings: {} } as Awaited<ReturnType<Inference['reconstruct']>>),
+  );
+  const released = vi.fn();
+  const never = () => ({ dispose: () => undefined });
+  const services = {
+    extensionUri: vscode.Uri.parse('file:///extension'),
+    inference: { tokenize, reconstruct, acquire: () => ({ dispose: released }) },
+    onDidRestart: never,
+    configuration: {
+      read: () => ({
+        choice: { directory: '/models/configured', providers: ['cpu'] },
+        filter: {},
+        cropMode: 'centre',
+        maxMegapixels: 100,
+      }),
+      onDidChange: never,
+    },
+    models: {},
+    status: { show: vi.fn(), hide: vi.fn() },
+    log: { error: vi.fn(), info: vi.fn(), warn: vi.fn(), debug: vi.fn(), show: vi.fn() },
+  } as unknown as EditorServices;
+  return { comparisons: new Comparisons(services), tokenize, reconstruct, released, status: services.status };
+}
+
+/** A panel of VS Code, and the two halves of its page. */
+function newPanel() {
+  const closed = new vscode.EventEmitter<void>();
+  const webview = new FakeWebview();
+  const panel = {
+    active: true,
+    title: '',
+    webview: Object.assign(webview, {
+      cspSource: 'https://self',
+      asWebviewUri: (uri: vscode.Uri) => uri,
+      options: {},
+      html: '',
+    }),
+    onDidChangeViewState: () => ({ dispose: () => undefined }),
+    onDidDispose: closed.event,
+    dispose: vi.fn(),
+  };
+  return {
+    panel: panel as unknown as vscode.WebviewPanel & { dispose: typeof panel.dispose },
+    close: () => closed.fire(),
+    load: () => ({ a: webview.loadSide('a'), b: webview.loadSide('b') }),
+  };
+}
+
+function open(compared: ComparedSides) {
+  const world = setUp();
+  const opened = newPanel();
+  vi.mocked(vscode.window.createWebviewPanel).mockReturnValue(opened.panel);
+  world.comparisons.open(compared);
+  return { ...world, ...opened };
+}
+
+/** Models of the tokenizations that a side is told of; one that ends while its page loads is told twice. */
+function told(side: MessageConnection): Set<string> {
+  const names = new Set<string>();
+  side.onNotification(protocol.tokenized, ({ model }) => void names.add(model.name));
+  return names;
+}
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await immediate();
+}
+
+beforeEach(() => vi.mocked(vscode.window.createWebviewPanel).mockReset());
+
+describe('a comparison', () => {
+  it('of two images tokenizes both and serves each to its side', async () => {
+    const { tokenize, panel, load } = open({ a: { uri: cat }, b: { uri: dog, model: '/models/mine' } });
+    const { a, b } = load();
+    const [toldA, toldB] = [told(a), told(b)];
+    expect(await a.sendRequest(protocol.ready, {})).toMatchObject({ name: 'cat.png' });
+    expect(await b.sendRequest(protocol.ready, {})).toMatchObject({ name: 'dog.png', model: '/models/mine' });
+    await settle();
+    expect(tokenize).toHaveBeenCalledTimes(2);
+    expect([[...toldA], [...toldB]]).toEqual([['/models/configured'], ['/models/mine']]);
+    expect(panel.title).toBe('Compare cat.png ↔ dog.png');
+    expect(panel.webview.html).toContain('data-page="comparison"');
+  });
+
+  it('of two thresholds tokenizes once and filters each side by its own', async () => {
+    const other = { ...filter, lossRate: 0.55 };
+    const sides = { a: { uri: cat, settings: filter }, b: { uri: cat, settings: other } };
+    const { tokenize, reconstruct, load, panel } = open(sides);
+    const { a, b } = load();
+    const [toldA, toldB] = [told(a), told(b)];
+    expect(await a.sendRequest(protocol.ready, {})).toMatchObject({ settings: filter });
+    expect(await b.sendRequest(protocol.ready, {})).toMatchObject({ settings: other });
+    await settle();
+    expect(tokenize).toHaveBeenCalledOnce();
+    expect([toldA.size, toldB.size]).toEqual([1, 1]);
+    const answers = await Promise.all([
+      a.sendRequest(protocol.reconstruct, filter),
+      b.sendRequest(protocol.reconstruct, other),
+    ]);
+    expect(answers.map(({ settings }) => settings.lossRate)).toEqual([0.8, 0.55]);
+    expect(reconstruct).toHaveBeenCalledTimes(2);
+    expect(panel.title).toBe('Compare cat.png');
+  });
+
+  it('of two models has two tokenizations of one file', async () => {
+    const { tokenize } = open({ a: { uri: cat }, b: { uri: cat, model: '/models/mine' } });
+    await settle();
+    expect(tokenize.mock.calls.map(([{ choice }]) => choice.directory)).toEqual(['/models/configured', '/models/mine']);
+  });
+
+  it('keeps the crop mode that the inspector showed', async () => {
+    const side = { uri: cat, cropMode: 'fit' } as const;
+    const { tokenize } = open({ a: side, b: side });
+    await settle();
+    expect(tokenize.mock.calls.at(-1)?.[0].cropMode).toBe('fit');
+  });
+
+  it('lets go of everything when it is closed', async () => {
+    const { released, close, status } = open({ a: { uri: cat }, b: { uri: dog } });
+    await settle();
+    expect(status.show).toHaveBeenCalled();
+    close();
+    expect(released).toHaveBeenCalledTimes(2);
+    expect(status.hide).toHaveBeenCalled();
+  });
+});
+
+describe('after the window reloads', () => {
+  it('a comparison is brought back from what its page kept', async () => {
+    const { comparisons, tokenize } = setUp();
+    const { panel, load } = newPanel();
+    const state = { a: { uri: cat.toString(), overlay: 'kept' }, b: { uri: dog.toString(), model: '/models/mine' } };
+    await comparisons.deserializeWebviewPanel(panel, state);
+    const { b } = load();
+    expect(await b.sendRequest(protocol.ready, {})).toMatchObject({ uri: dog.toString(), model: '/models/mine' });
+    await settle();
+    expect(tokenize).toHaveBeenCalledTimes(2);
+  });
+
+  it('one whose page kept nothing yet is closed', async () => {
+    const { comparisons } = setUp();
+    for (const state of [undefined, {}, { a: { uri: 7 }, b: {} }]) {
+      const { panel } = newPanel();
+      await comparisons.deserializeWebviewPanel(panel, state);
+      expect(panel.dispose).toHaveBeenCalledOnce();
+    }
+  });
+
+  it('the extension is started for it', () => {
+    expect(manifest.activationEvents).toContain(`onWebviewPanel:${comparisonViewType}`);
+  });
+});

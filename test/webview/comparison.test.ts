@@ -1,0 +1,335 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { Browser, Locator, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openComparison, themes, type ComparisonOptions } from './fixture/page';
+
+/** Where to leave a screenshot of every state; none are taken without it. */
+const shots = process.env['TATOK_SCREENSHOTS'];
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+  if (shots !== undefined) await mkdir(shots, { recursive: true });
+});
+afterAll(() => browser.close());
+
+async function open(options: ComparisonOptions = {}): Promise<Page> {
+  const page = await openComparison(browser, options);
+  await tokenized(page);
+  return page;
+}
+
+async function tokenized(page: Page): Promise<void> {
+  await expect.poll(() => page.getByTestId('psnr-difference').innerText()).not.toBe('–');
+  await painted(page);
+}
+
+/** Resolves after the page has painted what changed until now. */
+function painted(page: Page): Promise<void> {
+  return page.evaluate(
+    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
+  );
+}
+
+const side = (page: Page, which: 'left' | 'right'): Locator => page.getByTestId(which);
+
+/** One file under two thresholds. */
+const thresholds: ComparisonOptions = { a: { lossRate: 0.8 }, b: { lossRate: 0.55 } };
+
+interface State {
+  readonly name: string;
+  readonly options?: ComparisonOptions;
+  readonly prepare?: (page: Page) => Promise<void>;
+}
+
+const states: readonly State[] = [
+  { name: 'images', prepare: (page) => focusPatch(page) },
+  { name: 'thresholds', options: thresholds, prepare: (page) => page.getByTestId('overlay-kept').click() },
+  { name: 'swipe', options: thresholds, prepare: (page) => page.getByTestId('layout-swipe').click() },
+  { name: 'narrow', options: { width: 300, height: 2000 }, prepare: (page) => focusPatch(page) },
+  {
+    name: 'narrow-swipe',
+    options: { width: 300, height: 1500 },
+    prepare: (page) => page.getByTestId('layout-swipe').click(),
+  },
+  { name: 'half', options: { width: 700, height: 1600 } },
+  { name: 'medium', options: { width: 1020, height: 820 }, prepare: (page) => focusPatch(page) },
+  { name: 'wide', options: { width: 1920, height: 1080 }, prepare: (page) => focusPatch(page) },
+];
+
+async function focusPatch(page: Page): Promise<void> {
+  await side(page, 'left').getByTestId('canvas').focus();
+  for (const key of ['ArrowUp', 'ArrowRight', 'ArrowDown']) await page.keyboard.press(key);
+}
+
+describe('every state of a comparison in every theme', () => {
+  it.each(states)('$name: axe finds nothing, the console is quiet', async ({ name, options, prepare }) => {
+    const page = await openComparison(browser, options);
+    const errors: string[] = [];
+    page.on('pageerror', (error) => errors.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(message.text());
+    });
+    await tokenized(page);
+    await prepare?.(page);
+    await page.evaluate(axe.source);
+    const violations: unknown[] = [];
+    for (const [theme, colours] of Object.entries(themes)) {
+      await page.evaluate((to) => window.fixture.setTheme(to), colours);
+      await painted(page);
+      if (shots !== undefined) await page.screenshot({ path: join(shots, `compare-${name}-${theme}.png`) });
+      // Themes differ in colours only: the other rules are checked once.
+      const rules = theme === 'dark' ? {} : { runOnly: ['color-contrast'] };
+      const found = await page.evaluate((run) => window.axe.run(run), rules);
+      for (const { id, nodes } of found.violations) {
+        violations.push(...nodes.map(({ html, failureSummary }) => ({ theme, id, html, failureSummary })));
+      }
+    }
+    await page.close();
+    expect(violations).toEqual([]);
+    expect(errors).toEqual([]);
+  });
+});
+
+describe('two thresholds', () => {
+  it('are filtered and counted apart, until they are linked', async () => {
+    const page = await open(thresholds);
+    expect(await lossRates(page)).toEqual(['0.8', '0.55']);
+    const [a, b] = [await figure(page, 'kept-a'), await figure(page, 'kept-b')];
+    expect(b).toBeGreaterThan(a);
+    expect(await page.getByTestId('kept-difference').innerText()).toBe(`+${b - a}`);
+    expect(await page.getByTestId('kept-sets').innerText()).toBe(
+      `Kept by both ${a} · by A only 0 · by B only ${b - a}`,
+    );
+    await setRange(page, 0, 0.3);
+    expect(await lossRates(page)).toEqual(['0.3', '0.55']);
+    expect(await figure(page, 'kept-b')).toBe(b);
+    expect(await page.getByTestId('kept-difference').innerText()).toMatch(/^−\d+$/);
+    await page.getByTestId('link').check();
+    expect(await lossRates(page)).toEqual(['0.3', '0.3']);
+    await setRange(page, 1, 0.7);
+    expect(await lossRates(page)).toEqual(['0.7', '0.7']);
+    await page.getByTestId('link').uncheck();
+    await setRange(page, 1, 0.2);
+    expect(await lossRates(page)).toEqual(['0.7', '0.2']);
+    await page.close();
+  });
+
+  it('are decoded apart, each at its own ε', async () => {
+    const page = await open(thresholds);
+    await setRange(page, 1, 0.2);
+    await page.locator('.figures [data-stale="true"]').first().waitFor({ state: 'detached' });
+    const asked = await page.evaluate(() =>
+      (['a', 'b'] as const).map((side) =>
+        window.fixtures?.[side]?.received
+          .filter(({ method }) => method === 'reconstruct')
+          .map(({ params }) => (params as { lossRate: number }).lossRate),
+      ),
+    );
+    expect(asked).toEqual([[0.8], [0.55, 0.2]]);
+    expect(await page.getByTestId('psnr-difference').innerText()).toMatch(/^\+/);
+    await page.close();
+  });
+});
+
+describe('two images', () => {
+  it('start linked, with the provider and the model of each', async () => {
+    const page = await open();
+    expect(await page.getByTestId('link').isChecked()).toBe(true);
+    expect(await side(page, 'left').locator('h2').innerText()).toBe('kodim23.png');
+    expect(await side(page, 'right').locator('h2').innerText()).toBe('kodim07.png');
+    expect(await side(page, 'right').getByTestId('provider').innerText()).toBe('CUDA');
+    await page.close();
+  });
+
+  it('are exchanged by Swap, differences and all', async () => {
+    const page = await open();
+    const before = await page.getByTestId('kept-difference').innerText();
+    const left = await picture(side(page, 'left'));
+    await page.getByTestId('swap').click();
+    await painted(page);
+    expect(await side(page, 'left').locator('h2').innerText()).toBe('kodim07.png');
+    expect(await page.getByTestId('kept-difference').innerText()).toBe(before.replace('+', '−'));
+    expect(await picture(side(page, 'right'))).toBe(left);
+    await page.close();
+  });
+
+  it('zoom and pan together, from either side and by keyboard', async () => {
+    const page = await open();
+    const zoom = (): Promise<string[]> => page.getByTestId('zoom').allInnerTexts();
+    const box = await side(page, 'right').getByTestId('canvas').boundingBox();
+    if (box === null) throw new Error('no canvas');
+    await page.mouse.move(box.x + 150, box.y + 200);
+    await page.mouse.wheel(0, -600);
+    await painted(page);
+    const [left, right] = await zoom();
+    expect(left).toBe(right);
+    expect(Number.parseInt(left ?? '')).toBeGreaterThan(250);
+    // The same overlay-free photograph on both sides would show the same pixels: both canvases have one transform.
+    const before = await picture(side(page, 'left'));
+    await page.mouse.down();
+    await page.mouse.move(box.x + 90, box.y + 150, { steps: 4 });
+    await painted(page);
+    expect(await picture(side(page, 'left')), 'panned while the button is down').not.toBe(before);
+    await page.mouse.up();
+    await side(page, 'left').getByTestId('canvas').focus();
+    await page.keyboard.press('1');
+    await painted(page);
+    expect(await zoom()).toEqual(['100 %', '100 %']);
+    await page.close();
+  });
+
+  it('of different sizes show the same part', async () => {
+    const page = await open({ a: { size: 256 }, b: { size: 512, cells: 32 } });
+    await side(page, 'left').getByTestId('canvas').focus();
+    await page.keyboard.press('1');
+    await page.keyboard.press('+');
+    await page.keyboard.press('+');
+    await painted(page);
+    expect(await page.getByTestId('zoom').allInnerTexts()).toEqual(['225 %', '113 %']);
+    expect(await page.getByTestId('kept-sets').count()).toBe(0);
+    await page.keyboard.press('ArrowUp');
+    expect(await readout(page, 'patch')).toEqual(['(8, 8)', '–']);
+    await page.close();
+  });
+
+  it('share the focused patch where patches correspond, and both are read out', async () => {
+    const page = await open();
+    await side(page, 'right').getByTestId('canvas').focus();
+    await page.keyboard.press('ArrowUp');
+    await page.keyboard.press('ArrowUp');
+    expect(await readout(page, 'patch')).toEqual(['(7, 8)', '(7, 8)']);
+    await expect
+      .poll(() => page.getByTestId('announcement').innerText())
+      .toMatch(/^A: patch \(7, 8\) #120, .*\. B: patch \(7, 8\) #120/);
+    await page.close();
+  });
+
+  it('have one scale when it is fitted, so that one colour means the same bits', async () => {
+    const page = await open();
+    const domain = (which: 'left' | 'right'): Promise<unknown> =>
+      side(page, which)
+        .getByTestId('colour-bar')
+        .evaluate((bar: HTMLElement) => [bar.dataset['low'], bar.dataset['high']]);
+    const fixed = await domain('left');
+    await side(page, 'right').getByTestId('range').click();
+    expect(await domain('left')).not.toEqual(fixed);
+    expect(await domain('left')).toEqual(await domain('right'));
+    await page.close();
+  });
+});
+
+describe('swipe', () => {
+  it('shows A left of the line and B right of it, and the arrow keys move it', async () => {
+    const page = await open(thresholds);
+    await page.getByTestId('overlay-none').click();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('layout-swipe').click();
+    await page.getByTestId('swap').click();
+    await painted(page);
+    const canvas = page.getByTestId('canvas');
+    expect(await canvas.count()).toBe(1);
+    const plain = await picture(page);
+    await page.getByTestId('view-reconstruction').click();
+    await painted(page);
+    const middle = await picture(page);
+    expect(middle).not.toBe(plain);
+    const line = page.getByTestId('swipe');
+    expect(await line.getAttribute('aria-label')).toBe('Swipe between A and B');
+    await line.focus();
+    await page.keyboard.press('End');
+    await painted(page);
+    const onlyA = await picture(page);
+    await page.keyboard.press('Home');
+    await painted(page);
+    const onlyB = await picture(page);
+    expect(new Set([onlyA, middle, onlyB]).size).toBe(3);
+    expect(await line.getAttribute('aria-valuetext')).toBe('0 % A');
+    // All of B is all of A once the sides are exchanged.
+    await page.getByTestId('swap').click();
+    await page.keyboard.press('Tab');
+    await line.focus();
+    await page.keyboard.press('End');
+    await painted(page);
+    expect(await picture(page)).toBe(onlyB);
+    await page.close();
+  });
+});
+
+describe('a comparison', () => {
+  it('comes back as it was after the window reloads', async () => {
+    const page = await open(thresholds);
+    await page.getByTestId('layout-swipe').click();
+    await page.getByTestId('swap').click();
+    await page.getByTestId('overlay-kept').click();
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('1');
+    await setRange(page, 0, 0.35);
+    await expect
+      .poll(() => page.evaluate(() => window.fixture.state))
+      .toMatchObject({
+        a: { uri: 'file:///photographs/kodim23.png', settings: { lossRate: 0.8 }, camera: { extent: 256 } },
+        b: { settings: { lossRate: 0.35 }, overlay: 'kept' },
+        layout: 'swipe',
+        swapped: true,
+        linked: false,
+      });
+    await page.reload();
+    await tokenized(page);
+    expect(await lossRates(page)).toEqual(['0.35', '0.8']);
+    expect(await page.getByTestId('layout-swipe').isChecked()).toBe(true);
+    expect(await page.getByTestId('overlay-kept').isChecked()).toBe(true);
+    expect(await page.getByTestId('zoom').innerText()).toBe('100 %');
+    await page.close();
+  });
+
+  it('says what became of one side and keeps the other', async () => {
+    const page = await open();
+    const message = 'kodim07.png was deleted or moved. It is tokenized again when it is back.';
+    await page.evaluate((text) => window.fixtures?.b?.fail({ message: text, actions: ['retry'] }), message);
+    expect(await side(page, 'right').getByTestId('failure').innerText()).toContain(message);
+    expect(await side(page, 'left').getByTestId('failure').count()).toBe(0);
+    await page.getByTestId('layout-swipe').click();
+    expect(await page.getByTestId('failure').innerText()).toContain(message);
+    await page.getByTestId('action-retry').click();
+    await page.getByTestId('failure').waitFor({ state: 'detached' });
+    await page.close();
+  });
+});
+
+const figure = async (page: Page, testId: string): Promise<number> =>
+  Number(await page.getByTestId(testId).innerText());
+
+/** ε of A and B, as their sliders stand. */
+const lossRates = (page: Page): Promise<string[]> =>
+  page.getByTestId('loss-rate').evaluateAll((ranges) => ranges.map((range) => (range as HTMLInputElement).value));
+
+async function setRange(page: Page, index: number, value: number): Promise<void> {
+  await page
+    .getByTestId('loss-rate')
+    .nth(index)
+    .evaluate((input: HTMLInputElement, to) => {
+      input.value = String(to);
+      input.dispatchEvent(new Event('input', { bubbles: true }));
+    }, value);
+  await painted(page);
+}
+
+/** Stands for everything on a canvas: FNV-1a of its picture. */
+const picture = (within: Page | Locator): Promise<number> =>
+  within.getByTestId('canvas').evaluate((canvas: HTMLCanvasElement) => {
+    let hash = 0x811c9dc5;
+    for (const character of canvas.toDataURL()) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
+    return hash;
+  });
+
+/** A row of the readout: A's and B's. */
+const readout = (page: Page, row: string): Promise<string[]> =>
+  page
+    .getByTestId('readout')
+    .getByRole('row')
+    .filter({ has: page.getByRole('rowheader', { name: row, exact: true }) })
+    .getByRole('cell')
+    .allInnerTexts();

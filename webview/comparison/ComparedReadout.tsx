@@ -1,0 +1,57 @@
+import type { JSX } from 'preact';
+import { useComparison } from './comparison';
+import { Announcement } from '../controls/Announcement';
+import { focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
+import { describePatch } from '../../src/tokenizer/patch';
+
+const rows: readonly { readonly name: string; readonly of: (patch: FocusedPatch) => string }[] = [
+  { name: 'patch', of: ({ facts: { row, column } }) => `(${row}, ${column})` },
+  { name: 'conditional entropy', of: ({ facts: { entropyBits } }) => `${entropyBits.toFixed(2)} bits` },
+  { name: 'surprisal', of: ({ facts: { surprisalBits } }) => `${surprisalBits.toFixed(2)} bits` },
+  { name: 'rank', of: ({ place }) => (place ? `${place.rank} / ${place.patches}` : '–') },
+  { name: 'state', of: ({ place }) => (place ? (place.kept ? 'kept' : 'dropped') : '–') },
+  { name: 'code', of: ({ facts }) => String(facts.code) },
+  { name: 'levels', of: ({ facts }) => `[${facts.levels.join(' ')}]` },
+  { name: 'mean RGB', of: ({ facts }) => facts.rgb.join(' ') },
+];
+
+/** All that is known of the focused patch on both sides. */
+export function ComparedReadout(): JSX.Element {
+  const comparison = useComparison();
+  const left = focusedPatch(comparison.left.value);
+  const right = focusedPatch(comparison.right.value);
+  const said = [
+    left && `A: ${describePatch(left.facts, left.place)}`,
+    right && `B: ${describePatch(right.facts, right.place)}`,
+  ]
+    .filter(Boolean)
+    .join('. ');
+  return (
+    <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
+      <h2 id="readout-title">Patch</h2>
+      {left === undefined && right === undefined ? (
+        <p class="muted">Point at a patch, or focus a picture and use the arrow keys. A click pins it.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <td />
+              <th scope="col">A</th>
+              <th scope="col">B</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map(({ name, of }) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                <td>{left ? of(left) : '–'}</td>
+                <td>{right ? of(right) : '–'}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <Announcement text={said} />
+    </section>
+  );
+}

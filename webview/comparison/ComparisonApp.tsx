@@ -1,0 +1,85 @@
+import type { JSX } from 'preact';
+import { useComparison } from './comparison';
+import { ComparedCurves } from './ComparedCurves';
+import { ComparedFigures } from './ComparedFigures';
+import { ComparedReadout } from './ComparedReadout';
+import { layouts, type Layout } from './comparisonState';
+import { SideHeader } from './SideHeader';
+import { Stage, StageMessages } from '../canvas/Stage';
+import { Toolbar } from '../controls/Toolbar';
+import { ServicesContext } from '../state/context';
+import type { Overlay, View } from '../state/viewState';
+import { Segmented } from '../ui/Segmented';
+
+const views: readonly View[] = ['original', 'reconstruction', 'difference'];
+const overlays: readonly Overlay[] = ['entropy', 'surprisal', 'kept', 'none'];
+
+const layoutLabels: Record<Layout, string> = { beside: 'Side by side', swipe: 'Swipe' };
+const layoutOptions = layouts.map((value) => ({ value, label: layoutLabels[value] }));
+
+/** Two tokenizations: pictures above, what they cost and how they differ below. */
+export function ComparisonApp(): JSX.Element {
+  const comparison = useComparison();
+  const [left, right] = [comparison.left.value, comparison.right.value];
+  const name = ({ inspector }: typeof left): string => inspector.document.value?.name ?? '…';
+  const swipe = comparison.layout.value === 'swipe';
+  return (
+    <div class={swipe ? 'comparison swiped' : 'comparison'} data-testid="comparison">
+      <main>
+        <h1 class="visually-hidden">
+          {name(left)} compared with {name(right)}
+        </h1>
+        <ServicesContext.Provider value={left}>
+          <Toolbar views={views} overlays={overlays}>
+            <Segmented
+              label="Layout"
+              testId="layout"
+              options={layoutOptions}
+              value={comparison.layout.value}
+              onChange={(layout) => (comparison.layout.value = layout)}
+            />
+            <button
+              type="button"
+              class="chip"
+              title="Exchange A and B"
+              data-testid="swap"
+              onClick={() => comparison.swap()}
+            >
+              <span aria-hidden="true">⇄</span> Swap
+            </button>
+          </Toolbar>
+        </ServicesContext.Provider>
+        <ServicesContext.Provider value={left}>
+          <section class="side" aria-label="A" data-testid="left">
+            <SideHeader letter="A" />
+            {!swipe && <Stage name="Picture of A" onScene={() => undefined} />}
+          </section>
+        </ServicesContext.Provider>
+        <ServicesContext.Provider value={right}>
+          <section class="side" aria-label="B" data-testid="right">
+            <SideHeader letter="B" />
+            {!swipe && <Stage name="Picture of B" onScene={() => undefined} />}
+          </section>
+        </ServicesContext.Provider>
+        {swipe && (
+          <ServicesContext.Provider value={left}>
+            <Stage
+              name="Pictures of A and B"
+              onScene={() => undefined}
+              other={{ inspector: right.inspector, layers: right.layers, names: ['A', 'B'] }}
+            >
+              <ServicesContext.Provider value={right}>
+                <StageMessages />
+              </ServicesContext.Provider>
+            </Stage>
+          </ServicesContext.Provider>
+        )}
+        <div class="compared">
+          <ComparedFigures />
+          <ComparedCurves />
+          <ComparedReadout />
+        </div>
+      </main>
+    </div>
+  );
+}

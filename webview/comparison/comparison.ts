@@ -1,0 +1,103 @@
+import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
+import { createContext } from 'preact';
+import { useContext } from 'preact/hooks';
+import type { ComparisonState, Layout, SideState } from './comparisonState';
+import { link } from './link';
+import type { Services } from '../state/context';
+import type { Inspector } from '../state/inspector';
+
+/** Kept patches of two sides with one grid. */
+export interface KeptSets {
+  readonly both: number;
+  readonly leftOnly: number;
+  readonly rightOnly: number;
+}
+
+/** Two tokenizations in one page: what they share, where they stand, and how they differ. */
+export class Comparison {
+  readonly layout: Signal<Layout>;
+  readonly swapped: Signal<boolean>;
+  private readonly chosenLink: Signal<boolean | undefined>;
+
+  constructor(
+    private readonly a: Services,
+    private readonly b: Services,
+    stored: ComparisonState,
+  ) {
+    this.layout = signal(stored.layout);
+    this.swapped = signal(stored.swapped);
+    this.chosenLink = signal(stored.linked);
+    link(a.inspector.lossRate, b.inspector.lossRate, this.linked);
+    link(a.inspector.focused, b.inspector.focused, this.sameGrid);
+    link(a.inspector.pinned, b.inspector.pinned, this.sameGrid);
+  }
+
+  readonly left: ReadonlySignal<Services> = computed(() => (this.swapped.value ? this.b : this.a));
+  readonly right: ReadonlySignal<Services> = computed(() => (this.swapped.value ? this.a : this.b));
+
+  readonly tokenized: ReadonlySignal<boolean> = computed(
+    () => this.a.inspector.tokenization.value !== undefined && this.b.inspector.tokenization.value !== undefined,
+  );
+
+  /** Whether a patch of one side is the patch of the same index of the other. */
+  readonly sameGrid: ReadonlySignal<boolean> = computed(() => {
+    const [a, b] = [gridOf(this.a), gridOf(this.b)];
+    return a !== undefined && a.rows === b?.rows && a.columns === b.columns;
+  });
+
+  /** Whether both sides have one ε. */
+  readonly linked: ReadonlySignal<boolean> = computed(() => this.tokenized.value && (this.chosenLink.value ?? false));
+
+  /** Called once both sides are there: sides that begin with one ε stay together. */
+  begin(): void {
+    this.chosenLink.value ??= this.a.inspector.lossRate.peek() === this.b.inspector.lossRate.peek();
+  }
+
+  setLinked(linked: boolean): void {
+    // The left side leads.
+    if (linked) this.right.peek().inspector.lossRate.value = this.left.peek().inspector.lossRate.peek();
+    this.chosenLink.value = linked;
+  }
+
+  swap(): void {
+    this.swapped.value = !this.swapped.value;
+  }
+
+  readonly keptSets: ReadonlySignal<KeptSets | undefined> = computed(() => {
+    const left = this.left.value.inspector.selected.value?.keep;
+    const right = this.right.value.inspector.selected.value?.keep;
+    if (!this.sameGrid.value || left?.length !== right?.length || left === undefined || right === undefined) {
+      return undefined;
+    }
+    const count = (which: (l: number, r: number) => boolean): number =>
+      left.reduce((sum, kept, patch) => sum + (which(kept, right[patch] ?? 0) ? 1 : 0), 0);
+    return {
+      both: count((l, r) => l === 1 && r === 1),
+      leftOnly: count((l, r) => l === 1 && r === 0),
+      rightOnly: count((l, r) => l === 0 && r === 1),
+    };
+  });
+
+  /** What `vscode.setState` keeps; undefined until both documents are known. */
+  readonly state: ReadonlySignal<ComparisonState | undefined> = computed(() => {
+    const [a, b] = [stateOf(this.a.inspector), stateOf(this.b.inspector)];
+    if (a === undefined || b === undefined) return undefined;
+    return { a, b, layout: this.layout.value, swapped: this.swapped.value, linked: this.chosenLink.value };
+  });
+}
+
+function gridOf({ inspector }: Services): { readonly rows: number; readonly columns: number } | undefined {
+  return inspector.tokenization.value?.image.grid;
+}
+
+function stateOf({ viewState, document }: Inspector): SideState | undefined {
+  return viewState.value && { ...viewState.value, model: document.value?.model };
+}
+
+export const ComparisonContext = createContext<Comparison | undefined>(undefined);
+
+export function useComparison(): Comparison {
+  const comparison = useContext(ComparisonContext);
+  if (comparison === undefined) throw new Error('no comparison provided');
+  return comparison;
+}

@@ -1,0 +1,36 @@
+import { effect } from '@preact/signals';
+import type { JSX } from 'preact';
+import { Comparison, ComparisonContext } from './comparison';
+import { ComparisonApp } from './ComparisonApp';
+import { readComparisonState, type SideState } from './comparisonState';
+import { createLayers, type Layers } from '../canvas/layers';
+import type { Theme } from '../canvas/theme';
+import { connectToHost } from '../rpc';
+import type { Services } from '../state/context';
+import { Inspector, type SharedView } from '../state/inspector';
+import { saveState } from '../state/savedState';
+import { startSession } from '../state/session';
+import type { VsCodeApi } from '../vscodeApi';
+import type { Side } from '../../src/protocol/comparison';
+
+/** The page of two tokenizations: an inspector for each, with one view. */
+export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
+  const stored = readComparisonState(api.getState());
+  const open = (side: Side, state: SideState, peer: () => Layers, shared?: SharedView): Services => {
+    const inspector = new Inspector(state, shared);
+    const session = startSession(inspector, connectToHost(api, side), []);
+    return { inspector, session, layers: createLayers(inspector, session.influence, peer), theme };
+  };
+  const a: Services = open('a', stored.a, () => b.layers);
+  const b: Services = open('b', stored.b, () => a.layers, a.inspector);
+  const comparison = new Comparison(a, b, stored);
+  saveState(comparison.state, api);
+  effect(() => {
+    if (comparison.tokenized.value) comparison.begin();
+  });
+  return (
+    <ComparisonContext.Provider value={comparison}>
+      <ComparisonApp />
+    </ComparisonContext.Provider>
+  );
+}

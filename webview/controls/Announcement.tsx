@@ -1,0 +1,19 @@
+import type { JSX } from 'preact';
+import { useEffect, useState } from 'preact/hooks';
+
+/** The pointer may cross many patches; only one that it rests on is announced. */
+const announceAfterMs = 200;
+
+/** Tells assistive technology of the focused patch. */
+export function Announcement({ text }: { readonly text: string }): JSX.Element {
+  const [said, setSaid] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setSaid(text), announceAfterMs);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return (
+    <p class="visually-hidden" aria-live="polite" data-testid="announcement">
+      {said}
+    </p>
+  );
+}
