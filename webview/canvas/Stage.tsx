@@ -17,7 +17,7 @@ interface StageProps {
   /** Where there are several. */
   readonly name?: string;
   /** Who draws what the canvas shows elsewhere, in exports. */
-  readonly onScene: (scene: () => Scene | undefined) => void;
+  readonly onScene?: (scene: () => Scene | undefined) => void;
   /** What is right of the swipe line in place of this picture, and the names of the two. */
   readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
   /** More that lies over it. */
@@ -53,7 +53,7 @@ export function Stage({ name = 'Picture', onScene, other, children }: StageProps
     if (canvas.current === null) return undefined;
     const created = new StageController(canvas.current, { inspector, layers }, theme, other);
     setController(created);
-    onScene(() => created.scene.peek());
+    onScene?.(() => created.scene.peek());
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);

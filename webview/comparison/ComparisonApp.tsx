@@ -52,20 +52,20 @@ export function ComparisonApp(): JSX.Element {
         <ServicesContext.Provider value={left}>
           <section class="side" aria-label="A" data-testid="left">
             <SideHeader letter="A" />
-            {!swipe && <Stage name="Picture of A" onScene={() => undefined} />}
+            {!swipe && <Stage name="Picture of A" />}
           </section>
         </ServicesContext.Provider>
         <ServicesContext.Provider value={right}>
           <section class="side" aria-label="B" data-testid="right">
             <SideHeader letter="B" />
-            {!swipe && <Stage name="Picture of B" onScene={() => undefined} />}
+            {!swipe && <Stage name="Picture of B" />}
           </section>
         </ServicesContext.Provider>
         {swipe && (
           <ServicesContext.Provider value={left}>
             <Stage
               name="Pictures of A and B"
-              onScene={() => undefined}
+
               other={{ inspector: right.inspector, layers: right.layers, names: ['A', 'B'] }}
             >
               <ServicesContext.Provider value={right}>
