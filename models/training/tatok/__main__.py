@@ -78,6 +78,14 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--batches", type=int, nargs="+", default=[1, 64])
     generate.add_argument("--runs", type=int, default=5)
 
+    bench = commands.add_parser("bench", help="time a bundle's graphs in PyTorch on the CPU")
+    bench.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
+    bench.add_argument("--threads", type=int, default=2)
+    bench.add_argument("--batches", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8])
+    bench.add_argument("--runs", type=int, default=10)
+    bench.add_argument("--warm-up", type=int, default=2)
+    bench.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
     golden = commands.add_parser("golden", help="write golden vectors that tests hold other implementations to")
     golden.add_argument("bundle", type=Path)
     golden.add_argument("images", type=Path, nargs="+")
@@ -185,6 +193,21 @@ def _generate(arguments: argparse.Namespace) -> None:
     generate(**{name: options[name] for name in ("bundle", "out", "size", "tokens", "lengths", "batches", "runs")})
 
 
+def _bench(arguments: argparse.Namespace) -> None:
+    import json
+
+    from .bench import bench, table
+
+    result = bench(
+        arguments.model,
+        threads=arguments.threads,
+        batches=arguments.batches,
+        runs=arguments.runs,
+        warm_up=arguments.warm_up,
+    )
+    print(json.dumps(result) if arguments.json else table(result))
+
+
 def _golden(arguments: argparse.Namespace) -> None:
     from .golden import write_filter_vectors, write_golden
 
@@ -202,6 +225,7 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "compare": _compare,
     "generate": _generate,
+    "bench": _bench,
     "golden": _golden,
 }
 
