@@ -1,10 +1,8 @@
 /** Integrity of a bundle: a damaged or exchanged graph is refused before ONNX Runtime sees it. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { TatokError } from './errors';
+import { sha256OfFile } from './fileHash';
 import type { Manifest } from './manifest';
 
 /** SHA-256 of files hashed by this process, by path, size and modification time, so that each is hashed once. */
@@ -24,7 +22,7 @@ export async function verifyFiles(directory: string, files: Manifest['files']): 
       });
       if (found.size !== bytes) throw corrupt(`${path} has ${found.size} bytes instead of ${bytes}.`);
       const key = `${path}\0${found.size}\0${found.mtimeMs}`;
-      const hash = hashes.get(key) ?? sha256Of(path);
+      const hash = hashes.get(key) ?? hashOf(path);
       hashes.set(key, hash);
       hash.catch(() => hashes.delete(key));
       if ((await hash) !== sha256) throw corrupt(`${path} is damaged: its SHA-256 is not the manifest’s.`);
@@ -32,14 +30,12 @@ export async function verifyFiles(directory: string, files: Manifest['files']): 
   );
 }
 
-async function sha256Of(path: string): Promise<string> {
-  const hash = createHash('sha256');
+async function hashOf(path: string): Promise<string> {
   try {
-    await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+    return await sha256OfFile(path);
   } catch (error) {
     throw corrupt(`${path} cannot be read.`, error);
   }
-  return hash.digest('hex');
 }
 
 function corrupt(message: string, cause?: unknown): TatokError {

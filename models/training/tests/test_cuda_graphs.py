@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +15,14 @@ from tatok.__main__ import main
 from tatok.backend import OnnxBackend
 from tatok.bundle import GRAPHS as PLAIN
 from tatok.bundle import file_entry, read_manifest
-from tatok.config import ModelConfig
+from tatok.config import TINY_MODEL
 from tatok.cuda_graphs import GRAPHS, add_cuda_graphs
 from tatok.export import example_inputs, export_bundle
 from tatok.graph_interpreter import GraphInterpreter
 from tatok.model import TaTok
 
 # Wide enough that the blocks' weights are stored as float16.
-CONFIG = ModelConfig(
-    image_size=64,
-    global_tokens=4,
-    width=64,
-    heads=2,
-    encoder_layers=2,
-    entropy_layers=2,
-    decoder_layers=2,
-    stem_widths=(16, 24),
-    head_widths=(24, 16, 12),
-)
+CONFIG = replace(TINY_MODEL, width=64, entropy_layers=2)
 OUTPUTS = {
     "encoder": ("global_codes", "patch_codes"),
     "entropy": ("entropy", "surprisal", "expected_code"),
@@ -122,9 +113,7 @@ def test_adding_them_again_changes_nothing(bundle: Path):
 
 
 def test_a_model_without_entropy_model_has_none(tmp_path: Path):
-    config = ModelConfig(
-        image_size=64, width=32, heads=2, encoder_layers=1, entropy_layers=0, decoder_layers=1, global_tokens=4
-    )
+    config = replace(TINY_MODEL, encoder_layers=1, entropy_layers=0, decoder_layers=1)
     export_bundle(TaTok(config), tmp_path, MANIFEST)
     with pytest.raises(ValueError, match="need global and patch tokens and an entropy model"):
         add_cuda_graphs(tmp_path)

@@ -1,12 +1,12 @@
 /** One file of known size and hash over HTTP, continued where an earlier attempt ended. */
-import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { mkdir, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { pipeline } from 'node:stream/promises';
 import { TatokError } from '../../tokenizer/errors';
+import { sha256OfFile } from '../../tokenizer/fileHash';
 import type { FetchedFile } from './package';
 import { cancelledSetUp, setUpError } from './setUpError';
 
@@ -65,13 +65,13 @@ async function receive(file: FetchedFile, path: string, { signal, onProgress }: 
 
 /** Only the pinned hash tells that the file is what was wanted. */
 async function check(file: FetchedFile, path: string, signal: AbortSignal): Promise<void> {
-  const hash = createHash('sha256');
+  let sha256: string;
   try {
-    await pipeline(createReadStream(path), hash, { signal });
+    sha256 = await sha256OfFile(path, signal);
   } catch (error) {
     throw explain(error, file, signal, 0);
   }
-  if (hash.digest('hex') !== file.sha256) throw await wrongFile(file, path);
+  if (sha256 !== file.sha256) throw await wrongFile(file, path);
 }
 
 async function wrongFile(file: FetchedFile, path: string): Promise<TatokError> {

@@ -1,10 +1,9 @@
 /** Puts the provider's libraries where discovery looks for them: whole, or not at all. */
-import { createHash, randomBytes } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { TatokError } from '../../tokenizer/errors';
+import { sha256OfFile } from '../../tokenizer/fileHash';
 import { extractFiles } from './archive';
 import { download, megabytes } from './download';
 import { neededLibraries } from './elf';
@@ -58,7 +57,7 @@ export async function stageProvider(source: string, target: string, { signal }: 
     await mkdir(staging, { recursive: true });
     await take(source, staging, signal);
     const needed = await neededOf(join(staging, cudaProviderLibrary), source);
-    const known = knownProviders.has(await sha256(join(staging, cudaProviderLibrary), signal));
+    const known = knownProviders.has(await sha256OfFile(join(staging, cudaProviderLibrary), signal));
     const { cudaMajor } = requirementsOf(needed);
     return { known, cudaMajor, commit: () => replace(target, staging), discard };
   } catch (error) {
@@ -136,10 +135,4 @@ function explain(error: unknown, source: string): TatokError {
   if (code === 'EACCES') return setUpError(`${source} may not be read or written.`, undefined, error);
   const why = error instanceof Error ? error.message : String(error);
   return setUpError(`${source} is damaged or no archive: ${why}.`, otherSource, error);
-}
-
-async function sha256(path: string, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash, { signal });
-  return hash.digest('hex');
 }
