@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz, for the perceptual distance")
     evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
     evaluate.add_argument("--batch", type=int, default=8)
+    evaluate.add_argument("--quick", action="store_true", help="fewer points of the curves, and no ablations")
     evaluate.add_argument("--runtime", choices=("onnx", "torch"), default="onnx", help="torch runs a bundle's weights on a GPU")
 
     compare = commands.add_parser("compare", help="put the metrics of several models into one table and one plot")
@@ -78,8 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--batches", type=int, nargs="+", default=[1, 64])
     generate.add_argument("--runs", type=int, default=5)
 
-    bench = commands.add_parser("bench", help="time a bundle's graphs in PyTorch on the CPU")
+    bench = commands.add_parser("bench", help="time a bundle's graphs in PyTorch")
     bench.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     bench.add_argument("--threads", type=int, default=2)
     bench.add_argument("--batches", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8])
     bench.add_argument("--runs", type=int, default=10)
@@ -177,6 +179,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         limit=arguments.limit,
         batch=arguments.batch,
         runtime=arguments.runtime,
+        quick=arguments.quick,
     )
 
 
@@ -200,6 +203,7 @@ def _bench(arguments: argparse.Namespace) -> None:
 
     result = bench(
         arguments.model,
+        device=arguments.device,
         threads=arguments.threads,
         batches=arguments.batches,
         runs=arguments.runs,

@@ -1,49 +1,140 @@
-"""PyTorch on the CPU as the peer of `npm run bench -- --batches`: the same graphs of the same bundle, stage by stage."""
+"""PyTorch as the peer of `npm run bench -- --batches`: the same graphs of the same bundle, stage by stage.
+
+Inputs start and outputs end in host memory, as in the extension. On a GPU the products run in bfloat16, launched one by one
+(eager) and as compiled blocks recorded in a CUDA graph (compiled), beside the floor: what the arithmetic and the bytes take at
+the rates that this GPU was measured to reach.
+"""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from .checkpoint import load_model
 from .export import example_inputs, graph_modules
+from .floor import Ceilings, floor_milliseconds, measure_ceilings
 from .machine import describe_machine
+from .model import TaTok
 
 STAGES = {"encode": "encoder", "entropy": "entropy", "decode": "decoder"}
 """Graphs by the names that the benchmark of ONNX Runtime gives them."""
 
+Stage = Callable[[], object]
 
-@torch.inference_mode()
-def bench(model: Path, *, threads: int, batches: list[int], runs: int, warm_up: int) -> dict[str, Any]:
-    """Milliseconds a batch of every graph on the CPU in float32: least, median, 90 % and most of `runs` runs."""
+
+def bench(model: Path, *, device: str, threads: int, batches: list[int], runs: int, warm_up: int) -> dict[str, Any]:
+    """Milliseconds a batch of every graph (least, median, 90 %, most of `runs` runs): float32 on "cpu", bfloat16 on "cuda"."""
     torch.set_num_threads(threads)
-    tatok = load_model(model).cpu().eval()
-    modules = graph_modules(tatok)
-    results = []
-    for batch in batches:
-        inputs = example_inputs(tatok, batch)
-        samples: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        for run in range(warm_up + runs):
-            for stage, graph in STAGES.items():
-                module = modules[graph]
-                start = time.perf_counter()
-                module(*(inputs[name] for name in module.inputs))
-                if run >= warm_up:
-                    samples[stage].append(1000 * (time.perf_counter() - start))
-        results.append({"batch": batch, "milliseconds": {stage: _spread(values) for stage, values in samples.items()}})
-    return {"machine": describe_machine(), "threads": threads, "runs": runs, "batches": results}
+    modes = ("eager", "compiled") if device == "cuda" else ("eager",)
+    ceilings = measure_ceilings() if device == "cuda" else None
+    results: list[dict[str, Any]] = [{"batch": batch} for batch in batches]
+    for mode in modes:
+        tatok = load_model(model).to(device).eval()
+        if device == "cuda":
+            _in_bfloat16(tatok)
+        if mode == "compiled":
+            tatok.compile_parts()
+        for entry in results:
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+                entry[mode] = _time(tatok, entry["batch"], mode, device, runs, warm_up)
+    if ceilings is not None:
+        for entry in results:
+            entry["floor"] = _floor(model, entry["batch"], ceilings)
+    result = {"machine": describe_machine(), "device": device, "threads": threads, "runs": runs, "batches": results}
+    return result if ceilings is None else result | {"ceilings": vars(ceilings)}
+
+
+def _in_bfloat16(model: TaTok) -> None:
+    """Weights as autocast would cast them on every call."""
+    model.to(memory_format=torch.channels_last)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.to(torch.bfloat16)
+
+
+def _time(model: TaTok, batch: int, mode: str, device: str, runs: int, warm_up: int) -> dict[str, dict[str, float]]:
+    modules, inputs = graph_modules(model, attention=device == "cpu"), example_inputs(model, batch)
+    stages: dict[str, Stage] = {}
+    for name, graph in STAGES.items():
+        module = modules[graph]
+        given = [inputs[i] for i in module.inputs]
+        if device == "cpu":
+            stages[name] = _on_host(module, given)
+        else:
+            stages[name] = _recorded(module, given) if mode == "compiled" else _launched(module, given)
+    samples: dict[str, list[float]] = {stage: [] for stage in stages}
+    for run in range(warm_up + runs):
+        for stage, call in stages.items():
+            start = time.perf_counter()
+            call()
+            if run >= warm_up:
+                samples[stage].append(1000 * (time.perf_counter() - start))
+    samples["encode + entropy"] = _sums(samples["encode"], samples["entropy"])
+    samples["encode + entropy + decode"] = _sums(samples["encode + entropy"], samples["decode"])
+    return {stage: _spread(values) for stage, values in samples.items()}
+
+
+def _on_host(module: nn.Module, inputs: list[Tensor]) -> Stage:
+    return lambda: module(*inputs)
+
+
+def _to_host(outputs: Tensor | tuple[Tensor, ...]) -> list[Tensor]:
+    return [output.cpu() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+
+
+def _launched(module: nn.Module, inputs: list[Tensor]) -> Stage:
+    pinned = [tensor.pin_memory() for tensor in inputs]
+    return lambda: _to_host(module(*(tensor.cuda(non_blocking=True) for tensor in pinned)))
+
+
+def _recorded(module: nn.Module, inputs: list[Tensor]) -> Stage:
+    """One replay of a CUDA graph between copies from and to the host."""
+    pinned, given = [tensor.pin_memory() for tensor in inputs], [tensor.cuda() for tensor in inputs]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            module(*given)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = module(*given)
+
+    def replay() -> None:
+        for buffer, tensor in zip(given, pinned, strict=True):
+            buffer.copy_(tensor, non_blocking=True)
+        graph.replay()
+        _to_host(outputs)
+
+    return replay
+
+
+def _floor(model: Path, batch: int, ceilings: Ceilings) -> dict[str, dict[str, float]]:
+    tatok = load_model(model).eval()
+    modules, inputs = graph_modules(tatok, attention=False), example_inputs(tatok, batch)
+    return {
+        name: floor_milliseconds(modules[graph], [inputs[i] for i in modules[graph].inputs], ceilings)
+        for name, graph in STAGES.items()
+    }
 
 
 def table(result: dict[str, Any]) -> str:
     """The medians as lines of text, with the spread."""
-    lines = [f"PyTorch {result['machine']['torch']}, {result['threads']} threads, {result['runs']} runs"]
+    lines = [f"PyTorch {result['machine']['torch']} on {result['device']}, {result['threads']} threads, {result['runs']} runs"]
     for entry in result["batches"]:
-        for stage, spread in entry["milliseconds"].items():
-            values = " ".join(f"{name} {value:.1f}" for name, value in spread.items())
-            lines.append(f"batch {entry['batch']:>3} {stage:<8} {values} ms")
+        for mode in ("eager", "compiled", "floor"):
+            for stage, numbers in entry.get(mode, {}).items():
+                values = " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+                lines.append(f"batch {entry['batch']:>3} {mode:<8} {stage:<25} {values} ms")
     return "\n".join(lines)
+
+
+def _sums(first: list[float], second: list[float]) -> list[float]:
+    return [a + b for a, b in zip(first, second, strict=True)]
 
 
 def _spread(values: list[float]) -> dict[str, float]:

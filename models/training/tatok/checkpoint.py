@@ -61,3 +61,11 @@ def load_model(path: Path) -> TaTok:
     model = TaTok(config)
     model.load_state_dict(weights)
     return model.eval()
+
+
+def start_from(model: TaTok, path: Path) -> None:
+    """Weights of another run for a new schedule. Raises ValueError when they are of another shape of model."""
+    try:
+        model.load_state_dict(load_model(path).state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"the weights in {path} are not this preset's: {error}") from error

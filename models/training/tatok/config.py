@@ -71,7 +71,7 @@ class TrainConfig:
     optimizer: str = "adamw"  # or "muon": Muon for matrices inside transformer blocks, AdamW for the rest
     perceptual_weight: float = 1.0  # λ_p
     perceptual_share: float = 0.5  # share of a batch that the perceptual loss sees
-    perceptual_jitter: int = 16  # px: the loss network sees a crop, smaller by so much, at another offset every step
+    perceptual_crop: float = 0.75  # side of what the loss network sees of a crop, at another offset every step
     entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
     rate_weight: float = 1e-3  # λ_R, per bit of rate per patch
     global_rate_scale: float = 0.5  # how much of the rate's gradient reaches the global tokens
@@ -79,7 +79,10 @@ class TrainConfig:
     global_only_share: float = 0.15
     random_mask_share: float = 0.2
     full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
-    smallest_crop: float = 0.7  # side of the smallest square crop relative to the image's short side
+    smallest_crop: float = 0.8  # side of the smallest square crop relative to the image's short side
+    colour_jitter: float = 0.2  # exposure, contrast and saturation each change by up to this share
+    sharpening: float = 0.6  # greatest strength of the unsharp mask on crops
+    turned_share: float = 0.25  # share of crops that are transposed
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
 

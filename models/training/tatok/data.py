@@ -13,6 +13,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from .augment import Augmentation
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
@@ -76,10 +78,19 @@ class CropSource:
     sizes: Tensor  # [images, 2] height, width
     size: int
     smallest: float
+    augmentation: Augmentation
     sample: Callable[..., Tensor]
 
     @classmethod
-    def open(cls, pack: Path, size: int, smallest: float, device: torch.device, compile_sampling: bool = False) -> "CropSource":
+    def open(
+        cls,
+        pack: Path,
+        size: int,
+        smallest: float,
+        augmentation: Augmentation,
+        device: torch.device,
+        compile_sampling: bool = False,
+    ) -> "CropSource":
         """The pack's pixels, moved to `device`; crops have sides from `smallest` to 1 times an image's short side."""
         sizes = torch.tensor(json.loads((pack / "index.json").read_text())["sizes"], dtype=torch.int64)
         if not len(sizes):
@@ -87,18 +98,32 @@ class CropSource:
         lengths = sizes.prod(1) * 3
         pixels = torch.from_numpy(np.memmap(pack / "pixels.bin", dtype=np.uint8, mode="c"))
         offsets = lengths.cumsum(0) - lengths
-        sample = torch.compile(_sample) if compile_sampling else _sample
-        return cls(pixels.to(device), offsets.to(device), sizes.to(device), size, smallest, sample)
+        sample = torch.compile(_augmented_sample) if compile_sampling else _augmented_sample
+        return cls(pixels.to(device), offsets.to(device), sizes.to(device), size, smallest, augmentation, sample)
 
     def batch(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` crops, flipped half of the time: [count, 3, size, size] in [−1, 1]."""
+        """`count` crops, flipped half of the time and augmented: [count, 3, size, size] in [−1, 1]."""
         device = self.pixels.device
         image = torch.randint(len(self.sizes), (count,), generator=generator, device=device)
         draw = torch.rand(4, count, generator=generator, device=device)
         height, width = self.sizes[image].float().unbind(1)
         side = torch.minimum(height, width) * (self.smallest + (1 - self.smallest) * draw[0])
         top, left = (height - side) * draw[1], (width - side) * draw[2]
-        return self.sample(self.pixels, self.offsets[image], self.sizes[image], top, left, side, draw[3] < 0.5, self.size)
+        boxes = (top, left, side, draw[3] < 0.5)
+        changes = self.augmentation, self.augmentation.draw(count, generator)
+        return self.sample(self.pixels, self.offsets[image], self.sizes[image], boxes, self.size, *changes)
+
+
+def _augmented_sample(
+    pixels: Tensor,
+    offset: Tensor,
+    sizes: Tensor,
+    boxes: tuple[Tensor, Tensor, Tensor, Tensor],
+    size: int,
+    augmentation: Augmentation,
+    draw: Tensor,
+) -> Tensor:
+    return augmentation(_sample(pixels, offset, sizes, *boxes, size), draw)
 
 
 def _sample(

@@ -22,6 +22,8 @@ from .report import write_report
 
 LOSS_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 EQUAL_KEPT = (24, 48, 96)
+QUICK_LOSS_RATES, QUICK_EQUAL_KEPT = (0.0, 0.5, 0.8, 1.0), (48,)
+"""What a quick evaluation leaves of them."""
 EDGE_PRIORITIES = (0.0, 0.5, 1.0, 2.0)
 TARGET_TOTAL = 57
 """Mean total of tokens at which adaptive models are compared: the paper's 56.4, TiTok-B's 57."""
@@ -70,8 +72,7 @@ class FilterEvaluation:
     def orders(self, count: int) -> dict[str, dict[str, float]]:
         """Quality at `count` kept tokens for every order that the filter competes with."""
         data, generator = self.encoded, np.random.default_rng(0)
-        patches = data.patch_codes.shape[1]
-        raster = np.broadcast_to(-np.arange(patches, dtype=np.float64), data.patch_codes.shape)
+        raster = np.broadcast_to(-np.arange(data.patch_codes.shape[1], dtype=np.float64), data.patch_codes.shape)
         scores = {
             "conditional entropy": self.estimate.entropy,
             "random": generator.random(data.patch_codes.shape),
@@ -82,10 +83,12 @@ class FilterEvaluation:
         result = {name: self.quality(self.keep_first(score, count)) for name, score in scores.items()}
         keep = np.ones(data.patch_codes.shape, dtype=bool)
         for row, ranking in zip(keep, self.rankings, strict=True):
-            row[ranking.order[: patches - count]] = False
-        # A decoder may fill gaps given what is kept, whatever chose that: the order's own gain is that over random so filled.
-        random = self.sequential_quality(self.keep_first(scores["random"], count))
-        return result | {"sequential": self.sequential_quality(keep), "random, filled given the kept": random}
+            row[ranking.order[: row.size - count]] = False
+        result["sequential"] = self.sequential_quality(keep)
+        # A decoder may fill gaps given what is kept, whatever chose that: the order's own gain is that over others so filled.
+        for name in ("random", "pixel variance"):
+            result[f"{name}, filled given the kept"] = self.sequential_quality(self.keep_first(scores[name], count))
+        return result
 
     def _patch_variance(self) -> Array:
         rows, columns = self.backend.grid
@@ -136,8 +139,9 @@ class FilterEvaluation:
             for part in np.array_split(order, bins)
         ]
 
-    def measure(self, reference_bits: float | None) -> dict[str, Any]:
-        """Everything of this class as one JSON-able object."""
+    def measure(self, reference_bits: float | None, *, quick: bool = False) -> dict[str, Any]:
+        """Everything of this class as one JSON-able object; `quick` leaves points of curves and the ablations out."""
+        loss_rates, equal_kept = (QUICK_LOSS_RATES, QUICK_EQUAL_KEPT) if quick else (LOSS_RATES, EQUAL_KEPT)
         entropy = self.estimate.entropy.astype(np.float64)
         result: dict[str, Any] = {
             "entropy_mean": float(entropy.mean()),
@@ -145,27 +149,30 @@ class FilterEvaluation:
             "entropy_sum_mean": float(entropy.sum(1).mean()),
             "surprisal_mean": float(self.estimate.surprisal.mean()),
         }
-        result["sweep"] = [{"loss_rate": e, **self.quality(self.filtered(e), frechet=e == 0)} for e in LOSS_RATES]
+        result["sweep"] = [{"loss_rate": e, **self.quality(self.filtered(e), frechet=e == 0)} for e in loss_rates]
         result["sequential_sweep"] = [
-            {"loss_rate": e, **self.sequential_quality(self.sequentially_filtered(e), frechet=e == 0)} for e in LOSS_RATES
+            {"loss_rate": e, **self.sequential_quality(self.sequentially_filtered(e), frechet=e == 0)} for e in loss_rates
         ]
-        result["orders"] = {str(count): self.orders(count) for count in EQUAL_KEPT}
-        result["edge_priority"] = {str(b): self.quality(self.keep_first(self.estimate.entropy, 48, b)) for b in EDGE_PRIORITIES}
-        zero = np.zeros_like(self.estimate.expected_code)
-        result["zero_fill_48"] = self.quality(self.keep_first(self.estimate.entropy, 48), zero)
+        result["orders"] = {str(count): self.orders(count) for count in equal_kept}
         result["adaptivity"] = self.adaptivity(reference_bits or result["entropy_sum_mean"])
         result["calibration"] = self.calibration()
-        return result
+        return result if quick else result | self._ablations()
+
+    def _ablations(self) -> dict[str, Any]:
+        """Edge priorities, and zeros in place of expected codes, at 48 kept."""
+        entropy, zero = self.estimate.entropy, np.zeros_like(self.estimate.expected_code)
+        edges = {str(beta): self.quality(self.keep_first(entropy, 48, beta)) for beta in EDGE_PRIORITIES}
+        return {"edge_priority": edges, "zero_fill_48": self.quality(self.keep_first(entropy, 48), zero)}
 
 
-def measure(folder: EncodedFolder, reference_bits: float | None) -> dict[str, Any]:
+def measure(folder: EncodedFolder, reference_bits: float | None, *, quick: bool = False) -> dict[str, Any]:
     """All figures of one folder. A model whose tokens cannot be dropped has one point where others have a curve."""
     result: dict[str, Any] = {
         "images": len(folder.encoded.images),
         "codebook": {"size": folder.backend.codebook_size, **folder.codebook_usage()},
     }
     if folder.backend.filters:
-        return result | FilterEvaluation(folder).measure(reference_bits)
+        return result | FilterEvaluation(folder).measure(reference_bits, quick=quick)
     return result | {"sweep": [{"loss_rate": 0.0, **folder.quality(folder.everything(), frechet=True)}]}
 
 
@@ -205,6 +212,7 @@ def evaluate(
     limit: int | None = None,
     batch: int = 8,
     runtime: str = "onnx",
+    quick: bool = False,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
     """Measures `model` on each folder; writes metrics.json, metrics.md and plots to `out`."""
@@ -223,7 +231,7 @@ def evaluate(
     for path in folders:
         progress(f"{path.name}: encoding and measuring")
         folder = EncodedFolder(backend, path, limit, batch, distance)
-        results["folders"][path.name] = measure(folder, reference)
+        results["folders"][path.name] = measure(folder, reference, quick=quick)
         (out / "metrics.json").write_text(json.dumps(results, indent=1) + "\n")
         write_report(results, path.name, folder, out)
     return results

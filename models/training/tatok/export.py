@@ -20,16 +20,16 @@ _HALF_FROM = 4096
 class EncoderGraph(nn.Module):
     """image u8 [B, S, S, 3] -> global_codes i32 [B, K], patch_codes i32 [B, N], global_attention f32 [B, L, H, K, patches].
 
-    Outputs of tokens that the model has not are left out.
+    Outputs of tokens that the model has not are left out, and so are the maps without `attention`.
     """
 
     inputs = ("image",)
 
-    def __init__(self, model: TaTok) -> None:
+    def __init__(self, model: TaTok, *, attention: bool = True) -> None:
         super().__init__()
         self.encoder, self.quantizer = model.encoder, model.quantizer
         has_global, has_patch = bool(model.config.global_tokens), model.config.patch_codes
-        wanted = {"global_codes": has_global, "patch_codes": has_patch, "global_attention": has_global}
+        wanted = {"global_codes": has_global, "patch_codes": has_patch, "global_attention": has_global and attention}
         self.outputs = tuple(name for name, present in wanted.items() if present)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -100,10 +100,10 @@ def to_bytes(image: Tensor) -> Tensor:
     return ((image.float() + 1) * 127.5).clamp(0, 255).round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
-def graph_modules(model: TaTok) -> dict[str, EncoderGraph | EntropyGraph | DecoderGraph]:
+def graph_modules(model: TaTok, *, attention: bool = True) -> dict[str, EncoderGraph | EntropyGraph | DecoderGraph]:
     """The graphs of a model's bundle; a model that cannot drop tokens has no entropy graph."""
     entropy = {"entropy": EntropyGraph(model)} if model.config.filters else {}
-    return {"encoder": EncoderGraph(model), **entropy, "decoder": DecoderGraph(model)}
+    return {"encoder": EncoderGraph(model, attention=attention), **entropy, "decoder": DecoderGraph(model)}
 
 
 def example_inputs(model: TaTok, batch: int) -> dict[str, Tensor]:

@@ -2,9 +2,9 @@
 
 import random
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import TrainConfig
@@ -20,7 +20,7 @@ class Draws:
     share: Tensor  # [B] square root of the share of patches kept
     scores: Tensor  # [B, N] order of random masks
     visible: Tensor  # [B, N] against `visible_share`, the visible set for sequential conditioning
-    visible_share: Tensor  # [B]
+    visible_share: Tensor  # [B] square root of the share of patches in it
     offset: tuple[float, float]  # where the loss network's crop lies, vertically and horizontally, in [0, 1)
 
     @classmethod
@@ -43,6 +43,14 @@ class Objective(nn.Module):
         self.config = config
         # In a tuple, out of the module tree: the loss network is neither trained nor saved.
         self._perceptual = (perceptual,)
+        self._pixel_errors = _pixel_errors
+
+    def compile_parts(self) -> None:
+        """Compiles the model's blocks, the loss network and the comparison of pixels."""
+        self.model.compile_parts()
+        self._pixel_errors = torch.compile(_pixel_errors, dynamic=False)
+        if self._perceptual[0] is not None:
+            self._perceptual[0].compile(dynamic=False)
 
     def kept_mask(self, entropy: Tensor, draws: Draws, keep_all: bool) -> Tensor:
         """Threshold training, per sample: keep all, global only, or |S| = N·u² by descending ĥ or at random. [B, N] bool."""
@@ -68,20 +76,23 @@ class Objective(nn.Module):
         patch_position = None if patch_raw is None else quantizer.bound(patch_raw)
         patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
         if self.model.entropy_model is None:
-            output = self.model.decoder(global_codes, patch_codes).float()
+            output = self.model.decoder(global_codes, patch_codes)
             loss, parts = self._distortion(output, image, draws.offset)
         else:
-            rate_loss, rate_parts, entropy, expected = self._rate(global_codes, patch_codes, patch_position, draws)
-            keep = self.kept_mask(entropy, draws, keep_all)
-            output = self.model.decoder(global_codes, patch_codes, expected, keep).float()
+            known = self._estimate(global_codes, patch_codes, patch_position, draws, keep_all)
+            output = self.model.decoder(global_codes, patch_codes, known.expected, known.keep)
             loss, parts = self._distortion(output, image, draws.offset)
-            loss, parts = loss + rate_loss, parts | rate_parts
+            loss, parts = loss + known.loss, parts | known.parts
         return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
 
-    def _rate(
-        self, global_codes: Tensor | None, patch_codes: Tensor, patch_position: Tensor, draws: Draws
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor, Tensor]:
-        """λ_R·R + λ_H·CE and its parts, ĥ [B, N] in bits and E_q[z] [B, N, D], both detached."""
+    def _estimate(
+        self, global_codes: Tensor | None, patch_codes: Tensor, patch_position: Tensor, draws: Draws, keep_all: bool
+    ) -> "_Estimate":
+        """What the entropy model says of a batch, and what is kept by it.
+
+        Most samples are filtered and filled by what is expected given G alone; the first quarter keeps a random subset Z_S and
+        is filled given G and Z_S, as sequential conditioning does.
+        """
         config, entropy_model = self.config, self.model.entropy_model
         levels = patch_position.detach().round().int()
         # Cross-entropy weighs λ_H for the entropy model itself, but may pull on the global tokens only as hard as the rate.
@@ -91,41 +102,60 @@ class Objective(nn.Module):
         logits = entropy_model(pulled, patch_codes.detach(), hidden)
         cross_entropy = surprisal_bits(logits, levels).mean()
         rate = rate_bits(logits.detach(), patch_position).mean()
+        entropy, expected = entropy_bits(logits.detach()), expectation(logits.detach(), logits.shape[-1])
+        keep = self.kept_mask(entropy, draws, keep_all)
 
         quarter = patch_codes.shape[0] // 4 or 1
         given = None if global_codes is None else global_codes[:quarter].detach()
-        visible = draws.visible[:quarter] < draws.visible_share[:quarter, None]
+        visible = keep[:quarter] if keep_all else draws.visible[:quarter] < draws.visible_share[:quarter, None].square()
         partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
 
-        loss = config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy)
-        entropy = entropy_bits(logits.detach())
         parts = {"rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
         parts["entropy"], parts["entropy_std"] = entropy.mean(), entropy.std(1).mean()
-        return loss, parts, entropy, expectation(logits.detach(), logits.shape[-1])
+        return _Estimate(
+            config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
+            parts,
+            torch.cat([visible, keep[quarter:]]),
+            torch.cat([expectation(partial.detach(), partial.shape[-1]), expected[quarter:]]),
+        )
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
         """L1 + L2 + λ_p·perceptual and its parts."""
         config, perceptual = self.config, self._perceptual[0]
-        parts = {"l1": F.l1_loss(output, image), "l2": F.mse_loss(output, image)}
-        loss = parts["l1"] + parts["l2"]
+        l1, l2 = self._pixel_errors(output, image)
+        parts, loss = {"l1": l1, "l2": l2}, l1 + l2
         if perceptual is not None and config.perceptual_weight:
             count = max(1, round(config.perceptual_share * image.shape[0]))
-            crops = [_crop(x[-count:], config.perceptual_jitter, offset) for x in (output, image)]
+            crops = [_crop(x[-count:], config.perceptual_crop, offset) for x in (output, image)]
             parts["perceptual"] = perceptual(*crops).mean()
             loss = loss + config.perceptual_weight * parts["perceptual"]
         return loss, parts
 
 
-def _crop(image: Tensor, margin: int, offset: tuple[float, float]) -> Tensor:
-    """A crop smaller by `margin` pixels.
+class _Estimate(NamedTuple):
+    """What the entropy model says of a batch."""
+
+    loss: Tensor
+    """λ_R·R + λ_H·CE."""
+    parts: dict[str, Tensor]
+    keep: Tensor  # [B, N] bool
+    expected: Tensor  # [B, N, D], detached
+
+
+def _pixel_errors(output: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean absolute and mean squared error."""
+    difference = output.float() - image
+    return difference.abs().mean(), difference.square().mean()
+
+
+def _crop(image: Tensor, share: float, offset: tuple[float, float]) -> Tensor:
+    """A crop whose side is a share of the image's.
 
     A loss network's strides see some pixel phases more than others; at one fixed offset the decoder fills the phases that
     are seen least with a periodic texture.
     """
-    if not margin:
-        return image
-    size = image.shape[-1] - margin
-    top, left = (int(o * (margin + 1)) for o in offset)
-    return image[..., top : top + size, left : left + size].contiguous(memory_format=torch.channels_last)
+    size = round(share * image.shape[-1])
+    top, left = (int(o * (image.shape[-1] - size + 1)) for o in offset)
+    return image[..., top : top + size, left : left + size].contiguous()

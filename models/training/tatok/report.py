@@ -76,6 +76,8 @@ def _filter_sections(data: dict[str, Any]) -> list[str]:
     ]
     for count, orders in data["orders"].items():
         sections += [f"## Orders at {count} kept\n", table(("order", *_QUALITY), _quality_rows(orders))]
+    if "edge_priority" not in data:
+        return sections
     betas = {f"β = {b}": v for b, v in data["edge_priority"].items()} | {"zero fill": data["zero_fill_48"]}
     return [*sections, "## Edge priority and fill at 48 kept\n", table(("", *_QUALITY), _quality_rows(betas))]
 

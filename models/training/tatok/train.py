@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import load_checkpoint, load_model, save_checkpoint, save_weights
+from .augment import Augmentation
+from .checkpoint import load_checkpoint, save_checkpoint, save_weights, start_from
 from .config import TrainConfig
 from .data import CropSource
 from .distributed import Workers
@@ -54,9 +55,11 @@ class Trainer:
         state = load_checkpoint(files.checkpoint, device) if files.checkpoint.exists() else None
         if state is not None:
             config = TrainConfig.from_dict(state["config"])
-        fresh = load_model(files.start_from) if files.start_from and state is None else TaTok(config.model)
         self.config, self.workers, self.files = config, workers, files
-        self.model = fresh.to(device).train()
+        self.model = TaTok(config.model)
+        if files.start_from and state is None:
+            start_from(self.model, files.start_from)
+        self.model.to(device).train()
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
         self.average = MovingAverage(self.model, config.ema)
@@ -65,7 +68,10 @@ class Trainer:
         if state is not None:
             self._restore(state)
         self.objective = self._objective(compile_model)
-        self.source = CropSource.open(files.pack, config.model.image_size, config.smallest_crop, device, compile_model)
+        augmentation = Augmentation(config.colour_jitter, config.sharpening, config.turned_share)
+        self.source = CropSource.open(
+            files.pack, config.model.image_size, config.smallest_crop, augmentation, device, compile_model
+        )
         self.generator = torch.Generator(device)
 
     def _restore(self, state: dict[str, Any]) -> None:
@@ -80,11 +86,9 @@ class Trainer:
         network = None if self.files.perceptual is None else SqueezeNetDistance(self.files.perceptual).to(device)
         if network is not None and device.type == "cuda":
             network.to(memory_format=torch.channels_last)
-        if compile_model:
-            self.model.compile_parts()
-            if network is not None:
-                network.compile(dynamic=False)
         objective = Objective(self.model, self.config, network)
+        if compile_model:
+            objective.compile_parts()
         if self.workers.count == 1:
             return objective
         ids = [device.index] if device.type == "cuda" else None
@@ -97,8 +101,6 @@ class Trainer:
         self.generator.manual_seed((config.seed * 1_000_003 + self.step_number) * 4096 + self.workers.rank)
         images = self.source.batch(config.batch, self.generator)
         draws = Draws.make(config.batch, config.model.patch_tokens, self.generator)
-        if device.type == "cuda":
-            images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             loss, parts = self.objective(images, draws, self.step_number < config.full_token_phase * config.steps)
         loss.backward()

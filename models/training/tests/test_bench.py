@@ -9,6 +9,7 @@ from test_bundle import MANIFEST
 from tatok.__main__ import main
 from tatok.bench import bench, table
 from tatok.export import export_bundle
+from tatok.floor import Ceilings, floor_milliseconds
 from tatok.model import TaTok
 
 
@@ -24,12 +25,20 @@ def threads() -> Iterator[None]:
 def test_every_stage_of_every_batch_is_timed(model: TaTok, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = tmp_path / "bundle"
     export_bundle(model, bundle, MANIFEST)
-    result = bench(bundle, threads=1, batches=[1, 2], runs=3, warm_up=1)
+    result = bench(bundle, device="cpu", threads=1, batches=[1, 2], runs=3, warm_up=1)
     assert [entry["batch"] for entry in result["batches"]] == [1, 2]
     for entry in result["batches"]:
-        assert list(entry["milliseconds"]) == ["encode", "entropy", "decode"]
-        for spread in entry["milliseconds"].values():
+        assert list(entry["eager"]) == ["encode", "entropy", "decode", "encode + entropy", "encode + entropy + decode"]
+        for spread in entry["eager"].values():
             assert 0 < spread["least"] <= spread["median"] <= spread["p90"] <= spread["most"]
-    assert "batch   2 decode" in table(result)
+    assert "batch   2 eager    decode" in table(result)
     assert main(["bench", str(bundle), "--threads", "1", "--batches", "1", "--runs", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["threads"] == 1
+
+
+def test_the_floor_counts_arithmetic_weights_and_transfers():
+    ceilings = Ceilings(bfloat16_flops=1e9, memory_bytes=1e9, host_to_device_bytes=1e6, device_to_host_bytes=2e6)
+    linear = torch.nn.Linear(30, 20, bias=False)
+    # 2·10·30·20 operations; 600 weights of 2 bytes; 10·30 values in and 10·20 out, of 4 bytes each.
+    floor = floor_milliseconds(linear, [torch.zeros(10, 30)], ceilings)
+    assert floor == pytest.approx({"arithmetic": 0.012, "memory": 0.0032, "transfer": 1.2 + 0.4})

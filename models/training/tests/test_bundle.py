@@ -99,6 +99,10 @@ def test_the_whole_path_from_a_folder_of_images(tmp_path: Path):
     assert metrics["sweep"][-1]["kept"] == 0
     assert metrics["orders"]["24"]["random"]["psnr"] > 0
     assert (report / f"{SAMPLES.name}-rate-distortion.png").stat().st_size > 1000
+    assert main(["evaluate", str(bundle), str(SAMPLES), "--quick", "--limit", "1", "--out", str(report)]) == 0
+    quick = json.loads((report / "metrics.json").read_text())["folders"][SAMPLES.name]
+    assert set(metrics) - set(quick) == {"edge_priority", "zero_fill_48"}
+    assert list(quick["orders"]) == ["48"]
 
 
 def test_missing_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

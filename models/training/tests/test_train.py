@@ -2,15 +2,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from tatok.checkpoint import load_checkpoint, load_model
-from tatok.config import TrainConfig, with_overrides
+from tatok.augment import Augmentation
+from tatok.checkpoint import load_checkpoint, load_model, save_weights, start_from
+from tatok.config import TINY_MODEL, TrainConfig, with_overrides
 from tatok.data import CropSource
 from tatok.distributed import Workers
+from tatok.model import TaTok, expectation
 from tatok.objective import Draws, Objective
 from tatok.optimizer import learning_rate
 from tatok.train import RunFiles, Trainer, train
@@ -100,7 +103,7 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
             seen.append(image)
             return (output - image).square().mean((1, 2, 3))
 
-    trainer = Trainer(files, with_overrides(tiny, {"perceptual_jitter": 8}), alone)
+    trainer = Trainer(files, with_overrides(tiny, {"perceptual_crop": 0.875}), alone)
     trainer.objective._perceptual = (Recorder(),)
     image = torch.rand(8, 3, 64, 64)
     generator = torch.Generator()
@@ -115,7 +118,7 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
 
 
 def test_crops_come_from_inside_the_images(pack: Path):
-    source = CropSource.open(pack, 32, 0.5, torch.device("cpu"))
+    source = CropSource.open(pack, 32, 0.5, Augmentation(0.2, 0.6, 0.25), torch.device("cpu"))
     crops = source.batch(16, torch.Generator().manual_seed(0))
     assert crops.shape == (16, 3, 32, 32)
     assert crops.abs().max() <= 1
@@ -127,3 +130,31 @@ def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
     assert rates[0] == pytest.approx(tiny.learning_rate / tiny.warmup_steps)
     assert max(rates) == pytest.approx(tiny.learning_rate)
     assert rates[-1] == pytest.approx(tiny.final_learning_rate)
+
+
+def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny: TrainConfig, alone: Workers):
+    """Sequential conditioning is what the decoder sees there: a random subset, and expectations given it."""
+    trainer = Trainer(files, tiny, alone)
+    model, seen = trainer.model, []
+    model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
+    image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    draws = Draws.make(8, 16, torch.Generator().manual_seed(1))
+    trainer.objective(image, draws, keep_all=False)
+    ((global_codes, patch_codes, expected, keep),) = seen
+    visible = draws.visible[:2] < draws.visible_share[:2, None].square()
+    assert torch.equal(keep[:2], visible)
+    for part, given in ((slice(0, 2), visible), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
+        logits = model.entropy_model(global_codes[part], patch_codes[part], given)
+        assert torch.allclose(expected[part], expectation(logits, 8), atol=1e-5)
+    trainer.objective(image, draws, keep_all=True)
+    assert seen[1][3].all()
+
+
+def test_a_new_schedule_starts_only_from_weights_of_its_shape(model: TaTok, tmp_path: Path):
+    weights = tmp_path / "weights.npz"
+    save_weights(weights, TINY_MODEL, model.state_dict())
+    fresh = TaTok(TINY_MODEL)
+    start_from(fresh, weights)
+    assert torch.equal(fresh.encoder.query, model.encoder.query.half().float())
+    with pytest.raises(ValueError, match="are not this preset's"):
+        start_from(TaTok(replace(TINY_MODEL, global_tokens=2)), weights)
