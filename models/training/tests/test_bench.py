@@ -42,3 +42,14 @@ def test_the_floor_counts_arithmetic_weights_and_transfers():
     # 2·10·30·20 operations; 600 weights of 2 bytes; 10·30 values in and 10·20 out, of 4 bytes each.
     floor = floor_milliseconds(linear, [torch.zeros(10, 30)], ceilings)
     assert floor == pytest.approx({"arithmetic": 0.012, "memory": 0.0032, "transfer": 1.2 + 0.4})
+
+
+def test_the_floor_counts_attention():
+    class Attention(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.scaled_dot_product_attention(x, x, x)
+
+    ceilings = Ceilings(bfloat16_flops=1e9, memory_bytes=1e9, host_to_device_bytes=1e9, device_to_host_bytes=1e9)
+    # Two products of 3 heads, 16 by 16 by 8.
+    floor = floor_milliseconds(Attention(), [torch.rand(1, 3, 16, 8)], ceilings)
+    assert floor["arithmetic"] == pytest.approx(2 * (2 * 3 * 16 * 16 * 8) * 1e-6)
