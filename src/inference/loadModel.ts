@@ -3,7 +3,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import { graphNames, Graphs, type GraphName, type Sessions } from '../tokenizer/graphs';
+import { graphNames, Graphs, type Sessions } from '../tokenizer/graphs';
 import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
 import type { ProviderName } from '../tokenizer/types';
@@ -44,7 +44,7 @@ export async function loadBundle(
     const tatok = new TaTok(model, graphs, report.provider === 'cpu');
     return { tatok, graphs, loaded: { model, provider: report } };
   } catch (error) {
-    await releaseAll(graphNames.map((graph) => sessions[graph]));
+    await releaseAll(graphNames.flatMap((graph) => sessions[graph] ?? []));
     throw error;
   }
 }
@@ -67,17 +67,18 @@ async function createSessions(
       logSeverityLevel: 3,
     });
   const own = variants[provider];
+  const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
-  const create = async (graph: GraphName) => {
-    const session = await open((own ?? graphs)[graph]);
+  const create = async (file: string) => {
+    const session = await open(file);
     created.push(session);
     return session;
   };
   try {
     const sessions = {
-      encoder: await create('encoder'),
-      entropy: await create('entropy'),
-      decoder: await create('decoder'),
+      encoder: await create(encoder),
+      ...(entropy !== undefined && { entropy: await create(entropy) }),
+      decoder: await create(decoder),
     };
     return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {

@@ -1,10 +1,11 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { TatokError } from './errors';
-import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
-import type { Codes, EntropyEstimate, Graphs } from './graphs';
+import { keepEvery, maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
+import { nothingEstimated, type Codes, type EntropyEstimate, type Graphs } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
+import { describeParts } from './parts';
 import { rankSequentially, sequentialRounds } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import { reduce, Tiling, type Strip } from './tiles';
@@ -73,8 +74,9 @@ export class TaTok {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
     const codes = await this.encode(picture, tiling, clock);
-    const [estimate] = await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock);
-    if (estimate === undefined) throw new RangeError('no estimate');
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock)
+      : [];
     return { image, settings, tokens: { ...codes, ...estimate }, timings: clock.timings };
   }
 
@@ -83,6 +85,7 @@ export class TaTok {
    *
    * @param geometry of the tokens' picture.
    * @param given their ε and budget are not used.
+   * @throws TatokError bad-settings for a model without an entropy model.
    */
   async rank(
     tokens: Tokens,
@@ -90,6 +93,12 @@ export class TaTok {
     given: FilterSettings,
     observer?: StageObserver,
   ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
+    if (!this.model.filters) {
+      throw new TatokError(
+        'bad-settings',
+        `Nothing can be dropped, so nothing is ranked: ${describeParts(this.model)}.`,
+      );
+    }
     const clock = new StageClock(observer);
     const { conditioning, edgePriority } = resolveSettings(given, this.model);
     const tiling = this.tiling(geometry);
@@ -105,14 +114,14 @@ export class TaTok {
    *
    * @param image of the tokens.
    * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and conditioning.
+   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
    */
   async reconstruct(
     tokens: Tokens,
     image: ModelImage,
     picture: Picture,
     given: FilterSettings,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
@@ -141,7 +150,7 @@ export class TaTok {
    * @param picture the same at full size.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
-   * @param ranking of these tokens under the same β and conditioning.
+   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
    */
   async measure(
     tokens: Tokens,
@@ -149,7 +158,7 @@ export class TaTok {
     picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Measurement[]> {
     const clock = new StageClock(observer);
@@ -170,14 +179,14 @@ export class TaTok {
     geometry: PictureGeometry,
     tile: number,
     settings: FilterSettings,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
-    const selection = selectKept(ranking, checked.lossRate, budgetOf(checked, this.model, tiling.grid));
+    const selection = this.selection(ranking, checked, tiling);
     const codes = this.codesOf(tokens, tiling, tile);
     const keep = this.maskOf(selection.keep, tiling, tile);
     const visible = checked.conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
@@ -259,6 +268,13 @@ export class TaTok {
     return this.graphs.release();
   }
 
+  /** What of a picture's patch tokens is kept. */
+  private selection(ranking: Ranking | undefined, settings: FilterSettings, { patchTokens, grid }: Tiling): Selection {
+    return ranking === undefined
+      ? keepEvery(patchTokens)
+      : selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, grid));
+  }
+
   private tiling({ width, height }: PictureGeometry): Tiling {
     return new Tiling(width, height, this.model);
   }
@@ -267,7 +283,7 @@ export class TaTok {
     const { globalTokens } = this.model;
     const codes = {
       globalCodes: new Int32Array(tiling.count * globalTokens),
-      patchCodes: new Int32Array(tiling.patches),
+      patchCodes: new Int32Array(tiling.patchTokens),
     };
     await this.forBatches(tiling, 'encode', clock, once, async (tiles) => {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
@@ -383,12 +399,12 @@ export class TaTok {
   private async select(
     tokens: Tokens,
     tiling: Tiling,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     each: readonly FilterSettings[],
     clock: StageClock,
   ): Promise<{ readonly selections: readonly Selection[]; readonly estimates: readonly EntropyEstimate[] }> {
     const selections = await clock.run('filter', () =>
-      each.map((settings) => selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling.grid))),
+      each.map((settings) => this.selection(ranking, settings, tiling)),
     );
     const estimates =
       each[0]?.conditioning === 'sequential'
@@ -456,9 +472,9 @@ export class TaTok {
     return tiling.gather(mask, tile, new Uint8Array(this.patches));
   }
 
-  /** Patches of one model image. */
+  /** Patch tokens of one model image. */
   private get patches(): number {
-    return this.model.grid.rows * this.model.grid.columns;
+    return this.model.patchTokens;
   }
 
   /** S = ∅. */

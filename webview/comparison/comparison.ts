@@ -45,11 +45,19 @@ export class Comparison {
     return a !== undefined && a.rows === b?.rows && a.columns === b.columns;
   });
 
+  /** Whether both models can drop tokens: otherwise there is no second ε and no second kept set. */
+  readonly bothFilter: ReadonlySignal<boolean> = computed(
+    () => this.a.inspector.filters.value && this.b.inspector.filters.value,
+  );
+
   /** Whether both sides have one ε. */
-  readonly linked: ReadonlySignal<boolean> = computed(() => this.tokenized.value && (this.chosenLink.value ?? false));
+  readonly linked: ReadonlySignal<boolean> = computed(
+    () => this.tokenized.value && this.bothFilter.value && (this.chosenLink.value ?? false),
+  );
 
   /** Called once both sides are there: sides that begin with one ε stay together. */
   begin(): void {
+    if (!this.bothFilter.peek()) return;
     this.chosenLink.value ??= this.a.inspector.lossRate.peek() === this.b.inspector.lossRate.peek();
   }
 
@@ -66,7 +74,13 @@ export class Comparison {
   readonly keptSets: ReadonlySignal<KeptSets | undefined> = computed(() => {
     const left = this.left.value.inspector.selected.value?.keep;
     const right = this.right.value.inspector.selected.value?.keep;
-    if (!this.sameGrid.value || left?.length !== right?.length || left === undefined || right === undefined) {
+    if (
+      !this.bothFilter.value ||
+      !this.sameGrid.value ||
+      left?.length !== right?.length ||
+      left === undefined ||
+      right === undefined
+    ) {
       return undefined;
     }
     const count = (which: (l: number, r: number) => boolean): number =>
