@@ -31,6 +31,10 @@ async function withActive(
 }
 
 async function chooseExport(inspector: ExportingInspector): Promise<void> {
+  if (inspector.exports.length === 0) {
+    void vscode.window.showInformationMessage('There is nothing to export yet; try again when the image is tokenized.');
+    return;
+  }
   const items = inspector.exports.flatMap((group, i): vscode.QuickPickItem[] => [
     ...(i === 0 ? [] : [{ label: '', kind: vscode.QuickPickItemKind.Separator }]),
     ...group.map(({ label, detail }) => ({ label, description: detail })),

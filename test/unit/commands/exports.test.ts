@@ -44,6 +44,13 @@ describe('Export…', () => {
     expect(requestExport).toHaveBeenCalledWith('npz');
   });
 
+  it('says so before there is anything to export', async () => {
+    register({ active: { exports: [], requestExport } });
+    await commands.get(exportCommand)?.();
+    expect(vscode.window.showInformationMessage).toHaveBeenCalledWith(expect.stringContaining('nothing to export yet'));
+    expect(vscode.window.showQuickPick).not.toHaveBeenCalled();
+  });
+
   it('does nothing when nothing is chosen', async () => {
     register({ active });
     await commands.get(exportCommand)?.();
