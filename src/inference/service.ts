@@ -345,8 +345,8 @@ function urgencyOf({ tiles }: ModelImage): Urgency {
   return tiles.rows * tiles.columns > 1 ? 'long' : 'soon';
 }
 
-function keyOf({ directory, providers, cudaDevice }: ModelChoice): string {
-  return JSON.stringify([directory, providers, cudaDevice]);
+function keyOf({ directory, providers, cudaDevice, cudaMemoryLimit }: ModelChoice): string {
+  return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit]);
 }
 
 /** Whether the order names a provider after this one. */

@@ -2,7 +2,14 @@
 import { attentionMap } from './attention';
 import { TatokError } from './errors';
 import { keepEvery, maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
-import { nothingEstimated, type Codes, type EntropyEstimate, type Graphs } from './graphs';
+import {
+  nothingEstimated,
+  type Codes,
+  type DecoderInput,
+  type EntropyEstimate,
+  type EntropyInput,
+  type Graphs,
+} from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts } from './parts';
@@ -40,23 +47,16 @@ export interface Rendered {
   readonly rgb: Uint8Array;
 }
 
-/** Tiles that go through a graph at once: enough to fill a GPU, few enough to bound memory on a CPU. */
-const batchSize = { cpu: 2, other: 16 } as const;
-
 const once = { done: 0, total: 1 } as const;
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
-  private readonly batch: number;
-
-  /** @param onCpu whether the graphs run on the CPU, where larger batches cost memory and gain nothing. */
+  /** @param batch most model images that go through a graph at once. */
   constructor(
     readonly model: ModelDescription,
     private readonly graphs: Graphs,
-    onCpu: boolean,
-  ) {
-    this.batch = onCpu ? batchSize.cpu : batchSize.other;
-  }
+    private readonly batch: number,
+  ) {}
 
   /**
    * Codes of a picture and what the entropy model says of them given G.
@@ -224,10 +224,10 @@ export class TaTok {
       return { globalCodes, patchCodes };
     });
     const estimates = await clock.run('entropy', () =>
-      this.graphs.estimateEntropies(changed.map((codes) => ({ codes, visible }))),
+      this.estimateBatch(changed.map((codes) => ({ codes, visible }))),
     );
     const pictures = await clock.run('decode', () =>
-      this.graphs.decodeAll(
+      this.decodeBatch(
         changed.flatMap((codes, i) => {
           const expectedCodes = estimates[i]?.expectedCodes;
           return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep }];
@@ -266,6 +266,26 @@ export class TaTok {
   /** Frees the sessions; the model cannot be used afterwards. */
   release(): Promise<void> {
     return this.graphs.release();
+  }
+
+  private estimateBatch(inputs: readonly EntropyInput[]): Promise<EntropyEstimate[]> {
+    return this.inBatches(inputs, (batch) => this.graphs.estimateEntropies(batch));
+  }
+
+  private decodeBatch(inputs: readonly DecoderInput[]): Promise<Uint8Array[]> {
+    return this.inBatches(inputs, (batch) => this.graphs.decodeAll(batch));
+  }
+
+  /** Several kept sets or replaced tokens of several tiles are more images than may go through a graph at once. */
+  private async inBatches<Input, Output>(
+    inputs: readonly Input[],
+    run: (batch: readonly Input[]) => Promise<Output[]>,
+  ): Promise<Output[]> {
+    const outputs: Output[] = [];
+    for (let first = 0; first < inputs.length; first += this.batch) {
+      outputs.push(...(await run(inputs.slice(first, first + this.batch))));
+    }
+    return outputs;
   }
 
   /** What of a picture's patch tokens is kept. */
@@ -310,7 +330,7 @@ export class TaTok {
     }));
     await this.forBatches(tiling, stage, clock, once, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
-      const batch = await this.graphs.estimateEntropies(
+      const batch = await this.estimateBatch(
         jobs.map(({ tile, mask }) => ({
           codes: this.codesOf(codes, tiling, tile),
           visible: this.maskOf(mask, tiling, tile),
@@ -372,7 +392,7 @@ export class TaTok {
         for (const part of decoded) part.strip = new Uint8Array(width * strip.height * 3);
       }
       const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
-      const batch = await this.graphs.decodeAll(
+      const batch = await this.decodeBatch(
         jobs.map(({ tile, part }) => ({
           codes: this.codesOf(codes, tiling, tile),
           expectedCodes: tiling.gather(
@@ -432,7 +452,7 @@ export class TaTok {
           .filter(({ tile, visible: now }) => !equal(now, this.maskOf(before, tiling, tile)))
           .map(({ tile, visible: now }) => ({ tile, codes: this.codesOf(tokens, tiling, tile), visible: now }));
         if (inputs.length === 0) return;
-        const batch = await this.graphs.estimateEntropies(inputs);
+        const batch = await this.estimateBatch(inputs);
         zip(inputs, batch, ({ tile }, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
       });
       before = visible;
