@@ -16,9 +16,12 @@ import { useServices } from './state/context';
 export function App(): JSX.Element {
   const { inspector } = useServices();
   const exporter = useExporter();
-  const shown = inspector.picture.value !== undefined;
+  const picture = inspector.picture.value;
+  const shown = picture !== undefined;
+  const filters = inspector.filters.value;
+  const hasGlobals = picture !== undefined && picture.model.globalTokens > 0;
   return (
-    <div class={shown ? 'inspector' : 'inspector empty'} data-testid="inspector">
+    <div class={!shown ? 'inspector empty' : hasGlobals ? 'inspector' : 'inspector no-globals'} data-testid="inspector">
       <Header />
       <main>
         {shown && <Toolbar />}
@@ -26,14 +29,18 @@ export function App(): JSX.Element {
       </main>
       {shown && (
         <>
-          <aside class="sidebar" aria-label="Filtering">
-            <LossRate />
+          <aside class="sidebar" aria-label={filters ? 'Filtering' : 'Tokens and quality'}>
+            {filters && <LossRate />}
             <TokenCounts />
-            <EntropyCurve />
-            <BitsHistogram />
-            <RateDistortionPlot />
+            {filters && (
+              <>
+                <EntropyCurve />
+                <BitsHistogram />
+                <RateDistortionPlot />
+              </>
+            )}
           </aside>
-          <GlobalTokens />
+          {hasGlobals && <GlobalTokens />}
           <PatchReadout />
         </>
       )}

@@ -5,7 +5,7 @@
 import { readFile } from 'node:fs/promises';
 import { loadBundle } from '../inference/loadModel';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
-import { rankPatches, selectKept } from '../tokenizer/filter';
+import { keepEvery, rankPatches, selectKept } from '../tokenizer/filter';
 import type { Graphs } from '../tokenizer/graphs';
 import { decodeImage } from '../tokenizer/image';
 import { readBundle } from '../tokenizer/manifest';
@@ -65,7 +65,7 @@ async function timeStages(
 ): Promise<Samples> {
   const { rgb } = await decodeImage(file, model.imageSize);
   const images = new Array<Uint8Array>(batch).fill(rgb);
-  const visible = new Uint8Array(model.grid.rows * model.grid.columns);
+  const visible = new Uint8Array(model.patchTokens);
   const keep = visible.map((_, i) => (i % 4 === 0 ? 1 : 0));
   const samples: Samples = {};
   for (let run = 0; run < warmUp + runs; run++) {
@@ -104,7 +104,7 @@ async function timeFiles(
 ): Promise<number[]> {
   const settings = resolveSettings({}, model);
   const budget = budgetOf(settings, model, model.grid);
-  const visible = new Uint8Array(model.grid.rows * model.grid.columns);
+  const visible = new Uint8Array(model.patchTokens);
   const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model.imageSize)));
   const samples: number[] = [];
   let next = read();
@@ -116,8 +116,9 @@ async function timeFiles(
     const estimates = await graphs.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
     const jobs = estimates.flatMap(({ entropyBits, expectedCodes }, i) => {
       const each = codes[i];
-      const ranking = rankPatches(entropyBits, model.grid, settings.edgePriority);
-      const { keep } = selectKept(ranking, settings.lossRate, budget);
+      const { keep } = model.filters
+        ? selectKept(rankPatches(entropyBits, model.grid, settings.edgePriority), settings.lossRate, budget)
+        : keepEvery(model.patchTokens);
       return each === undefined ? [] : [{ codes: each, expectedCodes, keep }];
     });
     await graphs.decodeAll(jobs);

@@ -12,17 +12,21 @@ export class OutputFolder {
 
   constructor(private readonly directory: string) {}
 
-  /** Files of one image: `<name>.reconstruction.png`, `.entropy.png`, `.mask.png` and `.tokens.json`. */
+  /** Files of one image: `<name>.reconstruction.png` and `.tokens.json`; `.entropy.png` and `.mask.png` of an entropy model. */
   async write(image: string, result: TokenizedImage): Promise<void> {
     const name = this.nameFor(image);
     const { model, tokens, reconstruction } = result;
     const size = shownSize(result.image);
     const files: [string, Promise<Buffer> | string][] = [
       ['reconstruction.png', imagePng(reconstruction.rgb, size)],
-      ['entropy.png', entropyPng(tokens.entropyBits, result.image, model)],
-      ['mask.png', maskPng(result.image, reconstruction.keep, model)],
       ['tokens.json', `${JSON.stringify(tokensRecord(result))}\n`],
     ];
+    if (model.filters) {
+      files.push(
+        ['entropy.png', entropyPng(tokens.entropyBits, result.image, model)],
+        ['mask.png', maskPng(result.image, reconstruction.keep, model)],
+      );
+    }
     await mkdir(this.directory, { recursive: true });
     await Promise.all(
       files.map(async ([suffix, content]) => writeFile(join(this.directory, `${name}.${suffix}`), await content)),

@@ -1,5 +1,6 @@
 /** What the command line prints of a tokenized image. */
 import type { LoadedModel } from '../protocol/inference';
+import { describeParts, isWhole, tokenSum } from '../tokenizer/parts';
 import type { Tokenization } from '../tokenizer/types';
 
 export type TokenizedImage = Tokenization & LoadedModel;
@@ -8,7 +9,7 @@ export type TokenizedImage = Tokenization & LoadedModel;
  * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
  *
  * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs with sequential conditioning.
- * psnr is null when infinite.
+ * psnr is null when infinite. Arrays of what the model does not have are empty; one that can drop nothing has a loss rate of 0.
  */
 export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
   const { model, provider, tokens, reconstruction } = result;
@@ -42,26 +43,34 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     cropMode: result.image.cropMode,
     tiles: result.image.tiles,
     providerFailures: provider.failures,
+    globalTokens: model.globalTokens,
+    patchTokens: model.patchTokens,
+    filters: model.filters,
   };
 }
 
-/** The model and provider in use, and why other providers are not. */
+/** The model and provider in use, what the model lacks, and why other providers are not used. */
 export function modelLine({ model, provider }: LoadedModel): string {
+  const kind = isWhole(model) ? '' : ` (${describeParts(model)})`;
   const reasons = provider.failures.map((failure) => `; ${failure.provider} is not used: ${failure.reason}`).join('');
-  return `${model.name} ${model.version} on ${provider.provider}${reasons}`;
+  return `${model.name} ${model.version}${kind} on ${provider.provider}${reasons}`;
 }
 
 /** One line for people. */
 export function summary(image: string, result: TokenizedImage): string {
-  const { provider, reconstruction: r, timings } = result;
+  const { model, provider, reconstruction: r, timings } = result;
   const { sourceWidth, sourceHeight, width, height, tiles } = result.image;
   const inTiles = tiles.rows * tiles.columns === 1 ? '' : ` in ${tiles.columns}×${tiles.rows} tiles`;
   const milliseconds = Object.values(timings).reduce((sum, stage) => sum + stage, 0);
   return [
     `${image}: ${sourceWidth}×${sourceHeight} → ${width}×${height}${inTiles}`,
-    `kept ${r.keptTokens} + ${r.totalTokens - r.keptTokens} global = ${r.totalTokens} tokens`,
-    `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`,
-    `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
+    model.filters ? `kept ${tokenSum(r, model)} tokens` : `${tokenSum(r, model)} tokens`,
+    ...(model.filters
+      ? [
+          `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`,
+          `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
+        ]
+      : [`${Math.round(r.payloadBits)} bits`]),
     `PSNR ${r.psnr.toFixed(2)} dB`,
     `SSIM ${r.ssim.toFixed(3)}`,
     `${provider.provider}, ${milliseconds.toFixed(0)} ms`,

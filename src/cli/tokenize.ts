@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path';
 import { InferenceClient } from '../inference/client';
 import { tokenizeWhole } from '../inference/whole';
 import { TatokError } from '../tokenizer/errors';
+import { describeParts } from '../tokenizer/parts';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
 import type { StageTimings } from '../tokenizer/types';
@@ -22,6 +23,9 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   // Counted with the first image, as it is for whoever waits for it.
   let load: StageTimings = { load: performance.now() - start };
   if (!options.json) print(modelLine(loaded));
+  if (!loaded.model.filters && Object.keys(options.settings).length > 0) {
+    complain(`${loaded.model.name} can drop nothing, so that every token is kept: ${describeParts(loaded.model)}.`);
+  }
   const out = options.out === undefined ? undefined : new OutputFolder(options.out);
   let status: 0 | 1 = 0;
   for (const image of options.images) {

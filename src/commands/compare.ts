@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import type { Models } from '../host/models';
 import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
 import { TatokError } from '../tokenizer/errors';
+import type { FilterSettings } from '../tokenizer/types';
 import { imageExtensions, isImagePath } from './imageFiles';
 import { chosenResources } from './tokenizeImage';
 
@@ -44,17 +45,17 @@ function compareSelected({ comparisons, models }: CompareServices, selected: rea
   comparisons.open({ a: sideOf(a), b: sideOf(b) });
 }
 
-const choices = [
-  { label: 'With another image…', description: 'The same model and settings', other: otherImage },
-  {
-    label: 'With another threshold',
-    description: 'The same image and model, each side with its own ε',
-    other: otherThreshold,
-  },
-  { label: 'With another model…', description: 'The same image and settings', other: otherModel },
-] as const;
+const withImage = { label: 'With another image…', description: 'The same model and settings', other: otherImage };
+const withThreshold = (settings: FilterSettings) => ({
+  label: 'With another threshold',
+  description: 'The same image and model, each side with its own ε',
+  other: async (a: ComparedSide) => otherThreshold(a, settings),
+});
+const withModel = { label: 'With another model…', description: 'The same image and settings', other: otherModel };
 
 async function compareActive(services: CompareServices, a: ComparedSide): Promise<void> {
+  // Where a model can drop nothing there is no threshold.
+  const choices = [withImage, ...(a.settings === undefined ? [] : [withThreshold(a.settings)]), withModel];
   const chosen = await vscode.window.showQuickPick(choices, { title: 'Compare Tokenizations' });
   if (chosen === undefined) return;
   try {
@@ -80,9 +81,7 @@ async function otherImage(a: ComparedSide): Promise<ComparedSide | undefined> {
 /** Far enough from the first that something changes; the page has a slider for each. */
 const thresholdStep = 0.25;
 
-async function otherThreshold(a: ComparedSide): Promise<ComparedSide> {
-  const { settings } = a;
-  if (settings === undefined) return a;
+function otherThreshold(a: ComparedSide, settings: FilterSettings): ComparedSide {
   const { lossRate } = settings;
   const other = lossRate < 0.5 ? lossRate + thresholdStep : lossRate - thresholdStep;
   return { ...a, settings: { ...settings, lossRate: Math.round(1000 * other) / 1000 } };

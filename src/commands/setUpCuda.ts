@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
 import { discoveryLines } from '../host/environmentReport';
 import type { SharedInference } from '../host/inference';
-import { adviceOn, pipCommand } from '../inference/cuda/advice';
+import { adviceOn, pipCommand, pipHelps } from '../inference/cuda/advice';
 import { archiveExtensions } from '../inference/cuda/archive';
-import type { CudaDiscovery, ProblemKind } from '../inference/cuda/discovery';
+import type { CudaDiscovery } from '../inference/cuda/discovery';
 import { hostOf, megabytes } from '../inference/cuda/download';
 import { fetchProvider, stageProvider, type SetUpOptions, type StagedProvider } from '../inference/cuda/install';
 import { providerPackage } from '../inference/cuda/package';
@@ -84,7 +84,6 @@ function found(discovery: CudaDiscovery): Choice[] {
 }
 
 function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
-  const has = (...kinds: ProblemKind[]) => discovery.problems.some(({ kind }) => kinds.includes(kind));
   const report: Choice = {
     label: '$(copy) Copy a report for bug reports',
     run: async () => {
@@ -93,7 +92,7 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
     },
   };
   const heading: Choice = { label: 'Actions', kind: vscode.QuickPickItemKind.Separator };
-  if (has('platform')) return [heading, report];
+  if (discovery.problems.some(({ kind }) => kind === 'platform')) return [heading, report];
   const command = pipCommand(discovery.requirements);
   return [
     heading,
@@ -104,8 +103,7 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
     },
     {
       label: '$(folder-opened) Use a local archive…',
-      detail:
-        'For machines without internet: the onnxruntime-gpu wheel, a NuGet package or another archive with the provider',
+      detail: 'Without internet: the onnxruntime-gpu wheel, or another archive with its two libraries',
       run: () => takeLocal(services, false),
     },
     {
@@ -113,7 +111,7 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
       detail: 'It holds the two provider libraries',
       run: () => takeLocal(services, true),
     },
-    ...(has('library-missing', 'wrong-major')
+    ...(pipHelps(discovery)
       ? [
           {
             label: '$(terminal) Copy the command that installs the missing libraries',

@@ -8,7 +8,7 @@ const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
- * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook.
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
   const { image: picture, model, tokens, reconstruction } = result;
@@ -17,12 +17,18 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
   const globals = tiles === 1 ? [model.globalTokens] : [tiles, model.globalTokens];
   const dimensions = model.levels.length;
   const arrays: Record<string, NpyArray> = {
-    global_codes: { kind: 'int32', shape: globals, values: tokens.globalCodes },
-    patch_codes: { kind: 'int32', shape: grid, values: tokens.patchCodes },
-    entropy_bits: { kind: 'float32', shape: grid, values: tokens.entropyBits },
-    surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },
-    keep: { kind: 'bool', shape: grid, values: reconstruction.keep },
-    expected_codes: { kind: 'float32', shape: [...grid, dimensions], values: tokens.expectedCodes },
+    ...(model.globalTokens > 0 && {
+      global_codes: { kind: 'int32', shape: globals, values: tokens.globalCodes },
+    }),
+    ...(model.patchTokens > 0 && {
+      patch_codes: { kind: 'int32', shape: grid, values: tokens.patchCodes },
+    }),
+    ...(model.filters && {
+      entropy_bits: { kind: 'float32', shape: grid, values: tokens.entropyBits },
+      surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },
+      keep: { kind: 'bool', shape: grid, values: reconstruction.keep },
+      expected_codes: { kind: 'float32', shape: [...grid, dimensions], values: tokens.expectedCodes },
+    }),
     levels: { kind: 'int32', shape: [dimensions], values: model.levels },
     settings: { kind: 'text', text: JSON.stringify({ image, ...exportedSettings(result) }) },
   };

@@ -4,19 +4,22 @@ import { patchFacts, patchPlace } from '../tokenizer/patch';
 import { exportedSettings } from './settings';
 import type { ExportedTokenization } from './tokens';
 
-/** One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. */
+/**
+ * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. What the model says nothing of is
+ * absent, and so is the colour of padding.
+ */
 interface PatchRecord {
   readonly row: number;
   readonly column: number;
   readonly index: number;
-  readonly code: number;
-  readonly levels: readonly number[];
-  readonly entropyBits: number;
-  readonly surprisalBits: number;
-  readonly rank: number;
-  readonly kept: boolean;
+  readonly code?: number;
+  readonly levels?: readonly number[];
+  readonly entropyBits?: number;
+  readonly surprisalBits?: number;
+  readonly rank?: number;
+  readonly kept?: boolean;
   readonly edge: boolean;
-  readonly rgb: readonly number[];
+  readonly rgb?: readonly number[];
 }
 
 /** All patches in raster order under the reconstruction's settings, with what they are and what made them. */
@@ -39,29 +42,40 @@ const columns = [
   ['column', ({ column }) => column],
   ['index', ({ index }) => index],
   ['code', ({ code }) => code],
-  ['levels', ({ levels }) => levels.join(' ')],
+  ['levels', ({ levels }) => levels?.join(' ')],
   ['entropy_bits', ({ entropyBits }) => entropyBits],
   ['surprisal_bits', ({ surprisalBits }) => surprisalBits],
   ['rank', ({ rank }) => rank],
-  ['kept', ({ kept }) => Number(kept)],
+  ['kept', ({ kept }) => (kept === undefined ? undefined : Number(kept))],
   ['edge', ({ edge }) => Number(edge)],
-  ['mean_red', ({ rgb }) => rgb[0] ?? 0],
-  ['mean_green', ({ rgb }) => rgb[1] ?? 0],
-  ['mean_blue', ({ rgb }) => rgb[2] ?? 0],
-] as const satisfies readonly (readonly [name: string, value: (patch: PatchRecord) => number | string])[];
+  ['mean_red', ({ rgb }) => rgb?.[0]],
+  ['mean_green', ({ rgb }) => rgb?.[1]],
+  ['mean_blue', ({ rgb }) => rgb?.[2]],
+] as const satisfies readonly (readonly [name: string, value: (patch: PatchRecord) => number | string | undefined])[];
 
-/** One line per patch in raster order, after a line of names. Only numbers and spaces: nothing needs quotes. */
+/**
+ * One line per patch in raster order, after a line of names. Only numbers and spaces: nothing needs quotes. Columns that no patch
+ * has a value for are left out.
+ */
 export function patchesCsv(result: ExportedTokenization): string {
-  const lines = records(result).map((patch) => columns.map(([, value]) => value(patch)).join(','));
-  return `${[columns.map(([name]) => name).join(','), ...lines].join('\n')}\n`;
+  const patches = records(result);
+  const filled = columns.filter(([, value]) => patches.some((patch) => value(patch) !== undefined));
+  const lines = patches.map((patch) => filled.map(([, value]) => value(patch) ?? '').join(','));
+  return `${[filled.map(([name]) => name).join(','), ...lines].join('\n')}\n`;
 }
 
 function records(result: ExportedTokenization): PatchRecord[] {
   const { ranking, keep } = result.reconstruction;
-  const ranks = keepRanks(ranking.order);
-  return Array.from(keep, (_, index) => {
-    const { row, column, code, levels, entropyBits, surprisalBits, edge, rgb } = patchFacts(index, result);
-    const { rank, kept } = patchPlace(index, ranks, keep);
-    return { row, column, index, code, levels, entropyBits, surprisalBits, rank, kept, edge, rgb };
+  const ranks = ranking && keepRanks(ranking.order);
+  const { rows, columns: across } = result.image.grid;
+  return Array.from({ length: rows * across }, (_, index) => {
+    const { row, column, token, bits, edge, rgb } = patchFacts(index, result);
+    const place = ranks && patchPlace(index, ranks, keep);
+    return {
+      ...{ row, column, index, ...token },
+      ...(bits && { entropyBits: bits.entropy, surprisalBits: bits.surprisal }),
+      ...(place && { rank: place.rank, kept: place.kept }),
+      ...{ edge, ...(rgb && { rgb }) },
+    };
   });
 }

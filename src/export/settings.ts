@@ -1,13 +1,11 @@
 import type { ExportedTokenization } from './tokens';
 
-/** What a reader of an exported file must know to compute it again. */
+/** What a reader of an exported file must know to compute it again; nothing of a filter that the model does not have. */
 export function exportedSettings({ model, image, reconstruction: r }: ExportedTokenization): Record<string, unknown> {
   return {
     model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },
     source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
-    settings: r.settings,
-    budgetBits: r.budgetBits,
-    lostBits: r.lostBits,
+    ...(model.filters && { settings: r.settings, budgetBits: r.budgetBits, lostBits: r.lostBits }),
     // JSON has no infinity: identical images have no finite PSNR.
     psnr: Number.isFinite(r.psnr) ? r.psnr : null,
     ssim: r.ssim,

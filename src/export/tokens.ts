@@ -3,7 +3,10 @@ import type { ModelDescription, Tokenization } from '../tokenizer/types';
 /** A tokenization and the model that made it: what exports are made of. */
 export type ExportedTokenization = Tokenization & { readonly model: ModelDescription };
 
-/** The token sequence: enough to decode it again. The command line's `.tokens.json`. */
+/**
+ * The token sequence: enough to decode it again. The command line's `.tokens.json`. Tokens that the model does not have are left
+ * out, and so is the kept mask where nothing can be dropped.
+ */
 export function tokensRecord({
   image,
   model,
@@ -16,8 +19,8 @@ export function tokensRecord({
     width: image.width,
     height: image.height,
     grid: image.grid,
-    globalCodes: [...tokens.globalCodes],
-    patchCodes: [...tokens.patchCodes],
-    keep: [...reconstruction.keep],
+    ...(model.globalTokens > 0 && { globalCodes: [...tokens.globalCodes] }),
+    ...(model.patchTokens > 0 && { patchCodes: [...tokens.patchCodes] }),
+    ...(model.filters && { keep: [...reconstruction.keep] }),
   };
 }

@@ -1,5 +1,5 @@
-import { adviceOn } from '../inference/cuda/advice';
-import type { CudaDiscovery } from '../inference/cuda/discovery';
+import { adviceOn, pipCommand, pipHelps } from '../inference/cuda/advice';
+import type { CudaDiscovery, Problem } from '../inference/cuda/discovery';
 import { runtimeVersion } from '../inference/cuda/requirements';
 import type { LoadedModel } from '../protocol/inference';
 
@@ -21,7 +21,7 @@ export interface EnvironmentFacts {
 
 /** Markdown for a bug report. */
 export function environmentReport(facts: EnvironmentFacts): string {
-  const { loaded } = facts;
+  const { loaded, discovery } = facts;
   const lines = [
     '### TaTok environment',
     '',
@@ -39,13 +39,20 @@ export function environmentReport(facts: EnvironmentFacts): string {
     '',
     '#### CUDA',
     '',
-    ...discoveryLines(facts.discovery).map(({ label, detail }) => `- ${label}: ${detail}`),
-    ...facts.discovery.problems.map((problem) =>
-      ['- **missing**:', problem.message, adviceOn(problem, facts.discovery)].filter(Boolean).join(' '),
+    ...discoveryLines(discovery).map(({ label, detail }) => `- ${label}: ${detail}`),
+    ...discovery.problems.map((problem) =>
+      ['- **missing**:', withFiles(problem), adviceOn(problem, discovery)].filter(Boolean).join(' '),
     ),
+    ...(pipHelps(discovery)
+      ? [`- with pip, in the workspace’s Python environment: \`${pipCommand(discovery.requirements)}\``]
+      : []),
     '',
   ];
   return lines.map((line) => (facts.home.length > 1 ? line.replaceAll(facts.home, '~') : line)).join('\n');
+}
+
+function withFiles({ message, files }: Problem): string {
+  return files === undefined ? message : message.replace(/\.$/, ` (${files.join(', ')}).`);
 }
 
 export interface DiscoveryLine {

@@ -39,6 +39,7 @@ const schemas = {
   budget: z.enum(['image', 'reference']).nullable().default(null),
   conditioning: z.enum(['global', 'sequential']).nullable().default(null),
   'cuda.device': z.number().int().min(0).default(0),
+  'cuda.memoryLimit': z.number().positive().nullable().default(null),
   cropMode: z.enum(cropModes).default('centre'),
   'cuda.libraryPath': z.string().trim().default(''),
   maxMegapixels: z.number().positive().default(100),
@@ -62,11 +63,13 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
   const edgePriority = value('edgePriority');
   const budget = value('budget');
   const conditioning = value('conditioning');
+  const cudaMemoryLimit = value('cuda.memoryLimit');
   const settings: TatokSettings = {
     choice: {
       directory: modelDirectory(value('model'), context),
       providers: value('providers'),
       cudaDevice: value('cuda.device'),
+      ...(cudaMemoryLimit === null ? {} : { cudaMemoryLimit }),
     },
     filter: {
       ...(lossRate === null ? {} : { lossRate }),

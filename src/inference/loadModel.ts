@@ -3,11 +3,12 @@ import { InferenceSession } from 'onnxruntime-node';
 import { join } from 'node:path';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
-import { graphNames, Graphs, type GraphName, type Sessions } from '../tokenizer/graphs';
+import { graphNames, Graphs, type Sessions } from '../tokenizer/graphs';
 import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
 import type { ProviderName } from '../tokenizer/types';
 import { verifyFiles } from '../tokenizer/verify';
+import { batchSize } from './batchSize';
 import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
 import { firstProvider } from './providers';
@@ -26,7 +27,7 @@ export interface RunningModel {
  */
 export async function loadBundle(
   { model, manifest }: Bundle,
-  { providers, cudaDevice }: ModelChoice,
+  { providers, cudaDevice, cudaMemoryLimit }: ModelChoice,
   ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
 ): Promise<RunningModel> {
   await verifyFiles(model.directory, manifest.files);
@@ -41,10 +42,10 @@ export async function loadBundle(
   );
   try {
     const graphs = new Graphs(sessions, model);
-    const tatok = new TaTok(model, graphs, report.provider === 'cpu');
+    const tatok = new TaTok(model, graphs, batchSize(report.provider, model, cudaMemoryLimit));
     return { tatok, graphs, loaded: { model, provider: report } };
   } catch (error) {
-    await releaseAll(graphNames.map((graph) => sessions[graph]));
+    await releaseAll(graphNames.flatMap((graph) => sessions[graph] ?? []));
     throw error;
   }
 }
@@ -59,7 +60,7 @@ async function createSessions(
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
   const open = (file: string) =>
     InferenceSession.create(join(directory, file), {
-      // onnxruntime-node passes no other option of the CUDA provider on (its memory limit, for one).
+      // onnxruntime-node passes no other option of the CUDA provider on: batchSize.ts says what becomes of a memory limit.
       executionProviders: [provider === 'cuda' ? { name: provider, deviceId: cudaDevice ?? 0 } : provider],
       // Threads that spin while they wait gain a fifth where nothing else runs, and lose half where an editor does.
       extra: { session: { intra_op: { allow_spinning: '0' } } },
@@ -67,17 +68,18 @@ async function createSessions(
       logSeverityLevel: 3,
     });
   const own = variants[provider];
+  const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
-  const create = async (graph: GraphName) => {
-    const session = await open((own ?? graphs)[graph]);
+  const create = async (file: string) => {
+    const session = await open(file);
     created.push(session);
     return session;
   };
   try {
     const sessions = {
-      encoder: await create('encoder'),
-      entropy: await create('entropy'),
-      decoder: await create('decoder'),
+      encoder: await create(encoder),
+      ...(entropy !== undefined && { entropy: await create(entropy) }),
+      decoder: await create(decoder),
     };
     return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {

@@ -123,7 +123,7 @@ export class InferenceService {
     return this.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
       const model = await this.model(params.choice, run);
       const { tokens, image, settings } = params;
-      const ranked = await this.ranking(model, tokens, image, settings, run);
+      const ranked = await this.rankingIfAny(model, tokens, image, settings, run);
       const picture = await this.picture(params, model, run);
       const result = await model.tatok.reconstruct(tokens, image, picture, settings, ranked.ranking, run.observer);
       return { ...result, timings: { ...model.timings, ...ranked.timings, ...result.timings } };
@@ -141,7 +141,7 @@ export class InferenceService {
       const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
       const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
       if (missing.length > 0) {
-        const { ranking } = await this.ranking(model, tokens, image, settings, run);
+        const { ranking } = await this.rankingIfAny(model, tokens, image, settings, run);
         const picture = await this.picture(params, model, run);
         const measured = await model.tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
         for (const measurement of measured) {
@@ -166,7 +166,7 @@ export class InferenceService {
       if (known !== undefined) return known;
       let reference = this.references.get(filteredAs);
       if (reference === undefined) {
-        const { ranking } = await this.ranking(model, tokens, image, settings, run);
+        const { ranking } = await this.rankingIfAny(model, tokens, image, settings, run);
         reference = await model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
         this.references.set(filteredAs, reference);
       }
@@ -206,6 +206,18 @@ export class InferenceService {
     const { picture } = await readPicture(file, loaded.model, { cropMode: image.cropMode }, observer);
     this.pictures.set(key, picture);
     return picture;
+  }
+
+  /** What a reconstruction is filtered by: nothing where the model can drop nothing. */
+  private async rankingIfAny(
+    model: ChosenModel,
+    tokens: Tokens,
+    image: ModelImage,
+    settings: FilterSettings,
+    run: Run,
+  ): Promise<{ readonly ranking: Ranking | undefined; readonly timings: StageTimings }> {
+    if (!model.loaded.model.filters) return { ranking: undefined, timings: {} };
+    return this.ranking(model, tokens, image, settings, run);
   }
 
   /** The order of dropping, computed unless it was before. */
@@ -333,8 +345,8 @@ function urgencyOf({ tiles }: ModelImage): Urgency {
   return tiles.rows * tiles.columns > 1 ? 'long' : 'soon';
 }
 
-function keyOf({ directory, providers, cudaDevice }: ModelChoice): string {
-  return JSON.stringify([directory, providers, cudaDevice]);
+function keyOf({ directory, providers, cudaDevice, cudaMemoryLimit }: ModelChoice): string {
+  return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit]);
 }
 
 /** Whether the order names a provider after this one. */

@@ -53,8 +53,10 @@ export class DocumentServer extends Disposable {
     return this.pages.connection;
   }
 
-  /** What the page filters with, as far as it told; undefined before there is anything to filter. */
+  /** What the page filters with, as far as it told; undefined while there is nothing that a model could filter. */
   get settings(): FilterSettings | undefined {
+    const { state } = this.document;
+    if (state.kind === 'tokenized' && !state.tokenization.model.filters) return undefined;
     return this.asked ?? this.tokenizedUnder;
   }
 

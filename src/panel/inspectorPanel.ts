@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
-import type { ExportKind } from '../protocol/exports';
+import { exportChoices, type ExportChoice, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/inspector';
 import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type ServerServices } from './documentServer';
@@ -49,6 +49,12 @@ export class InspectorPanel extends Disposable {
       cropMode: state.kind === 'tokenized' ? state.tokenization.image.cropMode : undefined,
       settings: server.settings,
     };
+  }
+
+  /** What of it can be exported, in groups; nothing before it is tokenized. */
+  get exports(): readonly (readonly ExportChoice[])[] {
+    const { state } = this.document;
+    return state.kind === 'tokenized' ? exportChoices(state.tokenization.model) : [];
   }
 
   /** Lets the page export what it shows, as if its own menu had been used. */

@@ -15,6 +15,7 @@ import type {
   MeasureRequest,
 } from '../protocol/inspector';
 import { TatokError } from '../tokenizer/errors';
+import { resolveSettings } from '../tokenizer/settings';
 import type {
   AttentionMap,
   CropMode,
@@ -371,7 +372,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     }
     const { tokenization } = this.current;
     this.settings = now;
-    const filter = { ...tokenization.model.defaults, ...now.filter };
+    const filter = resolveSettings(now.filter, tokenization.model);
     if (isDeepStrictEqual(filter, tokenization.settings)) return;
     this.enter({ kind: 'tokenized', tokenization: { ...tokenization, settings: filter } });
   }

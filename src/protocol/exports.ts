@@ -2,6 +2,7 @@
  * What can be exported, for the page's menu and the command alike. A kind is also the end of the file's name:
  * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on.
  */
+import { hasPart, type Part, type Parts } from '../tokenizer/parts';
 import type { FilterSettings } from '../tokenizer/types';
 
 /** Made by the host from the tokenization, under the settings that the page shows. */
@@ -26,23 +27,49 @@ export interface ExportChoice {
   readonly label: string;
   /** What is in it. */
   readonly detail: string;
+  /** What it is made of. */
+  readonly of?: Part;
 }
 
-/** In groups, as menus show them. */
-export const exportChoices: readonly (readonly ExportChoice[])[] = [
+/** What can be exported of a model's tokenizations, in groups, as menus show them. */
+export function exportChoices(model: Parts): readonly (readonly ExportChoice[])[] {
+  return allChoices.map((group) => group.filter(({ of }) => hasPart(model, of))).filter(({ length }) => length > 0);
+}
+
+const allChoices: readonly (readonly ExportChoice[])[] = [
   [{ kind: 'view.png', label: 'View as PNG…', detail: 'The picture as it is shown, with its legend' }],
   [
-    { kind: 'patches.csv', label: 'Patches as CSV…', detail: 'One line per patch: code, bits, rank, kept, colour' },
-    { kind: 'patches.json', label: 'Patches as JSON…', detail: 'The same with model and settings' },
+    {
+      kind: 'patches.csv',
+      label: 'Patches as CSV…',
+      detail: 'One line per patch: code, bits, rank, kept, colour',
+      of: 'patchTokens',
+    },
+    {
+      kind: 'patches.json',
+      label: 'Patches as JSON…',
+      detail: 'The same with model and settings',
+      of: 'patchTokens',
+    },
     { kind: 'tokens.json', label: 'Tokens as JSON…', detail: 'The token sequence, as the command line writes it' },
     { kind: 'npz', label: 'Arrays as NumPy .npz…', detail: 'Codes, bits, kept mask and expected codes' },
   ],
   [
-    { kind: 'curve.svg', label: 'Entropy curve as SVG…', detail: 'Cumulative conditional entropy' },
-    { kind: 'curve.csv', label: 'Entropy curve as CSV…', detail: 'Bits held by the patches kept' },
-    { kind: 'histogram.svg', label: 'Histogram as SVG…', detail: 'Bits per patch' },
-    { kind: 'histogram.csv', label: 'Histogram as CSV…', detail: 'Patches per half bit' },
-    { kind: 'rate-distortion.svg', label: 'Rate–distortion as SVG…', detail: 'PSNR or SSIM, once it is computed' },
-    { kind: 'rate-distortion.csv', label: 'Rate–distortion as CSV…', detail: 'Tokens, bits, PSNR and SSIM for each ε' },
+    { kind: 'curve.svg', label: 'Entropy curve as SVG…', detail: 'Cumulative conditional entropy', of: 'filters' },
+    { kind: 'curve.csv', label: 'Entropy curve as CSV…', detail: 'Bits held by the patches kept', of: 'filters' },
+    { kind: 'histogram.svg', label: 'Histogram as SVG…', detail: 'Bits per patch', of: 'filters' },
+    { kind: 'histogram.csv', label: 'Histogram as CSV…', detail: 'Patches per half bit', of: 'filters' },
+    {
+      kind: 'rate-distortion.svg',
+      label: 'Rate–distortion as SVG…',
+      detail: 'PSNR or SSIM, once it is computed',
+      of: 'filters',
+    },
+    {
+      kind: 'rate-distortion.csv',
+      label: 'Rate–distortion as CSV…',
+      detail: 'Tokens, bits, PSNR and SSIM for each ε',
+      of: 'filters',
+    },
   ],
 ];

@@ -32,6 +32,8 @@ export interface ModelChoice {
   readonly providers: readonly string[];
   /** Index of the GPU that CUDA uses; absent: 0. */
   readonly cudaDevice?: number;
+  /** MiB that batches may take on the GPU; absent: no limit. */
+  readonly cudaMemoryLimit?: number;
 }
 
 export interface LoadedModel {

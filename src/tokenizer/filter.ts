@@ -129,6 +129,11 @@ export function selectKept(ranking: Ranking, lossRate: number, budgetBits: numbe
   };
 }
 
+/** Every one of some patch tokens: what a model without an entropy model is left with. */
+export function keepEvery(patchTokens: number): Selection {
+  return { keep: new Uint8Array(patchTokens).fill(1), keptTokens: patchTokens, budgetBits: 0, lostBits: 0 };
+}
+
 /** Place of every patch in the order of keeping, 1 = dropped last, from π. */
 export function keepRanks(order: Uint32Array): Uint32Array {
   const rank = new Uint32Array(order.length);

@@ -1,12 +1,20 @@
-/** The three ONNX graphs of a bundle as typed functions. Images cross as bytes, codes as int32. */
+/**
+ * The ONNX graphs of a bundle as typed functions. Images cross as bytes, codes as int32. Graphs neither take nor give what is of
+ * tokens that the model does not have; here such arrays are empty.
+ */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { TatokError } from './errors';
+import { describeParts } from './parts';
 import type { ModelDescription, Tokens } from './types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder'] as const;
 export type GraphName = (typeof graphNames)[number];
 
-export interface Sessions extends Readonly<Record<GraphName, InferenceSession>> {
+export interface Sessions {
+  readonly encoder: InferenceSession;
+  /** Absent where no token can be dropped. */
+  readonly entropy?: InferenceSession;
+  readonly decoder: InferenceSession;
   /** Opens an encoder that also returns attention, where `encoder` does not: graphs for one provider leave it out. */
   readonly openAttentive?: () => Promise<InferenceSession>;
 }
@@ -23,12 +31,22 @@ export interface EntropyInput {
   readonly visible: Uint8Array;
 }
 
-/** One image for the decoder: its codes, what stands in for dropped ones (N×D), and 1 for every kept patch (N values). */
+/**
+ * One image for the decoder: its codes, what stands in for dropped ones (N×D), and 1 for every kept patch (N values). Both are
+ * not used where no token can be dropped.
+ */
 export interface DecoderInput {
   readonly codes: Codes;
   readonly expectedCodes: Float32Array;
   readonly keep: Uint8Array;
 }
+
+/** What is said of patches without an entropy graph. */
+export const nothingEstimated: EntropyEstimate = {
+  entropyBits: new Float32Array(),
+  surprisalBits: new Float32Array(),
+  expectedCodes: new Float32Array(),
+};
 
 export class Graphs {
   private readonly patches: number;
@@ -40,10 +58,13 @@ export class Graphs {
     private readonly sessions: Sessions,
     private readonly model: ModelDescription,
   ) {
-    this.patches = model.grid.rows * model.grid.columns;
+    this.patches = model.patchTokens;
     this.codeDimensions = model.levels.length;
     const promised = signatures(model);
-    for (const graph of graphNames) checkGraph(graph, sessions[graph], promised[graph]);
+    for (const graph of graphNames) {
+      const session = sessions[graph];
+      if (session !== undefined) checkGraph(graph, session, promised[graph]);
+    }
     if (sessions.openAttentive === undefined) checkGraph('encoder', sessions.encoder, promised.attentive);
   }
 
@@ -54,13 +75,23 @@ export class Graphs {
 
   /** {@link encode} of several images in one run of the graph. */
   async encodeAll(batch: readonly Uint8Array[]): Promise<Codes[]> {
-    const output = await this.run('encoder', { image: this.imageTensor(batch) }, ['global_codes', 'patch_codes']);
-    const [globals, patches] = ['global_codes', 'patch_codes'].map((name) => rows(int32(output, name), batch.length));
+    const names = Object.keys(signatures(this.model).encoder.outputs);
+    const output = await this.run('encoder', { image: this.imageTensor(batch) }, names);
+    const [globals, patches] = ['global_codes', 'patch_codes'].map((name) =>
+      rows(names.includes(name) ? int32(output, name) : new Int32Array(), batch.length),
+    );
     return batch.map((_, i) => ({ globalCodes: at(globals, i), patchCodes: at(patches, i) }));
   }
 
-  /** Softmax rows of the global queries over the patches, [L, H, K, N], flat. */
+  /**
+   * Softmax rows of the global queries over the patches, [L, H, K, N], flat.
+   *
+   * @throws TatokError bad-settings for a model without global tokens.
+   */
   async attend(rgb: Uint8Array): Promise<Float32Array> {
+    if (this.model.globalTokens === 0) {
+      throw new TatokError('bad-settings', `Attention is that of global tokens: ${describeParts(this.model)}.`);
+    }
     const output = await this.run(
       'encoder',
       { image: this.imageTensor([rgb]) },
@@ -77,6 +108,7 @@ export class Graphs {
 
   /** {@link estimateEntropy} of several images in one run of the graph. */
   async estimateEntropies(batch: readonly EntropyInput[]): Promise<EntropyEstimate[]> {
+    if (!this.model.filters) return batch.map(() => nothingEstimated);
     const feeds = {
       ...this.codeTensors(batch.map(({ codes }) => codes)),
       visible: this.maskTensor(batch.map(({ visible }) => visible)),
@@ -105,8 +137,10 @@ export class Graphs {
     );
     const feeds = {
       ...this.codeTensors(batch.map(({ codes }) => codes)),
-      expected_code: new Tensor('float32', expected, [batch.length, this.patches, this.codeDimensions]),
-      keep: this.maskTensor(batch.map(({ keep }) => keep)),
+      ...(this.model.filters && {
+        expected_code: new Tensor('float32', expected, [batch.length, this.patches, this.codeDimensions]),
+        keep: this.maskTensor(batch.map(({ keep }) => keep)),
+      }),
     };
     const { data } = found(await this.run('decoder', feeds, ['image']), 'image');
     if (data instanceof Uint8Array) return rows(data, batch.length);
@@ -115,8 +149,8 @@ export class Graphs {
 
   async release(): Promise<void> {
     const opened = await this.opened?.catch(() => undefined);
-    const sessions = [...graphNames.map((graph) => this.sessions[graph]), ...(opened === undefined ? [] : [opened])];
-    await Promise.all(sessions.map((session) => session.release()));
+    const sessions = [...graphNames.map((graph) => this.sessions[graph]), opened];
+    await Promise.all(sessions.flatMap((session) => session?.release() ?? []));
   }
 
   /** The encoder that returns attention, opened when it is first needed. */
@@ -138,8 +172,9 @@ export class Graphs {
     graph: GraphName,
     feeds: Record<string, Tensor>,
     fetches: string[],
-    session: InferenceSession | Promise<InferenceSession> = this.sessions[graph],
+    session: InferenceSession | Promise<InferenceSession> | undefined = this.sessions[graph],
   ): Promise<Outputs> {
+    if (session === undefined) throw new RangeError(`the model has no ${graph} graph`);
     try {
       return await (await session).run(feeds, fetches);
     } catch (error) {
@@ -156,12 +191,23 @@ export class Graphs {
     return new Tensor('uint8', concatenated(Uint8Array, batch), [batch.length, imageSize, imageSize, 3]);
   }
 
-  private codeTensors(batch: readonly Codes[]): { global_codes: Tensor; patch_codes: Tensor } {
-    const globals = batch.map(({ globalCodes }) => globalCodes);
-    const patches = batch.map(({ patchCodes }) => patchCodes);
+  private codeTensors(batch: readonly Codes[]): Record<string, Tensor> {
+    const tensor = (codes: readonly Int32Array[], tokens: number) =>
+      new Tensor('int32', concatenated(Int32Array, codes), [batch.length, tokens]);
+    const { globalTokens, patchTokens } = this.model;
     return {
-      global_codes: new Tensor('int32', concatenated(Int32Array, globals), [batch.length, this.model.globalTokens]),
-      patch_codes: new Tensor('int32', concatenated(Int32Array, patches), [batch.length, this.patches]),
+      ...(globalTokens > 0 && {
+        global_codes: tensor(
+          batch.map(({ globalCodes }) => globalCodes),
+          globalTokens,
+        ),
+      }),
+      ...(patchTokens > 0 && {
+        patch_codes: tensor(
+          batch.map(({ patchCodes }) => patchCodes),
+          patchTokens,
+        ),
+      }),
     };
   }
 
@@ -238,24 +284,30 @@ interface Signature {
 
 /** What the bundle contract promises of every graph, and of the one that returns attention. */
 function signatures(model: ModelDescription): Record<GraphName | 'attentive', Signature> {
-  const patches = model.grid.rows * model.grid.columns;
-  const image = { type: 'uint8', shape: [model.imageSize, model.imageSize, 3] };
+  const { imageSize, grid, globalTokens, patchTokens, filters } = model;
+  const image = { type: 'uint8', shape: [imageSize, imageSize, 3] };
   const codes = {
-    global_codes: { type: 'int32', shape: [model.globalTokens] },
-    patch_codes: { type: 'int32', shape: [patches] },
+    ...(globalTokens > 0 && { global_codes: { type: 'int32', shape: [globalTokens] } }),
+    ...(patchTokens > 0 && { patch_codes: { type: 'int32', shape: [patchTokens] } }),
   };
-  const mask = { type: 'bool', shape: [patches] };
-  const bits = { type: 'float32', shape: [patches] };
-  const expected = { type: 'float32', shape: [patches, model.levels.length] };
-  const attention = [model.attentionLayers, model.attentionHeads, model.globalTokens, patches];
+  const mask = { type: 'bool', shape: [patchTokens] };
+  const bits = { type: 'float32', shape: [patchTokens] };
+  const expected = { type: 'float32', shape: [patchTokens, model.levels.length] };
+  const attention = [model.attentionLayers, model.attentionHeads, globalTokens, grid.rows * grid.columns];
   return {
     encoder: { inputs: { image }, outputs: codes },
-    attentive: { inputs: { image }, outputs: { global_attention: { type: 'float32', shape: attention } } },
+    attentive: {
+      inputs: { image },
+      outputs: { ...(globalTokens > 0 && { global_attention: { type: 'float32', shape: attention } }) },
+    },
     entropy: {
       inputs: { ...codes, visible: mask },
       outputs: { entropy: bits, surprisal: bits, expected_code: expected },
     },
-    decoder: { inputs: { ...codes, expected_code: expected, keep: mask }, outputs: { image } },
+    decoder: {
+      inputs: { ...codes, ...(filters && { expected_code: expected, keep: mask }) },
+      outputs: { image },
+    },
   };
 }
 

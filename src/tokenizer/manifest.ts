@@ -14,7 +14,10 @@ const count = z.int().positive();
 /** A file of the bundle's own folder: no path can lead out of it. */
 const fileName = z.string().regex(/^[^/\\:]+$/, 'must be the name of a file in the bundle’s folder');
 
-const graphFiles = z.object({ encoder: fileName, entropy: fileName, decoder: fileName });
+/** Without an entropy graph no token can be dropped. */
+const graphFiles = z.object({ encoder: fileName, entropy: fileName.optional(), decoder: fileName });
+
+export type GraphFiles = z.infer<typeof graphFiles>;
 
 const manifestSchema = z
   .object({
@@ -24,7 +27,10 @@ const manifestSchema = z
     version: z.string().min(1),
     image: z.object({ size: count.min(16).max(4096), patch: count }),
     grid: z.object({ rows: count, columns: count }),
-    globalTokens: count,
+    /** K; 0 for a tokenizer of patch tokens alone. */
+    globalTokens: z.int().nonnegative(),
+    /** The cells of the grid unless told; 0 for a tokenizer of global tokens alone. */
+    patchTokens: z.int().nonnegative().optional(),
     codebook: z.object({ size: count.max(2 ** 24), levels: z.array(count.min(2)).min(1) }),
     attention: z.object({ layers: count, heads: count }),
     defaults: z.object({
@@ -46,7 +52,8 @@ const manifestSchema = z
     ),
   })
   .superRefine((manifest, context) => {
-    const { image, grid, codebook, graphs, variants, files } = manifest;
+    const { image, grid, globalTokens, codebook, graphs, variants, files } = manifest;
+    const patchTokens = patchTokensOf(manifest);
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
     if (grid.rows * image.patch !== image.size || grid.columns * image.patch !== image.size) {
       refuse(
@@ -55,12 +62,26 @@ const manifestSchema = z
       );
     }
     if (codebookSize(codebook.levels) !== codebook.size) refuse('codebook', 'size must be the product of its levels');
+    if (patchTokens !== 0 && patchTokens !== grid.rows * grid.columns) {
+      refuse('patchTokens', `must be 0 or the ${grid.rows * grid.columns} cells of the grid`);
+    }
+    if (globalTokens + patchTokens === 0) refuse('globalTokens', 'must not be 0 without patch tokens');
+    if (patchTokens === 0 && graphs.entropy !== undefined) refuse('graphs', 'need no entropy without patch tokens');
+    for (const [provider, variant] of Object.entries(variants)) {
+      if ((variant.entropy === undefined) !== (graphs.entropy === undefined)) {
+        refuse(`variants.${provider}`, 'must have the graphs of the others');
+      }
+    }
     for (const graph of [graphs, ...Object.values(variants)].flatMap((each) => Object.values(each))) {
       if (!files.some(({ path }) => path === graph)) refuse('files', `must list ${graph}`);
     }
   });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+function patchTokensOf({ patchTokens, grid }: Pick<Manifest, 'patchTokens' | 'grid'>): number {
+  return patchTokens ?? grid.rows * grid.columns;
+}
 
 /** A bundle whose manifest is valid; its files are checked by `verifyFiles`. */
 export interface Bundle {
@@ -86,6 +107,8 @@ export async function readBundle(directory: string): Promise<Bundle> {
       imageSize: manifest.image.size,
       grid,
       globalTokens,
+      patchTokens: patchTokensOf(manifest),
+      filters: manifest.graphs.entropy !== undefined,
       codebookSize: codebook.size,
       levels: codebook.levels,
       attentionLayers: attention.layers,

@@ -1,23 +1,34 @@
 /** What is known of single patches: for the readout and for tables. */
 import { codeLevels } from './codebook';
 import { isEdgePatch } from './filter';
-import type { Layout, ModelDescription, ModelImage, PatchRegion, Tokenization } from './types';
+import type { Grid, Layout, ModelDescription, ModelImage, PatchRegion, Tokenization } from './types';
 
 /** Everything there is to say of one patch. */
 export interface PatchFacts {
   readonly index: number;
   readonly row: number;
   readonly column: number;
-  readonly code: number;
-  /** FSQ levels of the code. */
-  readonly levels: readonly number[];
-  readonly entropyBits: number;
-  readonly surprisalBits: number;
+  /** The token of the patch; undefined for a model without patch tokens. */
+  readonly token: PatchToken | undefined;
+  /** What the entropy model says of it; undefined without one. */
+  readonly bits: PatchBits | undefined;
   readonly edge: boolean;
   /** Change of pixels when the chosen global tokens are replaced, in 8-bit units, while that is shown. */
   readonly influence: number | undefined;
-  /** Mean of the original's pixels, 0–255. */
-  readonly rgb: readonly [number, number, number];
+  /** Mean of the original's pixels, 0–255; undefined where the patch holds padding alone. */
+  readonly rgb: readonly [number, number, number] | undefined;
+}
+
+export interface PatchToken {
+  readonly code: number;
+  /** FSQ levels of the code. */
+  readonly levels: readonly number[];
+}
+
+export interface PatchBits {
+  /** ĥ given G. */
+  readonly entropy: number;
+  readonly surprisal: number;
 }
 
 /** What ranking and filtering say of it. */
@@ -45,15 +56,14 @@ export function patchFacts(
   influence?: Float32Array,
 ): PatchFacts {
   const { grid } = image;
-  const code = tokens.patchCodes[index] ?? 0;
+  const code = tokens.patchCodes[index];
+  const [entropy, surprisal] = [tokens.entropyBits[index], tokens.surprisalBits[index]];
   return {
     index,
     row: Math.floor(index / grid.columns),
     column: index % grid.columns,
-    code,
-    levels: codeLevels(code, model.levels),
-    entropyBits: tokens.entropyBits[index] ?? 0,
-    surprisalBits: tokens.surprisalBits[index] ?? 0,
+    token: code === undefined ? undefined : { code, levels: codeLevels(code, model.levels) },
+    bits: entropy === undefined || surprisal === undefined ? undefined : { entropy, surprisal },
     edge: isEdgePatch(index, grid),
     influence: Number.isNaN(influence?.[index]) ? undefined : influence?.[index],
     rgb: meanColour(image, patchSide(model), index),
@@ -62,14 +72,16 @@ export function patchFacts(
 
 /** One line for the clipboard, tab-free and self-explaining. */
 export function describePatch(facts: PatchFacts, place: PatchPlace | undefined): string {
+  const { token, bits } = facts;
   return [
     `patch (${facts.row}, ${facts.column}) #${facts.index}`,
-    `code ${facts.code} [${facts.levels.join(' ')}]`,
-    `conditional entropy ${facts.entropyBits.toFixed(2)} bits`,
-    `surprisal ${facts.surprisalBits.toFixed(2)} bits`,
+    ...(token === undefined ? [] : [`code ${token.code} [${token.levels.join(' ')}]`]),
+    ...(bits === undefined
+      ? []
+      : [`conditional entropy ${bits.entropy.toFixed(2)} bits`, `surprisal ${bits.surprisal.toFixed(2)} bits`]),
     ...(place === undefined ? [] : [`rank ${place.rank} / ${place.patches}`, place.kept ? 'kept' : 'dropped']),
     ...(facts.influence === undefined ? [] : [`influence ${facts.influence.toFixed(1)} of 255`]),
-    `mean RGB ${facts.rgb.join(' ')}`,
+    ...(facts.rgb === undefined ? [] : [`mean RGB ${facts.rgb.join(' ')}`]),
   ].join(', ');
 }
 
@@ -97,19 +109,29 @@ export function tileRegion(tile: number, { tiles, grid }: Layout, model: Pick<Mo
   };
 }
 
+/** Rows and columns of the grid that hold any of the picture: those that can be seen. */
+export function shownGrid({ width, height, grid }: ModelImage, model: ModelDescription): Grid {
+  const side = patchSide(model);
+  return {
+    rows: Math.min(grid.rows, Math.ceil(height / side)),
+    columns: Math.min(grid.columns, Math.ceil(width / side)),
+  };
+}
+
 /** Pixels in which a picture is shown. */
 export function shownSize({ width, height, reduction }: ModelImage): { width: number; height: number } {
   return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction) };
 }
 
 /** Of what is shown of the picture: a reduced one has means already. */
-function meanColour(image: ModelImage, sideOfPicture: number, index: number): [number, number, number] {
+function meanColour(image: ModelImage, sideOfPicture: number, index: number): PatchFacts['rgb'] {
   const shown = shownSize(image);
   const side = sideOfPicture / image.reduction;
   const left = (index % image.grid.columns) * side;
   const top = Math.floor(index / image.grid.columns) * side;
   const right = Math.min(shown.width, left + side);
   const bottom = Math.min(shown.height, top + side);
+  if (right <= left || bottom <= top) return undefined;
   const sum: [number, number, number] = [0, 0, 0];
   for (let y = top; y < bottom; y++) {
     for (let x = left; x < right; x++) {

@@ -1,10 +1,18 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { TatokError } from './errors';
-import { maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
-import type { Codes, EntropyEstimate, Graphs } from './graphs';
+import { keepEvery, maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
+import {
+  nothingEstimated,
+  type Codes,
+  type DecoderInput,
+  type EntropyEstimate,
+  type EntropyInput,
+  type Graphs,
+} from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
+import { describeParts } from './parts';
 import { rankSequentially, sequentialRounds } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import { reduce, Tiling, type Strip } from './tiles';
@@ -39,23 +47,16 @@ export interface Rendered {
   readonly rgb: Uint8Array;
 }
 
-/** Tiles that go through a graph at once: enough to fill a GPU, few enough to bound memory on a CPU. */
-const batchSize = { cpu: 2, other: 16 } as const;
-
 const once = { done: 0, total: 1 } as const;
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
-  private readonly batch: number;
-
-  /** @param onCpu whether the graphs run on the CPU, where larger batches cost memory and gain nothing. */
+  /** @param batch most model images that go through a graph at once. */
   constructor(
     readonly model: ModelDescription,
     private readonly graphs: Graphs,
-    onCpu: boolean,
-  ) {
-    this.batch = onCpu ? batchSize.cpu : batchSize.other;
-  }
+    private readonly batch: number,
+  ) {}
 
   /**
    * Codes of a picture and what the entropy model says of them given G.
@@ -73,8 +74,9 @@ export class TaTok {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
     const codes = await this.encode(picture, tiling, clock);
-    const [estimate] = await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock);
-    if (estimate === undefined) throw new RangeError('no estimate');
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock)
+      : [];
     return { image, settings, tokens: { ...codes, ...estimate }, timings: clock.timings };
   }
 
@@ -83,6 +85,7 @@ export class TaTok {
    *
    * @param geometry of the tokens' picture.
    * @param given their ε and budget are not used.
+   * @throws TatokError bad-settings for a model without an entropy model.
    */
   async rank(
     tokens: Tokens,
@@ -90,6 +93,12 @@ export class TaTok {
     given: FilterSettings,
     observer?: StageObserver,
   ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
+    if (!this.model.filters) {
+      throw new TatokError(
+        'bad-settings',
+        `Nothing can be dropped, so nothing is ranked: ${describeParts(this.model)}.`,
+      );
+    }
     const clock = new StageClock(observer);
     const { conditioning, edgePriority } = resolveSettings(given, this.model);
     const tiling = this.tiling(geometry);
@@ -105,14 +114,14 @@ export class TaTok {
    *
    * @param image of the tokens.
    * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and conditioning.
+   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
    */
   async reconstruct(
     tokens: Tokens,
     image: ModelImage,
     picture: Picture,
     given: FilterSettings,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
@@ -141,7 +150,7 @@ export class TaTok {
    * @param picture the same at full size.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
-   * @param ranking of these tokens under the same β and conditioning.
+   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
    */
   async measure(
     tokens: Tokens,
@@ -149,7 +158,7 @@ export class TaTok {
     picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Measurement[]> {
     const clock = new StageClock(observer);
@@ -170,14 +179,14 @@ export class TaTok {
     geometry: PictureGeometry,
     tile: number,
     settings: FilterSettings,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     observer?: StageObserver,
   ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
-    const selection = selectKept(ranking, checked.lossRate, budgetOf(checked, this.model, tiling.grid));
+    const selection = this.selection(ranking, checked, tiling);
     const codes = this.codesOf(tokens, tiling, tile);
     const keep = this.maskOf(selection.keep, tiling, tile);
     const visible = checked.conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
@@ -215,10 +224,10 @@ export class TaTok {
       return { globalCodes, patchCodes };
     });
     const estimates = await clock.run('entropy', () =>
-      this.graphs.estimateEntropies(changed.map((codes) => ({ codes, visible }))),
+      this.estimateBatch(changed.map((codes) => ({ codes, visible }))),
     );
     const pictures = await clock.run('decode', () =>
-      this.graphs.decodeAll(
+      this.decodeBatch(
         changed.flatMap((codes, i) => {
           const expectedCodes = estimates[i]?.expectedCodes;
           return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep }];
@@ -259,6 +268,33 @@ export class TaTok {
     return this.graphs.release();
   }
 
+  private estimateBatch(inputs: readonly EntropyInput[]): Promise<EntropyEstimate[]> {
+    return this.inBatches(inputs, (batch) => this.graphs.estimateEntropies(batch));
+  }
+
+  private decodeBatch(inputs: readonly DecoderInput[]): Promise<Uint8Array[]> {
+    return this.inBatches(inputs, (batch) => this.graphs.decodeAll(batch));
+  }
+
+  /** Several kept sets or replaced tokens of several tiles are more images than may go through a graph at once. */
+  private async inBatches<Input, Output>(
+    inputs: readonly Input[],
+    run: (batch: readonly Input[]) => Promise<Output[]>,
+  ): Promise<Output[]> {
+    const outputs: Output[] = [];
+    for (let first = 0; first < inputs.length; first += this.batch) {
+      outputs.push(...(await run(inputs.slice(first, first + this.batch))));
+    }
+    return outputs;
+  }
+
+  /** What of a picture's patch tokens is kept. */
+  private selection(ranking: Ranking | undefined, settings: FilterSettings, { patchTokens, grid }: Tiling): Selection {
+    return ranking === undefined
+      ? keepEvery(patchTokens)
+      : selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, grid));
+  }
+
   private tiling({ width, height }: PictureGeometry): Tiling {
     return new Tiling(width, height, this.model);
   }
@@ -267,7 +303,7 @@ export class TaTok {
     const { globalTokens } = this.model;
     const codes = {
       globalCodes: new Int32Array(tiling.count * globalTokens),
-      patchCodes: new Int32Array(tiling.patches),
+      patchCodes: new Int32Array(tiling.patchTokens),
     };
     await this.forBatches(tiling, 'encode', clock, once, async (tiles) => {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
@@ -294,7 +330,7 @@ export class TaTok {
     }));
     await this.forBatches(tiling, stage, clock, once, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
-      const batch = await this.graphs.estimateEntropies(
+      const batch = await this.estimateBatch(
         jobs.map(({ tile, mask }) => ({
           codes: this.codesOf(codes, tiling, tile),
           visible: this.maskOf(mask, tiling, tile),
@@ -356,7 +392,7 @@ export class TaTok {
         for (const part of decoded) part.strip = new Uint8Array(width * strip.height * 3);
       }
       const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
-      const batch = await this.graphs.decodeAll(
+      const batch = await this.decodeBatch(
         jobs.map(({ tile, part }) => ({
           codes: this.codesOf(codes, tiling, tile),
           expectedCodes: tiling.gather(
@@ -383,12 +419,12 @@ export class TaTok {
   private async select(
     tokens: Tokens,
     tiling: Tiling,
-    ranking: Ranking,
+    ranking: Ranking | undefined,
     each: readonly FilterSettings[],
     clock: StageClock,
   ): Promise<{ readonly selections: readonly Selection[]; readonly estimates: readonly EntropyEstimate[] }> {
     const selections = await clock.run('filter', () =>
-      each.map((settings) => selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling.grid))),
+      each.map((settings) => this.selection(ranking, settings, tiling)),
     );
     const estimates =
       each[0]?.conditioning === 'sequential'
@@ -416,7 +452,7 @@ export class TaTok {
           .filter(({ tile, visible: now }) => !equal(now, this.maskOf(before, tiling, tile)))
           .map(({ tile, visible: now }) => ({ tile, codes: this.codesOf(tokens, tiling, tile), visible: now }));
         if (inputs.length === 0) return;
-        const batch = await this.graphs.estimateEntropies(inputs);
+        const batch = await this.estimateBatch(inputs);
         zip(inputs, batch, ({ tile }, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
       });
       before = visible;
@@ -456,9 +492,9 @@ export class TaTok {
     return tiling.gather(mask, tile, new Uint8Array(this.patches));
   }
 
-  /** Patches of one model image. */
+  /** Patch tokens of one model image. */
   private get patches(): number {
-    return this.model.grid.rows * this.model.grid.columns;
+    return this.model.patchTokens;
   }
 
   /** S = ∅. */

@@ -15,15 +15,18 @@ const settingsSchema = z.object({
   conditioning: z.enum(['global', 'sequential'], { error: 'The conditioning must be global or sequential.' }),
 });
 
+/** What a model without an entropy model is left with. */
+const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' };
+
 /**
- * Absent settings are the model's defaults.
+ * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever is asked for.
  *
  * @throws TatokError bad-settings.
  */
 export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = settingsSchema.safeParse({ ...model.defaults, ...given });
-  if (result.success) return result.data;
+  if (result.success) return model.filters ? result.data : nothingDropped;
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }
 

@@ -2,6 +2,7 @@
  * Pictures of any size as model images side by side: pixels cut into tiles and put together again, values per patch between
  * the raster order of the whole grid and that of each tile.
  */
+import { needsEveryPatch } from './parts';
 import { tileRegion } from './patch';
 import type { Grid, Layout, ModelDescription, PatchRegion, Picture } from './types';
 
@@ -26,12 +27,14 @@ export class Tiling implements Layout {
   constructor(
     private readonly width: number,
     private readonly height: number,
-    private readonly model: Pick<ModelDescription, 'imageSize' | 'grid'>,
+    private readonly model: Pick<ModelDescription, 'imageSize' | 'grid' | 'patchTokens' | 'filters'>,
   ) {
     this.size = model.imageSize;
     this.patch = model.imageSize / model.grid.columns;
     this.tiles = { rows: Math.ceil(height / this.size), columns: Math.ceil(width / this.size) };
-    this.grid = { rows: Math.ceil(height / this.patch), columns: Math.ceil(width / this.patch) };
+    this.grid = needsEveryPatch(model)
+      ? { rows: this.tiles.rows * model.grid.rows, columns: this.tiles.columns * model.grid.columns }
+      : { rows: Math.ceil(height / this.patch), columns: Math.ceil(width / this.patch) };
   }
 
   /** T. */
@@ -39,9 +42,14 @@ export class Tiling implements Layout {
     return this.tiles.rows * this.tiles.columns;
   }
 
-  /** N. */
+  /** Cells of the grid. */
   get patches(): number {
     return this.grid.rows * this.grid.columns;
+  }
+
+  /** N: a token for every cell, or none. */
+  get patchTokens(): number {
+    return this.model.patchTokens === 0 ? 0 : this.patches;
   }
 
   /** All tiles in batches of at most `most`; none spans two rows of tiles. */
@@ -55,12 +63,12 @@ export class Tiling implements Layout {
     }
   }
 
-  /** Patches of one tile that hold any of the picture. */
+  /** Patches of one tile that are on the grid. */
   region(tile: number): PatchRegion {
     return tileRegion(tile, this, this.model);
   }
 
-  /** Values of a whole tile from those of the whole grid, as many per patch as `into` has; 0 in padding. */
+  /** Values of a whole tile from those of the whole grid, as many per patch as `into` has (or none); 0 in padding. */
   gather<T extends Values>(whole: Values, tile: number, into: T): T {
     this.forRuns(tile, whole.length / this.patches, (inGrid, inTile, length) => {
       into.set(whole.subarray(inGrid, inGrid + length), inTile);

@@ -72,7 +72,8 @@ export interface Layout {
   readonly tiles: Grid;
   /**
    * Patches that hold any of the picture. Those wholly in padding are no part of it: whoever decodes knows the picture's size
-   * and needs no tokens for them, so that they are neither ranked nor kept nor counted.
+   * and needs no tokens for them, so that they are neither ranked nor kept nor counted. A decoder that cannot do without any
+   * patch token has them all on its grid.
    */
   readonly grid: Grid;
 }
@@ -87,7 +88,7 @@ export interface ModelImage extends PictureGeometry, Layout {
 
 /**
  * Codes and code statistics of one image: all that is needed to filter and decode it again. T is the number of tiles, N that
- * of the picture's patches.
+ * of the picture's patches. What the model does not have is empty: codes of tokens, and what an entropy model says of them.
  */
 export interface Tokens {
   /** T·K codes in [0, V), tile after tile. */
@@ -115,14 +116,17 @@ export interface Ranking {
   readonly totalBits: number;
 }
 
-/** Result of Dynamic Token Filtering and decoding under some settings. */
+/** Result of Dynamic Token Filtering and decoding under some settings; a model without an entropy model keeps every token. */
 export interface Reconstruction {
   readonly settings: FilterSettings;
-  /** π and its bits under these β and conditioning: with it, any other ε is filtered without the model. */
-  readonly ranking: Ranking;
-  /** N values, 1 = kept (S), 0 = dropped (D). */
+  /**
+   * π and its bits under these β and conditioning: with it, any other ε is filtered without the model. undefined where nothing
+   * can be dropped.
+   */
+  readonly ranking: Ranking | undefined;
+  /** One value per patch token, 1 = kept (S), 0 = dropped (D). */
   readonly keep: Uint8Array;
-  /** ĥ given G, or given G and Z_S (0 for patches in S) with sequential conditioning. */
+  /** ĥ given G, or given G and Z_S (0 for patches in S) with sequential conditioning; empty without an entropy model. */
   readonly entropyBits: Float32Array;
   /** B in bits. */
   readonly budgetBits: number;
@@ -224,14 +228,19 @@ export interface ModelDescription {
   readonly directory: string;
   /** Side of the square model image, pixels. */
   readonly imageSize: number;
-  /** Patches of one model image. */
+  /** Patches of one model image, whether or not they have tokens. */
   readonly grid: Grid;
-  /** K. */
+  /** K; 0 for a tokenizer of patch tokens alone. */
   readonly globalTokens: number;
+  /** N of one model image: the cells of the grid, or 0 for a tokenizer of global tokens alone. */
+  readonly patchTokens: number;
+  /** Whether patch tokens can be dropped: an entropy model says what that costs. */
+  readonly filters: boolean;
   /** V. */
   readonly codebookSize: number;
   /** FSQ levels per code dimension, product = V. */
   readonly levels: readonly number[];
+  /** Of the global queries; without global tokens there is no attention to show. */
   readonly attentionLayers: number;
   readonly attentionHeads: number;
   readonly defaults: FilterSettings;

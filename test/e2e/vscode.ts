@@ -1,5 +1,5 @@
 /** A real VS Code with the packed extension installed, and how a user's hands move in it. */
-import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
@@ -18,6 +18,8 @@ export interface VSCode extends AsyncDisposable {
   readonly page: Page;
   /** The opened folder: a copy of the sample photographs that a test may change. */
   readonly folder: string;
+  /** Replaces the settings of the machine, where paths on it belong. */
+  configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
   /** What code-server has written, for the report of a failed test. */
   log(): string;
 }
@@ -56,6 +58,10 @@ export async function startVSCode({
   return {
     page,
     folder,
+    configure: async (machine) => {
+      await mkdir(join(directory, 'user-data/Machine'), { recursive: true });
+      await writeFile(join(directory, 'user-data/Machine/settings.json'), JSON.stringify(machine));
+    },
     log: () => server.log(),
     async [Symbol.asyncDispose]() {
       await browser.close();

@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { InferenceSession } from 'onnxruntime-node';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { loadBundle } from '../../src/inference/loadModel';
 import { decodeImage } from '../../src/tokenizer/image';
 import { filterTokens } from '../../src/tokenizer/filter';
-import { Graphs, type EntropyEstimate } from '../../src/tokenizer/graphs';
+import type { EntropyEstimate, Graphs } from '../../src/tokenizer/graphs';
 import { readBundle, type Bundle } from '../../src/tokenizer/manifest';
 import { psnr, ssim } from '../../src/tokenizer/metrics';
 import { budgetOf } from '../../src/tokenizer/settings';
@@ -37,10 +37,7 @@ let graphs: Graphs;
 
 beforeAll(async () => {
   bundle = await readBundle(modelDirectory);
-  const open = (graph: 'encoder' | 'entropy' | 'decoder') =>
-    InferenceSession.create(join(modelDirectory, bundle.manifest.graphs[graph]), { executionProviders: ['cpu'] });
-  const sessions = { encoder: await open('encoder'), entropy: await open('entropy'), decoder: await open('decoder') };
-  graphs = new Graphs(sessions, bundle.model);
+  ({ graphs } = await loadBundle(bundle, { directory: modelDirectory, providers: ['cpu'] }));
 });
 
 const pixels = async (file: string) =>

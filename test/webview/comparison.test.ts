@@ -54,6 +54,11 @@ const states: readonly State[] = [
     options: { width: 300, height: 1500 },
     prepare: (page) => page.getByTestId('layout-swipe').click(),
   },
+  {
+    name: 'rival',
+    options: { b: { parts: { globalTokens: 57, patchTokens: 0, filters: false } } },
+    prepare: (page) => focusPatch(page),
+  },
   { name: 'half', options: { width: 700, height: 1600 } },
   { name: 'medium', options: { width: 1020, height: 820 }, prepare: (page) => focusPatch(page) },
   { name: 'wide', options: { width: 1920, height: 1080 }, prepare: (page) => focusPatch(page) },

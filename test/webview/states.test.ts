@@ -91,6 +91,25 @@ const states: readonly State[] = [
     },
   },
   { name: 'zoomed', prepare: zoom },
+  {
+    name: 'fixed-globals',
+    options: { parts: { globalTokens: 57, patchTokens: 0, filters: false } },
+    prepare: (page) => focusPatch(page, 5, 9),
+  },
+  {
+    name: 'fixed-patches',
+    options: { parts: { globalTokens: 0, patchTokens: 256, filters: false } },
+    prepare: (page) => focusPatch(page, 5, 9),
+  },
+  {
+    name: 'fixed-patches-narrow',
+    options: { parts: { globalTokens: 0, patchTokens: 256, filters: false }, width: 300, height: 1000 },
+  },
+  {
+    name: 'patches-only',
+    options: { parts: { globalTokens: 0, patchTokens: 256, filters: true } },
+    prepare: (page) => focusPatch(page, 5, 9),
+  },
   { name: 'working', options: { scenario: 'working' } },
   { name: 'pictured', options: { scenario: 'pictured' } },
   { name: 'ranking', options: { scenario: 'ranking' } },

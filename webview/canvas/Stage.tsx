@@ -9,6 +9,7 @@ import { ZoomControls } from './ZoomControls';
 import { FailureMessage } from '../controls/FailureMessage';
 import { Progress } from '../controls/Progress';
 import { useServices } from '../state/context';
+import { shownGrid } from '../../src/tokenizer/patch';
 
 /** What the swipe view shows left and right of the line. */
 const ownNames = ['original', 'reconstruction'] as const;
@@ -95,8 +96,8 @@ export function Stage({ name = 'Picture', onScene, other, children }: StageProps
   );
 
   function onKey(event: KeyboardEvent, stage: StageController): boolean {
-    const grid = inspector.picture.peek()?.image.grid;
-    if (grid === undefined || event.altKey || event.metaKey) return false;
+    const picture = inspector.picture.peek();
+    if (picture === undefined || event.altKey || event.metaKey) return false;
     const focused = inspector.focused.peek();
     switch (event.key) {
       case '0':
@@ -120,7 +121,8 @@ export function Stage({ name = 'Picture', onScene, other, children }: StageProps
         if (focused !== undefined) inspector.togglePin(focused);
         return true;
       default: {
-        const target = movedFocus(focused, grid, event.key, event.ctrlKey);
+        const { grid } = picture.image;
+        const target = movedFocus(focused, grid, shownGrid(picture.image, picture.model), event.key, event.ctrlKey);
         if (target === undefined) return false;
         inspector.focused.value = target;
         stage.reveal(target);

@@ -90,8 +90,9 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
   const reconstructed = computed(() => (underHeat.value ? reconstructionGrey.value : reconstructionColour.value));
 
   const bits = computed(() => {
-    const tokens = tokenization.value?.tokens;
-    return overlay.value === 'surprisal' ? tokens?.surprisalBits : tokens?.entropyBits;
+    if (tokenization.value?.model.filters !== true) return undefined;
+    const { tokens } = tokenization.value;
+    return overlay.value === 'surprisal' ? tokens.surprisalBits : tokens.entropyBits;
   });
   const ownBits = computed<Domain | undefined>(() => {
     const model = tokenization.value?.model;

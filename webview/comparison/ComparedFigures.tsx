@@ -3,6 +3,7 @@ import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
 import { ServicesContext, type Services } from '../state/context';
 import type { Selected } from '../state/inspector';
+import type { Parts } from '../../src/tokenizer/parts';
 import type { Reconstruction } from '../../src/tokenizer/types';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
@@ -33,18 +34,24 @@ export function ComparedFigures(): JSX.Element {
               <LossRateOf side={right} letter="B" />
             </td>
             <td>
-              <label class="link" title="Both sides keep one ε">
-                <input
-                  type="checkbox"
-                  data-testid="link"
-                  checked={comparison.linked.value}
-                  onChange={(event) => comparison.setLinked(event.currentTarget.checked)}
-                />
-                link
-              </label>
+              {comparison.bothFilter.value && (
+                <label class="link" title="Both sides keep one ε">
+                  <input
+                    type="checkbox"
+                    data-testid="link"
+                    checked={comparison.linked.value}
+                    onChange={(event) => comparison.setLinked(event.currentTarget.checked)}
+                  />
+                  link
+                </label>
+              )}
             </td>
           </tr>
-          <Selection name="patches kept" testId="kept" value={({ keptTokens }) => keptTokens} />
+          <Selection
+            name="patches kept"
+            testId="kept"
+            value={({ keptTokens }, { filters }) => (filters ? keptTokens : undefined)}
+          />
           <Selection name="tokens" testId="tokens" value={({ totalTokens }) => totalTokens} />
           <Selection
             name="bits with mask"
@@ -61,6 +68,7 @@ export function ComparedFigures(): JSX.Element {
 }
 
 function LossRateOf({ side, letter }: { readonly side: Services; readonly letter: string }): JSX.Element {
+  if (!side.inspector.filters.value) return <span class="muted">keeps every token</span>;
   return (
     <ServicesContext.Provider value={side}>
       <LossRateRange of={` of ${letter}`} />
@@ -78,10 +86,11 @@ function Selection({
   name,
   testId,
   value,
-}: RowProps & { readonly value: (selected: Selected) => number }): JSX.Element {
+}: RowProps & { readonly value: (selected: Selected, model: Parts) => number | undefined }): JSX.Element {
   const comparison = useComparison();
-  const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector].map(({ selected }) =>
-    selected.value === undefined ? undefined : value(selected.value),
+  const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector].map(
+    ({ selected, tokenization }) =>
+      selected.value && tokenization.value && value(selected.value, tokenization.value.model),
   );
   return <Figures name={name} testId={testId} left={left} right={right} digits={0} stale={false} />;
 }

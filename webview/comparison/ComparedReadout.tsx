@@ -4,15 +4,19 @@ import { Announcement } from '../controls/Announcement';
 import { focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
 import { describePatch } from '../../src/tokenizer/patch';
 
-const rows: readonly { readonly name: string; readonly of: (patch: FocusedPatch) => string }[] = [
+/** What a side does not know or its model does not have is undefined. */
+const rows: readonly {
+  readonly name: string;
+  readonly of: (patch: FocusedPatch) => string | number | undefined;
+}[] = [
   { name: 'patch', of: ({ facts: { row, column } }) => `(${row}, ${column})` },
-  { name: 'conditional entropy', of: ({ facts: { entropyBits } }) => `${entropyBits.toFixed(2)} bits` },
-  { name: 'surprisal', of: ({ facts: { surprisalBits } }) => `${surprisalBits.toFixed(2)} bits` },
-  { name: 'rank', of: ({ place }) => (place ? `${place.rank} / ${place.patches}` : '–') },
-  { name: 'state', of: ({ place }) => (place ? (place.kept ? 'kept' : 'dropped') : '–') },
-  { name: 'code', of: ({ facts }) => String(facts.code) },
-  { name: 'levels', of: ({ facts }) => `[${facts.levels.join(' ')}]` },
-  { name: 'mean RGB', of: ({ facts }) => facts.rgb.join(' ') },
+  { name: 'conditional entropy', of: ({ facts: { bits } }) => bits && `${bits.entropy.toFixed(2)} bits` },
+  { name: 'surprisal', of: ({ facts: { bits } }) => bits && `${bits.surprisal.toFixed(2)} bits` },
+  { name: 'rank', of: ({ place }) => place && `${place.rank} / ${place.patches}` },
+  { name: 'state', of: ({ place }) => place && (place.kept ? 'kept' : 'dropped') },
+  { name: 'code', of: ({ facts: { token } }) => token?.code },
+  { name: 'levels', of: ({ facts: { token } }) => token && `[${token.levels.join(' ')}]` },
+  { name: 'mean RGB', of: ({ facts: { rgb } }) => rgb?.join(' ') },
 ];
 
 /** All that is known of the focused patch on both sides. */
@@ -44,8 +48,8 @@ export function ComparedReadout(): JSX.Element {
             {rows.map(({ name, of }) => (
               <tr key={name}>
                 <th scope="row">{name}</th>
-                <td>{left ? of(left) : '–'}</td>
-                <td>{right ? of(right) : '–'}</td>
+                <td>{(left && of(left)) ?? '–'}</td>
+                <td>{(right && of(right)) ?? '–'}</td>
               </tr>
             ))}
           </tbody>

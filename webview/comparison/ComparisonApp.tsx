@@ -12,6 +12,7 @@ import type { Overlay, View } from '../state/viewState';
 import { Segmented } from '../ui/Segmented';
 
 const views: readonly View[] = ['original', 'reconstruction', 'difference'];
+/** A side whose model has no such overlay shows its picture alone. */
 const overlays: readonly Overlay[] = ['entropy', 'surprisal', 'kept', 'none'];
 
 const layoutLabels: Record<Layout, string> = { beside: 'Side by side', swipe: 'Swipe' };
@@ -22,6 +23,9 @@ export function ComparisonApp(): JSX.Element {
   const comparison = useComparison();
   const [left, right] = [comparison.left.value, comparison.right.value];
   const name = ({ inspector }: typeof left): string => inspector.document.value?.name ?? '…';
+  const offered = overlays.filter((overlay) =>
+    [left, right].some(({ inspector }) => inspector.overlays.value.includes(overlay)),
+  );
   const swipe = comparison.layout.value === 'swipe';
   return (
     <div class={swipe ? 'comparison swiped' : 'comparison'} data-testid="comparison">
@@ -30,7 +34,7 @@ export function ComparisonApp(): JSX.Element {
           {name(left)} compared with {name(right)}
         </h1>
         <ServicesContext.Provider value={left}>
-          <Toolbar views={views} overlays={overlays}>
+          <Toolbar views={views} overlays={offered}>
             <Segmented
               label="Layout"
               testId="layout"

@@ -5,6 +5,8 @@ import type { ComparisonState, Layout, SideState } from './comparisonState';
 import { link } from './link';
 import type { Services } from '../state/context';
 import type { Inspector } from '../state/inspector';
+import { shownGrid } from '../../src/tokenizer/patch';
+import type { Grid } from '../../src/tokenizer/types';
 
 /** Kept patches of two sides with one grid. */
 export interface KeptSets {
@@ -42,14 +44,22 @@ export class Comparison {
   /** Whether a patch of one side is the patch of the same index of the other. */
   readonly sameGrid: ReadonlySignal<boolean> = computed(() => {
     const [a, b] = [gridOf(this.a), gridOf(this.b)];
-    return a !== undefined && a.rows === b?.rows && a.columns === b.columns;
+    return a !== undefined && a.rows === b?.rows && a.columns === b.columns && a.step === b.step;
   });
 
+  /** Whether both models can drop tokens: otherwise there is no second ε and no second kept set. */
+  readonly bothFilter: ReadonlySignal<boolean> = computed(
+    () => this.a.inspector.filters.value && this.b.inspector.filters.value,
+  );
+
   /** Whether both sides have one ε. */
-  readonly linked: ReadonlySignal<boolean> = computed(() => this.tokenized.value && (this.chosenLink.value ?? false));
+  readonly linked: ReadonlySignal<boolean> = computed(
+    () => this.tokenized.value && this.bothFilter.value && (this.chosenLink.value ?? false),
+  );
 
   /** Called once both sides are there: sides that begin with one ε stay together. */
   begin(): void {
+    if (!this.bothFilter.peek()) return;
     this.chosenLink.value ??= this.a.inspector.lossRate.peek() === this.b.inspector.lossRate.peek();
   }
 
@@ -66,7 +76,13 @@ export class Comparison {
   readonly keptSets: ReadonlySignal<KeptSets | undefined> = computed(() => {
     const left = this.left.value.inspector.selected.value?.keep;
     const right = this.right.value.inspector.selected.value?.keep;
-    if (!this.sameGrid.value || left?.length !== right?.length || left === undefined || right === undefined) {
+    if (
+      !this.bothFilter.value ||
+      !this.sameGrid.value ||
+      left?.length !== right?.length ||
+      left === undefined ||
+      right === undefined
+    ) {
       return undefined;
     }
     const count = (which: (l: number, r: number) => boolean): number =>
@@ -86,8 +102,12 @@ export class Comparison {
   });
 }
 
-function gridOf({ inspector }: Services): { readonly rows: number; readonly columns: number } | undefined {
-  return inspector.tokenization.value?.image.grid;
+/** What can be seen of a side's grid, and from one row of indices to the next. */
+function gridOf({ inspector }: Services): (Grid & { readonly step: number }) | undefined {
+  const tokenization = inspector.tokenization.value;
+  if (tokenization === undefined) return undefined;
+  const { image, model } = tokenization;
+  return { ...shownGrid(image, model), step: image.grid.columns };
 }
 
 function stateOf({ viewState, document }: Inspector): SideState | undefined {

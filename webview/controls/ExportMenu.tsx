@@ -1,12 +1,15 @@
 import type { JSX } from 'preact';
 import { useExporter } from '../export/exporter';
+import { useServices } from '../state/context';
 import { MenuButton } from '../ui/MenuButton';
 import { exportChoices } from '../../src/protocol/exports';
 
 /** Everything that can be taken away from here, and word of what was. */
-export function ExportMenu(): JSX.Element {
+export function ExportMenu(): JSX.Element | null {
   const exporter = useExporter();
-  const [view = [], ...others] = exportChoices.map((group) =>
+  const model = useServices().inspector.picture.value?.model;
+  if (model === undefined) return null;
+  const [view = [], ...others] = exportChoices(model).map((group) =>
     group.map(({ kind, label, detail }) => ({
       label,
       title: detail,

@@ -153,7 +153,7 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
 
   return (
     <div
-      class="thumbnails"
+      class={count > 32 ? 'thumbnails many' : 'thumbnails'}
       ref={strip}
       role="group"
       aria-label="Global tokens"

@@ -23,7 +23,7 @@ export function Header(): JSX.Element {
       {picture && <ModelDetails model={picture.model} summary="About" />}
       {picture && <Status />}
       {tokenization && <ProviderChip report={tokenization.provider} />}
-      {picture && <ExportMenu />}
+      <ExportMenu />
       <PhaseAnnouncement />
     </header>
   );
@@ -96,13 +96,14 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
       <dl class="rows">
         <Row name="version">{model.version}</Row>
         <Row name="patch tokens N">
-          {model.grid.rows * model.grid.columns} ({model.grid.rows}×{model.grid.columns})
+          {model.patchTokens === 0 ? 'none' : `${model.patchTokens} (${model.grid.rows}×${model.grid.columns})`}
         </Row>
-        <Row name="global tokens K">{model.globalTokens}</Row>
+        <Row name="global tokens K">{model.globalTokens === 0 ? 'none' : model.globalTokens}</Row>
+        {!model.filters && <Row name="entropy model">none</Row>}
         <Row name="codebook V">
           {model.codebookSize} [{model.levels.join(' ')}]
         </Row>
-        <Row name="reference budget">{model.referenceBudgetBits.toFixed(0)} bits</Row>
+        {model.filters && <Row name="reference budget">{model.referenceBudgetBits.toFixed(0)} bits</Row>}
       </dl>
       <p class="path">{model.directory}</p>
     </Disclosure>

@@ -6,10 +6,13 @@ import { NumberField } from '../ui/NumberField';
 import { Select } from '../ui/Select';
 import type { Budget, Conditioning } from '../../src/tokenizer/types';
 
-const conditioningOptions: readonly { value: Conditioning; label: string }[] = [
-  { value: 'global', label: 'global' },
-  { value: 'sequential', label: 'sequential' },
-];
+/** Without global tokens the first estimate is given nothing. */
+function conditioningOptions(globalTokens: number): { value: Conditioning; label: string }[] {
+  return [
+    { value: 'global', label: globalTokens > 0 ? 'global' : 'none' },
+    { value: 'sequential', label: 'sequential' },
+  ];
+}
 
 const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
@@ -77,6 +80,7 @@ export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly 
 
 export function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
+  const globalTokens = inspector.picture.value?.model.globalTokens ?? 0;
   return (
     <div class="rows">
       <div class="row" title="Added to the priority of patches on the outer ring of the grid">
@@ -95,13 +99,20 @@ export function FilterChoices(): JSX.Element {
           bits
         </span>
       </div>
-      <div class="row" title="Entropy given the global tokens, or given them and the patches already kept">
+      <div
+        class="row"
+        title={
+          globalTokens > 0
+            ? 'Entropy given the global tokens, or given them and the patches already kept'
+            : 'Entropy given nothing, or given the patches already kept'
+        }
+      >
         <span>conditioning</span>
         <Select
           plain
           label="Conditioning"
           testId="conditioning"
-          options={conditioningOptions}
+          options={conditioningOptions(globalTokens)}
           value={inspector.conditioning.value}
           onChange={(conditioning) => (inspector.conditioning.value = conditioning)}
         />

@@ -57,26 +57,34 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         <CopyButton text={describePatch(facts, place)} />
       </div>
       <dl class="rows">
-        <Row name="conditional entropy">{facts.entropyBits.toFixed(2)} bits</Row>
-        <Row name="surprisal">{facts.surprisalBits.toFixed(2)} bits</Row>
-        <Row name="rank · state">
-          {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
-          {facts.edge && <span class="muted"> · edge</span>}
-        </Row>
-        <Row name="code">
-          {facts.code} [{facts.levels.join(' ')}]
-        </Row>
+        {facts.bits && (
+          <>
+            <Row name="conditional entropy">{facts.bits.entropy.toFixed(2)} bits</Row>
+            <Row name="surprisal">{facts.bits.surprisal.toFixed(2)} bits</Row>
+            <Row name="rank · state">
+              {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
+              {facts.edge && <span class="muted"> · edge</span>}
+            </Row>
+          </>
+        )}
+        {facts.token && (
+          <Row name="code">
+            {facts.token.code} [{facts.token.levels.join(' ')}]
+          </Row>
+        )}
         {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
-        <Row name="mean RGB">
-          <Swatch rgb={facts.rgb} />
-          {facts.rgb.join(' ')}
-        </Row>
+        {facts.rgb && (
+          <Row name="mean RGB">
+            <Swatch rgb={facts.rgb} />
+            {facts.rgb.join(' ')}
+          </Row>
+        )}
       </dl>
     </>
   );
 }
 
-function Swatch({ rgb }: { readonly rgb: PatchFacts['rgb'] }): JSX.Element {
+function Swatch({ rgb }: { readonly rgb: readonly number[] }): JSX.Element {
   return <span class="swatch" style={{ backgroundColor: `rgb(${rgb.join(' ')})` }} aria-hidden="true" />;
 }
 

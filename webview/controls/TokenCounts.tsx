@@ -1,6 +1,8 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { Row } from '../ui/Row';
+import type { DecodedPicture } from '../../src/protocol/inference';
+import { describeParts, isWhole } from '../../src/tokenizer/parts';
 
 const unknown = '–';
 
@@ -9,33 +11,68 @@ export function TokenCounts(): JSX.Element | null {
   const { inspector } = useServices();
   const picture = inspector.picture.value;
   if (picture === undefined) return null;
-  const selected = inspector.selected.value;
-  const { tiles, grid } = picture.image;
-  const globalTokens = picture.model.globalTokens * tiles.rows * tiles.columns;
-  const all = globalTokens + grid.rows * grid.columns;
+  const { model, image } = picture;
+  const several = image.tiles.rows * image.tiles.columns > 1;
   return (
     <section class="panel tokens" aria-labelledby="tokens-title">
       <h2 id="tokens-title">Tokens {inspector.awaitsRanking.value && <Stale />}</h2>
+      {!isWhole(model) && (
+        <p class="muted" data-testid="kind">
+          {describeParts(model, several ? 'tile' : 'image')}
+        </p>
+      )}
       <dl class={inspector.awaitsRanking.value ? 'rows stale' : 'rows'}>
-        <Row name="kept + global">
-          <strong>
-            <span data-testid="kept-count">{selected?.keptTokens ?? unknown}</span> + {globalTokens} ={' '}
-            <span data-testid="total-tokens">{selected?.totalTokens ?? unknown}</span>
-          </strong>
-        </Row>
-        <Row name={`of ${all}`}>
-          {selected === undefined ? unknown : `${(all / selected.totalTokens).toFixed(1)}× fewer`}
-        </Row>
-        <Row name="payload + mask">
-          <span data-testid="bits">
-            {selected === undefined
-              ? unknown
-              : `${selected.payloadBits.toFixed(0)} + ${selected.maskBits.toFixed(0)} bits`}
-          </span>
-        </Row>
+        <Counts {...picture} />
         <Quality />
       </dl>
     </section>
+  );
+}
+
+/** Tokens and bits, by the kinds of token that the model has. */
+function Counts({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.Element {
+  const { inspector } = useServices();
+  const selected = inspector.selected.value;
+  const total = <span data-testid="total-tokens">{selected?.totalTokens ?? unknown}</span>;
+  const bits = selected?.payloadBits.toFixed(0) ?? unknown;
+  if (!model.filters) {
+    return (
+      <>
+        <Row name="tokens">
+          <strong>{total}</strong>
+        </Row>
+        <Row name="payload">
+          <span data-testid="bits">{bits} bits</span>
+        </Row>
+      </>
+    );
+  }
+  const { tiles, grid } = image;
+  const globalTokens = model.globalTokens * tiles.rows * tiles.columns;
+  const all = globalTokens + grid.rows * grid.columns;
+  const kept = <span data-testid="kept-count">{selected?.keptTokens ?? unknown}</span>;
+  return (
+    <>
+      <Row name={globalTokens === 0 ? 'kept' : 'kept + global'}>
+        <strong>
+          {kept}
+          {globalTokens > 0 && (
+            <>
+              {' '}
+              + {globalTokens} = {total}
+            </>
+          )}
+        </strong>
+      </Row>
+      <Row name={`of ${all}`}>
+        {selected === undefined ? unknown : `${(all / selected.totalTokens).toFixed(1)}× fewer`}
+      </Row>
+      <Row name="payload + mask">
+        <span data-testid="bits">
+          {selected === undefined ? unknown : `${bits} + ${selected.maskBits.toFixed(0)} bits`}
+        </span>
+      </Row>
+    </>
   );
 }
 

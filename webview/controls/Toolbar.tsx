@@ -29,6 +29,7 @@ const colormapOptions = colormapNames.map((name) => ({ value: name, label: name 
 interface ToolbarProps {
   /** All unless told. */
   readonly views?: readonly View[];
+  /** Those of the model unless told. */
   readonly overlays?: readonly Overlay[];
   /** What stands before the choices. */
   readonly children?: ComponentChildren;
@@ -37,6 +38,8 @@ interface ToolbarProps {
 /** What the canvas shows. */
 export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
+  const offered = overlays ?? inspector.overlays.value;
+  const chosen = inspector.chosenOverlay.value;
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
       {children}
@@ -47,27 +50,31 @@ export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Elemen
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />
-      <Segmented
-        label="Overlay"
-        testId="overlay"
-        options={overlayOptions.filter(({ value }) => overlays?.includes(value) ?? true)}
-        value={inspector.overlay.value}
-        onChange={(overlay) => (inspector.overlay.value = overlay)}
-      />
+      {offered.length > 1 && (
+        <Segmented
+          label="Overlay"
+          testId="overlay"
+          options={overlayOptions.filter(({ value }) => offered.includes(value))}
+          value={offered.includes(chosen) ? chosen : 'none'}
+          onChange={(overlay) => (inspector.chosenOverlay.value = overlay)}
+        />
+      )}
       <span class="spacer" />
       <div class="appearance">
-        <label class="opacity">
-          <span class="muted">opacity</span>
-          <input
-            type="range"
-            min="0"
-            max="1"
-            step="0.05"
-            data-testid="opacity"
-            value={inspector.opacity.value}
-            onInput={(event) => (inspector.opacity.value = event.currentTarget.valueAsNumber)}
-          />
-        </label>
+        {offered.length > 1 && (
+          <label class="opacity">
+            <span class="muted">opacity</span>
+            <input
+              type="range"
+              min="0"
+              max="1"
+              step="0.05"
+              data-testid="opacity"
+              value={inspector.opacity.value}
+              onInput={(event) => (inspector.opacity.value = event.currentTarget.valueAsNumber)}
+            />
+          </label>
+        )}
         <Select
           label="Colour map"
           testId="colormap"

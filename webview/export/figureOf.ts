@@ -3,6 +3,7 @@ import type { Layers } from '../canvas/layers';
 import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import type { Overlay, View } from '../state/viewState';
+import { tokenSum } from '../../src/tokenizer/parts';
 
 const viewNames: Record<View, string> = {
   original: 'original',
@@ -46,13 +47,16 @@ function overlayName(inspector: Inspector, layers: Layers): string {
 
 function tokensLine(inspector: Inspector): string {
   const selected = inspector.selected.peek();
-  if (selected === undefined) return '';
-  const globalTokens = selected.totalTokens - selected.keptTokens;
-  const all = globalTokens + selected.keep.length;
-  return `kept ${selected.keptTokens} + ${globalTokens} global = ${selected.totalTokens} of ${all} tokens, ${selected.payloadBits.toFixed(0)} bits`;
+  const model = inspector.tokenization.peek()?.model;
+  if (selected === undefined || model === undefined) return '';
+  const bits = `${selected.payloadBits.toFixed(0)} bits`;
+  if (!model.filters) return `${tokenSum(selected, model)} tokens, ${bits}`;
+  const all = selected.totalTokens - selected.keptTokens + selected.keep.length;
+  return `kept ${tokenSum(selected, model)} of ${all} tokens, ${bits}`;
 }
 
 function settingsLine(inspector: Inspector): string {
+  if (!inspector.filters.peek()) return '';
   const { lossRate, edgePriority, budget, conditioning } = inspector.settings.peek();
   const edge = edgePriority === 0 ? '' : `, β = ${edgePriority} bits`;
   return `ε = ${lossRate}${edge}, ${budget === 'image' ? 'image' : 'reference'} budget, ${conditioning} conditioning`;

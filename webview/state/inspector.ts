@@ -1,9 +1,29 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { equalSettings } from './settings';
-import type { Camera, ColormapName, Distortion, Overlay, Range, Rate, View, ViewState } from './viewState';
+import {
+  offeredOverlays,
+  overlays,
+  type Camera,
+  type ColormapName,
+  type Distortion,
+  type Overlay,
+  type Range,
+  type Rate,
+  type View,
+  type ViewState,
+} from './viewState';
 import type { DecodedPicture, Progress } from '../../src/protocol/inference';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/inspector';
-import { keepRanks, maskBits, payloadBits, rankPatches, referenceBudget, selectKept } from '../../src/tokenizer/filter';
+import {
+  keepEvery,
+  keepRanks,
+  maskBits,
+  payloadBits,
+  rankPatches,
+  referenceBudget,
+  selectKept,
+  type Selection,
+} from '../../src/tokenizer/filter';
 import { tileOf, tileRegion } from '../../src/tokenizer/patch';
 import type {
   AttentionChoice,
@@ -11,6 +31,7 @@ import type {
   Budget,
   Conditioning,
   FilterSettings,
+  ModelDescription,
   ModelImage,
   PatchRegion,
   ProviderName,
@@ -40,7 +61,10 @@ export interface Selected {
 }
 
 /** How pictures are shown, which two inspectors of one page may share. */
-export type SharedView = Pick<Inspector, 'view' | 'overlay' | 'opacity' | 'colormap' | 'range' | 'swipe' | 'camera'>;
+export type SharedView = Pick<
+  Inspector,
+  'view' | 'chosenOverlay' | 'opacity' | 'colormap' | 'range' | 'swipe' | 'camera'
+>;
 
 /**
  * Everything the page shows, as signals: inputs that the host or the user sets, and values computed from them.
@@ -74,7 +98,8 @@ export class Inspector {
   readonly conditioning: Signal<Conditioning>;
 
   readonly view: Signal<View>;
-  readonly overlay: Signal<Overlay>;
+  /** What the user chose, also for models that have no such overlay. */
+  readonly chosenOverlay: Signal<Overlay>;
   readonly opacity: Signal<number>;
   readonly colormap: Signal<ColormapName>;
   readonly range: Signal<Range>;
@@ -91,7 +116,7 @@ export class Inspector {
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
 
-  private hostSettings: FilterSettings | undefined;
+  private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   private restored: FilterSettings | undefined;
 
   /** @param shared is used in place of signals of its own. */
@@ -102,7 +127,7 @@ export class Inspector {
     this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
     this.conditioning = signal<Conditioning>(stored.settings?.conditioning ?? 'global');
     this.view = shared?.view ?? signal(stored.view);
-    this.overlay = shared?.overlay ?? signal(stored.overlay);
+    this.chosenOverlay = shared?.chosenOverlay ?? signal(stored.overlay);
     this.opacity = shared?.opacity ?? signal(stored.opacity);
     this.colormap = shared?.colormap ?? signal(stored.colormap);
     this.range = shared?.range ?? signal(stored.range);
@@ -120,6 +145,21 @@ export class Inspector {
     () => this.tokenization.value?.provider.provider,
   );
 
+  /** Overlays that there are for the model; all while it is not known. */
+  readonly overlays: ReadonlySignal<readonly Overlay[]> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined ? overlays : offeredOverlays(model);
+  });
+
+  /** The overlay shown: the one chosen, or none where the model has no such. */
+  readonly overlay: ReadonlySignal<Overlay> = computed(() => {
+    const chosen = this.chosenOverlay.value;
+    return this.overlays.value.includes(chosen) ? chosen : 'none';
+  });
+
+  /** Whether the model can drop patch tokens; until it is known, as TaTok can. */
+  readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
+
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
@@ -129,11 +169,11 @@ export class Inspector {
 
   /**
    * π and its cumulative sum, which depend on ĥ, β and conditioning, not on ε. Computed here for global conditioning; sequential
-   * conditioning needs the model, so the host's last answer brings it.
+   * conditioning needs the model, so the host's last answer brings it. undefined where nothing can be dropped.
    */
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
-    if (tokenization === undefined) return undefined;
+    if (tokenization?.model.filters !== true) return undefined;
     if (this.conditioning.value === 'sequential') {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
@@ -146,7 +186,7 @@ export class Inspector {
    */
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
-      this.tokenization.value !== undefined &&
+      this.tokenization.value?.model.filters === true &&
       this.conditioning.value === 'sequential' &&
       this.ranked.value?.edgePriority !== this.edgePriority.value,
   );
@@ -164,14 +204,21 @@ export class Inspector {
     return referenceBudget(tokenization.model, tokenization.image.grid);
   });
 
+  private readonly selection: ReadonlySignal<Selection | undefined> = computed(() => {
+    const tokenization = this.tokenization.value;
+    if (tokenization?.model.filters === false) return keepEvery(tokenization.tokens.patchCodes.length);
+    const ranking = this.ranking.value;
+    if (ranking === undefined) return undefined;
+    const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
+    return answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
+  });
+
   /** The kept set under the settings shown: any ε is filtered here, as soon as the ranking is known. */
   readonly selected: ReadonlySignal<Selected | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
-    const ranking = this.ranking.value;
-    if (tokenization === undefined || ranking === undefined) return undefined;
-    const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
-    const { keep, keptTokens, lostBits, budgetBits } =
-      answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
+    const selection = this.selection.value;
+    if (tokenization === undefined || selection === undefined) return undefined;
+    const { keep, keptTokens, lostBits, budgetBits } = selection;
     const totalTokens = tokenization.tokens.globalCodes.length + keptTokens;
     return {
       keep,
@@ -190,6 +237,7 @@ export class Inspector {
     const reconstruction = this.reconstruction.value;
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return true;
+    if (this.ranking.value === undefined) return false;
     if (this.awaitsRanking.value || this.conditioning.value !== reconstruction.settings.conditioning) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
@@ -241,7 +289,8 @@ export class Inspector {
     const tokenization = this.tokenization.value;
     if (map?.tile !== this.tile.value) return undefined;
     const { region, weights } = map;
-    return weights.length === region.rows * region.columns * (tokenization?.model.globalTokens ?? 0) ? map : undefined;
+    const globalTokens = tokenization?.model.globalTokens ?? 0;
+    return globalTokens > 0 && weights.length === region.rows * region.columns * globalTokens ? map : undefined;
   });
 
   readonly layer: ReadonlySignal<AttentionChoice> = computed(() => {
@@ -260,14 +309,14 @@ export class Inspector {
   acceptPicture({ image, model, settings }: DecodedPicture): void {
     if (this.tokenization.peek() !== undefined) return;
     batch(() => {
-      this.adopt(settings);
+      this.adopt(settings, model);
       this.picture.value = { image, model };
     });
   }
 
   /** Takes the host's tokens. The user's own settings stay, unless the host's changed since it last spoke. */
   accept(tokenization: InspectedTokenization): void {
-    const patches = tokenization.tokens.patchCodes.length;
+    const { rows, columns } = tokenization.image.grid;
     const former = this.tokenization.peek()?.image;
     batch(() => {
       if (former !== undefined && former.cropMode !== tokenization.image.cropMode) {
@@ -278,7 +327,7 @@ export class Inspector {
       }
       // Another editor of the document may have chosen, or the choice was cancelled.
       if (this.chosenCropMode.value !== undefined) this.chosenCropMode.value = tokenization.image.cropMode;
-      this.adopt(tokenization.settings);
+      this.adopt(tokenization.settings, tokenization.model);
       const before = this.tokenization.value;
       const image = sameImage(this.picture.value?.image, tokenization.image);
       const now = unchanged(before, { ...tokenization, image });
@@ -290,20 +339,19 @@ export class Inspector {
         this.timings.value = now.timings;
       }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
-      if ((this.focused.value ?? 0) >= patches) this.focused.value = undefined;
+      if ((this.focused.value ?? 0) >= rows * columns) this.focused.value = undefined;
       this.notice.value = undefined;
       this.phase.value = { kind: 'ready' };
     });
   }
 
-  private adopt(settings: FilterSettings): void {
+  /** A model that can drop nothing changes no settings: they hold again for the next that can. */
+  private adopt(settings: FilterSettings, { filters }: ModelDescription): void {
+    if (!filters) return;
+    const before = this.hostSettings.peek();
     const adopted =
-      this.hostSettings === undefined
-        ? (this.restored ?? settings)
-        : equalSettings(settings, this.hostSettings)
-          ? undefined
-          : settings;
-    this.hostSettings = settings;
+      before === undefined ? (this.restored ?? settings) : equalSettings(settings, before) ? undefined : settings;
+    this.hostSettings.value = settings;
     this.restored = undefined;
     if (adopted !== undefined) this.setSettings(adopted);
   }
@@ -341,7 +389,7 @@ export class Inspector {
       } else {
         this.isolatedTokens.value = isolated && before.length === 1 ? [] : [token];
       }
-      if (this.overlay.value !== 'influence') this.overlay.value = 'attention';
+      if (this.overlay.value !== 'influence') this.chosenOverlay.value = 'attention';
     });
   }
 
@@ -354,7 +402,7 @@ export class Inspector {
   private shownState(): Omit<ViewState, 'uri'> {
     return {
       view: this.view.value,
-      overlay: this.overlay.value,
+      overlay: this.chosenOverlay.value,
       opacity: this.opacity.value,
       colormap: this.colormap.value,
       range: this.range.value,
@@ -366,7 +414,7 @@ export class Inspector {
       rate: this.rate.value,
       distortion: this.distortion.value,
       cropMode: this.chosenCropMode.value,
-      settings: this.picture.value === undefined ? this.restored : this.settings.value,
+      settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
     };
   }
 }

@@ -166,7 +166,10 @@ function followAttention(inspector: Inspector, connection: MessageConnection, fa
     fail,
   );
   effect(() => {
-    if (inspector.tokenization.value === undefined) return;
+    if ((inspector.tokenization.value?.model.globalTokens ?? 0) === 0) {
+      request.stop();
+      return;
+    }
     const choice = { tile: inspector.tile.value, layer: inspector.layer.value, head: inspector.head.value };
     request.ask(choice, { delayMs: 0, finishRunning: false });
   });

@@ -1,4 +1,5 @@
 import * as z from 'zod/mini';
+import { hasPart, type Part, type Parts } from '../../src/tokenizer/parts';
 import { cropModes } from '../../src/tokenizer/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
@@ -6,6 +7,20 @@ export type View = (typeof views)[number];
 
 export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
 export type Overlay = (typeof overlays)[number];
+
+/** What each is made of. */
+const overlayParts: Partial<Record<Overlay, Part>> = {
+  entropy: 'filters',
+  surprisal: 'filters',
+  kept: 'filters',
+  attention: 'globalTokens',
+  influence: 'globalTokens',
+};
+
+/** Those that there are for a model. */
+export function offeredOverlays(model: Parts): Overlay[] {
+  return overlays.filter((overlay) => hasPart(model, overlayParts[overlay]));
+}
 
 export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;
 export type ColormapName = (typeof colormapNames)[number];

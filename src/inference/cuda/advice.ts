@@ -2,24 +2,29 @@
 import type { CudaDiscovery, Problem } from './discovery';
 import type { Requirements } from './requirements';
 
-export function adviceOn({ kind }: Problem, { requirements }: CudaDiscovery): string | undefined {
+export function adviceOn({ kind }: Problem, { requirements }: Pick<CudaDiscovery, 'requirements'>): string | undefined {
   const { cudaMajor, oldestDriver } = requirements;
   switch (kind) {
     case 'no-driver':
-      return 'Install NVIDIA’s driver, or start the container with its GPUs (docker run --gpus all); without an NVIDIA GPU nothing is lost but speed.';
+      return 'Install it, or give the container its GPUs (docker run --gpus all); else the CPU is used.';
     case 'driver-too-old':
       return `Install NVIDIA’s driver ${oldestDriver ?? ''} or newer.`;
     case 'no-gpu':
       return 'Check that the GPU is visible to this machine and not hidden by CUDA_VISIBLE_DEVICES.';
     case 'provider-missing':
     case 'provider-broken':
-      return 'Fetch it below, or choose a folder or archive that holds it.';
+      return 'TaTok: Set Up CUDA… fetches it, or takes it from a folder or an archive.';
     case 'wrong-major':
     case 'library-missing':
-      return `In the workspace’s Python environment run “${pipCommand(requirements)}”, or install the CUDA ${cudaMajor} toolkit and cuDNN 9.`;
+      return `Install NVIDIA’s packages with pip, or the CUDA ${cudaMajor} toolkit and cuDNN 9.`;
     case 'platform':
       return undefined;
   }
+}
+
+/** Whether {@link pipCommand} helps. */
+export function pipHelps({ problems }: Pick<CudaDiscovery, 'problems'>): boolean {
+  return problems.some(({ kind }) => kind === 'library-missing' || kind === 'wrong-major');
 }
 
 /** Installs all that the provider needs, in any Python environment that discovery knows. */

@@ -32,10 +32,13 @@ export type ProblemKind =
   | 'wrong-major'
   | 'library-missing';
 
-/** One sentence each; CUDA works when there is none. */
+/** CUDA works when there is none. */
 export interface Problem {
   readonly kind: ProblemKind;
+  /** One sentence, whose first words say it all: lists cut what is too long. */
   readonly message: string;
+  /** What the loader looks for, where several libraries are missing. */
+  readonly files?: readonly string[];
 }
 
 export interface FoundLibrary extends RequiredLibrary {
@@ -108,7 +111,8 @@ async function findProvider(options: DiscoveryOptions, system: System): Promise<
     const names = await system.list(folder);
     const absent = providerLibraries.find((name) => !names.includes(name));
     if (absent !== undefined) {
-      if (folder === libraryPath) problems.push({ kind: 'provider-missing', message: `${folder} holds no ${absent}.` });
+      if (folder === libraryPath)
+        problems.push({ kind: 'provider-missing', message: `There is no ${absent} in ${folder}.` });
       continue;
     }
     try {
@@ -117,7 +121,7 @@ async function findProvider(options: DiscoveryOptions, system: System): Promise<
       const why = error instanceof Error ? error.message : String(error);
       problems.push({
         kind: 'provider-broken',
-        message: `${join(folder, cudaProviderLibrary)} cannot be used: ${why}.`,
+        message: `The CUDA provider cannot be used: ${why} (${join(folder, cudaProviderLibrary)}).`,
       });
     }
   }
@@ -135,7 +139,7 @@ function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): 
     return [
       {
         kind: 'no-driver',
-        message: `NVIDIA’s driver ${version} has no libcuda.so.1 here, as in a container that was not given its GPU.`,
+        message: `NVIDIA’s driver ${version} has no libcuda.so.1 here, as in a container without its GPU.`,
       },
     ];
   }
@@ -144,24 +148,30 @@ function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): 
   return [
     {
       kind: 'driver-too-old',
-      message: `NVIDIA’s driver ${version} is too old for CUDA ${cudaMajor}, which needs ${oldestDriver} or newer.`,
+      message: `NVIDIA’s driver ${version} is too old: CUDA ${cudaMajor} needs ${oldestDriver} or newer.`,
     },
   ];
 }
 
-/** A sentence for each library that is not there, or one for all of another major version. */
+/** A sentence for the libraries that are not there, and one for all of another major version. */
 function missing(libraries: readonly FoundLibrary[], places: readonly Place[], { cudaMajor }: Requirements): Problem[] {
   const absent = libraries.filter(({ place, always }) => place === undefined && always);
   const other = otherMajor(places, cudaMajor);
   const wrong = absent.filter(({ file }) => file.endsWith(`.${cudaMajor}`));
   const rest = absent.filter((library) => other === undefined || !wrong.includes(library));
-  const problems: Problem[] = rest.map(({ name, file }) => ({
-    kind: 'library-missing',
-    message: `${name} (${file}) was not found.`,
-  }));
+  const problems: Problem[] = rest.length === 0 ? [] : [notFound(rest)];
   if (other === undefined || wrong.length === 0) return problems;
-  const message = `CUDA ${other.major} was found in ${other.folder}, but the provider needs CUDA ${cudaMajor}.`;
+  const message = `The provider needs CUDA ${cudaMajor}, but CUDA ${other.major} was found in ${other.folder}.`;
   return [{ kind: 'wrong-major', message }, ...problems];
+}
+
+function notFound(libraries: readonly RequiredLibrary[]): Problem {
+  const files = libraries.map(({ file }) => file);
+  const names = libraries.map(({ name }) => name);
+  const last = names.pop() ?? '';
+  return names.length === 0
+    ? { kind: 'library-missing', message: `${last} (${files.join()}) was not found.` }
+    : { kind: 'library-missing', message: `${names.join(', ')} and ${last} were not found.`, files };
 }
 
 function otherMajor(places: readonly Place[], wanted: number): { major: number; folder: string } | undefined {

@@ -131,8 +131,10 @@ async function ensureRoom(folder: string, bytes: number): Promise<void> {
 function explain(error: unknown, source: string): TatokError {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOSPC') return setUpError('There is no room left on the disk.', 'Make room and start again.', error);
-  if (code === 'ENOENT') return setUpError(`There is no ${source}.`, undefined, error);
-  if (code === 'EACCES') return setUpError(`${source} may not be read or written.`, undefined, error);
+  if (code === 'ENOENT') return setUpError(`There is no ${source}.`, 'Choose it again.', error);
+  if (code === 'EACCES') {
+    return setUpError(`${source} may not be read or written.`, 'Give yourself access to it, or choose a copy.', error);
+  }
   const why = error instanceof Error ? error.message : String(error);
   return setUpError(`${source} is damaged or no archive: ${why}.`, otherSource, error);
 }

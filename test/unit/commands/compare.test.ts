@@ -107,6 +107,16 @@ describe('Compare Tokenizations in an inspector', () => {
     expect(open).toHaveBeenCalledWith({ a: side, b: { ...side, settings: { ...settings, lossRate: other } } });
   });
 
+  it('offers no other threshold of a model that can drop nothing', async () => {
+    const fixed = { uri: cat, model: '/models/fixed-57', cropMode: 'centre', settings: undefined } as const;
+    register({ compared: fixed });
+    pick('With another model…', 'mine');
+    await run();
+    const offered = await vi.mocked(vscode.window.showQuickPick).mock.calls[0]?.[0];
+    expect(offered?.map((item) => item.label)).toEqual(['With another image…', 'With another model…']);
+    expect(open).toHaveBeenCalledWith({ a: fixed, b: { ...fixed, model: '/models/mine' } });
+  });
+
   it('puts another model beside it, which is not the one in use', async () => {
     pick('With another model…', 'mine');
     await run();

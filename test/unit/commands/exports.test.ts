@@ -2,6 +2,8 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { copyViewCommand, exportCommand, registerExports, type Inspectors } from '../../../src/commands/exports';
 import { exportChoices } from '../../../src/protocol/exports';
+import type { Parts } from '../../../src/tokenizer/parts';
+import { lacking, tinyModel } from '../tokenizer/model';
 import manifest from '../../../package.json';
 
 vi.mock('vscode', async () => {
@@ -10,6 +12,7 @@ vi.mock('vscode', async () => {
 });
 
 const requestExport = vi.fn<(kind: string) => Promise<void>>();
+const active = { exports: exportChoices(tinyModel), requestExport };
 let commands: Map<string, () => Promise<void>>;
 
 function register(inspectors: Inspectors): void {
@@ -29,8 +32,8 @@ beforeEach(() => {
 
 describe('Export…', () => {
   it('offers what the menu of the inspector offers, and has the inspector do it', async () => {
-    register({ active: { requestExport } });
-    const choices = exportChoices.flat();
+    register({ active });
+    const choices = exportChoices(tinyModel).flat();
     vi.mocked(vscode.window.showQuickPick).mockImplementation(async (items) => {
       const offered = await items;
       const labels = offered.filter(({ kind }) => kind === undefined).map(({ label }) => label);
@@ -41,16 +44,40 @@ describe('Export…', () => {
     expect(requestExport).toHaveBeenCalledWith('npz');
   });
 
+  it('says so before there is anything to export', async () => {
+    register({ active: { exports: [], requestExport } });
+    await commands.get(exportCommand)?.();
+    expect(vscode.window.showInformationMessage).toHaveBeenCalledWith(expect.stringContaining('nothing to export yet'));
+    expect(vscode.window.showQuickPick).not.toHaveBeenCalled();
+  });
+
   it('does nothing when nothing is chosen', async () => {
-    register({ active: { requestExport } });
+    register({ active });
     await commands.get(exportCommand)?.();
     expect(requestExport).not.toHaveBeenCalled();
   });
 });
 
+describe('what can be exported', () => {
+  const kinds = (parts: Parts) =>
+    exportChoices(parts)
+      .flat()
+      .map(({ kind }) => kind);
+
+  it('is everything of a tokenizer that has every part', () => {
+    expect(kinds(tinyModel)).toHaveLength(11);
+    expect(kinds(lacking.patchesOnly)).toEqual(kinds(tinyModel));
+  });
+
+  it('is no plot of a filter that there is not, and no table of patch tokens that there are not', () => {
+    expect(kinds(lacking.fixedPatches)).toEqual(['view.png', 'patches.csv', 'patches.json', 'tokens.json', 'npz']);
+    expect(kinds(lacking.fixedGlobals)).toEqual(['view.png', 'tokens.json', 'npz']);
+  });
+});
+
 describe('both commands', () => {
   it('copy the view of the active inspector', async () => {
-    register({ active: { requestExport } });
+    register({ active });
     await commands.get(copyViewCommand)?.();
     expect(requestExport).toHaveBeenCalledWith('copy');
   });

@@ -69,7 +69,7 @@ describe('Set Up CUDA', () => {
     expect(shown).toHaveLength(1);
     expect(shown[0]).toEqual([
       'Missing',
-      '$(warning) The CUDA provider of ONNX Runtime 1.29.0 is not set up. | Fetch it below, or choose a folder or archive that holds it.',
+      '$(warning) The CUDA provider of ONNX Runtime 1.29.0 is not set up. | TaTok: Set Up CUDA… fetches it, or takes it from a folder or an archive.',
       'Actions',
       '$(cloud-download) Fetch the CUDA provider of ONNX Runtime 1.29.0… | 202 MB from files.pythonhosted.org, the official onnxruntime-gpu wheel',
       expect.stringContaining('Use a local archive…'),

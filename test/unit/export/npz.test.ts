@@ -2,9 +2,10 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { tinyTokenization } from './tokenization';
+import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
 import { npy } from '../../../src/export/npy';
 import { tokenizationNpz } from '../../../src/export/npz';
+import type { ExportedTokenization } from '../../../src/export/tokens';
 
 /** models/training/tests/test_npz.py reads the same file with NumPy itself. */
 const fixture = join(import.meta.dirname, '../../fixtures/export/tiny.npz');
@@ -66,6 +67,13 @@ describe('.npz', () => {
       String.fromCodePoint(data.getUint32(4 * i, true)),
     ).join('');
     expect(JSON.parse(text)).toMatchObject({ image: 'cat.png', settings: { lossRate: 0.4 } });
+  });
+
+  it('has no arrays of what the model does not have', () => {
+    const names = (tokenization: ExportedTokenization) =>
+      Object.keys(unzipSync(tokenizationNpz('cat.png', tokenization)));
+    expect(names(fixedPatchesTokenization)).toEqual(['patch_codes.npy', 'levels.npy', 'settings.npy']);
+    expect(names(fixedGlobalsTokenization)).toEqual(['global_codes.npy', 'levels.npy', 'settings.npy']);
   });
 
   it('is the file that NumPy is known to read', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { tinyTokenization } from './tokenization';
+import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
 import { patchesCsv, patchesJson } from '../../../src/export/patches';
+import { tokensRecord } from '../../../src/export/tokens';
 
 describe('patches as CSV', () => {
   it('have one line each, in raster order', () => {
@@ -14,6 +15,41 @@ describe('patches as CSV', () => {
       '1,2,5,5,1 2,2.5,2.75,1,1,1,20,12,7',
       '',
     ]);
+  });
+});
+
+describe('patches of a model that keeps every token', () => {
+  it('have no columns of a filter, and no colour where there is only padding', () => {
+    expect(patchesCsv(fixedPatchesTokenization).split('\n')).toEqual([
+      'row,column,index,code,levels,edge,mean_red,mean_green,mean_blue',
+      '0,0,0,0,0 0,1,4,4,7',
+      '0,1,1,1,1 0,1,12,4,7',
+      '0,2,2,2,0 1,1,20,4,7',
+      '1,0,3,3,1 1,1,,,',
+      '1,1,4,4,0 2,1,,,',
+      '1,2,5,5,1 2,1,,,',
+      '',
+    ]);
+  });
+
+  it('are not said to be filtered', () => {
+    const record = JSON.parse(patchesJson('cat.png', fixedPatchesTokenization)) as Record<string, unknown>;
+    expect(record).toMatchObject({ keptTokens: 6, totalTokens: 6 });
+    for (const key of ['settings', 'budgetBits', 'lostBits']) expect(record).not.toHaveProperty(key);
+    expect(record['patches']).toContainEqual({ row: 1, column: 0, index: 3, code: 3, levels: [1, 1], edge: true });
+  });
+});
+
+describe('tokens as JSON', () => {
+  it('are those that the model has, with the mask of what was kept where some can be dropped', () => {
+    expect(tokensRecord(tinyTokenization)).toMatchObject({ globalCodes: [1, 5], keep: [0, 0, 0, 0, 1, 1] });
+    const patches = tokensRecord(fixedPatchesTokenization);
+    expect(patches).toMatchObject({ patchCodes: [0, 1, 2, 3, 4, 5] });
+    expect(Object.keys(patches)).not.toContain('globalCodes');
+    expect(Object.keys(patches)).not.toContain('keep');
+    const globals = tokensRecord(fixedGlobalsTokenization);
+    expect(globals).toMatchObject({ globalCodes: [1, 5] });
+    expect(Object.keys(globals)).not.toContain('patchCodes');
   });
 });
 

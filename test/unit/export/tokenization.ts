@@ -1,6 +1,7 @@
 import type { ExportedTokenization } from '../../../src/export/tokens';
 import { rankPatches } from '../../../src/tokenizer/filter';
-import { tinyModel } from '../tokenizer/model';
+import { keepEvery } from '../../../src/tokenizer/filter';
+import { lacking, tinyModel } from '../tokenizer/model';
 
 /** Patches of 8×8 pixels. */
 const model = { ...tinyModel, imageSize: 24 };
@@ -50,4 +51,43 @@ export const tinyTokenization: ExportedTokenization = {
     ssim: 1,
   },
   timings: {},
+};
+
+const nothing = new Float32Array();
+const { tokens, reconstruction } = tinyTokenization;
+const everyToken = {
+  settings: { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' },
+  ranking: undefined,
+  entropyBits: nothing,
+  actualLossRate: 0,
+  maskBits: 0,
+} as const;
+
+/** The same of a model that keeps every patch token and has no others; two rows of pixels are padding. */
+export const fixedPatchesTokenization: ExportedTokenization = {
+  ...tinyTokenization,
+  model: { ...model, ...lacking.fixedPatches },
+  image: { ...tinyTokenization.image, height: 8, rgb: tinyTokenization.image.rgb.slice(0, width * 8 * 3) },
+  tokens: {
+    ...tokens,
+    globalCodes: new Int32Array(),
+    entropyBits: nothing,
+    surprisalBits: nothing,
+    expectedCodes: nothing,
+  },
+  reconstruction: { ...reconstruction, ...everyToken, ...keepEvery(6), totalTokens: 6 },
+};
+
+/** The same of a model of global tokens alone. */
+export const fixedGlobalsTokenization: ExportedTokenization = {
+  ...tinyTokenization,
+  model: { ...model, ...lacking.fixedGlobals },
+  tokens: {
+    globalCodes: tokens.globalCodes,
+    patchCodes: new Int32Array(),
+    entropyBits: nothing,
+    surprisalBits: nothing,
+    expectedCodes: nothing,
+  },
+  reconstruction: { ...reconstruction, ...everyToken, ...keepEvery(0), totalTokens: 2 },
 };

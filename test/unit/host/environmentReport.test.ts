@@ -35,8 +35,9 @@ it('tells versions, the provider in use and why, and what was found where, witho
     ]),
   );
   expect(report).toContain(
-    '- **missing**: cuDNN (libcudnn.so.9) was not found. In the workspace’s Python environment run',
+    '- **missing**: cuBLASLt, cuRAND, CUDA runtime and cuDNN were not found (libcublasLt.so.13, libcurand.so.10, libcudart.so.13, libcudnn.so.9). Install',
   );
+  expect(report).toContain('- with pip, in the workspace’s Python environment: `pip install "nvidia-cublas==13.*"');
   expect(report).not.toContain('ada');
   expect(environmentReport({ ...facts, loaded: 'There is no model.' })).toContain('- no model: There is no model.');
 });

@@ -39,6 +39,14 @@ describe('parseSettings', () => {
     expect(parse({ model }).settings.choice.directory).toBe(directory);
   });
 
+  it('limits memory on the GPU only where that is wanted', () => {
+    expect(parse({ 'cuda.memoryLimit': 512 }).settings.choice).toMatchObject({ cudaMemoryLimit: 512 });
+    expect(parse({ 'cuda.memoryLimit': null }).settings.choice).not.toHaveProperty('cudaMemoryLimit');
+    const { settings, problems } = parse({ 'cuda.memoryLimit': 0 });
+    expect(settings.choice).not.toHaveProperty('cudaMemoryLimit');
+    expect(problems).toEqual([expect.stringContaining('tatok.cuda.memoryLimit')]);
+  });
+
   it('starts relative model folders at home where there is no workspace', () => {
     const { settings } = parse({ model: 'mine' }, { ...context, workspaceFolder: undefined });
     expect(settings.choice.directory).toBe('/home/ada/mine');

@@ -8,6 +8,8 @@ import type { DocumentState, TokenizationDocument } from '../../../src/panel/tok
 import type { DecodedPicture } from '../../../src/protocol/inference';
 import * as protocol from '../../../src/protocol/inspector';
 import { TatokError } from '../../../src/tokenizer/errors';
+import type { Parts } from '../../../src/tokenizer/parts';
+import { lacking, tinyModel } from '../tokenizer/model';
 import { FakeWebview } from './fakeWebview';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
@@ -197,6 +199,20 @@ describe('InspectorPanel', () => {
     await expect(page.sendRequest(protocol.chooseModel, { directory: '/models/bad' })).rejects.toThrow('damaged');
     expect(document.useModel).toHaveBeenCalledTimes(2);
     expect(models.remember).toHaveBeenCalledOnce();
+  });
+
+  it('brings its settings into a comparison, and its exports into the command, as far as its model has them', () => {
+    const { editor, enter } = openEditor();
+    expect([editor.compared.settings, editor.exports]).toEqual([undefined, []]);
+    const state = (model: Parts) =>
+      ({ kind: 'tokenized', tokenization: { model, settings: filter, image: {} } }) as unknown as DocumentState;
+    const kinds = () => editor.exports.flat().map(({ kind }) => kind);
+    enter(state(tinyModel));
+    expect(editor.compared.settings).toEqual(filter);
+    expect(kinds()).toContain('curve.svg');
+    enter(state(lacking.fixedGlobals));
+    expect(editor.compared.settings).toBeUndefined();
+    expect(kinds()).toEqual(['view.png', 'tokens.json', 'npz']);
   });
 
   it('does what the buttons of a failure say', async () => {

@@ -33,6 +33,8 @@ const model: ModelDescription = {
   imageSize: 2,
   grid: { rows: 1, columns: 1 },
   globalTokens: 1,
+  patchTokens: 1,
+  filters: true,
   codebookSize: 4096,
   levels: [8, 8, 8, 8],
   attentionLayers: 1,

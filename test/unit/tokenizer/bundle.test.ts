@@ -54,6 +54,8 @@ describe('readBundle', () => {
       imageSize: 256,
       grid: { rows: 16, columns: 16 },
       globalTokens: 32,
+      patchTokens: 256,
+      filters: true,
       codebookSize: 4096,
       levels: [8, 8, 8, 8],
       attentionLayers: 6,
@@ -61,6 +63,26 @@ describe('readBundle', () => {
       defaults: manifest.defaults,
       referenceBudgetBits: 2000,
     });
+  });
+
+  it('describes what a tokenizer lacks', async () => {
+    const written = async (change: object) => {
+      await writeFile(join(folder, 'manifest.json'), JSON.stringify({ ...manifest, ...change }));
+      const { globalTokens, patchTokens, filters } = (await readBundle(folder)).model;
+      return { globalTokens, patchTokens, filters };
+    };
+    const { encoder, decoder } = manifest.graphs;
+    expect(await written({ globalTokens: 0, patchTokens: 256, graphs: { encoder, decoder } })).toEqual({
+      globalTokens: 0,
+      patchTokens: 256,
+      filters: false,
+    });
+    expect(await written({ globalTokens: 57, patchTokens: 0, graphs: { encoder, decoder } })).toEqual({
+      globalTokens: 57,
+      patchTokens: 0,
+      filters: false,
+    });
+    expect(await written({ globalTokens: 0 })).toEqual({ globalTokens: 0, patchTokens: 256, filters: true });
   });
 
   it('says where it looked when there is no manifest', async () => {
@@ -92,7 +114,15 @@ describe('parseManifest', () => {
     ['a graph outside the folder', { graphs: { ...manifest.graphs, encoder: '../encoder.onnx' } }, /graphs\.encoder/],
     ['a graph whose file is not listed', { files: manifest.files.slice(1) }, /must list encoder\.onnx/],
     ['a hash of another length', { files: [{ path: 'a', bytes: 1, sha256: 'abc' }] }, /64 hexadecimal digits/],
-    ['no global tokens', { globalTokens: undefined }, /globalTokens/],
+    ['no word of global tokens', { globalTokens: undefined }, /globalTokens/],
+    ['no token at all', { globalTokens: 0, patchTokens: 0 }, /globalTokens: must not be 0 without patch tokens/],
+    ['patch tokens for some of the patches', { patchTokens: 100 }, /must be 0 or the 256 cells of the grid/],
+    ['entropies of patch tokens that there are not', { patchTokens: 0 }, /graphs: need no entropy/],
+    [
+      'a provider without the entropy graph that the others have',
+      { variants: { cuda: { encoder: 'encoder.onnx', decoder: 'decoder.onnx' } } },
+      /variants\.cuda: must have the graphs of the others/,
+    ],
   ];
 
   it.each(refused)('refuses %s', async (_name, change, reason) => {

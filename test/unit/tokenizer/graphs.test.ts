@@ -2,7 +2,8 @@ import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it, vi } from 'vitest';
 import { Graphs, type GraphName, type Sessions } from '../../../src/tokenizer/graphs';
 import { refusalOf } from '../refusal';
-import { tinyModel } from './model';
+import type { Parts } from '../../../src/tokenizer/parts';
+import { lacking, tinyModel } from './model';
 
 type Shapes = Record<string, [type: Tensor.Type, ...shape: (number | string)[]]>;
 
@@ -30,7 +31,10 @@ const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
   Object.entries(shapes).map(([name, [type, ...shape]]) => ({ name, isTensor: true, type, shape }));
 
 /** Sessions that promise these values and answer `run` with `outputs`. */
-function sessions(changes: Partial<typeof promised> = {}, outputs: Record<string, Tensor> = {}): Sessions {
+function sessions(
+  changes: Partial<typeof promised> = {},
+  outputs: Record<string, Tensor> = {},
+): Required<Omit<Sessions, 'openAttentive'>> {
   const session = (graph: GraphName): InferenceSession => {
     const { inputs, outputs: results } = { ...promised, ...changes }[graph];
     return {
@@ -88,6 +92,27 @@ describe('Graphs', () => {
     const { code, message } = await refusalOf(() => new Graphs(sessions(changes), tinyModel));
     expect(code).toBe('model-incompatible');
     expect(message).toContain(reason);
+  });
+
+  it('wants neither inputs nor outputs of tokens that the model does not have', async () => {
+    const globalCodes: Shapes = { global_codes: ['int32', 'batch', 2] };
+    const patchCodes: Shapes = { patch_codes: ['int32', 'batch', 6] };
+    const attentionOutput: Shapes = { global_attention: ['float32', 'batch', 2, 2, 2, 6] };
+    const without = (parts: Parts, kinds: Shapes, attention: Shapes) => {
+      const { encoder: own, decoder: back } = sessions({
+        encoder: { ...encoder, outputs: { ...kinds, ...attention } },
+        decoder: { inputs: kinds, outputs: decoder.outputs },
+      });
+      return new Graphs({ encoder: own, decoder: back }, { ...tinyModel, ...parts });
+    };
+    expect(() => without(lacking.fixedPatches, patchCodes, {})).not.toThrow();
+    expect(() => without(lacking.fixedGlobals, globalCodes, attentionOutput)).not.toThrow();
+    const { message } = await refusalOf(() => without(lacking.fixedGlobals, codes, attentionOutput));
+    expect(message).toContain('unknown input patch_codes');
+    await expect(without(lacking.fixedPatches, patchCodes, {}).attend(new Uint8Array())).rejects.toMatchObject({
+      code: 'bad-settings',
+      message: expect.stringContaining('no global tokens, 6 patch tokens') as string,
+    });
   });
 
   it('copies what it returns, because the runtime owns its outputs', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { budgetOf, resolveSettings } from '../../../src/tokenizer/settings';
 import { refusalOf } from '../refusal';
-import { tinyModel } from './model';
+import { lacking, tinyModel } from './model';
 
 describe('resolveSettings', () => {
   it('lays given settings over the model’s defaults', () => {
@@ -18,6 +18,15 @@ describe('resolveSettings', () => {
     const { code, message } = await refusalOf(() => resolveSettings(settings, tinyModel));
     expect(code).toBe('bad-settings');
     expect(message).toContain(reason);
+  });
+
+  it('drops nothing where nothing can be dropped, whatever the settings', () => {
+    const given = { lossRate: 0.9, edgePriority: 3, budget: 'reference', conditioning: 'sequential' } as const;
+    const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' };
+    for (const parts of [lacking.fixedPatches, lacking.fixedGlobals]) {
+      expect(resolveSettings(given, { ...tinyModel, ...parts })).toEqual(nothingDropped);
+    }
+    expect(resolveSettings(given, { ...tinyModel, ...lacking.patchesOnly })).toEqual(given);
   });
 
   it('reckons with the reference bits only when asked to', () => {

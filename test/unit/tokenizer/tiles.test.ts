@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { paddingGrey, reduce, reductionFor, Tiling } from '../../../src/tokenizer/tiles';
 
 /** Model images of 32×32 pixels, 4×4 patches of 8. */
-const model = { imageSize: 32, grid: { rows: 4, columns: 4 } };
+const model = { imageSize: 32, grid: { rows: 4, columns: 4 }, patchTokens: 16, filters: true };
 
 /** Pixels that tell their place. */
 function picture(width: number, height: number): Uint8Array {
@@ -25,6 +25,20 @@ describe('Tiling', () => {
       grid: { rows: 5, columns: 9 },
     });
     expect(new Tiling(65, 40, model).region(5)).toEqual({ row: 4, column: 8, rows: 1, columns: 1 });
+  });
+
+  it('has all patches on the grid where the decoder can do without none', () => {
+    const tiling = new Tiling(65, 40, { ...model, filters: false });
+    expect(tiling).toMatchObject({ tiles: { rows: 2, columns: 3 }, grid: { rows: 8, columns: 12 } });
+    expect(tiling.region(5)).toEqual({ row: 4, column: 8, rows: 4, columns: 4 });
+    expect(tiling.patchTokens).toBe(96);
+  });
+
+  it('has patches without tokens where there are global tokens alone', () => {
+    const tiling = new Tiling(65, 40, { ...model, patchTokens: 0, filters: false });
+    expect(tiling.grid).toEqual({ rows: 5, columns: 9 });
+    expect(tiling.patchTokens).toBe(0);
+    expect(tiling.gather(new Int32Array(), 5, new Int32Array())).toHaveLength(0);
   });
 
   it('covers every patch once, whatever the size, and brings its values back', () => {

@@ -72,7 +72,7 @@ describe('the layouts that CUDA is installed in', () => {
     ['a folder of the setting', { files: [...toolkit('/mine'), cudnn] }, { libraryPath: '/mine' }, '/mine', 'folder'],
   ])('%s', async (_name, { files = [], ...machine }, more, folder, reach) => {
     const found = await look({ texts, ...machine, files: [...files, ...provider(storage), driver] }, more);
-    expect(found.problems.filter(({ message }) => !message.startsWith('/mine holds no'))).toEqual([]);
+    expect(found.problems.filter(({ message }) => !message.endsWith(' in /mine.'))).toEqual([]);
     expect(found.libraries.map(({ file }) => file)).toEqual(expect.arrayContaining(cuda13));
     for (const file of cuda13) expect(placesOf(found)[file], file).toBe(folder);
     expect(found.libraries[0]?.place?.reach).toBe(reach);
@@ -126,13 +126,13 @@ describe('what is missing or wrong', () => {
 
   it('a container without its GPU', async () => {
     expect(await problems({ files: complete.filter((file) => file !== driver) })).toEqual([
-      'no-driver: NVIDIA’s driver 580.159.04 has no libcuda.so.1 here, as in a container that was not given its GPU.',
+      'no-driver: NVIDIA’s driver 580.159.04 has no libcuda.so.1 here, as in a container without its GPU.',
     ]);
   });
 
   it('a driver that is too old', async () => {
     expect(await problems({ files: complete, texts: kernelModule('550.54.15') })).toEqual([
-      'driver-too-old: NVIDIA’s driver 550.54.15 is too old for CUDA 13, which needs 580.65.06 or newer.',
+      'driver-too-old: NVIDIA’s driver 550.54.15 is too old: CUDA 13 needs 580.65.06 or newer.',
     ]);
   });
 
@@ -146,16 +146,23 @@ describe('what is missing or wrong', () => {
   it('CUDA of another major version', async () => {
     const files = [...provider(storage), driver, cudnn, '/usr/local/cuda/lib64/libcudart.so.12'];
     expect(await problems({ files })).toEqual([
-      'wrong-major: CUDA 12 was found in /usr/local/cuda/lib64, but the provider needs CUDA 13.',
+      'wrong-major: The provider needs CUDA 13, but CUDA 12 was found in /usr/local/cuda/lib64.',
       'library-missing: cuRAND (libcurand.so.10) was not found.',
     ]);
   });
 
-  it('each missing library by itself, but not one that only some operators want', async () => {
-    const files = complete.filter((file) => !/cudnn|cufft|libcublas\./.test(file));
-    expect(await problems({ files })).toEqual([
+  it('missing libraries in one sentence, but none that only some operators want', async () => {
+    const without = (pattern: RegExp) => complete.filter((file) => !pattern.test(file));
+    expect(await problems({ files: without(/cufft|libcublas\./) })).toEqual([
       'library-missing: cuBLAS (libcublas.so.13) was not found.',
-      'library-missing: cuDNN (libcudnn.so.9) was not found.',
+    ]);
+    const found = await look({ texts, files: without(/cudnn|cufft|libcublas\./) });
+    expect(found.problems).toEqual([
+      {
+        kind: 'library-missing',
+        message: 'cuBLAS and cuDNN were not found.',
+        files: ['libcublas.so.13', 'libcudnn.so.9'],
+      },
     ]);
   });
 
@@ -165,7 +172,7 @@ describe('what is missing or wrong', () => {
       'provider-missing: The CUDA provider of ONNX Runtime 1.29.0 is not set up.',
     ]);
     expect(await problems({ files }, { libraryPath: '/mine' })).toEqual([
-      'provider-missing: /mine holds no libonnxruntime_providers_shared.so.',
+      'provider-missing: There is no libonnxruntime_providers_shared.so in /mine.',
     ]);
   });
 
@@ -174,7 +181,7 @@ describe('what is missing or wrong', () => {
     const files = [...complete, ...provider('/mine')];
     expect(await problems({ files, needs }, { libraryPath: '/mine' })).toEqual([]);
     expect(await problems({ files, needs }, { libraryPath: '/mine', storage: undefined })).toEqual([
-      'provider-broken: /mine/libonnxruntime_providers_cuda.so cannot be used: it is cut short.',
+      'provider-broken: The CUDA provider cannot be used: it is cut short (/mine/libonnxruntime_providers_cuda.so).',
     ]);
   });
 

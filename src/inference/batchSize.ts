@@ -1,0 +1,34 @@
+/**
+ * How many model images go through a graph at once.
+ *
+ * This is also what can be done about memory on a GPU: onnxruntime-node 1.29.0 passes only the GPU's index on to the CUDA
+ * provider, neither its `gpu_mem_limit` nor the run option that shrinks its arena. The arena grows with the batch, so the batch
+ * is what a limit bounds.
+ */
+import type { ModelDescription, ProviderName } from '../tokenizer/types';
+
+/** Enough to fill a GPU; few enough to bound memory on a CPU, where larger batches gain nothing. */
+const mostImages = { cpu: 2, other: 16 } as const;
+
+/**
+ * Bytes per pixel of a model image that the dearest graph, the encoder, holds while it runs: 40 MiB for an image of 256×256 pixels.
+ * In float32 on the CPU the process grew by 37 MiB an image while tatok-s-256 encoded 16 of them twice (the second run adds what
+ * ONNX Runtime plans after the first), by 31 MiB for 4; the entropy model and the decoder took less than 15. A model of another
+ * shape takes more or less, float16 graphs take less; it was not measured on a GPU.
+ */
+const bytesPerPixel = 640;
+
+/**
+ * @param cudaMemoryLimit MiB that the batches of a graph may take on a GPU, besides the model's weights and what CUDA itself takes;
+ *   undefined: no limit. A limit below a single image is exceeded by it.
+ */
+export function batchSize(
+  provider: ProviderName,
+  { imageSize }: Pick<ModelDescription, 'imageSize'>,
+  cudaMemoryLimit: number | undefined,
+): number {
+  if (provider === 'cpu') return mostImages.cpu;
+  if (provider !== 'cuda' || cudaMemoryLimit === undefined) return mostImages.other;
+  const fitting = Math.floor((cudaMemoryLimit * 2 ** 20) / (bytesPerPixel * imageSize ** 2));
+  return Math.min(mostImages.other, Math.max(1, fitting));
+}

@@ -1,0 +1,64 @@
+import { cp, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { numberOf, settled } from './inspector';
+import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+
+const screenshots = join(import.meta.dirname, 'screenshots');
+const bundles = join(import.meta.dirname, '../fixtures/bundles');
+
+describe.runIf(codeServerRunsHere)('tokenizers that lack a part, in VS Code', () => {
+  let vscode: VSCode;
+
+  beforeAll(async () => {
+    await mkdir(screenshots, { recursive: true });
+    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
+    await cp(bundles, join(vscode.folder, 'models'), { recursive: true });
+    // Relative to the folder that is opened.
+    await vscode.configure({ 'tatok.model': 'models/fixed-7' });
+  });
+
+  afterAll(() => vscode[Symbol.asyncDispose]());
+
+  const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
+
+  it('are opened by the setting, and say what they are', async () => {
+    const inspector = inspectorOf(vscode.page);
+    await chooseInExplorer(vscode.page, 'kodim23.png', 'Tokenize Image');
+    await inspector.getByTestId('kind').waitFor({ timeout: 60_000 });
+    await settled(inspector);
+    expect(await inspector.getByTestId('kind').textContent()).toBe(
+      '7 global tokens, no patch tokens: every image takes 7 tokens',
+    );
+    expect(await numberOf(inspector.getByTestId('total-tokens'))).toBe(7);
+    expect(await numberOf(inspector.getByTestId('psnr'))).toBeGreaterThan(8);
+    await inspector.getByTestId('overlay-attention').click();
+    await inspector.getByTestId('colour-bar').waitFor();
+    await picture('fixed-globals-dark');
+  });
+
+  it('give way to the bundled model from the header, which has its overlays and its filter', async () => {
+    const inspector = inspectorOf(vscode.page);
+    await inspector.getByTestId('model').selectOption({ label: 'tatok-s-256' });
+    await inspector.getByTestId('loss-rate').waitFor({ timeout: 60_000 });
+    await settled(inspector);
+    await inspector.getByTestId('overlay-entropy').click();
+    expect(await numberOf(inspector.getByTestId('kept-count'))).toBeGreaterThan(0);
+  });
+
+  it('are compared with it', async () => {
+    const { page } = vscode;
+    await runCommand(page, 'TaTok: Compare Tokenizations');
+    const option = (name: string) => page.locator('.quick-input-list').getByRole('option', { name });
+    await option('With another model').click();
+    await option('fixed-7').click();
+    const comparison = inspectorOf(page);
+    await comparison.getByTestId('comparison').waitFor();
+    await expect.poll(() => comparison.getByTestId('psnr-difference').textContent(), { timeout: 60_000 }).not.toBe('–');
+    expect(await numberOf(comparison.getByTestId('tokens-b'))).toBe(7);
+    expect(await comparison.getByTestId('kept-b').textContent()).toBe('–');
+    expect(await comparison.getByTestId('loss-rate').count()).toBe(1);
+    await picture('compare-fixed-dark');
+  });
+});
