@@ -8,7 +8,7 @@ import { InferenceClient } from '../inference/client';
 import { cudaVariables } from '../inference/cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import type { Conditioning, StageTimings, Tokenized } from '../tokenizer/types';
-import type { GraphsToTime, TimedGraphs } from './benchGraphs';
+import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { spread, type Spread } from './spread';
 
 interface BenchOptions {
@@ -65,18 +65,21 @@ function add(samples: Map<string, number[]>, name: string, value: number): void 
   samples.set(name, [...(samples.get(name) ?? []), value]);
 }
 
-/** Times the graphs alone, in a process of their own that finds CUDA as the inference process does. */
-async function timeGraphs(task: GraphsToTime): Promise<TimedGraphs> {
+/**
+ * Times the graphs alone, in a process of their own that finds CUDA as the inference process does.
+ *
+ * @param report is told of every batch as soon as it is timed: what came before a failure is not lost.
+ */
+async function timeGraphs(task: GraphsToTime, report: (timed: TimedBatch) => void): Promise<void> {
   const modulePath = join(__dirname, 'benchGraphs.js');
   const env = { ...process.env, ...(await cudaVariables({}, modulePath)) };
   const child = fork(modulePath, [JSON.stringify(task)], { env, serialization: 'advanced' });
-  return new Promise((resolve, reject) => {
-    child.once('message', (timed) => resolve(timed as TimedGraphs));
+  child.on('message', (timed) => report(timed as TimedBatch));
+  const status = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
-    child.once('exit', (code) =>
-      reject(new Error(`The graphs could not be timed (exit status ${code ?? 'unknown'}).`)),
-    );
+    child.once('exit', resolve);
   });
+  if (status !== 0) throw new Error(`The graphs could not be timed (exit status ${status ?? 'unknown'}).`);
 }
 
 function table(warm: Readonly<Record<string, Spread>>): string {
@@ -86,6 +89,11 @@ function table(warm: Readonly<Record<string, Spread>>): string {
   );
   const header = ['median', 'least', '90 %', 'most'].map((name) => name.padStart(10)).join('');
   return [`${'ms'.padEnd(32)}${header}`, ...rows].join('\n');
+}
+
+function batchTable({ batch, milliseconds, imagesPerSecond }: TimedBatch): string {
+  const rates = Object.entries(imagesPerSecond).map(([name, rate]) => `${name}: ${rate.toFixed(1)} images/s`);
+  return [`\nGraphs alone, batch ${batch}`, table(milliseconds), ...rates].join('\n');
 }
 
 function machine({ provider, model }: LoadedModel) {
@@ -141,11 +149,12 @@ async function main(): Promise<void> {
     console.log(table(result.warm));
     await client.stop();
     const { batches = [], runs, warmUp } = options;
-    const graphs = batches.length === 0 ? [] : (await timeGraphs({ choice, image, batches, runs, warmUp })).batches;
-    for (const { batch, milliseconds, imagesPerSecond } of graphs) {
-      console.log(`\nGraphs alone, batch ${batch}`);
-      console.log(table(milliseconds));
-      for (const [name, rate] of Object.entries(imagesPerSecond)) console.log(`${name}: ${rate.toFixed(1)} images/s`);
+    const graphs: TimedBatch[] = [];
+    if (batches.length > 0) {
+      await timeGraphs({ choice, image, batches, runs, warmUp }, (timed) => {
+        graphs.push(timed);
+        console.log(batchTable(timed));
+      });
     }
     if (options.json !== undefined) {
       await writeFile(options.json, `${JSON.stringify({ ...result, graphs }, null, 2)}\n`);

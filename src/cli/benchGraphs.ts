@@ -1,10 +1,10 @@
 /**
  * Entry of the process that times single graphs and batches (dist/benchGraphs.js), where ONNX Runtime lives: without requests to
- * another process. It is forked with what to do as JSON and answers with one message.
+ * another process. It is forked with what to do as JSON and answers with a message a batch, then hangs up.
  */
 import { readFile } from 'node:fs/promises';
 import { loadBundle } from '../inference/loadModel';
-import type { LoadedModel, ModelChoice } from '../protocol/inference';
+import type { ModelChoice } from '../protocol/inference';
 import { keepEvery, rankPatches, selectKept } from '../tokenizer/filter';
 import type { Graphs } from '../tokenizer/graphs';
 import { decodeImage } from '../tokenizer/image';
@@ -28,30 +28,22 @@ export interface TimedBatch {
   readonly imagesPerSecond: Readonly<Record<string, number>>;
 }
 
-export interface TimedGraphs {
-  readonly loaded: LoadedModel;
-  readonly batches: readonly TimedBatch[];
-}
-
 /** Samples in milliseconds by name. */
 type Samples = Record<string, number[]>;
 
-async function timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTime): Promise<TimedGraphs> {
-  const { graphs, tatok, loaded } = await loadBundle(await readBundle(choice.directory), choice);
+async function* timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTime): AsyncGenerator<TimedBatch> {
+  const { graphs, loaded } = await loadBundle(await readBundle(choice.directory), choice);
   const file = await readFile(image);
-  const timed: TimedBatch[] = [];
   for (const batch of batches) {
     const samples = { ...(await timeStages(graphs, loaded.model, file, batch, runs, warmUp)) };
     samples['file bytes to overlays'] = await timeFiles(graphs, loaded.model, file, batch, runs, warmUp);
     const spreads = Object.entries(samples).map(([name, values]) => [name, spread(values)] as const);
-    timed.push({
+    yield {
       batch,
       milliseconds: Object.fromEntries(spreads),
       imagesPerSecond: Object.fromEntries(spreads.map(([name, { median }]) => [name, (1000 * batch) / median])),
-    });
+    };
   }
-  await tatok.release();
-  return { loaded, batches: timed };
 }
 
 /** One graph after another on the same batch, and their sums in each run. */
@@ -134,10 +126,14 @@ function add(samples: Samples, name: string, milliseconds: number): void {
   (samples[name] ??= []).push(milliseconds);
 }
 
-timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime).then(
-  (result) => process.send?.(result),
-  (error: unknown) => {
+async function main(): Promise<void> {
+  for await (const timed of timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime)) process.send?.(timed);
+}
+
+main()
+  .catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : String(error));
     process.exitCode = 1;
-  },
-);
+  })
+  // An open channel would keep the process alive.
+  .finally(() => process.disconnect());
