@@ -160,13 +160,17 @@ function paintDropped(
   side: number,
 ): void {
   const { palette, keep, grid } = scene;
-  const { dimmed, striped } = droppedMasks(keep, grid, palette);
   context.globalAlpha = scene.opacity;
-  paintPatches(context, dimmed, patchesOf(scene), placeOf(lines));
-  context.globalAlpha = hatchAlpha(palette);
-  if (side < legibleHatch) paintPatches(context, striped, patchesOf(scene), placeOf(lines));
+  paintPatches(context, droppedMask(keep, grid, palette.background, false), patchesOf(scene), placeOf(lines));
+  if (side < legibleHatch) {
+    // Patches smaller than the hatch's distance are hatched as they are.
+    context.globalAlpha = hatchAlpha(palette);
+    paintPatches(context, droppedMask(keep, grid, palette.foreground, true), patchesOf(scene), placeOf(lines));
+    context.globalAlpha = 1;
+    return;
+  }
   context.globalAlpha = 1;
-  const pattern = side < legibleHatch ? null : hatch(context, scene);
+  const pattern = hatch(context, scene);
   if (pattern === null) return;
   context.beginPath();
   droppedRuns(keep, grid, lines, visible, (x, y, width, height) => context.rect(x, y, width, height));
@@ -176,29 +180,20 @@ function paintDropped(
   context.fill();
 }
 
-interface DroppedMasks {
-  /** All dropped patches, in the background's colour. */
-  readonly dimmed: HTMLCanvasElement;
-  /** Every third diagonal of them, in the foreground's: a hatch for patches smaller than the hatch's distance. */
-  readonly striped: HTMLCanvasElement;
-}
+const masks = new WeakMap<Uint8Array, Map<string, HTMLCanvasElement>>();
 
-const masks = new WeakMap<Uint8Array, Map<string, DroppedMasks>>();
-
-function droppedMasks(keep: Uint8Array, { columns }: Grid, { background, foreground }: Palette): DroppedMasks {
-  const known = masks.get(keep) ?? new Map<string, DroppedMasks>();
+/** One pixel for each dropped patch; with `striped`, for every third diagonal of them. Made once for every kept set. */
+function droppedMask(keep: Uint8Array, { columns }: Grid, colour: string, striped: boolean): HTMLCanvasElement {
+  const known = masks.get(keep) ?? new Map<string, HTMLCanvasElement>();
   masks.set(keep, known);
-  const key = `${background} ${foreground}`;
-  let made = known.get(key);
-  if (made === undefined) {
-    const stripe = (patch: number): boolean => (Math.floor(patch / columns) + (patch % columns)) % 3 === 0;
-    made = {
-      dimmed: maskBitmap(keep.length, columns, background, (patch) => keep[patch] === 0),
-      striped: maskBitmap(keep.length, columns, foreground, (patch) => keep[patch] === 0 && stripe(patch)),
-    };
-    known.set(key, made);
+  const key = `${colour} ${striped}`;
+  let mask = known.get(key);
+  if (mask === undefined) {
+    const shown = (patch: number): boolean => !striped || (Math.floor(patch / columns) + (patch % columns)) % 3 === 0;
+    mask = maskBitmap(keep.length, columns, colour, (patch) => keep[patch] === 0 && shown(patch));
+    known.set(key, mask);
   }
-  return made;
+  return mask;
 }
 
 function hatchAlpha({ highContrast }: Palette): number {
