@@ -10,6 +10,10 @@ const rows: readonly { readonly name: string; readonly of: (patch: FocusedPatch)
   { name: 'surprisal', of: ({ facts: { surprisalBits } }) => `${surprisalBits.toFixed(2)} bits` },
   { name: 'rank', of: ({ place }) => (place ? `${place.rank} / ${place.patches}` : '–') },
   { name: 'state', of: ({ place }) => (place ? (place.kept ? 'kept' : 'dropped') : '–') },
+  {
+    name: 'influence',
+    of: ({ facts: { influence } }) => (influence === undefined ? '–' : `${influence.toFixed(1)} of 255`),
+  },
   { name: 'code', of: ({ facts }) => String(facts.code) },
   { name: 'levels', of: ({ facts }) => `[${facts.levels.join(' ')}]` },
   { name: 'mean RGB', of: ({ facts }) => facts.rgb.join(' ') },
@@ -20,6 +24,8 @@ export function ComparedReadout(): JSX.Element {
   const comparison = useComparison();
   const left = focusedPatch(comparison.left.value);
   const right = focusedPatch(comparison.right.value);
+  // A row for what is shown only: influence is known while it is the overlay.
+  const shown = rows.filter(({ name }) => name !== 'influence' || (left ?? right)?.facts.influence !== undefined);
   const said = [
     left && `A: ${describePatch(left.facts, left.place)}`,
     right && `B: ${describePatch(right.facts, right.place)}`,
@@ -41,7 +47,7 @@ export function ComparedReadout(): JSX.Element {
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ name, of }) => (
+            {shown.map(({ name, of }) => (
               <tr key={name}>
                 <th scope="row">{name}</th>
                 <td>{left ? of(left) : '–'}</td>

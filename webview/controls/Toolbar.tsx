@@ -29,13 +29,14 @@ const colormapOptions = colormapNames.map((name) => ({ value: name, label: name 
 interface ToolbarProps {
   /** All unless told. */
   readonly views?: readonly View[];
-  readonly overlays?: readonly Overlay[];
   /** What stands before the choices. */
   readonly children?: ComponentChildren;
+  /** What stands after them. */
+  readonly after?: ComponentChildren;
 }
 
 /** What the canvas shows. */
-export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Element {
+export function Toolbar({ views, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
@@ -50,10 +51,11 @@ export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Elemen
       <Segmented
         label="Overlay"
         testId="overlay"
-        options={overlayOptions.filter(({ value }) => overlays?.includes(value) ?? true)}
+        options={overlayOptions}
         value={inspector.overlay.value}
         onChange={(overlay) => (inspector.overlay.value = overlay)}
       />
+      {after}
       <span class="spacer" />
       <div class="appearance">
         <label class="opacity">
