@@ -15,7 +15,7 @@ import type { VsCodeApi } from './vscodeApi';
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
   const inspector = new Inspector(readViewState(api.getState()));
   const connection = connectToHost(api);
-  const session = startSession(inspector, connection, ['attention', 'models']);
+  const session = startSession(inspector, connection, { attention: () => true, models: true });
   const layers = createLayers(inspector, session.influence);
   saveState(inspector.viewState, api);
   return (

@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { tokenizationNpz } from '../export/npz';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
-import type { DataKind, ExportKind, ExportRequest } from '../protocol/exports';
+import type { DataKind, ExportRequest } from '../protocol/exports';
 import { TatokError } from '../tokenizer/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
@@ -22,7 +22,7 @@ export async function saveExport(
   token: CancellationToken,
 ): Promise<string | null> {
   // The dialog comes first: nobody waits for a file that they then do not want.
-  const target = await askForTarget(document, request.kind);
+  const target = await askForTarget(document, request);
   if (target === undefined) return null;
   const bytes =
     'bytes' in request
@@ -51,15 +51,22 @@ function dataFile(kind: DataKind, image: string, tokenization: ExportedTokenizat
   }
 }
 
-function askForTarget({ name, uri }: ExportedDocument, kind: ExportKind): Thenable<vscode.Uri | undefined> {
+function askForTarget({ name, uri }: ExportedDocument, request: ExportRequest): Thenable<vscode.Uri | undefined> {
+  const { kind } = request;
   const folder = folderFor(uri);
   const extension = kind.slice(kind.lastIndexOf('.') + 1);
+  // Two thresholds or models of one image need its name once.
+  const images = new Set('other' in request ? [stem(name), stem(request.other)] : [stem(name)]);
   return vscode.window.showSaveDialog({
     title: `Export ${name}`,
     saveLabel: 'Export',
     filters: { [extension.toUpperCase()]: [extension] },
-    ...(folder && { defaultUri: vscode.Uri.joinPath(folder, `${name.replace(/\.[^.]+$/, '')}.${kind}`) }),
+    ...(folder && { defaultUri: vscode.Uri.joinPath(folder, `${[...images].join('-')}.${kind}`) }),
   });
+}
+
+function stem(name: string): string {
+  return name.replace(/\.[^.]+$/, '');
 }
 
 /** Beside the image, unless nothing can be written there (a revision of Source Control, say): then in the workspace. */

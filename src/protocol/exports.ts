@@ -1,6 +1,6 @@
 /**
  * What can be exported, for the page's menu and the command alike. A kind is also the end of the file's name:
- * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on.
+ * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on, compared with `dog.png` as `cat-dog.comparison.png`.
  */
 import { hasPart, type Part, type Parts } from '../tokenizer/parts';
 import type { FilterSettings } from '../tokenizer/types';
@@ -16,11 +16,21 @@ export type PlotName = (typeof plotNames)[number];
 /** Made by the page, which can draw. */
 export type PictureKind = 'view.png' | `${PlotName}.${'svg' | 'csv'}`;
 
+/** What an inspector exports. */
 export type ExportKind = DataKind | PictureKind;
+
+/** Made by the page of a comparison: both sides with one legend. */
+export const comparisonKind = 'comparison.png';
 
 export type ExportRequest =
   | { readonly kind: DataKind; readonly settings: FilterSettings }
-  | { readonly kind: PictureKind; readonly bytes: Uint8Array };
+  | { readonly kind: PictureKind; readonly bytes: Uint8Array }
+  | {
+      readonly kind: typeof comparisonKind;
+      readonly bytes: Uint8Array;
+      /** Name of the image that the document's own is compared with; it may be the same. */
+      readonly other: string;
+    };
 
 export interface ExportChoice {
   readonly kind: ExportKind;

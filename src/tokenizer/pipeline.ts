@@ -13,6 +13,7 @@ import {
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts } from './parts';
+import { patchSide } from './patch';
 import { rankSequentially, sequentialRounds } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import { reduce, Tiling, type Strip } from './tiles';
@@ -20,7 +21,6 @@ import type {
   AttentionChoice,
   AttentionMap,
   FilterSettings,
-  Grid,
   InfluenceMap,
   Measurement,
   ModelDescription,
@@ -209,7 +209,7 @@ export class TaTok {
     { keep, rgb }: Rendered,
     observer?: StageObserver,
   ): Promise<InfluenceMap> {
-    const { codebookSize, globalTokens, imageSize, grid } = this.model;
+    const { codebookSize, globalTokens, imageSize } = this.model;
     const tiling = this.tiling(geometry);
     const { globalCodes: ownCodes, patchCodes } = this.codesOf(tokens, tiling, tile);
     const own = ownCodes[globalToken];
@@ -234,9 +234,8 @@ export class TaTok {
         }),
       ),
     );
-    const change = patchChange(rgb, pictures, imageSize, grid);
-    const region = tiling.region(tile);
-    return { tile, region, globalToken, change: cropped(change, grid, region) };
+    const change = patchChange(rgb, pictures, imageSize, patchSide(this.model), tiling.extent(tile));
+    return { tile, region: tiling.region(tile), globalToken, change };
   }
 
   /** size·size·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
@@ -505,11 +504,6 @@ export class TaTok {
 
 function requireTile({ count }: Tiling, tile: number): void {
   if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
-}
-
-/** The first rows and columns of values on a grid: the others are of padding. */
-function cropped(values: Float32Array, grid: Grid, { rows, columns }: Grid): Float32Array {
-  return values.filter((_, i) => Math.floor(i / grid.columns) < rows && i % grid.columns < columns);
 }
 
 function equal(a: Uint8Array, b: Uint8Array): boolean {

@@ -89,8 +89,8 @@ export class Tiling implements Layout {
     const rgb = new Uint8Array(size * size * 3).fill(paddingGrey);
     const mirrored = picture.cropMode === 'tiles';
     const { left, top } = this.corner(tile);
-    const across = Math.min(size, width - left);
-    for (let y = 0; y < (mirrored ? size : Math.min(size, height - top)); y++) {
+    const { width: across, height: down } = this.extent(tile);
+    for (let y = 0; y < (mirrored ? size : down); y++) {
       const row = 3 * width * mirror(top + y, height);
       const to = 3 * size * y;
       rgb.set(picture.rgb.subarray(row + 3 * left, row + 3 * (left + across)), to);
@@ -102,18 +102,23 @@ export class Tiling implements Layout {
     return rgb;
   }
 
+  /** Pixels of the picture in a tile, from its upper left corner; the rest is padding. */
+  extent(tile: number): { readonly width: number; readonly height: number } {
+    const { left, top } = this.corner(tile);
+    return { width: Math.min(this.size, this.width - left), height: Math.min(this.size, this.height - top) };
+  }
+
   /** Pixel rows of the row of tiles that a tile is in. */
   strip(tile: number): Strip {
-    const { top } = this.corner(tile);
-    return { top, height: Math.min(this.size, this.height - top) };
+    return { top: this.corner(tile).top, height: this.extent(tile).height };
   }
 
   /** Puts a decoded tile into its strip, width·height·3 bytes; padding is left out. */
   paste(rgb: Uint8Array, tile: number, strip: Uint8Array): void {
     const { size, width } = this;
-    const { left, top } = this.corner(tile);
-    const across = Math.min(size, width - left);
-    for (let y = 0; y < Math.min(size, this.height - top); y++) {
+    const { left } = this.corner(tile);
+    const { width: across, height: down } = this.extent(tile);
+    for (let y = 0; y < down; y++) {
       strip.set(rgb.subarray(3 * size * y, 3 * (size * y + across)), 3 * (y * width + left));
     }
   }

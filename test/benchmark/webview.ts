@@ -1,7 +1,16 @@
 /**
- * How fast the page is, in headless Chromium without a GPU. From the dispatch of an input event in the page to the end of the
- * frame that shows it: handlers, filtering, layout, painting and rasterising of the canvas, all on the page's main thread.
- * (The screen's own wait for its next refresh is no part of it.)
+ * How fast the page is, in headless Chromium without a GPU: canvases are rasterised by Skia on the page's main thread, and the
+ * screen is put together in software by a process beside it.
+ *
+ * Inputs are sent by the DevTools protocol every 8 ms, whether or not the page keeps up. The browser hands those of one frame
+ * to the page together, right before the frame. A frame is measured from the dispatch of its first input in the page to a
+ * message that was posted from its animation callback and arrives once it is done: handlers, filtering, components, layout,
+ * painting and rasterising are in it, the wait for the screen's next refresh is not. A page that takes no longer than 16.7 ms
+ * keeps up with 60 refreshes a second. Frames a second are those that followed an input, from the first to the last of the
+ * gesture: 60 if none was missed.
+ *
+ * Both suffer from whatever else the machine does (its load is reported); processor time of the main thread, taken from a trace
+ * of the same frames, hardly does. Tracing itself takes part of it.
  */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';

@@ -1,7 +1,8 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import axe from 'axe-core';
 import type { Browser, Locator, Page } from 'playwright-core';
+import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchChromium, openComparison, themes, type ComparisonOptions } from './fixture/page';
 
@@ -47,6 +48,8 @@ interface State {
 const states: readonly State[] = [
   { name: 'images', prepare: (page) => focusPatch(page) },
   { name: 'thresholds', options: thresholds, prepare: (page) => page.getByTestId('overlay-kept').click() },
+  { name: 'attention', prepare: (page) => page.getByTestId('overlay-attention').click() },
+  { name: 'export', prepare: (page) => page.getByTestId('export').click() },
   { name: 'swipe', options: thresholds, prepare: (page) => page.getByTestId('layout-swipe').click() },
   { name: 'narrow', options: { width: 300, height: 2000 }, prepare: (page) => focusPatch(page) },
   {
@@ -222,6 +225,153 @@ describe('two images', () => {
     await side(page, 'right').getByTestId('range').click();
     expect(await domain('left')).not.toEqual(fixed);
     expect(await domain('left')).toEqual(await domain('right'));
+    await page.close();
+  });
+});
+
+describe('attention and influence', () => {
+  const asked = (page: Page, method: string): Promise<unknown[][]> =>
+    page.evaluate(
+      (wanted) =>
+        (['a', 'b'] as const).map((side) =>
+          (window.fixtures?.[side]?.received ?? [])
+            .filter(({ method }) => method === wanted)
+            .map(({ params }) => params),
+        ),
+      method,
+    );
+  const domains = (page: Page): Promise<unknown[]> =>
+    page
+      .getByTestId('colour-bar')
+      .evaluateAll((bars) =>
+        bars.map((bar) => [(bar as HTMLElement).dataset['low'], (bar as HTMLElement).dataset['high']]),
+      );
+
+  it('show one global token, layer and head on both sides, with one scale', async () => {
+    const page = await open({ a: { cells: 16 }, b: { photograph: 'kodim07.png', cells: 32 } });
+    expect(await asked(page, 'attention'), 'nothing is computed that is not shown').toEqual([[], []]);
+    await page.getByTestId('overlay-attention').click();
+    await page.getByTestId('global-token').selectOption('12');
+    await page.getByTestId('head').selectOption('2');
+    await expect
+      .poll(async () => (await asked(page, 'attention')).map((requests) => requests.at(-1)))
+      .toEqual([
+        { tile: 0, layer: 5, head: 2 },
+        { tile: 0, layer: 5, head: 2 },
+      ]);
+    await painted(page);
+    const [left, right] = await domains(page);
+    expect(left).toEqual(right);
+    const one = await picture(side(page, 'right'));
+    await page.getByTestId('global-token').selectOption('all');
+    await painted(page);
+    expect(await picture(side(page, 'right'))).not.toBe(one);
+    await page.close();
+  });
+
+  it('of influence are computed on both sides, the chosen token first, and read out', async () => {
+    const page = await open({ a: { reconstructMs: 5 }, b: { reconstructMs: 5, photograph: 'kodim07.png' } });
+    await page.getByTestId('overlay-influence').click();
+    await page.getByTestId('influence-progress').first().waitFor();
+    await page.getByTestId('influence-progress').first().waitFor({ state: 'detached' });
+    await page.getByTestId('influence-progress').waitFor({ state: 'detached' });
+    expect((await asked(page, 'influence')).map(({ length }) => length)).toEqual([32, 32]);
+    await focusPatch(page);
+    for (const cell of await readout(page, 'influence')) expect(cell).toMatch(/^[\d.]+ of 255$/);
+    await page.getByTestId('range').first().click();
+    const [left, right] = await domains(page);
+    expect(left).toEqual(right);
+    await page.close();
+  });
+});
+
+describe('an exported comparison', () => {
+  interface Sent {
+    readonly kind: string;
+    readonly other: string;
+    readonly png: string;
+  }
+
+  async function exported(page: Page, from: 'a' | 'b'): Promise<Sent> {
+    const count = (): Promise<number> =>
+      page.evaluate(
+        (which) => window.fixtures?.[which]?.received.filter(({ method }) => method === 'export').length ?? 0,
+        from,
+      );
+    const before = await count();
+    await page.getByTestId('export').click();
+    await page.getByTestId('export-comparison.png').click();
+    await expect.poll(count, { timeout: 30_000 }).toBe(before + 1);
+    await page.getByText(/^Saved /).waitFor();
+    return page.evaluate((which) => {
+      const { params } = window.fixtures?.[which]?.received.findLast(({ method }) => method === 'export') ?? {};
+      const { kind, other, bytes } = params as { kind: string; other: string; bytes: Uint8Array };
+      return { kind, other, png: btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join('')) };
+    }, from);
+  }
+
+  async function decode({ png }: Sent, name: string): Promise<Pixels> {
+    const bytes = Buffer.from(png, 'base64');
+    if (shots !== undefined) await writeFile(join(shots, `figure-compare-${name}.png`), bytes);
+    const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
+    const at = (x: number, y: number): number[] => [
+      ...data.subarray(3 * (y * info.width + x), 3 * (y * info.width + x) + 3),
+    ];
+    return { width: info.width, at };
+  }
+
+  interface Pixels {
+    readonly width: number;
+    readonly at: (x: number, y: number) => number[];
+  }
+
+  /** The pixel of a photograph, which figures of the whole picture show as six by six. */
+  async function original(name: string, x: number, y: number): Promise<number[]> {
+    const file = join(import.meta.dirname, '../../media/samples', name);
+    const rgb = await sharp(file).resize(256, 256, { fit: 'cover' }).removeAlpha().raw().toBuffer();
+    return [...rgb.subarray(3 * (256 * y + x), 3 * (256 * y + x) + 3)];
+  }
+
+  /** Where the pictures begin, at two pixels for every unit of the layout. */
+  const [leftOfA, leftOfB, top] = [40, 40 + 1536 + 40, 2 * (20 + 18 + 20 + 14)];
+
+  it('shows both pictures side by side, is named after both, and follows Swap', async () => {
+    const page = await open();
+    await page.getByTestId('overlay-none').click();
+    await page.getByTestId('view-original').click();
+    const sent = await exported(page, 'a');
+    expect(sent).toMatchObject({ kind: 'comparison.png', other: 'kodim07.png' });
+    const figure = await decode(sent, 'original');
+    expect(figure.width).toBe(2 * (20 + 768 + 20 + 768 + 20));
+    for (const [x, y] of [
+      [10, 20],
+      [250, 249],
+    ] as const) {
+      const place = (left: number): [number, number] => [left + 6 * x + 3, top + 6 * y + 3];
+      expect(figure.at(...place(leftOfA))).toEqual(await original('kodim23.png', x, y));
+      expect(figure.at(...place(leftOfB))).toEqual(await original('kodim07.png', x, y));
+    }
+    await page.getByTestId('swap').click();
+    await painted(page);
+    const swapped = await exported(page, 'b');
+    expect(swapped.other).toBe('kodim23.png');
+    expect((await decode(swapped, 'swapped')).at(leftOfA + 63, top + 123)).toEqual(
+      await original('kodim07.png', 10, 20),
+    );
+    await page.close();
+  });
+
+  it('has one legend at the right, and of a swipe one picture of both', async () => {
+    const page = await open();
+    expect((await decode(await exported(page, 'a'), 'entropy')).width).toBe(2 * (20 + 768 + 20 + 768 + 96 + 20));
+    await page.getByTestId('overlay-none').click();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('layout-swipe').click();
+    await painted(page);
+    const figure = await decode(await exported(page, 'a'), 'swipe');
+    expect(figure.width).toBe(2 * (20 + 768 + 20));
+    expect(figure.at(leftOfA + 63, top + 123)).toEqual(await original('kodim23.png', 10, 20));
+    expect(figure.at(leftOfA + 6 * 250 + 3, top + 6 * 249 + 3)).toEqual(await original('kodim07.png', 250, 249));
     await page.close();
   });
 });

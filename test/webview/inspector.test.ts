@@ -277,6 +277,28 @@ describe('the threshold', () => {
   });
 });
 
+describe('plots', () => {
+  it('fit a narrow panel, axes and all', async () => {
+    const page = await open({ width: 300, height: 1500 });
+    for (const plot of ['curve', 'histogram']) {
+      const [left, right] = await page.getByTestId(plot).evaluate((svg) => {
+        const marks = [...svg.querySelectorAll('.domain, .bar, .curve-line')].map((mark) =>
+          mark.getBoundingClientRect(),
+        );
+        const box = svg.getBoundingClientRect();
+        return [
+          Math.min(...marks.map((mark) => mark.left)) - box.left,
+          box.right - Math.max(...marks.map((mark) => mark.right)),
+        ] as const;
+      });
+      expect(left, plot).toBeGreaterThan(0);
+      expect(right, plot).toBeGreaterThan(0);
+      expect(right, plot).toBeLessThan(20);
+    }
+    await page.close();
+  });
+});
+
 describe('rate–distortion', () => {
   const measured = (page: Page): Promise<number[]> =>
     page.evaluate(() =>

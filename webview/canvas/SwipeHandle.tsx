@@ -53,6 +53,8 @@ export function SwipeHandle({ controller, names: [leftName, rightName] }: SwipeH
             ArrowDown: share - step,
             ArrowRight: share + step,
             ArrowUp: share + step,
+            PageDown: share - 0.1,
+            PageUp: share + 0.1,
             Home: 0,
             End: 1,
           };

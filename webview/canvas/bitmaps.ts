@@ -1,4 +1,5 @@
 import { colourIndex, colourTable } from './colormaps';
+import { contextOf } from './contextOf';
 import type { ColormapName } from '../state/viewState';
 
 /** Interval of values that a colour map spans. */
@@ -65,8 +66,7 @@ export function maskBitmap(
   const mask = bitmap(columns, Math.ceil(count / columns), (data) => {
     for (let i = 0; i < count; i++) data[4 * i + 3] = shown(i) ? 255 : 0;
   });
-  const context = mask.getContext('2d');
-  if (context === null) throw new Error('no 2D canvas');
+  const context = contextOf(mask);
   context.globalCompositeOperation = 'source-in';
   context.fillStyle = colour;
   context.fillRect(0, 0, mask.width, mask.height);
@@ -90,8 +90,7 @@ function bitmap(width: number, height: number, fill: (data: Uint8ClampedArray) =
   const canvas = document.createElement('canvas');
   canvas.width = width;
   canvas.height = height;
-  const context = canvas.getContext('2d');
-  if (context === null) throw new Error('no 2D canvas');
+  const context = contextOf(canvas);
   const image = context.createImageData(width, height);
   image.data.fill(255);
   fill(image.data);

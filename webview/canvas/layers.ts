@@ -38,6 +38,8 @@ export interface Layers {
 interface OwnDomains {
   readonly bits: ReadonlySignal<Domain | undefined>;
   readonly difference: ReadonlySignal<Domain | undefined>;
+  readonly attention: ReadonlySignal<Domain | undefined>;
+  readonly influence: ReadonlySignal<Domain | undefined>;
 }
 
 /** Pixel differences above this (of 255) share the last colour of the fixed scale. */
@@ -46,7 +48,7 @@ const differenceCeiling = 64;
 /** Influence above this (in 8-bit units) shares the last colour of the fixed scale. */
 const influenceCeiling = 32;
 
-/** @param peer whose scales of bits and differences are shared, so that one colour means the same in both pictures. */
+/** @param peer whose scales are shared, so that one colour means the same in both pictures. */
 export function createLayers(inspector: Inspector, influence: Influence, peer?: () => Layers): Layers {
   const { picture, tokenization, reconstruction, overlay, view, range, colormap } = inspector;
 
@@ -110,15 +112,19 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
     const mean = meanRows(map.weights, map.region.rows * map.region.columns, inspector.isolatedTokens.value);
     return onGrid(mean, map.region, grid);
   });
-  const attentionDomain = computed<Domain>(() => {
-    if (range.value === 'fit') return [0, max(attention.value ?? []) ?? 1];
+  const ownAttention = computed<Domain | undefined>(() => {
+    if (attention.value === undefined) return undefined;
+    if (range.value === 'fit') return [0, max(attention.value) ?? 1];
     // One scale for all tokens. Single patches that take nearly everything would leave the rest of every map black.
     return [0, quantile(inspector.shownAttention.value?.weights ?? [], 0.99) ?? 1];
   });
+  const attentionDomain = shared(ownAttention, () => peer?.().own.attention);
 
-  const influenceDomain = computed<Domain>(() =>
-    range.value === 'fit' ? [0, max(influence.shown.value ?? []) ?? 1] : [0, influenceCeiling],
-  );
+  const ownInfluence = computed<Domain | undefined>(() => {
+    if (range.value === 'fixed') return [0, influenceCeiling];
+    return influence.shown.value && [0, max(influence.shown.value) ?? 1];
+  });
+  const influenceDomain = shared(ownInfluence, () => peer?.().own.influence);
 
   const heatOf = computed(() => {
     switch (overlay.value) {
@@ -206,7 +212,7 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
     legend,
     bitsDomain,
     peered: peer !== undefined,
-    own: { bits: ownBits, difference: ownDifferences },
+    own: { bits: ownBits, difference: ownDifferences, attention: ownAttention, influence: ownInfluence },
   };
 }
 

@@ -1,4 +1,6 @@
 import { maskBitmap } from './bitmaps';
+import { contextOf } from './contextOf';
+import { paintGround, paintPatches, type DrawGround, type Ground, type Place } from './ground';
 import type { Palette } from './theme';
 import { pixelatedFrom } from './viewport';
 import { droppedRuns, keptContours, visiblePatches, type Lines, type Visible } from './visiblePatches';
@@ -24,7 +26,7 @@ export interface Scene {
   readonly other: Scene | undefined;
   readonly heat: HTMLCanvasElement | undefined;
   readonly opacity: number;
-  /** N values, 1 = kept; none while that is not known. */
+  /** N values, 1 = kept; none while that is not known or not shown. */
   readonly keep: Uint8Array;
   readonly outlineKept: boolean;
   /** Dropped patches are dimmed and hatched, edge patches notched. */
@@ -44,47 +46,44 @@ const legibleNotch = 12;
 /** From here on, an outline is white between dark hairlines. */
 const roomForHairlines = 16;
 
-/** Paints a scene, and right of the swipe line the other one. */
-export function paint(context: CanvasRenderingContext2D, scene: Scene): void {
+/**
+ * Paints a scene, and right of the swipe line the other one.
+ *
+ * @param smoothing of photographs that are not shown as squares.
+ * @param drawGround draws the photographs with their heat maps.
+ */
+export function paint(
+  context: CanvasRenderingContext2D,
+  scene: Scene,
+  smoothing: ImageSmoothingQuality = 'high',
+  drawGround: DrawGround = paintGround,
+): void {
   const { canvas } = context;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
-  paintOne(context, scene);
+  paintOne(context, scene, smoothing, drawGround);
   if (scene.other === undefined) return;
   const { transform, ratio, swipe, imageWidth } = scene;
   const from = Math.round(ratio * (transform.x + swipe * transform.k * imageWidth));
-  context.save();
-  context.beginPath();
-  context.rect(from, 0, canvas.width - from, canvas.height);
-  context.clip();
-  context.clearRect(from, 0, canvas.width - from, canvas.height);
-  paintOne(context, scene.other);
-  context.restore();
+  clipped(context, from, canvas.width, () => {
+    context.clearRect(from, 0, canvas.width - from, canvas.height);
+    if (scene.other !== undefined) paintOne(context, scene.other, smoothing, drawGround);
+  });
 }
 
 /**
  * Picture, heat map, mask, outlines, focus. Every kind of mark is one path of few rectangles, and only patches on the canvas are
  * looked at, so that a picture of fifty thousand patches can be dragged.
  */
-function paintOne(context: CanvasRenderingContext2D, scene: Scene): void {
+function paintOne(
+  context: CanvasRenderingContext2D,
+  scene: Scene,
+  smoothing: ImageSmoothingQuality,
+  drawGround: DrawGround,
+): void {
   const { canvas } = context;
   const lines = gridLines(scene);
-  const left = lines.x[0] ?? 0;
-  const top = lines.y[0] ?? 0;
-  const width = (lines.x.at(-1) ?? 0) - left;
-  const height = (lines.y.at(-1) ?? 0) - top;
-
-  context.imageSmoothingQuality = 'high';
-  context.imageSmoothingEnabled = scene.transform.k * scene.ratio < pixelatedFrom;
-  // Left and right of the swipe line; scaling a picture is the dearest part of a frame, so each pixel is drawn once.
-  const from = scene.swiped === undefined ? width : Math.round(scene.swipe * width);
-  drawPart(context, scene.base, { left, top, width, height }, 0, from);
-  if (scene.swiped !== undefined) drawPart(context, scene.swiped, { left, top, width, height }, from, width);
-  if (scene.heat !== undefined) {
-    context.globalAlpha = scene.opacity;
-    drawGrid(context, scene, lines, scene.heat);
-    context.globalAlpha = 1;
-  }
+  paintGrounds(context, scene, placeOf(lines), smoothing, drawGround);
   const visible = visiblePatches(lines, canvas.width, canvas.height);
   const side = scene.transform.k * scene.patchSide;
   if (scene.showDropped) {
@@ -95,35 +94,61 @@ function paintOne(context: CanvasRenderingContext2D, scene: Scene): void {
   if (scene.focused !== undefined) paintFocus(context, scene, lines, scene.focused);
 }
 
-interface Rectangle {
-  readonly left: number;
-  readonly top: number;
-  readonly width: number;
-  readonly height: number;
+/** The picture with its heat map; with a swipe line, one at each side of it. */
+function paintGrounds(
+  context: CanvasRenderingContext2D,
+  scene: Scene,
+  place: Place,
+  smoothing: ImageSmoothingQuality,
+  drawGround: DrawGround,
+): void {
+  const { base, swiped, heat, opacity } = scene;
+  const ground: Ground = {
+    picture: base,
+    heat,
+    opacity,
+    ...patchesOf(scene),
+    smoothing: scene.transform.k * scene.ratio < pixelatedFrom ? smoothing : undefined,
+    place,
+  };
+  if (swiped === undefined) {
+    drawGround(context, ground);
+    return;
+  }
+  const from = place.left + Math.round(scene.swipe * place.width);
+  clipped(context, place.left, from, () => drawGround(context, ground));
+  clipped(context, from, place.left + place.width, () => drawGround(context, { ...ground, picture: swiped }));
 }
 
-/** The part of a picture that lies between two columns of its place on the canvas. */
-function drawPart(
-  context: CanvasRenderingContext2D,
-  picture: HTMLCanvasElement,
-  { left, top, width, height }: Rectangle,
-  from: number,
-  to: number,
-): void {
+/** Draws between two columns of the canvas only. */
+function clipped(context: CanvasRenderingContext2D, from: number, to: number, draw: () => void): void {
   context.save();
   context.beginPath();
-  context.rect(left + from, top, to - from, height);
+  context.rect(from, 0, to - from, context.canvas.height);
   context.clip();
-  context.drawImage(picture, left, top, width, height);
+  draw();
   context.restore();
 }
 
+/** The picture's corner lies on a whole pixel, so that panning shifts everything by the same number of pixels. */
 function gridLines({ transform, ratio, imageWidth, imageHeight, patchSide, grid }: Scene): Lines {
-  const axis = (origin: number, extent: number, cells: number): number[] =>
-    Array.from({ length: cells + 1 }, (_, i) =>
-      Math.round(ratio * (origin + transform.k * Math.min(extent, patchSide * i))),
+  const axis = (origin: number, extent: number, cells: number): number[] => {
+    const corner = Math.round(ratio * origin);
+    return Array.from(
+      { length: cells + 1 },
+      (_, i) => corner + Math.round(ratio * transform.k * Math.min(extent, patchSide * i)),
     );
+  };
   return { x: axis(transform.x, imageWidth, grid.columns), y: axis(transform.y, imageHeight, grid.rows) };
+}
+
+function placeOf({ x, y }: Lines): Place {
+  const [left, top] = [x[0] ?? 0, y[0] ?? 0];
+  return { left, top, width: (x.at(-1) ?? 0) - left, height: (y.at(-1) ?? 0) - top };
+}
+
+function patchesOf({ imageWidth, imageHeight, patchSide }: Scene): Pick<Ground, 'across' | 'down'> {
+  return { across: imageWidth / patchSide, down: imageHeight / patchSide };
 }
 
 /** Dropped patches are dimmed, and hatched as well: colour alone does not tell. */
@@ -135,13 +160,17 @@ function paintDropped(
   side: number,
 ): void {
   const { palette, keep, grid } = scene;
-  const { dimmed, striped } = droppedMasks(keep, grid, palette);
   context.globalAlpha = scene.opacity;
-  drawGrid(context, scene, lines, dimmed);
-  context.globalAlpha = hatchAlpha(palette);
-  if (side < legibleHatch) drawGrid(context, scene, lines, striped);
+  paintPatches(context, droppedMask(keep, grid, palette.background, false), patchesOf(scene), placeOf(lines));
+  if (side < legibleHatch) {
+    // Patches smaller than the hatch's distance are hatched as they are.
+    context.globalAlpha = hatchAlpha(palette);
+    paintPatches(context, droppedMask(keep, grid, palette.foreground, true), patchesOf(scene), placeOf(lines));
+    context.globalAlpha = 1;
+    return;
+  }
   context.globalAlpha = 1;
-  const pattern = side < legibleHatch ? null : hatch(context, scene);
+  const pattern = hatch(context, scene);
   if (pattern === null) return;
   context.beginPath();
   droppedRuns(keep, grid, lines, visible, (x, y, width, height) => context.rect(x, y, width, height));
@@ -151,40 +180,20 @@ function paintDropped(
   context.fill();
 }
 
-interface DroppedMasks {
-  /** All dropped patches, in the background's colour. */
-  readonly dimmed: HTMLCanvasElement;
-  /** Every third diagonal of them, in the foreground's: a hatch for patches smaller than the hatch's distance. */
-  readonly striped: HTMLCanvasElement;
-}
+const masks = new WeakMap<Uint8Array, Map<string, HTMLCanvasElement>>();
 
-const masks = new WeakMap<Uint8Array, Map<string, DroppedMasks>>();
-
-function droppedMasks(keep: Uint8Array, { columns }: Grid, { background, foreground }: Palette): DroppedMasks {
-  const known = masks.get(keep) ?? new Map<string, DroppedMasks>();
+/** One pixel for each dropped patch; with `striped`, for every third diagonal of them. Made once for every kept set. */
+function droppedMask(keep: Uint8Array, { columns }: Grid, colour: string, striped: boolean): HTMLCanvasElement {
+  const known = masks.get(keep) ?? new Map<string, HTMLCanvasElement>();
   masks.set(keep, known);
-  const key = `${background} ${foreground}`;
-  let made = known.get(key);
-  if (made === undefined) {
-    const stripe = (patch: number): boolean => (Math.floor(patch / columns) + (patch % columns)) % 3 === 0;
-    made = {
-      dimmed: maskBitmap(keep.length, columns, background, (patch) => keep[patch] === 0),
-      striped: maskBitmap(keep.length, columns, foreground, (patch) => keep[patch] === 0 && stripe(patch)),
-    };
-    known.set(key, made);
+  const key = `${colour} ${striped}`;
+  let mask = known.get(key);
+  if (mask === undefined) {
+    const shown = (patch: number): boolean => !striped || (Math.floor(patch / columns) + (patch % columns)) % 3 === 0;
+    mask = maskBitmap(keep.length, columns, colour, (patch) => keep[patch] === 0 && shown(patch));
+    known.set(key, mask);
   }
-  return made;
-}
-
-/** A bitmap of one pixel per patch over the picture, cut where the last patches are. */
-function drawGrid(context: CanvasRenderingContext2D, scene: Scene, lines: Lines, bitmap: HTMLCanvasElement): void {
-  const left = lines.x[0] ?? 0;
-  const top = lines.y[0] ?? 0;
-  const across = scene.imageWidth / scene.patchSide;
-  const down = scene.imageHeight / scene.patchSide;
-  context.imageSmoothingEnabled = false;
-  const width = (lines.x.at(-1) ?? 0) - left;
-  context.drawImage(bitmap, 0, 0, across, down, left, top, width, (lines.y.at(-1) ?? 0) - top);
+  return mask;
 }
 
 function hatchAlpha({ highContrast }: Palette): number {
@@ -200,8 +209,7 @@ function hatch(context: CanvasRenderingContext2D, { palette, ratio }: Scene): Ca
   if (tile === undefined) {
     tile = document.createElement('canvas');
     tile.width = tile.height = size;
-    const lines = tile.getContext('2d');
-    if (lines === null) return null;
+    const lines = contextOf(tile);
     lines.strokeStyle = palette.foreground;
     lines.globalAlpha = hatchAlpha(palette);
     lines.lineWidth = Math.max(1, ratio);

@@ -1,10 +1,13 @@
 import { batch, computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
 import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
+import { contextOf } from './contextOf';
+import { KeptGrounds, paintGround } from './ground';
 import type { Layers } from './layers';
 import { paint, type Scene } from './painter';
 import type { Theme } from './theme';
 import { cameraTransform, clampTransform, largestScale, smallestScale, transformCamera, type Frame } from './viewport';
+import { ZoomMotion } from './zoomMotion';
 import type { Inspector } from '../state/inspector';
 import { patchSide } from '../../src/tokenizer/patch';
 
@@ -29,6 +32,8 @@ export class StageController {
   private readonly behaviour: ZoomBehavior<HTMLCanvasElement, unknown>;
   private readonly context: CanvasRenderingContext2D;
   private readonly stops: (() => void)[] = [];
+  private readonly grounds = new KeptGrounds();
+  private readonly motion = new ZoomMotion(() => this.schedule());
   private scheduled: number | undefined;
   private applying = false;
 
@@ -39,17 +44,14 @@ export class StageController {
     /** What is right of the swipe line in place of the picture. */
     private readonly other?: StagePicture,
   ) {
-    const context = canvas.getContext('2d');
-    if (context === null) throw new Error('no 2D canvas');
-    this.context = context;
+    this.context = contextOf(canvas);
     this.behaviour = this.attachZoom();
     this.watchSize();
     this.stops.push(
       effect(() => this.applyCamera()),
       // However many signals changed, a frame is painted once.
-      this.scene.subscribe(() => {
-        this.scheduled ??= requestAnimationFrame(() => this.paint());
-      }),
+      this.scene.subscribe(() => this.schedule()),
+      () => this.motion.dispose(),
     );
   }
 
@@ -196,6 +198,7 @@ export class StageController {
     const { width, height, ratio } = this.size.value;
     if (picture === undefined || base === undefined || width === 0) return undefined;
     const overlay = inspector.overlay.value;
+    const outlineKept = overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept';
     return {
       width,
       height,
@@ -210,14 +213,19 @@ export class StageController {
       swipe: inspector.swipe.value,
       heat: layers.heat.value,
       opacity: inspector.opacity.value,
-      keep: inspector.selected.value?.keep ?? nothingKnown,
-      outlineKept: overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept',
+      // Where it is not shown, nothing is painted again when it changes.
+      keep: (outlineKept ? inspector.selected.value?.keep : undefined) ?? nothingKnown,
+      outlineKept,
       showDropped: overlay === 'kept',
       focused: inspector.focused.value,
       pinned: inspector.pinned.value,
       other: undefined,
       palette: this.theme.palette.value,
     };
+  }
+
+  private schedule(): void {
+    this.scheduled ??= requestAnimationFrame(() => this.paint());
   }
 
   private paint(): void {
@@ -228,6 +236,8 @@ export class StageController {
     const height = Math.round(scene.height * scene.ratio);
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
-    paint(this.context, scene);
+    // A ground whose scale changes with every frame is not worth keeping.
+    if (this.motion.moves(scene.transform.k)) paint(this.context, scene, 'medium', paintGround);
+    else paint(this.context, scene, 'high', this.grounds.frame());
   }
 }

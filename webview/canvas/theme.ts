@@ -14,9 +14,13 @@ export interface Theme {
   readonly palette: ReadonlySignal<Palette>;
 }
 
+/** Whether the system replaces all colours by few of its own. */
+const forcedColours = window.matchMedia('(forced-colors: active)');
+
 /** VS Code announces a theme by changing the body's class and the root's variables; both are watched. */
 export function watchTheme(): Theme {
   const palette = signal(readPalette());
+  forcedColours.addEventListener('change', () => (palette.value = readPalette()));
   const observer = new MutationObserver(() => (palette.value = readPalette()));
   observer.observe(document.body, { attributes: true, attributeFilter: ['class'] });
   observer.observe(document.documentElement, { attributes: true, attributeFilter: ['style', 'class'] });
@@ -24,6 +28,11 @@ export function watchTheme(): Theme {
 }
 
 function readPalette(): Palette {
+  if (forcedColours.matches) {
+    // A canvas keeps its own colours: it takes those that the page was given.
+    const { backgroundColor, color, outlineColor } = getComputedStyle(document.body);
+    return { background: backgroundColor, foreground: color, accent: outlineColor, highContrast: true };
+  }
   const style = getComputedStyle(document.documentElement);
   const variable = (name: string, fallback: string): string => style.getPropertyValue(name).trim() || fallback;
   return {

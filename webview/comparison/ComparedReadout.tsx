@@ -14,6 +14,10 @@ const rows: readonly {
   { name: 'surprisal', of: ({ facts: { bits } }) => bits && `${bits.surprisal.toFixed(2)} bits` },
   { name: 'rank', of: ({ place }) => place && `${place.rank} / ${place.patches}` },
   { name: 'state', of: ({ place }) => place && (place.kept ? 'kept' : 'dropped') },
+  {
+    name: 'influence',
+    of: ({ facts: { influence } }) => (influence === undefined ? undefined : `${influence.toFixed(1)} of 255`),
+  },
   { name: 'code', of: ({ facts: { token } }) => token?.code },
   { name: 'levels', of: ({ facts: { token } }) => token && `[${token.levels.join(' ')}]` },
   { name: 'mean RGB', of: ({ facts: { rgb } }) => rgb?.join(' ') },
@@ -24,6 +28,8 @@ export function ComparedReadout(): JSX.Element {
   const comparison = useComparison();
   const left = focusedPatch(comparison.left.value);
   const right = focusedPatch(comparison.right.value);
+  // A row for what is shown only: influence is known while it is the overlay.
+  const shown = rows.filter(({ name }) => name !== 'influence' || [left, right].some((side) => side?.facts.influence !== undefined));
   const said = [
     left && `A: ${describePatch(left.facts, left.place)}`,
     right && `B: ${describePatch(right.facts, right.place)}`,
@@ -45,7 +51,7 @@ export function ComparedReadout(): JSX.Element {
             </tr>
           </thead>
           <tbody>
-            {rows.map(({ name, of }) => (
+            {shown.map(({ name, of }) => (
               <tr key={name}>
                 <th scope="row">{name}</th>
                 <td>{(left && of(left)) ?? '–'}</td>

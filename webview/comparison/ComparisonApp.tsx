@@ -3,17 +3,18 @@ import { useComparison } from './comparison';
 import { ComparedCurves } from './ComparedCurves';
 import { ComparedFigures } from './ComparedFigures';
 import { ComparedReadout } from './ComparedReadout';
+import { ComparedTokens } from './ComparedTokens';
+import { useComparisonExporter } from './comparisonExporter';
+import { ComparisonExportMenu } from './ComparisonExportMenu';
 import { layouts, type Layout } from './comparisonState';
 import { SideHeader } from './SideHeader';
 import { Stage, StageMessages } from '../canvas/Stage';
 import { Toolbar } from '../controls/Toolbar';
 import { ServicesContext } from '../state/context';
-import type { Overlay, View } from '../state/viewState';
+import { overlays, type View } from '../state/viewState';
 import { Segmented } from '../ui/Segmented';
 
 const views: readonly View[] = ['original', 'reconstruction', 'difference'];
-/** A side whose model has no such overlay shows its picture alone. */
-const overlays: readonly Overlay[] = ['entropy', 'surprisal', 'kept', 'none'];
 
 const layoutLabels: Record<Layout, string> = { beside: 'Side by side', swipe: 'Swipe' };
 const layoutOptions = layouts.map((value) => ({ value, label: layoutLabels[value] }));
@@ -21,8 +22,10 @@ const layoutOptions = layouts.map((value) => ({ value, label: layoutLabels[value
 /** Two tokenizations: pictures above, what they cost and how they differ below. */
 export function ComparisonApp(): JSX.Element {
   const comparison = useComparison();
+  const exporter = useComparisonExporter();
   const [left, right] = [comparison.left.value, comparison.right.value];
   const name = ({ inspector }: typeof left): string => inspector.document.value?.name ?? '…';
+  // A side whose model has no such overlay shows its picture alone.
   const offered = overlays.filter((overlay) =>
     [left, right].some(({ inspector }) => inspector.overlays.value.includes(overlay)),
   );
@@ -34,7 +37,7 @@ export function ComparisonApp(): JSX.Element {
           {name(left)} compared with {name(right)}
         </h1>
         <ServicesContext.Provider value={left}>
-          <Toolbar views={views} overlays={offered}>
+          <Toolbar views={views} overlays={offered} after={<ComparedTokens />}>
             <Segmented
               label="Layout"
               testId="layout"
@@ -51,24 +54,26 @@ export function ComparisonApp(): JSX.Element {
             >
               <span aria-hidden="true">⇄</span> Swap
             </button>
+            <ComparisonExportMenu />
           </Toolbar>
         </ServicesContext.Provider>
         <ServicesContext.Provider value={left}>
           <section class="side" aria-label="A" data-testid="left">
             <SideHeader letter="A" />
-            {!swipe && <Stage name="Picture of A" />}
+            {!swipe && <Stage name="Picture of A" onScene={(scene) => exporter.picture(left, scene)} />}
           </section>
         </ServicesContext.Provider>
         <ServicesContext.Provider value={right}>
           <section class="side" aria-label="B" data-testid="right">
             <SideHeader letter="B" />
-            {!swipe && <Stage name="Picture of B" />}
+            {!swipe && <Stage name="Picture of B" onScene={(scene) => exporter.picture(right, scene)} />}
           </section>
         </ServicesContext.Provider>
         {swipe && (
           <ServicesContext.Provider value={left}>
             <Stage
               name="Pictures of A and B"
+              onScene={(scene) => exporter.picture(left, scene)}
 
               other={{ inspector: right.inspector, layers: right.layers, names: ['A', 'B'] }}
             >

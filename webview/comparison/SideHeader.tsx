@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { InfluenceProgress } from '../controls/GlobalTokens';
 import { Dimensions, ModelDetails, Status } from '../controls/Header';
 import { ProviderChip } from '../controls/ProviderChip';
 import { useServices } from '../state/context';
@@ -19,6 +20,7 @@ export function SideHeader({ letter }: { readonly letter: string }): JSX.Element
       {tokenization && <Dimensions image={tokenization.image} />}
       {tokenization && <ModelDetails model={tokenization.model} summary={tokenization.model.name} />}
       <span class="spacer" />
+      {inspector.overlay.value === 'influence' && <InfluenceProgress />}
       <Status timed={false} />
       {tokenization && <ProviderChip report={tokenization.provider} />}
     </header>

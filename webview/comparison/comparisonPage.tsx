@@ -1,7 +1,9 @@
 import { effect } from '@preact/signals';
 import type { JSX } from 'preact';
+import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import { Comparison, ComparisonContext } from './comparison';
 import { ComparisonApp } from './ComparisonApp';
+import { ComparisonExporter, ComparisonExporterContext } from './comparisonExporter';
 import { readComparisonState, type SideState } from './comparisonState';
 import { createLayers, type Layers } from '../canvas/layers';
 import type { Theme } from '../canvas/theme';
@@ -16,10 +18,17 @@ import type { Side } from '../../src/protocol/comparison';
 /** The page of two tokenizations: an inspector for each, with one view. */
 export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
   const stored = readComparisonState(api.getState());
+  const connections = new Map<Services, MessageConnection>();
   const open = (side: Side, state: SideState, peer: () => Layers, shared?: SharedView): Services => {
     const inspector = new Inspector(state, shared);
-    const session = startSession(inspector, connectToHost(api, side), []);
-    return { inspector, session, layers: createLayers(inspector, session.influence, peer), theme };
+    const connection = connectToHost(api, side);
+    const session = startSession(inspector, connection, {
+      attention: () => inspector.overlay.value === 'attention',
+      models: false,
+    });
+    const services = { inspector, session, layers: createLayers(inspector, session.influence, peer), theme };
+    connections.set(services, connection);
+    return services;
   };
   const a: Services = open('a', stored.a, () => b.layers);
   const b: Services = open('b', stored.b, () => a.layers, a.inspector);
@@ -30,7 +39,9 @@ export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
   });
   return (
     <ComparisonContext.Provider value={comparison}>
-      <ComparisonApp />
+      <ComparisonExporterContext.Provider value={new ComparisonExporter(comparison, connections, a.inspector.notice)}>
+        <ComparisonApp />
+      </ComparisonExporterContext.Provider>
     </ComparisonContext.Provider>
   );
 }

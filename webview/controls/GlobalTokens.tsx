@@ -6,12 +6,11 @@ import { useServices } from '../state/context';
 import type { ColormapName } from '../state/viewState';
 import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
-import type { AttentionChoice, ModelDescription } from '../../src/tokenizer/types';
+import type { AttentionChoice } from '../../src/tokenizer/types';
 
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {
   const { inspector } = useServices();
-  const model = inspector.picture.value?.model;
   const influence = inspector.overlay.value === 'influence';
   return (
     <section class="panel globals" aria-labelledby="globals-title">
@@ -19,7 +18,7 @@ export function GlobalTokens(): JSX.Element {
         <h2 id="globals-title">Global tokens · {influence ? 'influence' : 'attention'}</h2>
         <Isolated />
         <span class="spacer" />
-        {influence ? <InfluenceProgress /> : <AttentionChoices model={model} />}
+        {influence ? <InfluenceProgress /> : <AttentionChoices />}
       </div>
       {influence ? <InfluenceThumbnails /> : <AttentionThumbnails />}
     </section>
@@ -27,7 +26,7 @@ export function GlobalTokens(): JSX.Element {
 }
 
 /** How many maps are there, and the way out of computing the others. */
-function InfluenceProgress(): JSX.Element | null {
+export function InfluenceProgress(): JSX.Element | null {
   const { inspector, session } = useServices();
   const { influence } = session;
   const count = inspector.picture.value?.model.globalTokens ?? 0;
@@ -51,8 +50,10 @@ function InfluenceProgress(): JSX.Element | null {
   );
 }
 
-function AttentionChoices({ model }: { readonly model: ModelDescription | undefined }): JSX.Element {
+/** Layer and head whose attention is shown. */
+export function AttentionChoices(): JSX.Element {
   const { inspector } = useServices();
+  const model = inspector.picture.value?.model;
   return (
     <>
       <Select
@@ -69,7 +70,7 @@ function AttentionChoices({ model }: { readonly model: ModelDescription | undefi
         testId="head"
         options={choices('head', model?.attentionHeads ?? 0)}
         value={String(inspector.head.value)}
-        onChange={(value) => (inspector.head.value = parse(value))}
+        onChange={(value) => (inspector.chosenHead.value = parse(value))}
       />
     </>
   );

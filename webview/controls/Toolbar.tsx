@@ -33,10 +33,12 @@ interface ToolbarProps {
   readonly overlays?: readonly Overlay[];
   /** What stands before the choices. */
   readonly children?: ComponentChildren;
+  /** What stands after them. */
+  readonly after?: ComponentChildren;
 }
 
 /** What the canvas shows. */
-export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Element {
+export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
@@ -59,6 +61,7 @@ export function Toolbar({ views, overlays, children }: ToolbarProps): JSX.Elemen
           onChange={(overlay) => (inspector.chosenOverlay.value = overlay)}
         />
       )}
+      {after}
       <span class="spacer" />
       <div class="appearance">
         {offered.length > 1 && (

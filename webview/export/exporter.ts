@@ -3,7 +3,7 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import { copyPicture, Delivery, fresh } from './delivery';
-import { drawFigure, toPng } from './figure';
+import { drawFigures, toPng } from './figure';
 import { figureOf } from './figureOf';
 import { standaloneSvg, type PlotTexts } from './standaloneSvg';
 import type { Layers } from '../canvas/layers';
@@ -95,7 +95,7 @@ export class Exporter {
   private async view(): Promise<Blob> {
     const scene = this.readScene();
     if (scene === undefined) throw new Error('there is no picture yet.');
-    return toPng(drawFigure(figureOf(this.inspector, this.layers, scene)));
+    return toPng(drawFigures([figureOf(this.inspector, this.layers, scene)]));
   }
 }
 

@@ -1,4 +1,5 @@
 import { cssColour } from '../canvas/colormaps';
+import { contextOf } from '../canvas/contextOf';
 import type { Legend } from '../canvas/layers';
 import { paint, type Scene } from '../canvas/painter';
 import type { ColormapName } from '../state/viewState';
@@ -36,57 +37,111 @@ const faint = '#595959';
 const palette = { background: paper, foreground: ink, accent: '#005fb8', highContrast: false };
 const font = 'system-ui, -apple-system, "Segoe UI", sans-serif';
 
-/** Draws a figure: title, picture, colour bar with units, caption. */
-export function drawFigure(figure: Figure): HTMLCanvasElement {
-  const part = visiblePart(figure.scene);
-  const longer = Math.max(part.width, part.height);
-  const ratio = Math.min(mostPixels, Math.max(leastPixels, Math.round(longer))) / side;
-  const k = side / longer;
-  const width = k * part.width;
-  const height = k * part.height;
-  const top = margin + titleSize + lineHeight + 14;
-  const right = figure.legend === undefined ? 0 : legendWidth;
-  // Titles and captions need some room, however narrow the part is.
-  const inner = Math.max(width, 480);
+/** Draws figures side by side: of each the title, picture, colour bar with units, caption. */
+export function drawFigures(figures: readonly Figure[]): HTMLCanvasElement {
+  const layouts = figures.map(layoutOf);
+  const pixels = Math.max(leastPixels, ...layouts.map(({ part }) => Math.round(Math.max(part.width, part.height))));
+  const ratio = Math.min(mostPixels / figures.length, pixels) / side;
+  const width = layouts.reduce((sum, { room }) => sum + room + margin, margin);
   const canvas = newCanvas(
-    Math.round(ratio * (margin + inner + right + margin)),
-    Math.round(ratio * (top + height + 10 + lineHeight * figure.caption.length + margin)),
+    Math.round(ratio * width),
+    Math.round(ratio * Math.max(...layouts.map(({ bottom }) => bottom + margin))),
   );
   const context = contextOf(canvas);
   context.fillStyle = paper;
   context.fillRect(0, 0, canvas.width, canvas.height);
-  const picture = drawPicture({
-    ...figure.scene,
+  let left = margin;
+  for (const layout of layouts) {
+    drawFigure(context, layout, left, ratio);
+    left += layout.room + margin;
+  }
+  return canvas;
+}
+
+interface FigureLayout {
+  readonly figure: Figure;
+  readonly part: Part;
+  /** Units of the layout for a pixel of the image. */
+  readonly k: number;
+  /** Of the picture. */
+  readonly width: number;
+  readonly height: number;
+  /** Width of everything. */
+  readonly room: number;
+  /** Where the caption ends. */
+  readonly bottom: number;
+}
+
+/** Where pictures begin. */
+const top = margin + titleSize + lineHeight + 14;
+
+function layoutOf(figure: Figure): FigureLayout {
+  const part = visiblePart(figure.scene);
+  const k = side / Math.max(part.width, part.height);
+  const width = k * part.width;
+  const height = k * part.height;
+  return {
+    figure,
+    part,
+    k,
+    width,
+    height,
+    // Titles and captions need some room, however narrow the part is.
+    room: Math.max(width, 480) + (figure.legend === undefined ? 0 : legendWidth),
+    bottom: top + height + 10 + lineHeight * figure.caption.length,
+  };
+}
+
+function drawFigure(context: CanvasRenderingContext2D, layout: FigureLayout, left: number, ratio: number): void {
+  const { figure, part, k, width, height, room } = layout;
+  const { transform } = figure.scene;
+  const zoomed = k / transform.k;
+  // The part's corner on the page's canvas becomes that of the picture.
+  const corner = { x: transform.x + transform.k * part.left, y: transform.y + transform.k * part.top };
+  const picture = drawPicture(onPaper(figure.scene, { width, height, ratio, zoomed, corner }));
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.drawImage(picture, Math.round(ratio * left), Math.round(ratio * top));
+  context.scale(ratio, ratio);
+  write(context, figure.title, left, margin + titleSize, room, `600 ${titleSize}px ${font}`, ink);
+  write(context, figure.subtitle, left, margin + titleSize + lineHeight + 2, room, `${textSize}px ${font}`, faint);
+  figure.caption.forEach((line, i) => {
+    const y = top + height + 10 + lineHeight * (i + 0.75);
+    write(context, line, left, y, room, `${textSize}px ${font}`, ink);
+  });
+  if (figure.scene.swiped !== undefined || figure.scene.other !== undefined) {
+    const from = k * (figure.scene.swipe * figure.scene.imageWidth - part.left);
+    drawSwipe(context, figure, { left, top, width, height, from });
+  }
+  if (figure.legend !== undefined) {
+    drawLegend(context, figure.legend, figure.colormap, left + width + 16, top, height);
+  }
+}
+
+interface Paper {
+  readonly width: number;
+  readonly height: number;
+  readonly ratio: number;
+  /** Units of the layout for a pixel of the page's canvas. */
+  readonly zoomed: number;
+  /** What of the page's canvas comes to lie in the corner. */
+  readonly corner: { readonly x: number; readonly y: number };
+}
+
+/** A scene, and the other one that shares its canvas, as figures show it. */
+function onPaper(scene: Scene, paper: Paper): Scene {
+  const { width, height, ratio, zoomed, corner } = paper;
+  const { x, y, k } = scene.transform;
+  return {
+    ...scene,
     width,
     height,
     ratio,
-    transform: { x: -k * part.left, y: -k * part.top, k },
+    transform: { x: zoomed * (x - corner.x), y: zoomed * (y - corner.y), k: zoomed * k },
     // A patch that the pointer happened to rest on is no part of a figure.
-    focused: figure.scene.pinned ? figure.scene.focused : undefined,
+    focused: scene.pinned ? scene.focused : undefined,
+    other: scene.other && onPaper(scene.other, paper),
     palette,
-  });
-  context.drawImage(picture, Math.round(ratio * margin), Math.round(ratio * top));
-  context.scale(ratio, ratio);
-  const room = inner + right;
-  write(context, figure.title, margin, margin + titleSize, room, `600 ${titleSize}px ${font}`, ink);
-  write(context, figure.subtitle, margin, margin + titleSize + lineHeight + 2, room, `${textSize}px ${font}`, faint);
-  figure.caption.forEach((line, i) => {
-    const y = top + height + 10 + lineHeight * (i + 0.75);
-    write(context, line, margin, y, room, `${textSize}px ${font}`, ink);
-  });
-  if (figure.scene.swiped !== undefined) {
-    drawSwipe(context, figure, {
-      left: margin,
-      top,
-      width,
-      height,
-      from: k * (figure.scene.swipe * figure.scene.imageWidth - part.left),
-    });
-  }
-  if (figure.legend !== undefined) {
-    drawLegend(context, figure.legend, figure.colormap, margin + width + 16, top, height);
-  }
-  return canvas;
+  };
 }
 
 /** PNG bytes of a canvas. */
@@ -203,10 +258,4 @@ function newCanvas(width: number, height: number): HTMLCanvasElement {
   canvas.width = width;
   canvas.height = height;
   return canvas;
-}
-
-function contextOf(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
-  const context = canvas.getContext('2d');
-  if (context === null) throw new Error('no 2D canvas');
-  return context;
 }

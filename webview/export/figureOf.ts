@@ -12,13 +12,17 @@ const viewNames: Record<View, string> = {
   swipe: 'original | reconstruction',
 };
 
-/** What the page shows, as a figure with everything that a reader must know of it. */
-export function figureOf(inspector: Inspector, layers: Layers, scene: Scene): Figure {
+/**
+ * What the page shows, as a figure with everything that a reader must know of it.
+ *
+ * @param letter names the picture where there are two.
+ */
+export function figureOf(inspector: Inspector, layers: Layers, scene: Scene, letter?: string): Figure {
   const model = inspector.tokenization.peek()?.model;
   const view = inspector.view.peek();
   return {
     scene,
-    title: inspector.document.peek()?.name ?? '',
+    title: [letter, inspector.document.peek()?.name ?? ''].filter(Boolean).join(' · '),
     subtitle: [model && `${model.name} ${model.version}`, viewNames[view], overlayName(inspector, layers)]
       .filter(Boolean)
       .join(' · '),

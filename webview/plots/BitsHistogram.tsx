@@ -14,82 +14,92 @@ const margin = { top: 6, right: 6, bottom: 20, left: 36 };
 
 /** How many patches have how many bits, in half bits; bars take the colours of the heat map. */
 export function BitsHistogram(): JSX.Element {
-  const { inspector, layers } = useServices();
+  const { inspector } = useServices();
   const tokenization = inspector.tokenization.value;
+  const surprisal = inspector.overlay.value === 'surprisal';
+  const title = surprisal ? 'Surprisal per patch' : 'Bits per patch';
+  return (
+    <section class="panel histogram" aria-labelledby="histogram-title">
+      <h2 id="histogram-title">{title}</h2>
+      {tokenization === undefined ? (
+        <PlotToCome height={height} />
+      ) : (
+        <Plot
+          title={title}
+          values={surprisal ? tokenization.tokens.surprisalBits : tokenization.tokens.entropyBits}
+          codebookSize={tokenization.model.codebookSize}
+        />
+      )}
+    </section>
+  );
+}
+
+interface PlotProps {
+  readonly title: string;
+  /** Bits of every patch. */
+  readonly values: Float32Array;
+  readonly codebookSize: number;
+}
+
+function Plot({ title, values, codebookSize }: PlotProps): JSX.Element {
+  const { inspector, layers } = useServices();
   const root = useRef<SVGSVGElement>(null);
   const width = useWidth(root, 290);
-  const surprisal = inspector.overlay.value === 'surprisal';
-  const values = surprisal ? tokenization?.tokens.surprisalBits : tokenization?.tokens.entropyBits;
-  const codebook = tokenization?.model.codebookSize;
-  const geometry = useMemo(() => {
-    if (values === undefined || codebook === undefined) return undefined;
+  const { bins, x, y, ticks } = useMemo(() => {
     // Surprisal may exceed log2 V.
-    const last = Math.max(Math.log2(codebook), Math.ceil(max(values) ?? 0));
+    const last = Math.max(Math.log2(codebookSize), Math.ceil(max(values) ?? 0));
     const edges = Array.from({ length: 2 * last }, (_, i) => i / 2);
-    const bins = bin<number, number>().domain([0, last]).thresholds(edges)(values);
-    const x = scaleLinear([0, last], [margin.left, width - margin.right]);
-    const y = scaleLinear([0, max(bins, ({ length }) => length) ?? 1], [height - margin.bottom, margin.top]);
-    return { bins, x, y, ticks: Array.from({ length: Math.floor(last / 3) + 1 }, (_, i) => 3 * i) };
-  }, [values, codebook, width]);
-  const title = surprisal ? 'Surprisal per patch' : 'Bits per patch';
+    const counted = bin<number, number>().domain([0, last]).thresholds(edges)(values);
+    return {
+      bins: counted,
+      x: scaleLinear([0, last], [margin.left, width - margin.right]),
+      y: scaleLinear([0, max(counted, ({ length }) => length) ?? 1], [height - margin.bottom, margin.top]),
+      ticks: Array.from({ length: Math.floor(last / 3) + 1 }, (_, i) => 3 * i),
+    };
+  }, [values, codebookSize, width]);
   useExportedPlot('histogram', {
     title,
     xLabel: 'bits',
     yLabel: 'patches',
     svg: () => root.current,
-    table: () => [
-      ['from_bits', 'to_bits', 'patches'],
-      ...(geometry?.bins ?? []).map(({ x0 = 0, x1 = 0, length }) => [x0, x1, length]),
-    ],
+    table: () => [['from_bits', 'to_bits', 'patches'], ...bins.map(({ x0 = 0, x1 = 0, length }) => [x0, x1, length])],
   });
-  if (geometry === undefined) {
-    return (
-      <section class="panel histogram" aria-labelledby="histogram-title">
-        <h2 id="histogram-title">{title}</h2>
-        <PlotToCome height={height} />
-      </section>
-    );
-  }
-  const { bins, x, y, ticks } = geometry;
   const [low, high] = layers.bitsDomain.value;
   const colormap = inspector.colormap.value;
   const focused = inspector.focused.value;
-  const value = focused === undefined ? undefined : values?.[focused];
+  const value = focused === undefined ? undefined : values[focused];
   return (
-    <section class="panel histogram" aria-labelledby="histogram-title">
-      <h2 id="histogram-title">{title}</h2>
-      <svg
-        ref={root}
-        class="plot"
-        height={height}
-        role="img"
-        aria-label="Histogram of bits per patch"
-        data-testid="histogram"
-      >
-        <Axis side="bottom" scale={x} ticks={ticks} x={0} y={height - margin.bottom} />
-        <Axis side="left" scale={y} ticks={[y.domain()[1] ?? 0]} x={margin.left} y={0} />
-        {bins.map((patches) => {
-          const from = x(patches.x0 ?? 0);
-          const to = x(patches.x1 ?? 0);
-          const middle = ((patches.x0 ?? 0) + (patches.x1 ?? 0)) / 2;
-          return (
-            <rect
-              key={patches.x0}
-              class="bar"
-              x={from + 0.75}
-              width={Math.max(0, to - from - 1.5)}
-              y={y(patches.length)}
-              height={y(0) - y(patches.length)}
-              fill={cssColour(colormap, (middle - low) / (high - low || 1))}
-            >
-              <title>{`${patches.length} patches of ${patches.x0 ?? 0} to ${patches.x1 ?? 0} bits`}</title>
-            </rect>
-          );
-        })}
-        {value !== undefined && (
-          <path class="focused-mark" d={`M${x(value)} ${y(0) + 1}l-4 5h8z`} data-testid="histogram-focus" />
-        )}
-      </svg>
-    </section>
+    <svg
+      ref={root}
+      class="plot"
+      height={height}
+      role="img"
+      aria-label="Histogram of bits per patch"
+      data-testid="histogram"
+    >
+      <Axis side="bottom" scale={x} ticks={ticks} x={0} y={height - margin.bottom} />
+      <Axis side="left" scale={y} ticks={[y.domain()[1] ?? 0]} x={margin.left} y={0} />
+      {bins.map((patches) => {
+        const from = x(patches.x0 ?? 0);
+        const to = x(patches.x1 ?? 0);
+        const middle = ((patches.x0 ?? 0) + (patches.x1 ?? 0)) / 2;
+        return (
+          <rect
+            key={patches.x0}
+            class="bar"
+            x={from + 0.75}
+            width={Math.max(0, to - from - 1.5)}
+            y={y(patches.length)}
+            height={y(0) - y(patches.length)}
+            fill={cssColour(colormap, (middle - low) / (high - low || 1))}
+          >
+            <title>{`${patches.length} patches of ${patches.x0 ?? 0} to ${patches.x1 ?? 0} bits`}</title>
+          </rect>
+        );
+      })}
+      {value !== undefined && (
+        <path class="focused-mark" d={`M${x(value)} ${y(0) + 1}l-4 5h8z`} data-testid="histogram-focus" />
+      )}
+    </svg>
   );
 }

@@ -172,6 +172,8 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
           ArrowLeft: lossRate - step,
           ArrowDown: lossRate + step,
           ArrowRight: lossRate + step,
+          PageUp: lossRate - 10 * lossRateStep,
+          PageDown: lossRate + 10 * lossRateStep,
           Home: 0,
           End: 1,
         };

@@ -63,7 +63,16 @@ export interface Selected {
 /** How pictures are shown, which two inspectors of one page may share. */
 export type SharedView = Pick<
   Inspector,
-  'view' | 'chosenOverlay' | 'opacity' | 'colormap' | 'range' | 'swipe' | 'camera'
+  | 'view'
+  | 'chosenOverlay'
+  | 'opacity'
+  | 'colormap'
+  | 'range'
+  | 'swipe'
+  | 'camera'
+  | 'chosenLayer'
+  | 'chosenHead'
+  | 'isolatedTokens'
 >;
 
 /**
@@ -106,7 +115,7 @@ export class Inspector {
   readonly swipe: Signal<number>;
   readonly camera: Signal<Camera>;
   readonly chosenLayer: Signal<AttentionChoice | undefined>;
-  readonly head: Signal<AttentionChoice>;
+  readonly chosenHead: Signal<AttentionChoice>;
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
@@ -133,9 +142,9 @@ export class Inspector {
     this.range = shared?.range ?? signal(stored.range);
     this.swipe = shared?.swipe ?? signal(stored.swipe);
     this.camera = shared?.camera ?? signal(stored.camera);
-    this.chosenLayer = signal(stored.layer);
-    this.head = signal(stored.head);
-    this.isolatedTokens = signal<readonly number[]>(stored.isolated);
+    this.chosenLayer = shared?.chosenLayer ?? signal(stored.layer);
+    this.chosenHead = shared?.chosenHead ?? signal(stored.head);
+    this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
     this.chosenCropMode = signal(stored.cropMode);
@@ -299,6 +308,12 @@ export class Inspector {
     return chosen === 'mean' || (chosen !== undefined && chosen < layers) ? chosen : layers - 1;
   });
 
+  readonly head: ReadonlySignal<AttentionChoice> = computed(() => {
+    const heads = this.picture.value?.model.attentionHeads ?? 0;
+    const chosen = this.chosenHead.value;
+    return chosen !== 'mean' && chosen < heads ? chosen : 'mean';
+  });
+
   /** Takes what the host knows of the document. Settings that the page remembers win over those it should start with. */
   open(document: InspectedDocument): void {
     this.document.value = document;
@@ -409,7 +424,7 @@ export class Inspector {
       swipe: this.swipe.value,
       camera: this.camera.value,
       layer: this.chosenLayer.value,
-      head: this.head.value,
+      head: this.chosenHead.value,
       isolated: [...this.isolatedTokens.value],
       rate: this.rate.value,
       distortion: this.distortion.value,

@@ -22,11 +22,15 @@ export interface Session {
   chooseCropMode(mode: CropMode): void;
 }
 
-/** What not every page shows, and need not be asked for. */
-export type Need = 'attention' | 'models';
+/** What not every page shows, or not always, and need not be asked for. */
+export interface Needs {
+  /** Follows the signals it reads. */
+  readonly attention: () => boolean;
+  readonly models: boolean;
+}
 
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
-export function startSession(inspector: Inspector, connection: MessageConnection, needs: readonly Need[]): Session {
+export function startSession(inspector: Inspector, connection: MessageConnection, needs: Needs): Session {
   connection.onNotification(protocol.progressed, (progress) => {
     inspector.phase.value = { kind: 'working', progress };
   });
@@ -45,7 +49,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   };
 
   // In the order in which the host is to answer: each of a large picture takes longer than the one before.
-  if (needs.includes('attention')) followAttention(inspector, connection, notify('Attention could not be read'));
+  followAttention(inspector, connection, needs.attention, notify('Attention could not be read'));
   followRanking(inspector, connection, notify('The patches could not be ranked'));
   followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
 
@@ -57,7 +61,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   );
 
   // Nothing is answered before a page has said that it is ready.
-  if (needs.includes('models')) followModels(inspector, connection, notify('The models could not be listed'));
+  if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
   return {
     rateDistortion: new RateDistortion(
@@ -159,7 +163,12 @@ function followReconstruction(
   });
 }
 
-function followAttention(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
+function followAttention(
+  inspector: Inspector,
+  connection: MessageConnection,
+  needed: () => boolean,
+  fail: (error: unknown) => void,
+): void {
   const request = new LatestRequest(
     (choice: protocol.AttentionRequest, token) => connection.sendRequest(protocol.attention, choice, token),
     (attention) => (inspector.attention.value = attention),
@@ -170,6 +179,7 @@ function followAttention(inspector: Inspector, connection: MessageConnection, fa
       request.stop();
       return;
     }
+    if (!needed()) return;
     const choice = { tile: inspector.tile.value, layer: inspector.layer.value, head: inspector.head.value };
     request.ask(choice, { delayMs: 0, finishRunning: false });
   });

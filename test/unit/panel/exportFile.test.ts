@@ -68,6 +68,16 @@ describe('saveExport', () => {
     expect(tokenizationUnder).not.toHaveBeenCalled();
   });
 
+  it('names a comparison after both images, and after one that is compared with itself', async () => {
+    const compare = (other: string): Promise<string | null> =>
+      saveExport(cat, { kind: 'comparison.png', bytes: Uint8Array.of(1), other }, CancellationToken.None);
+    await compare('dog.jpeg');
+    expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine-dog.comparison.png');
+    expect(asked()?.filters).toEqual({ PNG: ['png'] });
+    await compare('cat.of.mine.png');
+    expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine.comparison.png');
+  });
+
   it('computes and writes nothing when the dialog is dismissed', async () => {
     vi.mocked(showSaveDialog).mockResolvedValue(undefined);
     expect(await save('npz')).toBeNull();

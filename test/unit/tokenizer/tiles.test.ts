@@ -25,6 +25,7 @@ describe('Tiling', () => {
       grid: { rows: 5, columns: 9 },
     });
     expect(new Tiling(65, 40, model).region(5)).toEqual({ row: 4, column: 8, rows: 1, columns: 1 });
+    expect(new Tiling(65, 40, model).extent(5)).toEqual({ width: 1, height: 8 });
   });
 
   it('has all patches on the grid where the decoder can do without none', () => {

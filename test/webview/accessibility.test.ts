@@ -1,0 +1,173 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import axe from 'axe-core';
+import type { Browser, Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { launchChromium, openComparison, openInspector, themes } from './fixture/page';
+
+/** Where to leave a screenshot of every state; none are taken without it. */
+const shots = process.env['TATOK_SCREENSHOTS'];
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launchChromium();
+  if (shots !== undefined) await mkdir(shots, { recursive: true });
+});
+afterAll(() => browser.close());
+
+const pages = {
+  inspector: async (): Promise<Page> => {
+    const page = await openInspector(browser);
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    await page.getByTestId('curve').waitFor();
+    return page;
+  },
+  comparison: async (): Promise<Page> => {
+    const page = await openComparison(browser);
+    await expect.poll(() => page.getByTestId('psnr-difference').innerText()).not.toBe('–');
+    return page;
+  },
+};
+
+/** Resolves after the page has painted what changed until now. */
+function painted(page: Page): Promise<void> {
+  return page.evaluate(
+    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
+  );
+}
+
+describe('motion', () => {
+  /** Animations of the document and of the shadow trees in it. */
+  const running = (page: Page): Promise<number> =>
+    page.evaluate(() => {
+      const roots = [...document.querySelectorAll('*')].flatMap(({ shadowRoot }) => shadowRoot ?? []);
+      return [document, ...roots].flatMap((root) => root.getAnimations()).length;
+    });
+
+  it('stops where less of it is wanted; the stages still tell of progress', async () => {
+    const page = await openInspector(browser, { scenario: 'working' });
+    await page.getByTestId('progress').waitFor();
+    await expect.poll(() => running(page)).toBeGreaterThan(0);
+    await page.emulateMedia({ reducedMotion: 'reduce' });
+    await expect.poll(() => running(page)).toBe(0);
+    expect(await page.getByTestId('progress').innerText()).toContain('estimating entropy');
+    await page.close();
+  });
+});
+
+describe('forced colours', () => {
+  /** Red of the canvas along a diagonal through one patch of 32 CSS pixels. */
+  const diagonal = (page: Page, row: number, column: number): Promise<number[]> =>
+    page.getByTestId('canvas').evaluate(
+      (canvas: HTMLCanvasElement, [row, column]) => {
+        const left = (canvas.width - 512) / 2 + 32 * column;
+        const top = (canvas.height - 512) / 2 + 32 * row;
+        const data = canvas.getContext('2d')?.getImageData(Math.round(left), Math.round(top), 32, 32).data ?? [];
+        return Array.from({ length: 24 }, (_, i) => data[4 * 33 * (i + 4)] ?? 0);
+      },
+      [row, column] as const,
+    );
+
+  it.each(Object.keys(pages) as (keyof typeof pages)[])('leave the %s readable in every theme', async (name) => {
+    const page = await pages[name]();
+    await page.emulateMedia({ forcedColors: 'active' });
+    await page.evaluate(axe.source);
+    for (const [theme, colours] of Object.entries(themes)) {
+      await page.evaluate((to) => window.fixture.setTheme(to), colours);
+      await painted(page);
+      if (shots !== undefined) await page.screenshot({ path: join(shots, `forced-${name}-${theme}.png`) });
+      const { violations } = await page.evaluate(() => window.axe.run());
+      expect(violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => ({ theme, id, html })))).toEqual([]);
+    }
+    await page.close();
+  });
+
+  it('leave dropped patches hatched, in the system’s colours', async () => {
+    const page = await pages.inspector();
+    await page.getByTestId('view-original').click();
+    await page.getByTestId('overlay-kept').click();
+    await page.emulateMedia({ forcedColors: 'active' });
+    await painted(page);
+    const dropped = await diagonal(page, 1, 9);
+    expect(Math.max(...dropped) - Math.min(...dropped)).toBeGreaterThan(100);
+    await page.emulateMedia({ forcedColors: 'none' });
+    await painted(page);
+    // The theme is dark, the system's page is light: what is dropped fades into that.
+    expect(Math.max(...dropped)).toBeGreaterThan(Math.max(...(await diagonal(page, 1, 9))) + 30);
+    await page.close();
+  });
+
+  it('show what is chosen, and draw no boxes where the theme draws triangles', async () => {
+    const page = await pages.inspector();
+    await page.emulateMedia({ forcedColors: 'active' });
+    const segment = page.getByTestId('overlay-surprisal');
+    const background = (): Promise<string> =>
+      segment.locator('span').evaluate((span) => getComputedStyle(span).backgroundColor);
+    const before = await background();
+    await segment.click();
+    expect(await background()).not.toBe(before);
+    const triangle = await page
+      .locator('.select')
+      .first()
+      .evaluate((select) => {
+        const { borderLeftColor, borderTopColor } = getComputedStyle(select, '::after');
+        return { borderLeftColor, borderTopColor };
+      });
+    expect(triangle.borderLeftColor).toBe('rgba(0, 0, 0, 0)');
+    expect(triangle.borderTopColor).not.toBe(triangle.borderLeftColor);
+    await page.close();
+  });
+});
+
+describe('the keyboard', () => {
+  it.each(Object.keys(pages) as (keyof typeof pages)[])('reaches every control of the %s', async (name) => {
+    const page = await pages[name]();
+    const controls = await page.evaluate(() => {
+      const all = document.querySelectorAll('button, input, select, canvas[tabindex], [role="slider"], vscode-button');
+      const shown = [...all].filter((element) => element.checkVisibility({ visibilityProperty: true }));
+      shown.forEach((element, i) => element.setAttribute('data-control', String(i)));
+      return shown.map((element, i) => ({
+        id: String(i),
+        // Of a group that arrow keys walk through, one member is a tab stop.
+        group:
+          element.getAttribute('type') === 'radio'
+            ? `radio ${element.getAttribute('name') ?? ''}`
+            : element.closest('[data-testid="thumbnails"]') === null
+              ? String(i)
+              : 'thumbnails',
+        html: element.outerHTML.slice(0, 120),
+      }));
+    });
+    const reached = new Set<string>();
+    for (let i = 0; i < controls.length + 10; i++) {
+      await page.keyboard.press('Tab');
+      const id = await page.evaluate(() => document.activeElement?.getAttribute('data-control') ?? '');
+      const group = controls.find((control) => control.id === id)?.group;
+      if (group !== undefined) reached.add(group);
+    }
+    expect(controls.length).toBeGreaterThan(20);
+    expect(controls.filter(({ group }) => !reached.has(group)).map(({ html }) => html)).toEqual([]);
+    await page.close();
+  });
+
+  it('moves the ε line and the swipe line by Home, End and Page keys', async () => {
+    const page = await pages.inspector();
+    const value = (testId: string): Promise<number> =>
+      page.getByTestId(testId).evaluate((slider) => Number(slider.getAttribute('aria-valuenow')));
+    const pressed = async (testId: string, key: string): Promise<number> => {
+      await page.getByTestId(testId).press(key);
+      return value(testId);
+    };
+    expect(await pressed('loss-line', 'Home')).toBe(0);
+    // The line stands lower where more is lost.
+    expect(await pressed('loss-line', 'PageDown')).toBeCloseTo(0.05);
+    expect(await pressed('loss-line', 'End')).toBe(1);
+    expect(await pressed('loss-line', 'PageUp')).toBeCloseTo(0.95);
+    await page.getByTestId('view-swipe').click();
+    expect(await pressed('swipe', 'Home')).toBe(0);
+    expect(await pressed('swipe', 'PageUp')).toBe(10);
+    expect(await pressed('swipe', 'End')).toBe(100);
+    expect(await pressed('swipe', 'PageDown')).toBe(90);
+    await page.close();
+  });
+});

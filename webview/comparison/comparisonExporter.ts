@@ -1,0 +1,99 @@
+import type { ReadonlySignal, Signal } from '@preact/signals';
+import { createContext } from 'preact';
+import { useContext } from 'preact/hooks';
+import type { MessageConnection } from 'vscode-jsonrpc/browser';
+import type { Comparison } from './comparison';
+import type { Scene } from '../canvas/painter';
+import { copyPicture, Delivery, fresh } from '../export/delivery';
+import { drawFigures, toPng, type Figure } from '../export/figure';
+import { figureOf } from '../export/figureOf';
+import type { Services } from '../state/context';
+import { comparisonKind } from '../../src/protocol/exports';
+import * as protocol from '../../src/protocol/inspector';
+import type { Failure } from '../../src/protocol/inspector';
+
+/** Takes both pictures with their legend away from the page, as a file or through the clipboard. */
+export class ComparisonExporter {
+  private readonly delivery: Delivery;
+  private readonly scenes = new Map<Services, () => Scene | undefined>();
+
+  /**
+   * @param connections of both sides.
+   * @param notice where failures are shown.
+   */
+  constructor(
+    private readonly comparison: Comparison,
+    private readonly connections: ReadonlyMap<Services, MessageConnection>,
+    notice: Signal<Failure | undefined>,
+  ) {
+    this.delivery = new Delivery(notice);
+  }
+
+  /** What was done last, for a moment. */
+  get said(): ReadonlySignal<string> {
+    return this.delivery.said;
+  }
+
+  /** Names the canvas of a side; with a swipe line there is one, that of the left. */
+  picture(side: Services, scene: () => Scene | undefined): void {
+    this.scenes.set(side, scene);
+  }
+
+  /** Has the picture saved; the host proposes to do so beside the image of the left. */
+  async save(): Promise<void> {
+    await this.delivery.attempt('The export failed', async () => {
+      const bytes = new Uint8Array(await (await this.draw(await this.fresh())).arrayBuffer());
+      const { left, right } = this.comparison;
+      const other = right.peek().inspector.document.peek()?.name ?? '';
+      const connection = this.connections.get(left.peek());
+      const saved = await connection?.sendRequest(protocol.saveExport, { kind: comparisonKind, bytes, other });
+      return typeof saved === 'string' ? `Saved ${saved}` : undefined;
+    });
+  }
+
+  async copy(): Promise<void> {
+    await this.delivery.attempt('The comparison could not be copied', async () => {
+      const figures = await this.fresh();
+      await copyPicture(() => this.draw(figures));
+      return 'Comparison copied';
+    });
+  }
+
+  private draw(figures: readonly Figure[]): Promise<Blob> {
+    return toPng(drawFigures(figures));
+  }
+
+  /** What the page shows, once both reconstructions are those of the settings shown. */
+  private async fresh(): Promise<readonly Figure[]> {
+    const [left, right] = [this.comparison.left.peek(), this.comparison.right.peek()];
+    await Promise.all([fresh(left.inspector), fresh(right.inspector)]);
+    const scene = this.scenes.get(left)?.();
+    if (scene === undefined) throw new Error('there is no picture yet.');
+    const a = figureOf(left.inspector, left.layers, scene, 'A');
+    if (scene.other !== undefined) return [swiped(a, figureOf(right.inspector, right.layers, scene, 'B'))];
+    const beside = this.scenes.get(right)?.();
+    if (beside === undefined) throw new Error('there is no picture yet.');
+    // Both have one scale of colours.
+    return [{ ...a, legend: undefined }, figureOf(right.inspector, right.layers, beside, 'B')];
+  }
+}
+
+/** Two figures whose pictures share a canvas. */
+function swiped(a: Figure, b: Figure): Figure {
+  const lines = ({ caption }: Figure, letter: string): string[] => caption.map((line) => `${letter}: ${line}`);
+  return {
+    ...a,
+    title: `${a.title} | ${b.title}`,
+    subtitle: a.subtitle === b.subtitle ? a.subtitle : `${a.subtitle} | ${b.subtitle}`,
+    caption: [...lines(a, 'A'), ...lines(b, 'B')],
+    swipeLabels: ['A', 'B'],
+  };
+}
+
+export const ComparisonExporterContext = createContext<ComparisonExporter | undefined>(undefined);
+
+export function useComparisonExporter(): ComparisonExporter {
+  const exporter = useContext(ComparisonExporterContext);
+  if (exporter === undefined) throw new Error('no exporter provided');
+  return exporter;
+}
