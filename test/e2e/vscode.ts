@@ -1,5 +1,5 @@
 /** A real VS Code with the packed extension installed, and how a user's hands move in it. */
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
@@ -21,8 +21,6 @@ export interface VSCode extends AsyncDisposable {
   readonly page: Page;
   /** The opened folder: a copy of the sample photographs that a test may change. */
   readonly folder: string;
-  /** Changes a setting of the user, as a hand in settings.json does. */
-  setting(name: string, value: unknown): Promise<void>;
   /** What code-server has written, for the report of a failed test. */
   log(): string;
 }
@@ -62,11 +60,6 @@ export async function startVSCode({
   return {
     page,
     folder,
-    async setting(name, value) {
-      const file = join(directory, 'user-data/User/settings.json');
-      const settings = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
-      await writeFile(file, JSON.stringify({ ...settings, [name]: value }));
-    },
     log: () => server.log(),
     async [Symbol.asyncDispose]() {
       await browser.close();

@@ -1,21 +1,8 @@
-import type { Locator } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, it } from 'vitest';
 import { chooseOverlay, chooseView, readCanvas, settled } from '../e2e/inspector';
 import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from '../e2e/vscode';
 import type { Overlay, View } from '../../webview/state/viewState';
-import { keep } from './keep';
-
-/** For what takes minutes on a busy machine: all maps of influence, the whole curve. */
-const long = 600_000;
-
-/** Whether there is anything on a canvas. */
-function drawn(canvas: Locator): Promise<boolean> {
-  return canvas.evaluate((element) => {
-    const { width, height } = element as HTMLCanvasElement;
-    const pixels = (element as HTMLCanvasElement).getContext('2d')?.getImageData(0, 0, width, height).data;
-    return pixels?.some((value) => value > 0) ?? false;
-  });
-}
+import { keep, long, thumbnailsDrawn } from './keep';
 
 describe('the inspector', () => {
   let vscode: VSCode;
@@ -47,7 +34,7 @@ describe('the inspector', () => {
     await chooseOverlay(inspector, overlay);
     await settled(inspector, long);
     await inspector.getByTestId('influence-progress').waitFor({ state: 'detached', timeout: long });
-    await expect.poll(() => drawn(inspector.getByTestId('global-0').locator('canvas')), { timeout: long }).toBe(true);
+    await thumbnailsDrawn(inspector);
     await inspector.getByTestId('canvas').focus();
     await readCanvas(inspector);
     await keep(vscode.page, name);
@@ -78,24 +65,6 @@ describe('the inspector', () => {
     await show('reconstruction', 'reconstruction', 'none');
     await show('difference', 'difference', 'none');
     await show('swipe', 'swipe', 'none');
-  });
-
-  it('with its rate–distortion curve, in every kind of theme', async () => {
-    const inspector = inspectorOf(vscode.page);
-    await setLossRate('0.5');
-    await inspector.getByTestId('rate-compute').click();
-    await inspector.getByTestId('rate-progress').waitFor();
-    await inspector.getByTestId('rate-progress').waitFor({ state: 'detached', timeout: long });
-    for (const [name, theme] of [
-      ['inspector-light', 'Default Light Modern'],
-      ['inspector-contrast-dark', 'Default High Contrast'],
-      ['inspector-contrast-light', 'Default High Contrast Light'],
-      ['inspector-dark', 'Default Dark Modern'],
-    ] as const) {
-      await vscode.setting('workbench.colorTheme', theme);
-      await inspector.locator(`body[data-vscode-theme-id="${theme}"]`).waitFor();
-      await show(name, 'original', 'entropy');
-    }
   });
 
   it('in tiles', async () => {
