@@ -1,26 +1,27 @@
-// Renews the screenshots of README and Marketplace from the end-to-end test: `npm run screenshots`.
+// Renews media/screenshots, for README, Marketplace and walkthrough, from a real VS Code: `npm run screenshots [-- FILTER]`.
 import { spawnSync } from 'node:child_process';
-import { cp, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { chromiumPath } from './lib/chromium.mjs';
+import { fetchCodeServer } from './lib/codeServer.mjs';
+import { packageExtension } from './package.mjs';
 
 const root = resolve(import.meta.dirname, '..');
-
-/** Pictures that the test takes, and the names under which they are kept. */
-const kept = {
-  'entropy-dark': 'inspector-dark',
-  'entropy-light': 'inspector-light',
-  'kept-dark': 'kept-dropped',
-  'attention-dark': 'attention',
-  'reconstruction-dark': 'reconstruction',
-  'compare-images-dark': 'compare',
-};
-
-const test = spawnSync(process.execPath, [join(root, 'scripts/test.mjs'), '--project', 'e2e'], { stdio: 'inherit' });
-if (test.status === 0) {
-  await mkdir(join(root, 'media/screenshots'), { recursive: true });
-  for (const [name, target] of Object.entries(kept)) {
-    await cp(join(root, `test/e2e/screenshots/${name}.png`), join(root, `media/screenshots/${target}.png`));
-  }
-  console.log('Look at media/screenshots/ before committing it.');
-}
-process.exitCode = test.status ?? 1;
+await fetchCodeServer();
+const { status } = spawnSync(
+  process.execPath,
+  [
+    join(root, 'node_modules/vitest/vitest.mjs'),
+    ...['run', '--config', 'test/screenshots/vitest.config.mts', '--root', root, ...process.argv.slice(2)],
+  ],
+  {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      TATOK_VSIX: await packageExtension({ out: '.cache/test/tatok-inspector.vsix' }),
+      CHROMIUM_PATH: await chromiumPath(),
+    },
+  },
+);
+if (status === 0) console.log('Look at media/screenshots/ before committing it.');
+process.exitCode = status ?? 1;

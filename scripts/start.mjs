@@ -54,7 +54,7 @@ async function serveInBrowser() {
   console.log('Building and packing the extension …');
   const vsix = await packageExtension({ out: '.cache/start/tatok-inspector.vsix' });
   console.log('Starting VS Code with the extension …');
-  const server = await startCodeServer(codeServer, { directory: join(root, '.cache/start'), vsix });
+  const server = await startCodeServer(codeServer, { directory: join(root, '.cache/start'), extensions: [vsix] });
   for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM', 'SIGHUP']))
     process.on(signal, () => void server.stop());
   console.log(`\n  ${server.address}/?folder=${encodeURI(samples)}\n`);

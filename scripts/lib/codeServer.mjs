@@ -38,12 +38,12 @@ const quiet = {
 };
 
 /**
- * Starts VS Code on 127.0.0.1, on a port of the system's choice, with one extension installed and state in `directory`.
+ * Starts VS Code on 127.0.0.1, on a port of the system's choice, with some VSIX files installed and state in `directory`.
  * @param {CodeServer} codeServer
- * @param {{ directory: string, vsix: string, settings?: Record<string, unknown>, env?: NodeJS.ProcessEnv }} options
+ * @param {{ directory: string, extensions: readonly string[], settings?: Record<string, unknown>, env?: NodeJS.ProcessEnv }} options
  * @returns {Promise<{ address: string, exited: Promise<void>, log: () => string, stop: () => Promise<void> }>}
  */
-export async function startCodeServer({ node, entry }, { directory, vsix, settings = {}, env = {} }) {
+export async function startCodeServer({ node, entry }, { directory, extensions, settings = {}, env = {} }) {
   const userData = join(directory, 'user-data');
   const config = join(directory, 'config.yaml');
   await mkdir(join(userData, 'User'), { recursive: true });
@@ -51,7 +51,9 @@ export async function startCodeServer({ node, entry }, { directory, vsix, settin
   await writeFile(join(userData, 'User/settings.json'), JSON.stringify({ ...quiet, ...settings }, null, 2));
   const places = ['--config', config, '--user-data-dir', userData, '--extensions-dir', join(directory, 'extensions')];
   const environment = childEnvironment(env);
-  await run(node, [entry, ...places, '--install-extension', vsix, '--force'], { env: environment });
+  await run(node, [entry, ...places, ...extensions.flatMap((vsix) => ['--install-extension', vsix]), '--force'], {
+    env: environment,
+  });
 
   const flags = ['--auth', 'none', '--bind-addr', '127.0.0.1:0', '--disable-telemetry', '--disable-update-check'];
   const child = spawn(node, [entry, ...places, ...flags, '--disable-getting-started-override'], {

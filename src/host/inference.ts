@@ -4,6 +4,7 @@ import { InferenceClient } from '../inference/client';
 import type { CudaDiscovery } from '../inference/cuda/discovery';
 import { discoverFor, type CudaOptions } from '../inference/cuda/environment';
 import { providerFolderName } from '../inference/cuda/requirements';
+import type { LoadedChoice } from '../protocol/inference';
 import type { Configuration } from './configuration';
 import { Disposable } from './disposable';
 import { pythonEnvironments } from './pythonEnvironments';
@@ -22,6 +23,9 @@ export class SharedInference extends Disposable {
   private readonly restarted = this.register(new vscode.EventEmitter<void>());
   /** Fires when what ran on one provider may now run on another. */
   readonly onDidRestart = this.restarted.event;
+  private readonly loaded = this.register(new vscode.EventEmitter<LoadedChoice>());
+  /** Fires when a model was loaded, on whichever provider that now was. */
+  readonly onDidLoad = this.loaded.event;
   private readonly modulePath: string;
   private cudaLibraryPath: string | undefined;
 
@@ -38,6 +42,7 @@ export class SharedInference extends Disposable {
       modulePath: this.modulePath,
       cuda: () => this.cudaOptions(),
       log: (line) => log.info(line),
+      onLoaded: (loaded) => this.loaded.fire(loaded),
     });
     this.register({ dispose: () => void this.client.dispose() });
     this.register(configuration.onDidChange(() => this.settingsChanged()));

@@ -3,7 +3,8 @@ import type { LoadedModel } from '../protocol/inference';
 import type { ProviderName } from '../tokenizer/types';
 import { Disposable } from './disposable';
 
-const providerLabels: Record<ProviderName, string> = {
+/** Providers as users know them. */
+export const providerLabels: Record<ProviderName, string> = {
   cuda: 'CUDA',
   cpu: 'CPU',
   dml: 'DirectML',

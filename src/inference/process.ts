@@ -20,7 +20,7 @@ import { InferenceService } from './service';
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 const log = (text: string) => void process.stderr.write(`${text}\n`);
-const service = new InferenceService(log);
+const service = new InferenceService(log, (loaded) => void connection.sendNotification(protocol.loaded, loaded));
 
 // Images are decoded once each: libvips' cache of operations would only hold on to their memory.
 sharp.cache(false);

@@ -7,7 +7,14 @@ import {
   IPCMessageWriter,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
-import { pictured, progress, type DecodedPicture, type Progress } from '../protocol/inference';
+import {
+  loaded,
+  pictured,
+  progress,
+  type DecodedPicture,
+  type LoadedChoice,
+  type Progress,
+} from '../protocol/inference';
 
 export interface ForkSettings {
   /** dist/inference.js. */
@@ -20,6 +27,8 @@ export interface ForkSettings {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Lines of the process's standard error and output. */
   readonly log?: ((line: string) => void) | undefined;
+  /** Told of every model that the process loads, before the request that it was loaded for is answered. */
+  readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
 }
 
 /** What is told of a request while it is under way. */
@@ -76,6 +85,7 @@ export class RunningProcess {
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
     this.connection.onNotification(progress, ({ id, ...told }) => this.listeners.get(id)?.onProgress?.(told));
     this.connection.onNotification(pictured, ({ id, ...told }) => this.listeners.get(id)?.onPicture?.(told));
+    this.connection.onNotification(loaded, (told) => settings.onLoaded?.(told));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();
   }

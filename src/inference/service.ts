@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type {
   AttentionParams,
   InfluenceParams,
+  LoadedChoice,
   LoadedModel,
   MeasureParams,
   DecodedPicture,
@@ -83,8 +84,14 @@ export class InferenceService {
   private readonly pictures = new Lru<string, Picture>(keptPictures);
   private readonly turns = new Turns();
 
-  /** @param log told of providers that fail while they run. */
-  constructor(private readonly log: (text: string) => void = () => undefined) {}
+  /**
+   * @param log told of providers that fail while they run.
+   * @param onLoaded told of every model that is loaded.
+   */
+  constructor(
+    private readonly log: (text: string) => void = () => undefined,
+    private readonly onLoaded: (loaded: LoadedChoice) => void = () => undefined,
+  ) {}
 
   loadModel(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
     return this.inTurn(choice, 'soon', observer, async (run) => (await this.model(choice, run)).loaded);
@@ -265,9 +272,10 @@ export class InferenceService {
   }
 
   private async load(bundle: KeyedBundle, choice: ModelChoice): Promise<RunningModel> {
-    const loaded = await loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice)));
-    this.models.set(bundle.key, loaded);
-    return loaded;
+    const running = await loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice)));
+    this.models.set(bundle.key, running);
+    this.onLoaded({ choice, ...running.loaded });
+    return running;
   }
 
   /** Releases a model that is no longer kept, once nobody uses it. */

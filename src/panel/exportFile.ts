@@ -69,10 +69,19 @@ function stem(name: string): string {
   return name.replace(/\.[^.]+$/, '');
 }
 
-/** Beside the image, unless nothing can be written there (a revision of Source Control, say): then in the workspace. */
+/**
+ * Beside the image, unless nothing can be written there (a revision of Source Control, say) or the dialog cannot go there: then
+ * in the workspace.
+ */
 function folderFor(uri: vscode.Uri): vscode.Uri | undefined {
-  const writable = vscode.workspace.fs.isWritableFileSystem(uri.scheme);
-  return writable === true ? vscode.Uri.joinPath(uri, '..') : vscode.workspace.workspaceFolders?.[0]?.uri;
+  const { fs, workspaceFolders } = vscode.workspace;
+  const beside = fs.isWritableFileSystem(uri.scheme) === true && dialogReaches(uri);
+  return beside ? vscode.Uri.joinPath(uri, '..') : workspaceFolders?.[0]?.uri;
+}
+
+/** In a remote window VS Code's dialog takes a path of another file system for one of the remote machine, unless it has an authority. */
+function dialogReaches({ scheme, authority }: vscode.Uri): boolean {
+  return vscode.env.remoteName === undefined || scheme === 'file' || authority !== '';
 }
 
 function fileName(uri: vscode.Uri): string {

@@ -1,18 +1,14 @@
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
-import type { Inference } from '../host/inference';
 import { ImageFile } from './imageFile';
 import { InspectorPanel, type PanelServices } from './inspectorPanel';
-import { TokenizationDocument } from './tokenizationDocument';
+import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
 
 /** The one view type that shows tokenizations, for *Reopen Editor With…* and for the commands alike. */
 export const inspectorViewType = 'tatok.inspector';
 
-export interface EditorServices extends PanelServices {
-  readonly inference: Inference;
-  /** Fires when images may now be tokenized on another provider. */
-  readonly onDidRestart: vscode.Event<void>;
-}
+export interface EditorServices
+  extends PanelServices, Pick<DocumentServices, 'inference' | 'onDidRestart' | 'onDidLoad'> {}
 
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {

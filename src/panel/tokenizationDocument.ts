@@ -6,7 +6,7 @@ import type { Inference } from '../host/inference';
 import { Lru } from '../inference/lru';
 import type { TatokSettings } from '../host/settings';
 import type { ExportedTokenization } from '../export/tokens';
-import type { DecodedPicture, Progress, TokenizedPicture } from '../protocol/inference';
+import type { DecodedPicture, LoadedChoice, Progress, TokenizedPicture } from '../protocol/inference';
 import type {
   AttentionRequest,
   Failure,
@@ -46,6 +46,8 @@ export interface DocumentServices {
   readonly inference: Inference;
   /** Fires when the image may now be tokenized on another provider. */
   readonly onDidRestart: vscode.Event<void>;
+  /** Fires when a model was loaded, maybe on another provider than before. */
+  readonly onDidLoad: vscode.Event<LoadedChoice>;
   readonly configuration: {
     read(resource: vscode.Uri): TatokSettings;
     readonly onDidChange: vscode.Event<void>;
@@ -103,6 +105,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.register(file.onDidChange(() => this.fileChanged()));
     this.register(services.configuration.onDidChange(() => this.settingsChanged()));
     this.register(services.onDidRestart(() => this.restarted()));
+    this.register(services.onDidLoad((loaded) => this.modelLoaded(loaded)));
     this.register({ dispose: () => clearTimeout(this.settling) });
     this.register({ dispose: () => this.stop() });
   }
@@ -352,6 +355,14 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
 
   private restarted(): void {
     if (this.current.kind !== 'idle') this.tokenize();
+  }
+
+  /** Tells where requests now run when the provider of the tokenization failed since; the tokens stay what they are. */
+  private modelLoaded({ choice, provider }: LoadedChoice): void {
+    if (this.current.kind !== 'tokenized' || !isDeepStrictEqual(choice, this.settings?.choice)) return;
+    const { tokenization } = this.current;
+    if (isDeepStrictEqual(provider, tokenization.provider)) return;
+    this.enter({ kind: 'tokenized', tokenization: { ...tokenization, provider } });
   }
 
   private fileChanged(): void {

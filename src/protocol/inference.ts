@@ -41,6 +41,11 @@ export interface LoadedModel {
   readonly provider: ProviderReport;
 }
 
+/** A model as it was loaded for a choice. */
+export interface LoadedChoice extends LoadedModel {
+  readonly choice: ModelChoice;
+}
+
 export interface TokenizeParams {
   readonly choice: ModelChoice;
   /** The encoded file, as read from its file system. */
@@ -142,3 +147,9 @@ export interface DecodedPicture {
 }
 
 export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');
+
+/**
+ * A model was loaded for a request, whichever: on another provider than before where that one failed while it ran, or where a
+ * process that was started anew finds others.
+ */
+export const loaded = new NotificationType<LoadedChoice>('model/loaded');

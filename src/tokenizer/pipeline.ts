@@ -304,7 +304,7 @@ export class TaTok {
       globalCodes: new Int32Array(tiling.count * globalTokens),
       patchCodes: new Int32Array(tiling.patchTokens),
     };
-    await this.forBatches(tiling, 'encode', clock, once, async (tiles) => {
+    await this.forBatches(tiling.batches(this.batch), tiling, 'encode', clock, once, async (tiles) => {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, { globalCodes, patchCodes }) => {
         codes.globalCodes.set(globalCodes, tile * globalTokens);
@@ -327,7 +327,7 @@ export class TaTok {
       surprisalBits: new Float32Array(tiling.patches),
       expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
     }));
-    await this.forBatches(tiling, stage, clock, once, async (tiles) => {
+    await this.forBatches(tiling.batches(this.batch), tiling, stage, clock, once, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
       const batch = await this.estimateBatch(
         jobs.map(({ tile, mask }) => ({
@@ -384,7 +384,7 @@ export class TaTok {
       const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
       for (const { meter, strip } of decoded) meter.add(original, strip);
     };
-    await this.forBatches(tiling, 'decode', clock, once, async (tiles) => {
+    await this.forBatches(tiling.batches(this.batch), tiling, 'decode', clock, once, async (tiles) => {
       const [first, last] = [tiles[0] ?? 0, tiles.at(-1) ?? 0];
       const strip = tiling.strip(first);
       if (first % tiling.tiles.columns === 0) {
@@ -444,15 +444,17 @@ export class TaTok {
     let round = 0;
     const given = async (visible: Uint8Array): Promise<Float32Array> => {
       const rounds = { done: round++, total: sequentialRounds - 1 };
-      await this.forBatches(tiling, 'rank', clock, rounds, async (tiles) => {
-        const inputs = tiles
-          .map((tile) => ({ tile, visible: this.maskOf(visible, tiling, tile) }))
-          // Tiles do not see each other: where nothing was revealed, nothing changes.
-          .filter(({ tile, visible: now }) => !equal(now, this.maskOf(before, tiling, tile)))
-          .map(({ tile, visible: now }) => ({ tile, codes: this.codesOf(tokens, tiling, tile), visible: now }));
-        if (inputs.length === 0) return;
-        const batch = await this.estimateBatch(inputs);
-        zip(inputs, batch, ({ tile }, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
+      // Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing is left to rank.
+      const changed = range(tiling.count).filter((tile) => tiling.some(tile, (i) => visible[i] !== before[i]));
+      const unsettled = changed.filter((tile) => tiling.some(tile, (i) => visible[i] === 0));
+      await this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, rounds, async (tiles) => {
+        const batch = await this.estimateBatch(
+          tiles.map((tile) => ({
+            codes: this.codesOf(tokens, tiling, tile),
+            visible: this.maskOf(visible, tiling, tile),
+          })),
+        );
+        zip(tiles, batch, (tile, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
       });
       before = visible;
       return entropyBits.slice();
@@ -463,9 +465,11 @@ export class TaTok {
   /**
    * One batch after another; whoever watches the clock may stop between them.
    *
+   * @param batches of tiles in ascending order.
    * @param rounds how many times all tiles were taken before, of how many.
    */
   private async forBatches(
+    batches: Iterable<readonly number[]>,
     tiling: Tiling,
     stage: Stage,
     clock: StageClock,
@@ -473,7 +477,7 @@ export class TaTok {
     work: (tiles: readonly number[]) => Promise<void>,
   ): Promise<void> {
     const { count } = tiling;
-    for (const tiles of tiling.batches(this.batch)) {
+    for (const tiles of batches) {
       const progress = { done: count * rounds.done + (tiles[0] ?? 0), total: count * rounds.total };
       await clock.run(stage, () => work(tiles), count === 1 ? undefined : progress);
     }
@@ -506,8 +510,12 @@ function requireTile({ count }: Tiling, tile: number): void {
   if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
 }
 
-function equal(a: Uint8Array, b: Uint8Array): boolean {
-  return a.every((value, i) => value === b[i]);
+function range(length: number): number[] {
+  return Array.from({ length }, (_, i) => i);
+}
+
+function* inBatches(tiles: readonly number[], most: number): Generator<readonly number[]> {
+  for (let first = 0; first < tiles.length; first += most) yield tiles.slice(first, first + most);
 }
 
 /** Calls back for what stands at the same place in both. */

@@ -83,6 +83,15 @@ export class Tiling implements Layout {
     });
   }
 
+  /** Whether any patch of a tile that holds some of the picture is as asked. @param test takes its index in the whole grid. */
+  some(tile: number, test: (patch: number) => boolean): boolean {
+    const { row, column, rows, columns } = this.region(tile);
+    for (let r = row; r < row + rows; r++) {
+      for (let c = column; c < column + columns; c++) if (test(r * this.grid.columns + c)) return true;
+    }
+    return false;
+  }
+
   /** size·size·3 sRGB bytes of a tile, completed as the crop mode says. */
   cut(picture: Pick<Picture, 'rgb' | 'cropMode'>, tile: number): Uint8Array {
     const { size, width, height } = this;

@@ -1,23 +1,16 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
 
-const screenshots = join(import.meta.dirname, 'screenshots');
-
 describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
   let vscode: VSCode;
 
   beforeAll(async () => {
-    await mkdir(screenshots, { recursive: true });
     vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
   });
 
   afterAll(() => vscode[Symbol.asyncDispose]());
-
-  const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
 
   /** Waits until both sides are tokenized and decoded. */
   async function compared(): Promise<void> {
@@ -51,7 +44,6 @@ describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
     expect(await comparison.getByTestId('tokens-difference').textContent()).toBe(b > a ? `+${b - a}` : `−${a - b}`);
     await comparison.getByTestId('left').getByTestId('canvas').focus();
     for (const key of ['ArrowUp', 'ArrowRight']) await page.keyboard.press(key);
-    await picture('compare-images-dark');
     await runCommand(page, 'View: Close All Editors');
   });
 
@@ -72,12 +64,10 @@ describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
     expect(b).toBeGreaterThan(a);
     await chooseView(comparison, 'original');
     await chooseOverlay(comparison, 'kept');
-    await picture('compare-thresholds-dark');
     await comparison.getByTestId('layout-swipe').click();
     await chooseView(comparison, 'reconstruction');
     await chooseOverlay(comparison, 'none');
     await runCommand(page, 'Preferences: Toggle between Light/Dark Themes');
     await comparison.locator('body.vscode-light').waitFor();
-    await picture('compare-swipe-light');
   });
 });

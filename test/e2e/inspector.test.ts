@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -6,19 +6,14 @@ import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
 import { chooseOverlay, chooseView, colours, difference, dragRange, numberOf, readCanvas, settled } from './inspector';
 import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
 
-const screenshots = join(import.meta.dirname, 'screenshots');
-
 describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
   let vscode: VSCode;
 
   beforeAll(async () => {
-    await mkdir(screenshots, { recursive: true });
     vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
   });
 
   afterAll(() => vscode[Symbol.asyncDispose]());
-
-  const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
 
   const seconds = (start: number) => `${((performance.now() - start) / 1000).toFixed(2)} s`;
 
@@ -36,7 +31,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     const entropy = await readCanvas(inspector);
     expect(colours(plain), 'the photograph is drawn').toBeGreaterThan(100);
     expect(difference(plain, entropy), 'the overlay changes the picture').toBeGreaterThan(10);
-    await picture('entropy-dark');
   });
 
   it('draws kept and dropped patches and the attention of global tokens', async () => {
@@ -44,7 +38,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     const entropy = await readCanvas(inspector);
     await chooseOverlay(inspector, 'kept');
     const kept = await readCanvas(inspector);
-    await picture('kept-dark');
     await chooseOverlay(inspector, 'attention');
     await settled(inspector);
     await expect.poll(async () => difference(kept, await readCanvas(inspector))).toBeGreaterThan(3);
@@ -53,7 +46,31 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     expect(difference(entropy, attention)).toBeGreaterThan(3);
     await inspector.getByTestId('global-3').click();
     await expect.poll(async () => difference(attention, await readCanvas(inspector))).toBeGreaterThan(0.5);
-    await picture('attention-dark');
+  });
+
+  it('computes the influence of global tokens, isolated ones first, telling how far it is, until it is stopped', async () => {
+    const inspector = inspectorOf(vscode.page);
+    await chooseOverlay(inspector, 'influence');
+    const progress = inspector.getByTestId('influence-progress');
+    await expect.poll(() => numberOf(progress), { timeout: 60_000 }).toBeGreaterThan(0);
+    expect(await progress.textContent()).toMatch(/^\d+ of 32$/);
+    /** The picture under one token's map, once that is there. */
+    const isolate = async (token: number) => {
+      const thumbnail = inspector.getByTestId(`global-${token}`);
+      await thumbnail.click();
+      expect(await inspector.getByTestId('isolated').textContent()).toBe(`token ${token}`);
+      const columns = () => thumbnail.locator('canvas').evaluate((canvas) => (canvas as HTMLCanvasElement).width);
+      await expect.poll(columns, { timeout: 60_000 }).toBe(16);
+      return readCanvas(inspector);
+    };
+    const [one, other] = [await isolate(30), await isolate(31)];
+    expect(difference(one, other)).toBeGreaterThan(0.5);
+    await inspector.getByTestId('influence-cancel').click();
+    await inspector.getByTestId('influence-continue').waitFor();
+    expect(await numberOf(progress)).toBeLessThan(32);
+    await inspector.getByTestId('global-31').click();
+    expect(await inspector.getByTestId('isolated').textContent()).toBe('mean of all');
+    expect(difference(other, await readCanvas(inspector))).toBeGreaterThan(0.5);
   });
 
   it('recounts while the slider is dragged, and the reconstruction follows', async () => {
@@ -80,7 +97,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     await settled(inspector);
     expect(await numberOf(inspector.getByTestId('total-tokens'))).toBe((await numberOf(kept)) + 32);
     expect(difference(before.pixels, await readCanvas(inspector))).toBeGreaterThan(1);
-    await picture('reconstruction-dark');
   });
 
   it('follows the theme', async () => {
@@ -94,7 +110,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     await expect.poll(text).not.toBe(dark.text);
     // The colours of the map are the data's, whatever the theme.
     expect(difference(dark.pixels, await readCanvas(inspector))).toBeLessThan(3);
-    await picture('entropy-light');
   });
 
   it('opens the next photograph while the model is warm', async () => {
@@ -116,7 +131,6 @@ describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
     await inspector.getByTestId('export').click();
     await inspector.getByTestId('export-view.png').click();
     await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(join(folder, 'kodim07.view.png'));
-    await picture('export-dialog');
     await page.keyboard.press('Enter');
     await inspector.getByText('Saved kodim07.view.png').waitFor();
     expect((await sharp(join(folder, 'kodim07.view.png')).metadata()).height).toBeGreaterThan(1536);

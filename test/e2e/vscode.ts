@@ -3,6 +3,7 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium, type FrameLocator, type Locator, type Page } from 'playwright-core';
+import { expect } from 'vitest';
 import { chromiumArguments, chromiumPath } from '../../scripts/lib/chromium.mjs';
 import { fetchCodeServer, startCodeServer } from '../../scripts/lib/codeServer.mjs';
 import { packedExtension } from '../packaging/vsix';
@@ -11,6 +12,8 @@ const samples = join(import.meta.dirname, '../../media/samples');
 
 export interface VSCodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** VSIX files of more extensions to install. */
+  readonly extensions?: readonly string[];
   readonly viewport?: { readonly width: number; readonly height: number };
 }
 
@@ -27,6 +30,7 @@ export interface VSCode extends AsyncDisposable {
 /** Starts VS Code on a copy of the sample photographs and opens it in Chromium. */
 export async function startVSCode({
   settings = {},
+  extensions = [],
   viewport = { width: 1400, height: 900 },
 }: VSCodeOptions = {}): Promise<VSCode> {
   const codeServer = await fetchCodeServer();
@@ -39,7 +43,7 @@ export async function startVSCode({
   await cp(samples, folder, { recursive: true });
   const server = await startCodeServer(codeServer, {
     directory,
-    vsix,
+    extensions: [vsix, ...extensions],
     // Hovers cover the row below; everything else that moves is off for steady clicks and pictures.
     settings: {
       'workbench.hover.delay': 600_000,
@@ -103,16 +107,48 @@ async function appears(locator: Locator, timeout: number): Promise<boolean> {
   );
 }
 
+/** Opens a file as a double click in the Explorer does: in VS Code's own editor, to stay. */
+export async function openFromExplorer(page: Page, file: string): Promise<void> {
+  await page.locator('.explorer-folders-view').getByRole('treeitem', { name: file }).dblclick();
+  await page.getByRole('tab', { name: file }).waitFor();
+}
+
 /** Runs a command by its title in the palette. */
 export async function runCommand(page: Page, title: string): Promise<void> {
-  await page.keyboard.press('F1');
-  const input = page.locator('.quick-input-widget input[type="text"]');
-  await input.fill(`>${title}`);
-  await page.locator('.quick-input-list').getByRole('option', { name: title }).first().waitFor();
+  const entry = page.locator('.quick-input-list').getByRole('option', { name: title }).first();
+  // Like menus, a palette that opens before a command may be used never gains it.
+  for (let attempt = 0; ; attempt++) {
+    await page.keyboard.press('F1');
+    await page.locator('.quick-input-widget input[type="text"]').fill(`>${title}`);
+    if (await appears(entry, 2000)) break;
+    if (attempt === 15) throw new Error(`The palette has no "${title}"`);
+    await page.keyboard.press('Escape');
+  }
   await page.keyboard.press('Enter');
 }
 
-/** The inspector in the active editor. */
+/** Reloads the window by VS Code's own command, which first writes down what the window is to come back with. */
+export async function reloadWindow(page: Page): Promise<void> {
+  const loaded = page.waitForEvent('load');
+  await runCommand(page, 'Developer: Reload Window');
+  await loaded;
+}
+
+const webviews = 'iframe.webview.ready';
+const content = 'iframe#active-frame';
+
+/** The page of the only editor that is shown. */
 export function inspectorOf(page: Page): FrameLocator {
-  return page.frameLocator('iframe.webview.ready').frameLocator('iframe#active-frame');
+  return page.frameLocator(webviews).frameLocator(content);
+}
+
+/** The pages of two editors side by side. */
+export async function inspectorsOf(page: Page): Promise<{ left: FrameLocator; right: FrameLocator }> {
+  const frames = page.locator(webviews);
+  await expect.poll(() => frames.count(), { timeout: 60_000 }).toBe(2);
+  const [first, second] = [frames.nth(0), frames.nth(1)];
+  const x = async (frame: Locator) => (await frame.boundingBox())?.x ?? 0;
+  // VS Code keeps webviews outside of their editors, in the order in which they were made.
+  const [left, right] = (await x(first)) < (await x(second)) ? [first, second] : [second, first];
+  return { left: left.contentFrame().frameLocator(content), right: right.contentFrame().frameLocator(content) };
 }

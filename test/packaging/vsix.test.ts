@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, join, posix, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageExtension } from '../../scripts/package.mjs';
 import { InferenceClient } from '../../src/inference/client';
@@ -36,7 +36,7 @@ const allowed = [
   /^extension\/(package\.json|readme\.md|changelog\.md|LICENSE\.txt|THIRD-PARTY-NOTICES\.txt)$/,
   /^extension\/dist\/(extension|inference|webview)\.js$/,
   /^extension\/dist\/webview\.css$/,
-  /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
+  /^extension\/media\/(icon\.png|walkthrough\/[^/]+|screenshots\/[^/]+)$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
   /^extension\/node_modules\/(sharp|@img\/[^/]+|detect-libc|semver|onnxruntime-node|onnxruntime-common)\//,
 ];
@@ -56,6 +56,14 @@ function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void
   expect(text.decode(files.get('extension.vsixmanifest'))).toContain(`TargetPlatform="${target}"`);
 }
 
+/** Paths of the images that the walkthrough shows. */
+function walkthroughImages(files: ReadonlyMap<string, Uint8Array>): string[] {
+  const folder = 'extension/media/walkthrough';
+  const pages = [...files].filter(([path]) => path.startsWith(folder) && path.endsWith('.md'));
+  const links = pages.flatMap(([, bytes]) => [...text.decode(bytes).matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)]);
+  return links.map(([, link = '']) => posix.join(folder, link));
+}
+
 describe(`the package for ${platform}`, () => {
   let vsix: string;
   let files: Map<string, Uint8Array>;
@@ -66,6 +74,12 @@ describe(`the package for ${platform}`, () => {
   });
 
   it('holds what it needs and nothing else', () => checkList(files, platform));
+
+  it('holds the images of the walkthrough, and no other screenshots', () => {
+    const images = walkthroughImages(files);
+    expect(images).toHaveLength(3);
+    expect([...files.keys()].filter((path) => path.includes('/screenshots/')).sort()).toEqual(images.sort());
+  });
 
   it('is under 130 MB', async () => {
     expect((await stat(vsix)).size).toBeLessThan(130e6);

@@ -29,7 +29,9 @@ export function ComparedReadout(): JSX.Element {
   const left = focusedPatch(comparison.left.value);
   const right = focusedPatch(comparison.right.value);
   // A row for what is shown only: influence is known while it is the overlay.
-  const shown = rows.filter(({ name }) => name !== 'influence' || [left, right].some((side) => side?.facts.influence !== undefined));
+  const shown = rows.filter(
+    ({ name }) => name !== 'influence' || [left, right].some((side) => side?.facts.influence !== undefined),
+  );
   const said = [
     left && `A: ${describePatch(left.facts, left.place)}`,
     right && `B: ${describePatch(right.facts, right.place)}`,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../../src/inference/client';
+import type { LoadedChoice } from '../../../src/protocol/inference';
 import type { Stage } from '../../../src/tokenizer/types';
 import { refusalOf } from '../refusal';
 
@@ -45,6 +46,12 @@ describe('InferenceClient', () => {
     const second = await inference.loadModel(choice);
     expect([first.model.name, second.model.name, first.provider.provider]).toEqual(['life 1', 'life 1', '1']);
     expect(log).toContain('loading /models/tiny');
+  });
+
+  it('tells of a model that was loaded before the request is answered', async () => {
+    const told: LoadedChoice[] = [];
+    const answer = await client('', { onLoaded: (loaded) => told.push(loaded) }).loadModel(choice);
+    expect(told).toEqual([{ choice, ...answer }]);
   });
 
   it('starts one process for requests made at once', async () => {

@@ -9,7 +9,7 @@ const lives = readdirSync(folder).length;
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 
-connection.onRequest('model/load', (choice) => {
+connection.onRequest('model/load', async (choice) => {
   process.stderr.write(`loading ${choice.directory}\n`);
   if (behaviour === 'crash' || (behaviour === 'crash-once' && lives === 1)) process.kill(process.pid, 'SIGKILL');
   if (behaviour === 'exit') process.exit(3);
@@ -18,7 +18,9 @@ connection.onRequest('model/load', (choice) => {
     return new ResponseError(1, 'The file is bad.', { code: 'model-invalid', advice: 'Try another.' });
   }
   if (behaviour === 'strange') throw new TypeError('x is not a function');
-  return { model: { name: `life ${lives}` }, provider: { provider: asNode, failures: [] } };
+  const loaded = { model: { name: `life ${lives}` }, provider: { provider: asNode, failures: [] } };
+  await connection.sendNotification('model/loaded', { choice, ...loaded });
+  return loaded;
 });
 
 connection.onRequest('tokenize', async (params) => {

@@ -1,9 +1,10 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadBundle, type RunningModel } from '../../../src/inference/loadModel';
 import { InferenceService } from '../../../src/inference/service';
+import type { LoadedChoice } from '../../../src/protocol/inference';
 import { TatokError } from '../../../src/tokenizer/errors';
 import { readBundle, type Bundle } from '../../../src/tokenizer/manifest';
-import type { ModelImage, ProviderName } from '../../../src/tokenizer/types';
+import type { ModelImage, ProviderName, Tokens } from '../../../src/tokenizer/types';
 import { refusalOf } from '../refusal';
 
 vi.mock('../../../src/inference/loadModel');
@@ -15,12 +16,14 @@ const outOfMemory = new TatokError('inference-failed', 'The encoder graph could 
 const reason = 'It failed while running: CUDA failure 2: out of memory.';
 
 let log: string[];
+let loaded: LoadedChoice[];
 let release: () => Promise<void>;
 /** What attending costs on each provider. */
 let failures: Partial<Record<ProviderName, Error>>;
 
 beforeEach(() => {
   log = [];
+  loaded = [];
   failures = { cuda: outOfMemory };
   release = vi.fn(() => Promise.reject(new Error('lost device')));
   vi.mocked(readBundle).mockResolvedValue({} as Bundle);
@@ -29,8 +32,17 @@ beforeEach(() => {
     .mockImplementation((_bundle, { providers }, ruledOut = new Map()) => {
       const provider = (providers as ProviderName[]).find((name) => !ruledOut.has(name)) ?? 'cpu';
       const failure = failures[provider];
+      const run =
+        <Result>(result: Result) =>
+        () =>
+          failure === undefined ? Promise.resolve(result) : Promise.reject(failure);
       const tatok = {
-        attend: () => (failure === undefined ? Promise.resolve(Float32Array.of(1)) : Promise.reject(failure)),
+        attend: run(Float32Array.of(1)),
+        rank: run({ ranking: {}, timings: {} }),
+        reconstruct: run({ timings: {} }),
+        measure: run([]),
+        render: run({}),
+        influence: run({}),
         tile: () => new Uint8Array(3),
         attentionOf: () => provider,
         release,
@@ -43,17 +55,45 @@ beforeEach(() => {
     });
 });
 
-const service = () => new InferenceService((line) => log.push(line));
+const service = () =>
+  new InferenceService(
+    (line) => log.push(line),
+    (told) => loaded.push(told),
+  );
+const image = { reduction: 1 } as ModelImage;
 const params = (providers: string[]) => ({
   choice: { directory: '/models/tiny', providers },
-  image: { reduction: 1 } as ModelImage,
+  image,
   tile: 0,
   layer: 'mean' as const,
   head: 'mean' as const,
 });
 const quiet = () => undefined;
 
+const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const pictureRequest = (image: ModelImage) => ({
+  choice: { directory: '/models/tiny', providers: ['cuda', 'cpu'] },
+  tokens: { globalCodes: new Int32Array(1), patchCodes: new Int32Array(1) } as Tokens,
+  image: { ...image, rgb: new Uint8Array(3), tiles: { rows: 1, columns: 1 } },
+  settings,
+});
+
 describe('a provider that fails while it runs', () => {
+  it.each<[string, (inference: InferenceService) => Promise<unknown>]>([
+    ['rank', (inference) => inference.rank({ ...pictureRequest(image), progressId: 1 }, quiet)],
+    ['reconstruct', (inference) => inference.reconstruct({ ...pictureRequest(image), progressId: 1 }, quiet)],
+    ['measure', (inference) => inference.measure({ ...pictureRequest(image), lossRates: [0.5] }, quiet)],
+    ['influence', (inference) => inference.influence({ ...pictureRequest(image), tile: 0, globalToken: 0 }, quiet)],
+    ['attention', (inference) => inference.attention(params(['cuda', 'cpu']), quiet)],
+  ])('is told of before the answer, when it fails at %s', async (_, request) => {
+    const inference = service();
+    await request(inference);
+    expect(loaded.map(({ choice, provider }) => [choice.directory, provider])).toEqual([
+      ['/models/tiny', { provider: 'cuda', failures: [] }],
+      ['/models/tiny', { provider: 'cpu', failures: [{ provider: 'cuda', reason }] }],
+    ]);
+  });
+
   it('is replaced by the next, which does the request again; the report says why', async () => {
     const inference = service();
     expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');

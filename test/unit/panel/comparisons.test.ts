@@ -48,6 +48,7 @@ function setUp() {
     extensionUri: vscode.Uri.parse('file:///extension'),
     inference: { tokenize, reconstruct, acquire: () => ({ dispose: released }) },
     onDidRestart: never,
+    onDidLoad: never,
     configuration: {
       read: () => ({
         choice: { directory: '/models/configured', providers: ['cpu'] },

@@ -8,7 +8,7 @@ import type { DataKind } from '../../../src/protocol/exports';
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
   const fs = { ...mock.workspace.fs, isWritableFileSystem: vi.fn(), writeFile: vi.fn() };
-  return { ...mock, workspace: { ...mock.workspace, fs, workspaceFolders: undefined } };
+  return { ...mock, env: {}, workspace: { ...mock.workspace, fs, workspaceFolders: undefined } };
 });
 
 const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
@@ -94,6 +94,21 @@ describe('saveExport', () => {
     Object.assign(vscode.workspace, { workspaceFolders: [{ uri, name: 'work', index: 0 }] });
     await saveExport(old, { kind: 'npz', settings }, CancellationToken.None);
     expect(asked()?.defaultUri?.toString()).toBe('file:///project/cat.npz');
+    Object.assign(vscode.workspace, { workspaceFolders: undefined });
+  });
+
+  it('starts in the workspace when the dialog of a remote window would take the path for one of the remote machine', async () => {
+    const uri = vscode.Uri.parse('file:///project');
+    Object.assign(vscode.workspace, { workspaceFolders: [{ uri, name: 'work', index: 0 }] });
+    Object.assign(vscode.env, { remoteName: 'ssh-remote' });
+    const startsAt = async (image: string) => {
+      await saveExport(documentAt(image), { kind: 'npz', settings }, CancellationToken.None);
+      return asked()?.defaultUri?.toString();
+    };
+    expect(await startsAt('memfs:/photos/cat.png')).toBe('file:///project/cat.npz');
+    expect(await startsAt('memfs://album/photos/cat.png')).toBe('memfs://album/photos/cat.npz');
+    expect(await startsAt('file:///home/me/cat.png')).toBe('file:///home/me/cat.npz');
+    Object.assign(vscode.env, { remoteName: undefined });
     Object.assign(vscode.workspace, { workspaceFolders: undefined });
   });
 

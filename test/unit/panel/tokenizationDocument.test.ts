@@ -4,6 +4,7 @@ import * as vscode from 'vscode';
 import type { TatokSettings } from '../../../src/host/settings';
 import type { Inference } from '../../../src/host/inference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
+import type { LoadedChoice } from '../../../src/protocol/inference';
 import { TatokError } from '../../../src/tokenizer/errors';
 import type {
   FilterSettings,
@@ -103,6 +104,7 @@ function setUp() {
   const fileChanged = new vscode.EventEmitter<void>();
   const settingsChanged = new vscode.EventEmitter<void>();
   const restarted = new vscode.EventEmitter<void>();
+  const loaded = new vscode.EventEmitter<LoadedChoice>();
   const world = {
     bytes: Uint8Array.of(1) as Uint8Array | Error,
     settings,
@@ -158,12 +160,13 @@ function setUp() {
   const document = new TokenizationDocument(file, {
     inference,
     onDidRestart: restarted.event,
+    onDidLoad: loaded.event,
     configuration: { read: () => world.settings, onDidChange: settingsChanged.event },
     log: { info: vi.fn(), error: vi.fn() },
   });
   const states: DocumentState[] = [];
   document.onDidChangeState((state) => states.push(state));
-  return { world, document, states, inference, release, file, restart: () => restarted.fire() };
+  return { world, document, states, inference, release, file, restart: () => restarted.fire(), loaded };
 }
 
 function contents(state: DocumentState): number | undefined {
@@ -197,6 +200,24 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     expect(inference.tokenize).toHaveBeenCalledTimes(2);
     expect(document.state.kind).toBe('tokenized');
+  });
+
+  it('tells its pages of the provider that took over from one that failed, and keeps its tokens', async () => {
+    const { document, states, loaded, inference } = setUp();
+    const { choice } = settings;
+    const report = { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'It failed.' }] } as const;
+    loaded.fire({ choice, model, provider: report });
+    document.start();
+    await vi.runAllTimersAsync();
+    const before = document.state;
+    states.length = 0;
+    loaded.fire({ choice: { ...choice, directory: '/models/other' }, model, provider: report });
+    expect(states).toEqual([]);
+    loaded.fire({ choice, model, provider: report });
+    loaded.fire({ choice, model, provider: report });
+    if (before.kind !== 'tokenized') throw new Error('not tokenized');
+    expect(states).toEqual([{ kind: 'tokenized', tokenization: { ...before.tokenization, provider: report } }]);
+    expect(inference.tokenize).toHaveBeenCalledOnce();
   });
 
   it('follows a file that is written in several steps with one tokenization', async () => {

@@ -1,0 +1,84 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { chooseOverlay, chooseView, difference, numberOf, readCanvas, settled } from './inspector';
+import {
+  chooseInExplorer,
+  inspectorOf,
+  inspectorsOf,
+  openFromExplorer,
+  runCommand,
+  startVSCode,
+  type VSCode,
+} from './vscode';
+
+describe.runIf(codeServerRunsHere)('Editors of VS Code', () => {
+  let vscode: VSCode;
+
+  beforeAll(async () => {
+    vscode = await startVSCode();
+  });
+
+  afterAll(() => vscode[Symbol.asyncDispose]());
+
+  it('show an image that is open already, by Reopen Editor With', async () => {
+    const { page } = vscode;
+    await openFromExplorer(page, 'kodim23.png');
+    await runCommand(page, 'View: Reopen Editor With...');
+    await page.locator('.quick-input-list').getByRole('option', { name: 'TaTok Inspector' }).click();
+    await settled(inspectorOf(page));
+    expect(await inspectorOf(page).locator('h1').textContent()).toBe('kodim23.png');
+    await page.getByRole('tab', { name: 'kodim23.png' }).waitFor();
+    expect(await page.locator('.tabs-container').getByRole('tab').count(), 'in place of the preview').toBe(1);
+  });
+
+  it('show one image twice, each in its own way', async () => {
+    const { page } = vscode;
+    await runCommand(page, 'View: Split Editor Right');
+    const { left, right } = await inspectorsOf(page);
+    await settled(left);
+    await settled(right);
+    for (const inspector of [left, right]) {
+      await chooseView(inspector, 'original');
+      await chooseOverlay(inspector, 'entropy');
+    }
+    const before = {
+      pixels: await readCanvas(left),
+      kept: await numberOf(left.getByTestId('kept-count')),
+      zoom: await left.getByTestId('zoom').textContent(),
+    };
+    await chooseView(right, 'difference');
+    await chooseOverlay(right, 'none');
+    await right.getByTestId('loss-rate').fill('0.9');
+    await settled(right);
+    await right.getByTestId('canvas').press('+');
+    expect(await numberOf(right.getByTestId('kept-count'))).toBeLessThan(before.kept);
+    await expect.poll(() => right.getByTestId('zoom').textContent()).not.toBe(before.zoom);
+    expect(await left.getByTestId('zoom').textContent()).toBe(before.zoom);
+    expect(await numberOf(left.getByTestId('kept-count'))).toBe(before.kept);
+    expect(difference(await readCanvas(left), before.pixels)).toBe(0);
+    expect(difference(await readCanvas(right), before.pixels)).toBeGreaterThan(10);
+
+    const psnr = await numberOf(right.getByTestId('psnr'));
+    await left.getByTestId('loss-rate').fill('0');
+    await settled(left);
+    expect(await numberOf(left.getByTestId('kept-count'))).toBe(256);
+    expect(await numberOf(left.getByTestId('psnr'))).toBeGreaterThan(psnr);
+    expect(await numberOf(right.getByTestId('psnr'))).toBe(psnr);
+  });
+
+  it('show several images at once, and one goes on when another is closed', async () => {
+    const { page } = vscode;
+    await chooseInExplorer(page, 'kodim05.png', 'Tokenize Image');
+    const { left, right } = await inspectorsOf(page);
+    await right.locator('h1', { hasText: 'kodim05.png' }).waitFor();
+    await settled(right);
+    expect(await left.locator('h1').textContent()).toBe('kodim23.png');
+    expect(await numberOf(right.getByTestId('psnr'))).not.toBe(await numberOf(left.getByTestId('psnr')));
+    await runCommand(page, 'View: Close All Editors in Group');
+    const only = inspectorOf(page);
+    await only.locator('h1', { hasText: 'kodim23.png' }).waitFor();
+    await only.getByTestId('loss-rate').fill('0.6');
+    await settled(only);
+    expect(await numberOf(only.getByTestId('kept-count'))).toBeLessThan(256);
+  });
+});

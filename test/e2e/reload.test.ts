@@ -1,0 +1,112 @@
+import type { FrameLocator } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
+import {
+  chooseInExplorer,
+  inspectorOf,
+  openFromExplorer,
+  reloadWindow,
+  runCommand,
+  startVSCode,
+  type VSCode,
+} from './vscode';
+
+describe.runIf(codeServerRunsHere)('After the window is reloaded', () => {
+  let vscode: VSCode;
+
+  beforeAll(async () => {
+    vscode = await startVSCode();
+  });
+
+  afterAll(() => vscode[Symbol.asyncDispose]());
+
+  const chosen = (inspector: FrameLocator, group: 'view' | 'overlay') =>
+    inspector.locator(`[data-testid^="${group}-"]:has(:checked)`).textContent();
+
+  /** Hides the tab and shows it again: what the page then shows, VS Code has got to write down. */
+  async function hideAndShow(tab: string): Promise<void> {
+    const { page } = vscode;
+    await openFromExplorer(page, 'LICENCE.md');
+    await page.locator('iframe.webview.ready').waitFor({ state: 'detached' });
+    await page.getByRole('tab', { name: tab }).click();
+  }
+
+  it('an inspector shows its image as before', async () => {
+    const { page } = vscode;
+    await chooseInExplorer(page, 'kodim23.png', 'Tokenize Image');
+    const inspector = inspectorOf(page);
+    await settled(inspector);
+    await inspector.getByTestId('crop-mode').selectOption('fit');
+    await inspector.getByText('256×171').waitFor();
+    await chooseView(inspector, 'difference');
+    await chooseOverlay(inspector, 'surprisal');
+    await inspector.getByTestId('loss-rate').fill('0.8');
+    await settled(inspector);
+    for (let i = 0; i < 3; i++) await inspector.getByTestId('canvas').press('+');
+    const shown = async () => ({
+      name: await inspector.locator('h1').textContent(),
+      view: await chosen(inspector, 'view'),
+      overlay: await chosen(inspector, 'overlay'),
+      zoom: await inspector.getByTestId('zoom').textContent(),
+      cropMode: await inspector.getByTestId('crop-mode').inputValue(),
+      lossRate: await inspector.getByTestId('loss-rate').inputValue(),
+      kept: await numberOf(inspector.getByTestId('kept-count')),
+      psnr: await inspector.getByTestId('psnr').textContent(),
+    });
+    const before = await shown();
+    expect(before).toMatchObject({ view: 'Difference', overlay: 'Surprisal', lossRate: '0.8' });
+
+    await hideAndShow('kodim23.png');
+    await settled(inspector);
+    expect(await shown()).toEqual(before);
+
+    await reloadWindow(page);
+    await settled(inspector);
+    expect(await shown()).toEqual(before);
+    await runCommand(page, 'View: Close All Editors');
+  });
+
+  it('a comparison shows its sides as before', async () => {
+    const { page } = vscode;
+    await chooseInExplorer(page, 'kodim23.png', 'Compare Tokenizations', { first: 'kodim05.png' });
+    const comparison = inspectorOf(page);
+    const ready = async () => {
+      for (const side of ['left', 'right']) {
+        await comparison
+          .getByTestId(side)
+          .locator('[data-testid="status"][data-state="ready"]')
+          .waitFor({ state: 'attached', timeout: 60_000 });
+      }
+    };
+    const lossRates = () =>
+      comparison
+        .getByTestId('loss-rate')
+        .evaluateAll((ranges) => ranges.map((range) => (range as HTMLInputElement).value));
+    await ready();
+    const initial = await lossRates();
+    await comparison.getByTestId('swap').click();
+    await comparison.getByTestId('link').uncheck();
+    await comparison.getByTestId('loss-rate').first().fill('0.3');
+    await chooseView(comparison, 'original');
+    await chooseOverlay(comparison, 'kept');
+    await ready();
+    const shown = async () => ({
+      names: await comparison.locator('.side h2').allTextContents(),
+      view: await chosen(comparison, 'view'),
+      overlay: await chosen(comparison, 'overlay'),
+      lossRates: await lossRates(),
+      kept: [await numberOf(comparison.getByTestId('kept-a')), await numberOf(comparison.getByTestId('kept-b'))],
+    });
+    const before = await shown();
+    expect(before).toMatchObject({ names: ['kodim23.png', 'kodim05.png'], lossRates: ['0.3', initial[0]] });
+
+    await hideAndShow('Compare');
+    await ready();
+    expect(await shown()).toEqual(before);
+
+    await reloadWindow(page);
+    await ready();
+    expect(await shown()).toEqual(before);
+  });
+});
