@@ -168,7 +168,7 @@ describe('execution providers', () => {
       expect(provider.provider).toBe('cpu');
       expect(provider.failures).toHaveLength(1);
       expect(provider.failures[0]?.reason).toMatch(
-        /libonnxruntime_providers_cuda\.so cannot be used: it is no shared library\.$/,
+        /The CUDA provider cannot be used: it is no shared library \(.*libonnxruntime_providers_cuda\.so\)\.$/,
       );
     },
   );

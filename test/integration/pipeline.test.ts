@@ -148,7 +148,10 @@ describe('reconstruct', () => {
     expect(keep.every((kept, i) => kept === 0 || entropyBits[i] === 0)).toBe(true);
     // The filter reckoned with what was visible when the last round began; knowing all of S leaves about as much open.
     const left = entropyBits.reduce((sum, bits) => sum + bits, 0);
-    expect(Math.abs(left - lostBits) / lostBits).toBeLessThan(0.02);
+    expect(Math.abs(left - lostBits) / lostBits).toBeLessThan(0.03);
+    // Given G alone far more would be open.
+    const givenGlobals = result.tokens.entropyBits.reduce((sum, bits, i) => sum + (keep[i] === 0 ? bits : 0), 0);
+    expect((givenGlobals - lostBits) / lostBits).toBeGreaterThan(0.06);
     expect(lostBits).toBeLessThanOrEqual(settings.lossRate * budgetBits);
     // What the kept patches tell of the others must not be paid for again.
     expect(keptTokens).toBeLessThan(result.reconstruction.keptTokens);

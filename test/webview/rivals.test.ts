@@ -212,7 +212,7 @@ describe('a comparison with TaTok', () => {
 
   it('shows an overlay on the side that has it', async () => {
     const page = await compare(fixedPatches);
-    expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
+    expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Attention', 'Influence', 'Off']);
     await page.getByTestId('overlay-kept').click();
     await page.getByTestId('overlay-entropy').click();
     expect(await page.getByTestId('left').getByTestId('colour-bar').count()).toBe(1);

@@ -13,6 +13,8 @@ import type { Ranking } from '../../src/tokenizer/types';
 
 const height = 124;
 const margin = { top: 8, right: 6, bottom: 20, left: 36 };
+/** Room that the ε line's label takes above it. */
+const labelHeight = margin.top + 14;
 
 /**
  * Cumulative conditional entropy, patches in the order of keeping: how many bits the m patches kept longest hold together.
@@ -140,8 +142,7 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
   const share = Math.round((100 * (total - lostBits)) / total);
   const lineY = y(threshold);
   const keptX = x(keptTokens);
-  // The curve is concave: its label finds room below a high line at the left, beside a low one at the right.
-  const high = lineY < height / 2;
+  const label = labelPlace(lineY, left, right, bottom);
   const drag = (event: PointerEvent & { currentTarget: SVGGElement }): void => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
     const top = event.currentTarget.ownerSVGElement?.getBoundingClientRect().top ?? 0;
@@ -187,12 +188,7 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
       <line class="threshold" x1={left} x2={right} y1={lineY} y2={lineY} />
       <circle class="kept-dot" cx={keptX} cy={y(total - lostBits)} r={4} />
       {letter === undefined ? (
-        <text
-          class="plot-label"
-          x={high ? left + 6 : right}
-          y={lineY > bottom - 18 ? lineY - 8 : lineY + 15}
-          text-anchor={high ? 'start' : 'end'}
-        >
+        <text class="plot-label" x={label.x} y={label.y} text-anchor={label.anchor}>
           {keptTokens} kept hold {share} % of the bits
         </text>
       ) : (
@@ -203,6 +199,17 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
       )}
     </g>
   );
+}
+
+/**
+ * Where the line's label crosses nothing. The curve is concave: left of where they meet it runs below the line, right of it above,
+ * and the corner at the lower right is always free.
+ */
+function labelPlace(lineY: number, left: number, right: number, bottom: number) {
+  const fits = lineY > labelHeight;
+  if (lineY < height / 2 && fits) return { x: left + 6, y: lineY - 5, anchor: 'start' } as const;
+  if (lineY < height / 2) return { x: right, y: bottom - 6, anchor: 'end' } as const;
+  return { x: right, y: lineY > bottom - 18 ? lineY - 8 : lineY + 15, anchor: 'end' } as const;
 }
 
 /** Bits that the `kept` patches dropped last hold together. */

@@ -6,6 +6,7 @@ import { TatokError } from '../../../src/tokenizer/errors';
 import { readBundle, type Bundle } from '../../../src/tokenizer/manifest';
 import type { ModelImage, ProviderName, Tokens } from '../../../src/tokenizer/types';
 import { refusalOf } from '../refusal';
+import { tinyModel } from '../tokenizer/model';
 
 vi.mock('../../../src/inference/loadModel');
 vi.mock('../../../src/tokenizer/manifest');
@@ -50,7 +51,7 @@ beforeEach(() => {
       const report = [...ruledOut].map(([name, why]) => ({ provider: name, reason: why }));
       return Promise.resolve({
         tatok,
-        loaded: { provider: { provider, failures: report } },
+        loaded: { model: tinyModel, provider: { provider, failures: report } },
       } as unknown as RunningModel);
     });
 });
