@@ -1,9 +1,8 @@
 /**
  * The package that set-up fetches: the official wheel of ONNX Runtime for GPUs of exactly the version of onnxruntime-node's runtime.
  *
- * What was run on a GPU with this binding (an H100, driver 580.159.04) is another build of the same release for CUDA 13, that of the
- * npm package com.github.asus4.onnxruntime.linux-x64-gpu 0.4.9. The wheel's libraries have the same size and need the same
- * libraries, and load with this binding up to the first call into the driver; on a GPU they were not run.
+ * It was run on a GPU with this binding (an H100, driver 580.159.04, CUDA 13.0), and so was another build of the same release, that of
+ * the npm package com.github.asus4.onnxruntime.linux-x64-gpu 0.4.9.
  * (ONNX Runtime's NuGet package, which onnxruntime-node's own installer fetches, holds these two files as well, for CUDA 12 or 13
  * by release; set-up takes it as a local archive.)
  */
