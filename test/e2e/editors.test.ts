@@ -4,6 +4,7 @@ import { chooseOverlay, chooseView, difference, numberOf, readCanvas, settled } 
 import {
   chooseInExplorer,
   inspectorOf,
+  imagesShown,
   inspectorsOf,
   openFromExplorer,
   runCommand,
@@ -69,6 +70,7 @@ describe.runIf(codeServerRunsHere)('Editors of VS Code', () => {
   it('show several images at once, and one goes on when another is closed', async () => {
     const { page } = vscode;
     await chooseInExplorer(page, 'kodim05.png', 'Tokenize Image');
+    await expect.poll(() => imagesShown(page), { timeout: 60_000 }).toContain('kodim05.png');
     const { left, right } = await inspectorsOf(page);
     await right.locator('h1', { hasText: 'kodim05.png' }).waitFor();
     await settled(right);

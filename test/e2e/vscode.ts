@@ -142,6 +142,15 @@ export function inspectorOf(page: Page): FrameLocator {
   return page.frameLocator(webviews).frameLocator(content);
 }
 
+/** Names of the images that the shown editors inspect; an editor whose page is still loading has none. */
+export async function imagesShown(page: Page): Promise<(string | null)[]> {
+  const frames = page.locator(webviews);
+  const titles = Array.from({ length: await frames.count() }, (_, i) =>
+    frames.nth(i).contentFrame().frameLocator(content).locator('h1').textContent({ timeout: 1000 }),
+  );
+  return Promise.all(titles.map((title) => title.catch(() => null)));
+}
+
 /** The pages of two editors side by side. */
 export async function inspectorsOf(page: Page): Promise<{ left: FrameLocator; right: FrameLocator }> {
   const frames = page.locator(webviews);
