@@ -71,11 +71,13 @@ describe.runIf(codeServerRunsHere)('Editors of VS Code', () => {
     const { page } = vscode;
     await chooseInExplorer(page, 'kodim05.png', 'Tokenize Image');
     await expect.poll(() => imagesShown(page), { timeout: 60_000 }).toContain('kodim05.png');
+    // It opens in the active group, and either page may have been worked on last.
     const { left, right } = await inspectorsOf(page);
-    await right.locator('h1', { hasText: 'kodim05.png' }).waitFor();
-    await settled(right);
-    expect(await left.locator('h1').textContent()).toBe('kodim23.png');
-    expect(await numberOf(right.getByTestId('psnr'))).not.toBe(await numberOf(left.getByTestId('psnr')));
+    const inLeft = (await left.locator('h1').textContent()) === 'kodim05.png';
+    const [opened, other] = inLeft ? [left, right] : [right, left];
+    await settled(opened);
+    expect(await other.locator('h1').textContent()).toBe('kodim23.png');
+    expect(await numberOf(opened.getByTestId('psnr'))).not.toBe(await numberOf(other.getByTestId('psnr')));
     await runCommand(page, 'View: Close All Editors in Group');
     const only = inspectorOf(page);
     await only.locator('h1', { hasText: 'kodim23.png' }).waitFor();
