@@ -13,6 +13,7 @@ import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
 import { ProviderFailed } from './providerFailed';
 import { firstProvider, mayFallBack } from './providers';
+import { sessionOptions } from './sessionOptions';
 
 /** A model with its sessions, and what is said of it to the other side. */
 export interface RunningModel {
@@ -60,15 +61,7 @@ async function createSessions(
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
-  const open = (file: string) =>
-    InferenceSession.create(join(directory, file), {
-      // onnxruntime-node passes no other option of the CUDA provider on: batchSize.ts says what becomes of a memory limit.
-      executionProviders: [provider === 'cuda' ? { name: provider, deviceId: choice.cudaDevice ?? 0 } : provider],
-      // Threads that spin while they wait gain a fifth where nothing else runs, and lose half where an editor does.
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
-      // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.
-      logSeverityLevel: 3,
-    });
+  const open = (file: string) => InferenceSession.create(join(directory, file), sessionOptions(provider, choice));
   const own = variants[provider];
   const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
