@@ -110,7 +110,8 @@ async function fetchAfterConsent({ problems }: CudaDiscovery, services: SetUpSer
   const { size, unpackedSize, name } = providerPackage;
   const target = services.inference.providerStorage;
   const there = await fetchedBytes(providerPackage, target);
-  const consent = `Fetch ${megabytes(size - there)}`;
+  // All of it is there when it could not be unpacked.
+  const consent = there < size ? `Fetch ${megabytes(size - there)}` : 'Unpack';
   const obstacle = problems.find(({ kind }) => kind === 'no-driver' || kind === 'driver-too-old' || kind === 'no-gpu');
   const detail = [
     ...(obstacle === undefined ? [] : [`${obstacle.message} Until that changes the download is of no use.`]),

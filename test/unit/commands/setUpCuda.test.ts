@@ -159,6 +159,10 @@ describe('Set Up CUDA', () => {
     await run();
     expect(consent()).toMatchObject({ modal: true, button: 'Fetch 145 MB' });
     expect(consent().detail).toMatch(/^57 MB of it are here already\. /);
+    chosen = ['Fetch'];
+    vi.mocked(fetchedBytes).mockResolvedValue(providerPackage.size);
+    await run();
+    expect(consent().button).toBe('Unpack');
   });
 
   it('says before a download that it is of no use without a driver', async () => {
