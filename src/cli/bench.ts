@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { InferenceClient } from '../inference/client';
 import { cudaVariables } from '../inference/cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
-import type { Conditioning, StageTimings, Tokenized } from '../tokenizer/types';
+import { conditionings, type Conditioning, type StageTimings, type Tokenized } from '../tokenizer/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { timeGraphsIn } from './graphsProcess';
 import { spread, type Spread } from './spread';
@@ -120,7 +120,7 @@ async function main(): Promise<void> {
     .option('--model <DIR>', 'folder of a model bundle')
     .option('--runs <N>', 'counted runs', count, 20)
     .option('--warm-up <N>', 'runs before those', count, 3)
-    .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(['global', 'sequential']))
+    .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(conditionings))
     .option('--batches <N,N,…>', 'also time the graphs alone, in batches of these sizes', batchSizes)
     .option('--stall <S>', 'seconds without a sign after which the graphs are given up', count, 120)
     .option('--json <FILE>', 'write the figures with the machine to a file')

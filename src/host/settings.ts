@@ -1,7 +1,7 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { ModelChoice } from '../protocol/inference';
-import { cropModes, type CropMode, type FilterSettings } from '../tokenizer/types';
+import { conditionings, cropModes, type CropMode, type FilterSettings } from '../tokenizer/types';
 
 /** The extension's settings as the rest of the host uses them. */
 export interface TatokSettings {
@@ -37,7 +37,7 @@ const schemas = {
   lossRate: z.number().min(0).max(1).nullable().default(null),
   edgePriority: z.number().min(0).nullable().default(null),
   budget: z.enum(['image', 'reference']).nullable().default(null),
-  conditioning: z.enum(['global', 'sequential']).nullable().default(null),
+  conditioning: z.enum(conditionings).nullable().default(null),
   'cuda.device': z.number().int().min(0).default(0),
   'cuda.memoryLimit': z.number().positive().nullable().default(null),
   cropMode: z.enum(cropModes).default('centre'),

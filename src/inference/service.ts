@@ -57,6 +57,9 @@ const keptPictures = 1;
 
 type KeyedBundle = Bundle & { readonly key: string };
 
+/** What is ranked: tokens of a picture, under some settings. */
+type Ranked = Pick<RankParams, 'tokens' | 'image' | 'file' | 'settings'>;
+
 /** The model of a request, its name among those kept, and what loading it took just now. */
 type ChosenModel = RunningModel & { readonly key: string; readonly timings: StageTimings };
 
@@ -127,10 +130,10 @@ export class InferenceService {
     });
   }
 
-  rank({ choice, tokens, image, settings }: RankParams, observer: StageObserver): Promise<Ranking> {
-    return this.inTurn(choice, urgencyOf(image), observer, async (run) => {
-      const model = await this.model(choice, run);
-      return (await this.ranking(model, tokens, image, settings, run)).ranking;
+  rank(params: RankParams, observer: StageObserver): Promise<Ranking> {
+    return this.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
+      const model = await this.model(params.choice, run);
+      return (await this.ranking(model, params, run)).ranking;
     });
   }
 
@@ -138,7 +141,7 @@ export class InferenceService {
     return this.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
       const model = await this.model(params.choice, run);
       const { tokens, image, settings } = params;
-      const ranked = await this.rankingIfAny(model, tokens, image, settings, run);
+      const ranked = await this.rankingIfAny(model, params, run);
       const picture = await this.picture(params, model, run);
       const result = await model.tatok.reconstruct(tokens, image, picture, settings, ranked.ranking, run.observer);
       return { ...result, timings: { ...model.timings, ...ranked.timings, ...result.timings } };
@@ -156,7 +159,7 @@ export class InferenceService {
       const known = new Map(lossRates.map((lossRate) => [lossRate, this.measurements.get(measuredAs(lossRate))]));
       const missing = lossRates.filter((lossRate) => known.get(lossRate) === undefined);
       if (missing.length > 0) {
-        const { ranking } = await this.rankingIfAny(model, tokens, image, settings, run);
+        const { ranking } = await this.rankingIfAny(model, params, run);
         const picture = await this.picture(params, model, run);
         const measured = await model.tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
         for (const measurement of measured) {
@@ -168,12 +171,10 @@ export class InferenceService {
     });
   }
 
-  influence(
-    { choice, tokens, image, settings, tile, globalToken }: InfluenceParams,
-    observer: StageObserver,
-  ): Promise<InfluenceMap> {
-    return this.inTurn(choice, 'soon', observer, async (run) => {
-      const model = await this.model(choice, run);
+  influence(params: InfluenceParams, observer: StageObserver): Promise<InfluenceMap> {
+    return this.inTurn(params.choice, 'soon', observer, async (run) => {
+      const { tokens, image, settings, tile, globalToken } = params;
+      const model = await this.model(params.choice, run);
       const rankedAs = rankingKey(model.key, image, tokens, settings);
       const filteredAs = JSON.stringify([rankedAs, settings.budget, settings.lossRate, tile]);
       const influenceKey = JSON.stringify([filteredAs, globalToken]);
@@ -181,7 +182,7 @@ export class InferenceService {
       if (known !== undefined) return known;
       let reference = this.references.get(filteredAs);
       if (reference === undefined) {
-        const { ranking } = await this.rankingIfAny(model, tokens, image, settings, run);
+        const { ranking } = await this.rankingIfAny(model, params, run);
         reference = await model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
         this.references.set(filteredAs, reference);
       }
@@ -226,27 +227,25 @@ export class InferenceService {
   /** What a reconstruction is filtered by: nothing where the model can drop nothing. */
   private async rankingIfAny(
     model: ChosenModel,
-    tokens: Tokens,
-    image: ModelImage,
-    settings: FilterSettings,
+    params: Ranked,
     run: Run,
   ): Promise<{ readonly ranking: Ranking | undefined; readonly timings: StageTimings }> {
     if (!model.loaded.model.filters) return { ranking: undefined, timings: {} };
-    return this.ranking(model, tokens, image, settings, run);
+    return this.ranking(model, params, run);
   }
 
   /** The order of dropping, computed unless it was before. */
   private async ranking(
-    { tatok, key }: ChosenModel,
-    tokens: Tokens,
-    image: ModelImage,
-    settings: FilterSettings,
-    { observer }: Run,
+    model: ChosenModel,
+    params: Ranked,
+    run: Run,
   ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
-    const rankedAs = rankingKey(key, image, tokens, settings);
+    const { tokens, image, settings } = params;
+    const rankedAs = rankingKey(model.key, image, tokens, settings);
     const known = this.rankings.get(rankedAs);
     if (known !== undefined) return { ranking: known, timings: {} };
-    const ranked = await tatok.rank(tokens, image, settings, observer);
+    const picture = settings.conditioning === 'distortion' ? await this.picture(params, model, run) : image;
+    const ranked = await model.tatok.rank(tokens, picture, settings, run.observer);
     this.rankings.set(rankedAs, ranked.ranking);
     return ranked;
   }
@@ -366,13 +365,13 @@ function pictureKey(file: Uint8Array, { cropMode }: ModelImage): string {
   return `${cropMode}\0${hashOf(file)}`;
 }
 
-/** What a ranking depends on: the model, the codes and their grid, β and the conditioning. */
+/** What a ranking depends on: the model, the codes and their grid, β and the conditioning; by distortion also the picture. */
 function rankingKey(
   model: string,
-  { grid }: ModelImage,
+  { grid, rgb }: ModelImage,
   { globalCodes, patchCodes }: Tokens,
-  settings: FilterSettings,
+  { edgePriority, conditioning }: FilterSettings,
 ): string {
-  const codes = hashOf(globalCodes, patchCodes);
-  return JSON.stringify([model, grid, codes, settings.edgePriority, settings.conditioning]);
+  const codes = hashOf(globalCodes, patchCodes, ...(conditioning === 'distortion' ? [rgb] : []));
+  return JSON.stringify([model, grid, codes, edgePriority, conditioning]);
 }

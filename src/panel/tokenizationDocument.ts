@@ -228,7 +228,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
     return this.services.inference.rank(
-      { choice: settings.choice, tokens, image, settings: filter },
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
       token,
       onProgress,
     );
@@ -284,7 +284,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
     return this.services.inference.influence(
-      { choice: settings.choice, tokens, image, settings: filter, tile, globalToken },
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, tile, globalToken },
       token,
     );
   }

@@ -69,10 +69,9 @@ export interface TokenizedPicture {
 }
 
 /** What the order of dropping depends on. ε and budget are not used. */
-export interface RankParams {
+export interface RankParams extends TokenizedPicture {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
-  readonly image: ModelImage;
   readonly settings: FilterSettings;
   /** Progress notifications carry this id. */
   readonly progressId: number;
@@ -92,10 +91,9 @@ export interface MeasureParams extends Omit<ReconstructParams, 'progressId'> {
 }
 
 /** One global token at a time, so that other requests get in between. */
-export interface InfluenceParams {
+export interface InfluenceParams extends TokenizedPicture {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
-  readonly image: ModelImage;
   readonly settings: FilterSettings;
   /** Index of the tile, 0 unless the picture is tiled. */
   readonly tile: number;

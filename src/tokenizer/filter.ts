@@ -74,6 +74,7 @@ export function isEdgePatch(patch: number, { rows, columns }: Grid): boolean {
  *
  * @param entropyBits ĥ, N non-negative values in bits.
  * @param among only these patches take part (sequential conditioning ranks the hidden ones); all when absent.
+ * @param weights N factors of ĥ in the priority; the bits that are summed stay true ones. 1 when absent.
  * @throws RangeError when there is not one entropy per cell.
  */
 export function rankPatches(
@@ -81,6 +82,7 @@ export function rankPatches(
   grid: Grid,
   edgePriority: number,
   among?: (patch: number) => boolean,
+  weights?: Float32Array | Float64Array,
 ): Ranking {
   const patches = grid.rows * grid.columns;
   if (entropyBits.length !== patches) {
@@ -88,7 +90,7 @@ export function rankPatches(
   }
   const edge = edgePatches(grid);
   const rank = checkerboardRank(grid);
-  const priority = Float64Array.from(entropyBits, (bits, i) => bits + edgePriority * at(edge, i));
+  const priority = Float64Array.from(entropyBits, (bits, i) => (weights?.[i] ?? 1) * bits + edgePriority * at(edge, i));
   const order = Uint32Array.from(priority.keys())
     .filter((i) => among?.(i) ?? true)
     .sort((a, b) => at(priority, a) - at(priority, b) || at(rank, a) - at(rank, b));

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { codebookSize } from './codebook';
 import { TatokError } from './errors';
-import type { ModelDescription } from './types';
+import { conditionings, type ModelDescription } from './types';
 
 /** The version of the bundle contract that this inspector reads. */
 export const formatVersion = 1;
@@ -37,7 +37,7 @@ const manifestSchema = z
       lossRate: z.number().min(0).max(1),
       edgePriority: z.number().min(0),
       budget: z.enum(['image', 'reference']),
-      conditioning: z.enum(['global', 'sequential']),
+      conditioning: z.enum(conditionings),
     }),
     referenceBudgetBits: z.number().nonnegative(),
     graphs: graphFiles,

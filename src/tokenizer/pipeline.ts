@@ -1,5 +1,6 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
+import { distortionWeights } from './distortion';
 import { TatokError } from './errors';
 import { keepEvery, maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
 import {
@@ -14,7 +15,8 @@ import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts } from './parts';
 import { patchSide } from './patch';
-import { rankSequentially, sequentialRounds } from './sequential';
+import { patchErrors } from './patchErrors';
+import { isSequential, rankSequentially, sequentialRounds } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
 import { reduce, Tiling, type Strip } from './tiles';
 import type {
@@ -83,13 +85,13 @@ export class TaTok {
   /**
    * The order of dropping under some β and conditioning.
    *
-   * @param geometry of the tokens' picture.
+   * @param picture the tokens' at full size; its pixels are read where distortion decides.
    * @param given their ε and budget are not used.
    * @throws TatokError bad-settings for a model without an entropy model.
    */
   async rank(
     tokens: Tokens,
-    geometry: PictureGeometry,
+    picture: Picture,
     given: FilterSettings,
     observer?: StageObserver,
   ): Promise<{ readonly ranking: Ranking; readonly timings: StageTimings }> {
@@ -100,11 +102,12 @@ export class TaTok {
       );
     }
     const clock = new StageClock(observer);
-    const { conditioning, edgePriority } = resolveSettings(given, this.model);
-    const tiling = this.tiling(geometry);
+    const settings = resolveSettings(given, this.model);
+    const { conditioning, edgePriority } = settings;
+    const tiling = this.tiling(picture);
     const ranking =
-      conditioning === 'sequential'
-        ? await this.rankSequentially(tokens, tiling, edgePriority, clock)
+      conditioning !== 'global'
+        ? await this.rankSequentially(tokens, tiling, picture, settings, clock)
         : await clock.run('rank', () => rankPatches(tokens.entropyBits, tiling.grid, edgePriority));
     return { ranking, timings: clock.timings };
   }
@@ -189,7 +192,7 @@ export class TaTok {
     const selection = this.selection(ranking, checked, tiling);
     const codes = this.codesOf(tokens, tiling, tile);
     const keep = this.maskOf(selection.keep, tiling, tile);
-    const visible = checked.conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
+    const visible = isSequential(checked.conditioning) ? keep : new Uint8Array(this.patches);
     const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
     const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
     return { keep, rgb };
@@ -217,7 +220,7 @@ export class TaTok {
       throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
     }
     const clock = new StageClock(observer);
-    const visible = conditioning === 'sequential' ? keep : new Uint8Array(this.patches);
+    const visible = isSequential(conditioning) ? keep : new Uint8Array(this.patches);
     const changed = replacementCodes(own, codebookSize).map((code) => {
       const globalCodes = ownCodes.slice();
       globalCodes[globalToken] = code;
@@ -392,15 +395,7 @@ export class TaTok {
       }
       const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
       const batch = await this.decodeBatch(
-        jobs.map(({ tile, part }) => ({
-          codes: this.codesOf(codes, tiling, tile),
-          expectedCodes: tiling.gather(
-            part.expectedCodes,
-            tile,
-            new Float32Array(this.patches * this.model.levels.length),
-          ),
-          keep: this.maskOf(part.keep, tiling, tile),
-        })),
+        jobs.map(({ tile, part }) => this.decoderInput(codes, part, part.keep, tiling, tile)),
       );
       zip(jobs, batch, ({ tile, part }, rgb) => tiling.paste(rgb, tile, part.strip));
       if ((last + 1) % tiling.tiles.columns !== 0) return;
@@ -426,7 +421,7 @@ export class TaTok {
       each.map((settings) => this.selection(ranking, settings, tiling)),
     );
     const estimates =
-      each[0]?.conditioning === 'sequential'
+      each[0] !== undefined && isSequential(each[0].conditioning)
         ? await this.estimate(
             tokens,
             selections.map(({ keep }) => keep),
@@ -438,15 +433,22 @@ export class TaTok {
     return { selections, estimates };
   }
 
-  private rankSequentially(tokens: Tokens, tiling: Tiling, edgePriority: number, clock: StageClock): Promise<Ranking> {
-    const entropyBits = tokens.entropyBits.slice();
+  private rankSequentially(
+    tokens: Tokens,
+    tiling: Tiling,
+    picture: Picture,
+    { conditioning, edgePriority }: FilterSettings,
+    clock: StageClock,
+  ): Promise<Ranking> {
+    const known = { entropyBits: tokens.entropyBits.slice(), expectedCodes: tokens.expectedCodes.slice() };
     let before = this.noPatches(tiling);
     let round = 0;
+    // Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing is left to rank.
+    let unsettled = range(tiling.count);
     const given = async (visible: Uint8Array): Promise<Float32Array> => {
       const rounds = { done: round++, total: sequentialRounds - 1 };
-      // Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing is left to rank.
       const changed = range(tiling.count).filter((tile) => tiling.some(tile, (i) => visible[i] !== before[i]));
-      const unsettled = changed.filter((tile) => tiling.some(tile, (i) => visible[i] === 0));
+      unsettled = changed.filter((tile) => tiling.some(tile, (i) => visible[i] === 0));
       await this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, rounds, async (tiles) => {
         const batch = await this.estimateBatch(
           tiles.map((tile) => ({
@@ -454,12 +456,49 @@ export class TaTok {
             visible: this.maskOf(visible, tiling, tile),
           })),
         );
-        zip(tiles, batch, (tile, estimate) => tiling.scatter(estimate.entropyBits, tile, entropyBits));
+        zip(tiles, batch, (tile, estimate) => {
+          tiling.scatter(estimate.entropyBits, tile, known.entropyBits);
+          tiling.scatter(estimate.expectedCodes, tile, known.expectedCodes);
+        });
       });
       before = visible;
-      return entropyBits.slice();
+      return known.entropyBits.slice();
     };
-    return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
+    if (conditioning !== 'distortion') return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
+
+    const every = this.noPatches(tiling).fill(1);
+    const errors = new Float32Array(tiling.patches);
+    const floor = new Float32Array(tiling.patches);
+    const decode = (keep: Uint8Array, into: Float32Array) => {
+      const rounds = { done: Math.max(0, round - 1), total: sequentialRounds - 1 };
+      return this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, rounds, (tiles) =>
+        this.measureTiles(tiles, { ...tokens, expectedCodes: known.expectedCodes }, keep, tiling, picture, into),
+      );
+    };
+    const weigh = async (visible: Uint8Array): Promise<Float64Array> => {
+      if (!visible.includes(1)) await decode(every, floor);
+      await decode(visible, errors);
+      return distortionWeights(errors, floor, visible);
+    };
+    return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority, weigh);
+  }
+
+  /** Squared error of every patch of some tiles as they are decoded with a kept set. */
+  private async measureTiles(
+    tiles: readonly number[],
+    tokens: Tokens,
+    keep: Uint8Array,
+    tiling: Tiling,
+    picture: Picture,
+    into: Float32Array,
+  ): Promise<void> {
+    const decoded = await this.decodeBatch(tiles.map((tile) => this.decoderInput(tokens, tokens, keep, tiling, tile)));
+    const { imageSize } = this.model;
+    const extent = { width: imageSize, height: imageSize };
+    zip(tiles, decoded, (tile, rgb) => {
+      const errors = patchErrors(tiling.cut(picture, tile), rgb, imageSize, patchSide(this.model), extent);
+      tiling.scatter(Float32Array.from(errors), tile, into);
+    });
   }
 
   /**
@@ -481,6 +520,21 @@ export class TaTok {
       const progress = { done: count * rounds.done + (tiles[0] ?? 0), total: count * rounds.total };
       await clock.run(stage, () => work(tiles), count === 1 ? undefined : progress);
     }
+  }
+
+  /** One tile of a kept set. */
+  private decoderInput(
+    codes: Codes,
+    { expectedCodes }: Pick<Tokens, 'expectedCodes'>,
+    keep: Uint8Array,
+    tiling: Tiling,
+    tile: number,
+  ): DecoderInput {
+    return {
+      codes: this.codesOf(codes, tiling, tile),
+      expectedCodes: tiling.gather(expectedCodes, tile, new Float32Array(this.patches * this.model.levels.length)),
+      keep: this.maskOf(keep, tiling, tile),
+    };
   }
 
   private codesOf({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number): Codes {

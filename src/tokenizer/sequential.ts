@@ -1,6 +1,11 @@
 /** Sequential conditioning: ĥ re-estimated given G and Z_S as the highest-priority patches are revealed. */
 import { rankPatches } from './filter';
-import type { Grid, Ranking } from './types';
+import type { Conditioning, Grid, Ranking } from './types';
+
+/** Whether patches are ranked by revealing them in rounds, and dropped ones filled given what is kept. */
+export function isSequential(conditioning: Conditioning): boolean {
+  return conditioning !== 'global';
+}
 
 /** R: estimates for one ranking. */
 export const sequentialRounds = 16;
@@ -24,12 +29,14 @@ export function hiddenCounts(patches: number): number[] {
  *
  * @param first ĥ given G alone, N values in bits.
  * @param estimate ĥ given G and Z_S; `visible` holds 1 for patches in S.
+ * @param weigh w_i, N factors of ĥ_i in the priority w_i·ĥ_i + β·e_i; the bits lost stay true ones. Asked after `estimate`.
  */
 export async function rankSequentially(
   first: Float32Array,
   estimate: (visible: Uint8Array) => Promise<Float32Array>,
   grid: Grid,
   edgePriority: number,
+  weigh?: (visible: Uint8Array) => Promise<Float64Array>,
 ): Promise<Ranking> {
   const patches = first.length;
   const visible = new Uint8Array(patches);
@@ -38,7 +45,8 @@ export async function rankSequentially(
   let entropyBits = first;
   for (const left of hiddenCounts(patches)) {
     if (visible.includes(1)) entropyBits = await estimate(visible.slice());
-    const hidden = rankPatches(entropyBits, grid, edgePriority, (patch) => visible[patch] === 0);
+    const weights = await weigh?.(visible.slice());
+    const hidden = rankPatches(entropyBits, grid, edgePriority, (patch) => visible[patch] === 0, weights);
     const revealed = hidden.order.subarray(left);
     order.set(revealed, left);
     cumulativeBits.set(hidden.cumulativeBits.subarray(left + 1), left + 1);

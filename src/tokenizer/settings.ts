@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
-import type { FilterSettings, Grid, ModelDescription } from './types';
+import { conditionings, type FilterSettings, type Grid, type ModelDescription } from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
 
@@ -12,7 +12,7 @@ const settingsSchema = z.object({
     .number({ error: 'The edge priority must be a finite number.' })
     .min(0, 'The edge priority must not be negative.'),
   budget: z.enum(['image', 'reference'], { error: 'The budget must be image or reference.' }),
-  conditioning: z.enum(['global', 'sequential'], { error: 'The conditioning must be global or sequential.' }),
+  conditioning: z.enum(conditionings, { error: `The conditioning must be one of ${conditionings.join(', ')}.` }),
 });
 
 /** What a model without an entropy model is left with. */

@@ -14,8 +14,15 @@ export interface Grid {
 /** What ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
 export type Budget = 'image' | 'reference';
 
-/** Whether ĥ is estimated once from G alone, or re-estimated as patches are revealed (given G and Z_S). */
-export type Conditioning = 'global' | 'sequential';
+export const conditionings = ['global', 'sequential', 'distortion'] as const;
+
+/**
+ * What patches are ranked by:
+ * - `global`: ĥ, estimated once from G alone;
+ * - `sequential`: ĥ, re-estimated as patches are revealed (given G and Z_S);
+ * - `distortion`: the same, each patch's bits weighed by the squared error that keeping it saves.
+ */
+export type Conditioning = (typeof conditionings)[number];
 
 /** Everything that decides which patch tokens are kept. */
 export interface FilterSettings {

@@ -11,6 +11,7 @@ function conditioningOptions(globalTokens: number): { value: Conditioning; label
   return [
     { value: 'global', label: globalTokens > 0 ? 'global' : 'none' },
     { value: 'sequential', label: 'sequential' },
+    { value: 'distortion', label: 'by distortion' },
   ];
 }
 

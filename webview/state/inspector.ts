@@ -25,6 +25,7 @@ import {
   type Selection,
 } from '../../src/tokenizer/filter';
 import { tileOf, tileRegion } from '../../src/tokenizer/patch';
+import { isSequential } from '../../src/tokenizer/sequential';
 import type {
   AttentionChoice,
   AttentionMap,
@@ -75,6 +76,11 @@ export type SharedView = Pick<
   | 'isolatedTokens'
 >;
 
+/** A ranking by the host, and what it was asked for. */
+export interface Ranked extends Pick<FilterSettings, 'edgePriority' | 'conditioning'> {
+  readonly ranking: Ranking;
+}
+
 /**
  * Everything the page shows, as signals: inputs that the host or the user sets, and values computed from them.
  *
@@ -92,8 +98,8 @@ export class Inspector {
   /** What is shown before, with and without tokens. */
   readonly picture = signal<Pick<DecodedPicture, 'image' | 'model'> | undefined>(undefined);
   readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
-  /** The last sequential ranking of these tokens; rankings by ĥ given G alone are computed here. */
-  readonly ranked = signal<{ readonly edgePriority: number; readonly ranking: Ranking } | undefined>(undefined);
+  /** The last ranking of these tokens that took the model; rankings by ĥ given G alone are computed here. */
+  readonly ranked = signal<Ranked | undefined>(undefined);
   /** undefined until the first of these tokens came. */
   readonly reconstruction = signal<Reconstruction | undefined>(undefined);
   readonly timings = signal<StageTimings>({});
@@ -183,7 +189,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (this.conditioning.value === 'sequential') {
+    if (isSequential(this.conditioning.value)) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     return rankPatches(tokenization.tokens.entropyBits, tokenization.image.grid, this.edgePriority.value);
@@ -196,8 +202,9 @@ export class Inspector {
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      this.conditioning.value === 'sequential' &&
-      this.ranked.value?.edgePriority !== this.edgePriority.value,
+      isSequential(this.conditioning.value) &&
+      (this.ranked.value?.edgePriority !== this.edgePriority.value ||
+        this.ranked.value.conditioning !== this.conditioning.value),
   );
 
   /** Place of every patch in the order of keeping, 1 = dropped last. */

@@ -105,11 +105,12 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   };
 }
 
-/** Asks for the sequential ranking under another β, or of other tokens; ε and budget have no part in it. */
+/** Asks for the ranking under another β or conditioning, or of other tokens; ε and budget have no part in it. */
 function followRanking(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
   const request = new LatestRequest(
     async (settings: FilterSettings, token) => ({
       edgePriority: settings.edgePriority,
+      conditioning: settings.conditioning,
       ranking: await connection.sendRequest(protocol.rank, settings, token),
     }),
     (ranked) => (inspector.ranked.value = ranked),
@@ -122,9 +123,12 @@ function followRanking(inspector: Inspector, connection: MessageConnection, fail
       request.stop();
       return;
     }
-    const edgePriority = inspector.edgePriority.value;
+    const [edgePriority, conditioning] = [inspector.edgePriority.value, inspector.conditioning.value];
     const first = inspector.ranked.peek() === undefined;
-    request.ask({ ...inspector.settings.peek(), edgePriority }, { delayMs: first ? 0 : pauseMs, finishRunning: false });
+    request.ask(
+      { ...inspector.settings.peek(), edgePriority, conditioning },
+      { delayMs: first ? 0 : pauseMs, finishRunning: false },
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
 import { hasPart, type Part, type Parts } from '../../src/tokenizer/parts';
-import { cropModes } from '../../src/tokenizer/types';
+import { conditionings, cropModes } from '../../src/tokenizer/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];
@@ -52,7 +52,7 @@ const settings = z.object({
   lossRate: share,
   edgePriority: z.number().check(z.nonnegative()),
   budget: z.enum(['image', 'reference']),
-  conditioning: z.enum(['global', 'sequential']),
+  conditioning: z.enum(conditionings),
 });
 
 /** What survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */

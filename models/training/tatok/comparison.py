@@ -29,9 +29,9 @@ def compare(metrics: list[Path], out: Path) -> None:
 
 
 def _points(model: dict[str, Any], folder: str) -> list[dict[str, float]]:
-    """Rate–distortion points of a model; a model of fixed length has one."""
+    """Rate–distortion points of a model under its default conditioning; a model of fixed length has one."""
     data = model["folders"][folder]
-    return data.get("sequential_sweep", data["sweep"])
+    return data.get("distortion_sweep", data["sweep"])
 
 
 def _bits(point: dict[str, float]) -> float:
@@ -45,7 +45,7 @@ def _table(models: list[dict[str, Any]], folder: str) -> str:
         data = model["folders"][folder]
         named = {"every token": _points(model, folder)[0]}
         if "adaptivity" in data:
-            named["mean total ≤ 57"] = data["adaptivity"]["image, sequential"]
+            named["mean total ≤ 57"] = data["adaptivity"]["image, distortion"]
         for what, point in named.items():
             qualities = (point.get(q, float("nan")) for q in (*QUALITIES, FRECHET))
             rows.append((model["model"], what, point["total"], round(_bits(point)), *qualities))

@@ -15,7 +15,7 @@ from .backend import Array, Backend, open_backend
 from .bundle import read_manifest
 from .data import eval_batches, list_images
 from .encoded_folder import EncodedFolder
-from .filter import Ranking, drop_order, filter_tokens, rank_sequentially
+from .filter import Estimator, Ranking, distortion_weights, drop_order, filter_tokens, patch_errors, rank_sequentially
 from .losses import SqueezeNetDistance
 from .metrics import luma
 from .report import write_report
@@ -37,7 +37,7 @@ class FilterEvaluation:
             raise ValueError(f"{folder.backend.name} has no entropy model")
         self.folder, self.backend, self.quality = folder, folder.backend, folder.quality
         self.encoded, self.estimate = folder.encoded, folder.encoded.estimate
-        self.rankings = self.sequential_rankings()
+        self.rankings = {"sequential": self.rank_all(), "distortion": self.rank_all(by_distortion=True)}
 
     def filtered(self, loss_rate: float, budget_bits: float | None = None, edge_priority: float = 0.0) -> Array:
         """Kept masks of Dynamic Token Filtering, one row an image."""
@@ -51,17 +51,35 @@ class FilterEvaluation:
             row[drop_order(score, *self.backend.grid, edge_priority)[score.size - count :]] = True
         return keep
 
-    def sequential_rankings(self) -> list[Ranking]:
-        """One ranking an image, patches revealed in rounds by re-estimated ĥ."""
-        data = self.encoded
+    def rank_all(self, *, by_distortion: bool = False) -> list[Ranking]:
+        """One ranking an image, patches revealed in rounds by re-estimated ĥ, which may be weighed by the error it saves."""
         rankings = []
-        for global_codes, patch_codes in zip(data.global_codes, data.patch_codes, strict=True):
-
-            def estimate(visible: Array, g: Array = global_codes, z: Array = patch_codes) -> Array:
-                return self.backend.estimate(g[None], z[None], visible[None]).entropy[0]
-
-            rankings.append(rank_sequentially(estimate, *self.backend.grid))
+        for index in range(len(self.encoded.images)):
+            estimate, weigh = self._estimators(index)
+            rankings.append(rank_sequentially(estimate, *self.backend.grid, weigh=weigh if by_distortion else None))
         return rankings
+
+    def _estimators(self, index: int) -> tuple[Estimator, Estimator]:
+        """ĥ of one image given a visible set, and the weight of every patch's bits under the last of those estimates."""
+        data, backend = self.encoded, self.backend
+        codes = data.global_codes[index : index + 1], data.patch_codes[index : index + 1]
+        image, expected = data.images[index], {}
+
+        def errors(keep: Array) -> Array:
+            decoded = backend.decode(*codes, expected["code"], keep[None])[0]
+            return patch_errors(image, decoded, *backend.grid)
+
+        def estimate(visible: Array) -> Array:
+            given = backend.estimate(*codes, visible[None])
+            expected["code"] = given.expected_code
+            return given.entropy[0]
+
+        def weigh(visible: Array) -> Array:
+            if "floor" not in expected:
+                expected["floor"] = errors(np.ones_like(visible))
+            return distortion_weights(errors(visible), expected["floor"], visible)
+
+        return estimate, weigh
 
     def sequential_quality(self, keep: Array, *, frechet: bool = False) -> dict[str, float]:
         """As `quality`, with E_q[z] given what is kept."""
@@ -81,10 +99,11 @@ class FilterEvaluation:
             "surprisal": self.estimate.surprisal,
         }
         result = {name: self.quality(self.keep_first(score, count)) for name, score in scores.items()}
-        keep = np.ones(data.patch_codes.shape, dtype=bool)
-        for row, ranking in zip(keep, self.rankings, strict=True):
-            row[ranking.order[: row.size - count]] = False
-        result["sequential"] = self.sequential_quality(keep)
+        for name, rankings in self.rankings.items():
+            keep = np.ones(data.patch_codes.shape, dtype=bool)
+            for row, ranking in zip(keep, rankings, strict=True):
+                row[ranking.order[: row.size - count]] = False
+            result[name] = self.sequential_quality(keep)
         # A decoder may fill gaps given what is kept, whatever chose that: the order's own gain is that over others so filled.
         for name in ("random", "pixel variance"):
             result[f"{name}, filled given the kept"] = self.sequential_quality(self.keep_first(scores[name], count))
@@ -96,9 +115,9 @@ class FilterEvaluation:
         tiles = grey.reshape(len(grey), rows, grey.shape[1] // rows, columns, grey.shape[2] // columns)
         return tiles.var(axis=(2, 4)).reshape(len(grey), -1)
 
-    def sequentially_filtered(self, loss_rate: float, budget_bits: float | None = None) -> Array:
-        """Kept masks of the filter with sequential conditioning."""
-        return np.stack([ranking.keep(loss_rate, budget_bits) for ranking in self.rankings])
+    def filtered_in_rounds(self, loss_rate: float, budget_bits: float | None = None, *, conditioning: str) -> Array:
+        """Kept masks of the filter with sequential conditioning, or of that by distortion."""
+        return np.stack([ranking.keep(loss_rate, budget_bits) for ranking in self.rankings[conditioning]])
 
     def at_mean_total(self, filtered: Callable[[float], Array]) -> tuple[float, Array]:
         """The smallest ε (to 1/1000) at which the masks of `filtered` have a mean K + |S| of at most 57, and those masks."""
@@ -116,7 +135,7 @@ class FilterEvaluation:
         for budget, bits in (("image", None), ("reference", reference_bits)):
             for conditioning, filtered, quality in (
                 ("global", self.filtered, self.quality),
-                ("sequential", self.sequentially_filtered, self.sequential_quality),
+                *((c, partial(self.filtered_in_rounds, conditioning=c), self.sequential_quality) for c in self.rankings),
             ):
                 loss_rate, keep = self.at_mean_total(partial(filtered, budget_bits=bits))
                 kept = keep.sum(1)
@@ -150,9 +169,11 @@ class FilterEvaluation:
             "surprisal_mean": float(self.estimate.surprisal.mean()),
         }
         result["sweep"] = [{"loss_rate": e, **self.quality(self.filtered(e), frechet=e == 0)} for e in loss_rates]
-        result["sequential_sweep"] = [
-            {"loss_rate": e, **self.sequential_quality(self.sequentially_filtered(e), frechet=e == 0)} for e in loss_rates
-        ]
+        for conditioning in self.rankings:
+            kept = ((e, self.filtered_in_rounds(e, conditioning=conditioning)) for e in loss_rates)
+            result[f"{conditioning}_sweep"] = [
+                {"loss_rate": e, **self.sequential_quality(keep, frechet=e == 0)} for e, keep in kept
+            ]
         result["orders"] = {str(count): self.orders(count) for count in equal_kept}
         result["adaptivity"] = self.adaptivity(reference_bits or result["entropy_sum_mean"])
         result["calibration"] = self.calibration()

@@ -85,14 +85,20 @@ def hidden_counts(patches: int, rounds: int = SEQUENTIAL_ROUNDS) -> list[int]:
     return [patches - math.ceil(patches * r * r / rounds**2) for r in range(1, rounds + 1)]
 
 
+Estimator = Callable[[NDArray[np.bool_]], Floats]
+"""From a visible set [N] to one value a patch [N]."""
+
+
 def rank_sequentially(
-    estimate: Callable[[NDArray[np.bool_]], Floats], rows: int, columns: int, edge_priority: float = 0.0
+    estimate: Estimator, rows: int, columns: int, edge_priority: float = 0.0, weigh: Estimator | None = None
 ) -> Ranking:
     """Sequential conditioning: patches are revealed in rounds, highest priority first, ĥ re-estimated given G and Z_S.
 
     `estimate(visible)` returns ĥ [N] in bits. `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ
     of the m patches still hidden, given what was visible when their round began. Its running minimum from the end makes the
     first stop at which Σ_D ĥ ≤ ε·B the one that a search finds, so kept sets nest in ε here too.
+
+    `weigh(visible)` returns factors w_i of ĥ_i in the priority w_i·ĥ_i + β·e_i; the bits lost stay true ones.
     """
     patches = rows * columns
     hidden = np.ones(patches, dtype=bool)
@@ -100,9 +106,29 @@ def rank_sequentially(
     revealed: list[NDArray[np.int64]] = []
     for left in hidden_counts(patches):
         entropy = estimate(~hidden)
-        order = drop_order(entropy, rows, columns, edge_priority)
+        weighed = entropy if weigh is None else entropy.astype(np.float64) * weigh(~hidden)
+        order = drop_order(weighed, rows, columns, edge_priority)
         order = order[hidden[order]]
         lost[left + 1 : order.size + 1] = np.cumsum(entropy[order].astype(np.float64))[left:]
         revealed.append(order[left:])
         hidden[order[left:]] = False
     return Ranking(np.concatenate(revealed[::-1]), np.minimum.accumulate(lost[::-1])[::-1])
+
+
+def patch_errors(reference: NDArray[np.uint8], decoded: NDArray[np.uint8], rows: int, columns: int) -> Floats:
+    """Mean squared difference per patch and channel, in squared 8-bit units: uint8 [S, S, 3] twice -> [N] float32."""
+    squares = np.square(reference.astype(np.float64) - decoded)
+    size, width = squares.shape[:2]
+    tiles = squares.reshape(rows, size // rows, columns, width // columns, 3)
+    return tiles.mean(axis=(1, 3, 4)).ravel().astype(np.float32)
+
+
+def distortion_weights(errors: Floats, floor: Floats, visible: NDArray[np.bool_]) -> Floats:
+    """w_i = max(0, D_i − D⁰_i), scaled to a mean of 1 over the hidden patches so that β stays in bits.
+
+    D is each patch's squared error with what is visible decoded as kept, D⁰ that with every patch kept: what the patch's bits
+    would save. Dynamic Token Filtering counts the bits that a dropped patch loses; rate–distortion theory, what they are worth.
+    """
+    saved = np.maximum(0, errors.astype(np.float64) - floor)
+    total = saved[~visible].sum()
+    return saved * ((~visible).sum() / total) if total > 0 else np.ones_like(saved)

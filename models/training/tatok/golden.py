@@ -1,6 +1,7 @@
 """Golden vectors: what PyTorch in float32 and this package's filter answer, for tests of other implementations."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from .backend import TorchBackend
 from .bundle import read_manifest
 from .checkpoint import load_model
 from .data import centre_crop
-from .filter import Floats, filter_tokens, rank_sequentially
+from .filter import Floats, distortion_weights, filter_tokens, rank_sequentially
 from .metrics import psnr, ssim
 
 # One for each image in turn; every budget, an edge priority, and ε = 0.
@@ -102,23 +103,36 @@ def _filter_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
 
 
 def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
-    """Rankings under a made-up entropy model: a share v of visible patches takes `help`·v of every hidden patch's bits."""
+    """Rankings under a made-up entropy model: a share v of visible patches takes `help`·v of every hidden patch's bits.
+
+    Some are by distortion: v takes as much of the `errors`, of which `floor` is left when every patch is kept.
+    """
     vectors = []
     for rows, columns in _GRIDS:
         for entropy in _entropies(generator, rows * columns):
-            for help_share, edge_priority in ((0.0, 0.0), (0.6, 0.0), (0.9, 1.5)):
+            errors, floor = (np.round(generator.gamma(2, s, entropy.size), 4).astype(np.float32) for s in (200, 50))
+            cases = ((0.0, 0.0, False), (0.6, 0.0, False), (0.9, 1.5, False), (0.6, 0.0, True), (0.9, 1.5, True))
+            for help_share, edge_priority, by_distortion in cases:
 
-                def estimate(visible: np.ndarray, bits: Floats = entropy, share: float = help_share) -> Floats:
+                def told(values: Floats, visible: np.ndarray, share: float = help_share) -> Floats:
                     left = 1 - share * (visible.sum() / visible.size)
-                    return np.where(visible, 0, bits.astype(np.float64) * left).astype(np.float32)
+                    return np.where(visible, 0, values.astype(np.float64) * left).astype(np.float32)
 
-                ranking = rank_sequentially(estimate, rows, columns, edge_priority)
+                def estimate(visible: np.ndarray, bits: Floats = entropy, told: Callable = told) -> Floats:
+                    return told(bits, visible)
+
+                def weigh(visible: np.ndarray, e: Floats = errors, f: Floats = floor, told: Callable = told) -> Floats:
+                    return distortion_weights(told(e, visible), f, visible)
+
+                ranking = rank_sequentially(estimate, rows, columns, edge_priority, weigh if by_distortion else None)
+                distortion = {"errors": _rounded(errors, 4), "floor": _rounded(floor, 4)} if by_distortion else {}
                 vectors.append(
                     {
                         "grid": {"rows": rows, "columns": columns},
                         "entropyBits": _rounded(entropy, 4),
                         "help": help_share,
                         "edgePriority": edge_priority,
+                        **distortion,
                         "order": ranking.order.tolist(),
                         "cumulativeBits": _rounded(ranking.lost_bits, 4),
                     }

@@ -65,6 +65,8 @@ def _filter_sections(data: dict[str, Any]) -> list[str]:
         table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sweep"]})),
         "## Information loss rate (image budget, sequential conditioning)\n",
         table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["sequential_sweep"]})),
+        "## Information loss rate (image budget, conditioning by distortion)\n",
+        table(("ε", *_QUALITY), _quality_rows({str(row["loss_rate"]): row for row in data["distortion_sweep"]})),
         "## Budgets at a mean total of at most 57\n",
         table(
             ("budget", "ε", "kept least, most", "Spearman with JPEG size", *_QUALITY, FRECHET),
@@ -88,8 +90,10 @@ def _plot_rate_distortion(data: dict[str, Any], path: Path) -> None:
         if quantity not in data["sweep"][0]:
             continue
         axis.plot([r["total"] for r in data["sweep"]], [r[quantity] for r in data["sweep"]], "o-", label="DTF, global")
-        rows = data["sequential_sweep"]
-        axis.plot([r["total"] for r in rows], [r[quantity] for r in rows], "s-", markersize=4, label="DTF, sequential")
+        for conditioning, mark in (("sequential", "s-"), ("distortion", "D-")):
+            rows = data[f"{conditioning}_sweep"]
+            points = [r["total"] for r in rows], [r[quantity] for r in rows]
+            axis.plot(*points, mark, markersize=4, label=f"DTF, {conditioning}")
         for order in ("random", "pixel variance", "surprisal"):
             rows = [orders[order] for orders in data["orders"].values()]
             axis.plot([r["total"] for r in rows], [r[quantity] for r in rows], ".--", label=order)

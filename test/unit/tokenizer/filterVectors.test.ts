@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { distortionWeights } from '../../../src/tokenizer/distortion';
 import { filterTokens } from '../../../src/tokenizer/filter';
 import { rankSequentially } from '../../../src/tokenizer/sequential';
 import type { Grid } from '../../../src/tokenizer/types';
@@ -22,6 +23,9 @@ interface SequentialVector {
   /** The entropy model made up for it: visible patches take `help` times their share of every hidden patch's bits. */
   readonly help: number;
   readonly edgePriority: number;
+  /** Of those by distortion: squared errors, which visible patches reduce likewise, and what is left of them with every patch kept. */
+  readonly errors?: number[];
+  readonly floor?: number[];
   readonly order: number[];
   readonly cumulativeBits: number[];
 }
@@ -44,15 +48,20 @@ describe('the filter agrees with the training package', () => {
 
   it(`in the ${sequentialVectors.length} sequential rankings`, async () => {
     expect(sequentialVectors.length).toBeGreaterThan(50);
-    for (const { grid, entropyBits, help, edgePriority, order, cumulativeBits } of sequentialVectors) {
-      const estimate = (visible: Uint8Array) => {
+    expect(sequentialVectors.filter(({ errors }) => errors !== undefined).length).toBeGreaterThan(30);
+    for (const { grid, entropyBits, help, edgePriority, errors, floor, order, cumulativeBits } of sequentialVectors) {
+      const told = (values: readonly number[], visible: Uint8Array) => {
         const left = 1 - help * (visible.reduce((count, each) => count + each, 0) / visible.length);
-        return Promise.resolve(
-          Float32Array.from(entropyBits, (bits, i) => (visible[i] === 1 ? 0 : Math.fround(bits) * left)),
-        );
+        return Float32Array.from(values, (value, i) => (visible[i] === 1 ? 0 : Math.fround(value) * left));
       };
+      const estimate = (visible: Uint8Array) => Promise.resolve(told(entropyBits, visible));
+      const weigh =
+        errors &&
+        floor &&
+        ((visible: Uint8Array) =>
+          Promise.resolve(distortionWeights(told(errors, visible), Float32Array.from(floor), visible)));
       const first = Float32Array.from(entropyBits);
-      const ranking = await rankSequentially(first, estimate, grid, edgePriority);
+      const ranking = await rankSequentially(first, estimate, grid, edgePriority, weigh);
       expect([...ranking.order], JSON.stringify({ grid, help, edgePriority })).toEqual(order);
       ranking.cumulativeBits.forEach((bits, m) => expect(bits).toBeCloseTo(cumulativeBits[m] ?? NaN, 3));
     }

@@ -1,14 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { EntropyInput, Graphs } from '../../../src/tokenizer/graphs';
+import { distortionWeights } from '../../../src/tokenizer/distortion';
+import type { DecoderInput, EntropyInput, Graphs } from '../../../src/tokenizer/graphs';
 import { TaTok } from '../../../src/tokenizer/pipeline';
 import { rankSequentially } from '../../../src/tokenizer/sequential';
 import { Tiling } from '../../../src/tokenizer/tiles';
-import type { FilterSettings, PictureGeometry, Tokens } from '../../../src/tokenizer/types';
+import type { Conditioning, FilterSettings, Picture, Tokens } from '../../../src/tokenizer/types';
 import { tinyModel } from './model';
 
 const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
 /** 5×3 tiles of 32 pixels, those at the right and below a part of one: 17×10 patches. */
-const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as PictureGeometry;
+const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as Picture;
 const tiling = new Tiling(geometry.width, geometry.height, model);
 const settings: FilterSettings = { lossRate: 0.5, edgePriority: 1, budget: 'image', conditioning: 'sequential' };
 
@@ -23,35 +24,76 @@ const tokens = {
   globalCodes: new Int32Array(tiling.count * model.globalTokens),
   patchCodes,
   entropyBits: Float32Array.from(patchCodes),
+  expectedCodes: new Float32Array(tiling.patches * model.levels.length),
 } as Tokens;
 
-async function rank(batch: number) {
+/** Every patch is as grey as its code says, or black where it is dropped. */
+function greyOf(code: number): number {
+  return code % 256;
+}
+
+function paint(greys: (row: number, column: number) => number, rows: number, columns: number): Uint8Array {
+  const rgb = new Uint8Array(rows * columns * side * side * 3);
+  rgb.forEach((_, i) => {
+    const [y, x] = [Math.floor(i / (3 * columns * side)), Math.floor(i / 3) % (columns * side)];
+    rgb[i] = greys(Math.floor(y / side), Math.floor(x / side));
+  });
+  return rgb;
+}
+
+function decoded({ codes, keep }: DecoderInput): Uint8Array {
+  return paint(
+    (row, column) => (keep[4 * row + column] === 1 ? greyOf(codes.patchCodes[4 * row + column] ?? 0) : 0),
+    4,
+    4,
+  );
+}
+
+const side = model.imageSize / model.grid.columns;
+const { rows, columns } = tiling.grid;
+const picture: Picture = {
+  ...geometry,
+  rgb: paint((row, column) => greyOf(patchCodes[columns * row + column] ?? 0), rows, columns),
+};
+
+async function rank(batch: number, conditioning: Conditioning = 'sequential') {
   const batches: (readonly EntropyInput[])[] = [];
+  const decodings: (readonly DecoderInput[])[] = [];
+  const expectedCodes = new Float32Array(16 * model.levels.length);
   const graphs = {
     estimateEntropies: (inputs: readonly EntropyInput[]) => {
       batches.push(inputs);
-      return Promise.resolve(inputs.map((input) => ({ entropyBits: bitsOf(input) })));
+      return Promise.resolve(inputs.map((input) => ({ entropyBits: bitsOf(input), expectedCodes })));
+    },
+    decodeAll: (inputs: readonly DecoderInput[]) => {
+      decodings.push(inputs);
+      return Promise.resolve(inputs.map(decoded));
     },
   } as unknown as Graphs;
-  const { ranking } = await new TaTok(model, graphs, batch).rank(tokens, geometry, settings);
-  return { ranking, batches };
+  const { ranking } = await new TaTok(model, graphs, batch).rank(tokens, picture, { ...settings, conditioning });
+  return { ranking, batches, decodings };
+}
+
+/** {@link bitsOf} of all tiles. */
+function estimateEveryTile(visible: Uint8Array): Promise<Float32Array> {
+  const all = new Float32Array(tiling.patches);
+  for (let tile = 0; tile < tiling.count; tile++) {
+    const input = {
+      codes: { globalCodes: new Int32Array(2), patchCodes: tiling.gather(patchCodes, tile, new Int32Array(16)) },
+      visible: tiling.gather(visible, tile, new Uint8Array(16)),
+    };
+    tiling.scatter(bitsOf(input), tile, all);
+  }
+  return Promise.resolve(all);
 }
 
 describe('the sequential ranking of tiles', () => {
   it('is that of estimating every tile anew in every round', async () => {
-    const everyTile = (visible: Uint8Array) => {
-      const all = new Float32Array(tiling.patches);
-      for (let tile = 0; tile < tiling.count; tile++) {
-        const input = {
-          codes: { globalCodes: new Int32Array(2), patchCodes: tiling.gather(patchCodes, tile, new Int32Array(16)) },
-          visible: tiling.gather(visible, tile, new Uint8Array(16)),
-        };
-        tiling.scatter(bitsOf(input), tile, all);
-      }
-      return Promise.resolve(all);
-    };
-    const expected = await rankSequentially(tokens.entropyBits, everyTile, tiling.grid, settings.edgePriority);
-    expect((await rank(16)).ranking).toEqual(expected);
+    const { entropyBits } = tokens;
+    const expected = await rankSequentially(entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority);
+    const { ranking, decodings } = await rank(16);
+    expect(ranking).toEqual(expected);
+    expect(decodings).toEqual([]);
   });
 
   it('estimates no tile that is revealed as far as it holds any of the picture', async () => {
@@ -66,5 +108,32 @@ describe('the sequential ranking of tiles', () => {
     const sizes = async (batch: number) => (await rank(batch)).batches.map(({ length }) => length);
     expect(Math.max(...(await sizes(16)))).toBeGreaterThan(tiling.tiles.columns);
     expect(Math.max(...(await sizes(2)))).toBe(2);
+  });
+});
+
+describe('the ranking of tiles by distortion', () => {
+  it('weighs bits by the error of what is dropped', async () => {
+    // What is kept decodes to the picture, so that nothing is left of the errors then.
+    const errors = Float32Array.from(patchCodes, (code) => greyOf(code) ** 2);
+    const weigh = (visible: Uint8Array) =>
+      Promise.resolve(
+        distortionWeights(
+          errors.map((error, i) => (visible[i] === 1 ? 0 : error)),
+          new Float32Array(tiling.patches),
+          visible,
+        ),
+      );
+    const { entropyBits } = tokens;
+    const expected = await rankSequentially(entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority, weigh);
+    const { ranking } = await rank(16, 'distortion');
+    expect([...ranking.order]).toEqual([...expected.order]);
+    expect(ranking.order).not.toEqual((await rank(16)).ranking.order);
+    expect(ranking.totalBits).toBeCloseTo(expected.totalBits, 6);
+  });
+
+  it('decodes every tile twice at first, then those that are estimated anew', async () => {
+    const { batches, decodings } = await rank(16, 'distortion');
+    expect(decodings.flat().length).toBe(2 * tiling.count + batches.flat().length);
+    expect(Math.max(...decodings.map(({ length }) => length))).toBeLessThanOrEqual(16);
   });
 });
