@@ -1,16 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('Compare Tokenizations in VS Code', () => {
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
 
   /** Waits until both sides are tokenized and decoded. */
   async function compared(): Promise<void> {

@@ -23,8 +23,6 @@ export interface VSCode extends AsyncDisposable {
   readonly folder: string;
   /** Replaces the settings of the machine, where paths on it belong. */
   configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
-  /** What code-server has written, for the report of a failed test. */
-  log(): string;
 }
 
 /** Starts VS Code on a copy of the sample photographs and opens it in Chromium. */
@@ -66,7 +64,6 @@ export async function startVSCode({
       await mkdir(join(directory, 'user-data/Machine'), { recursive: true });
       await writeFile(join(directory, 'user-data/Machine/settings.json'), JSON.stringify(machine));
     },
-    log: () => server.log(),
     async [Symbol.asyncDispose]() {
       await browser.close();
       await server.stop();

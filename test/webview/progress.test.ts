@@ -1,12 +1,8 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector } from './fixture/page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector } = useChromium();
 
 const text = (page: Page, testId: string) => page.getByTestId(testId).innerText();
 const received = (page: Page, method: string) =>
@@ -22,7 +18,7 @@ const places = (page: Page) =>
 
 describe('results as they come', () => {
   it('shows the photograph first, with the settings that will hold and a way out', async () => {
-    const page = await openInspector(browser, { scenario: 'pictured' });
+    const page = await openInspector({ scenario: 'pictured' });
     await page.getByTestId('canvas').and(page.locator(':not(.empty)')).waitFor();
     expect(await text(page, 'status')).toContain('loading model');
     expect(await page.getByTestId('colour-bar').count()).toBe(0);
@@ -34,16 +30,16 @@ describe('results as they come', () => {
   });
 
   it('shows the overlay, its histogram and attention before the patches are ranked; nothing moves then', async () => {
-    const pictured = await openInspector(browser, { scenario: 'pictured' });
+    const pictured = await openInspector({ scenario: 'pictured' });
     await pictured.getByTestId('stand-in').waitFor();
-    const page = await openInspector(browser, { scenario: 'ranking' });
+    const page = await openInspector({ scenario: 'ranking' });
     await page.getByTestId('colour-bar').waitFor();
     await page.getByTestId('histogram').waitFor();
     expect(await page.getByTestId('status').getAttribute('data-state')).toBe('pending');
     expect(await text(page, 'kept-count')).toBe('–');
     expect(await text(page, 'stand-in')).toContain('original');
     expect(await page.getByTestId('phase-said').textContent()).toBe('kodim23.png is tokenized');
-    const done = await openInspector(browser);
+    const done = await openInspector();
     await done.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await places(page)).toEqual(await places(pictured));
     expect(await places(done)).toEqual(await places(pictured));
@@ -51,7 +47,7 @@ describe('results as they come', () => {
   });
 
   it('stops ranking a tiled picture on request, and takes it up again', async () => {
-    const page = await openInspector(browser, { scenario: 'ranking', cells: 64, tiles: 4 });
+    const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4 });
     await page.getByText('ranking patches 2 %').waitFor();
     await page.getByTestId('cancel').click();
     await page.getByTestId('resume').waitFor();
@@ -71,7 +67,7 @@ describe('results as they come', () => {
   });
 
   it('keeps the former picture while it is tokenized anew', async () => {
-    const page = await openInspector(browser);
+    const page = await openInspector();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     await page.evaluate(() => window.fixture.progress('read'));
     await page.locator('[data-testid="status"][data-state="working"]').waitFor();
