@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
@@ -38,6 +40,23 @@ describeInVSCode('Compare Tokenizations in VS Code', () => {
     expect(await comparison.getByTestId('tokens-difference').textContent()).toBe(b > a ? `+${b - a}` : `−${a - b}`);
     await comparison.getByTestId('left').getByTestId('canvas').focus();
     for (const key of ['ArrowUp', 'ArrowRight']) await page.keyboard.press(key);
+  });
+
+  it('exports and copies both pictures, by commands', async () => {
+    const { page, folder } = vscode;
+    const comparison = inspectorOf(page);
+    await runCommand(page, 'TaTok: Export…');
+    await page.locator('.quick-input-list').getByRole('option', { name: 'Comparison as PNG' }).click();
+    const path = page.locator('.quick-input-widget input[type="text"]');
+    const file = join(folder, 'kodim05-kodim23.comparison.png');
+    await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(file);
+    await page.keyboard.press('Enter');
+    await comparison.getByText('Saved kodim05-kodim23.comparison.png').waitFor();
+    // Both photographs at six pixels for each of the model's.
+    expect((await sharp(file).metadata()).width).toBeGreaterThan(2 * 1536);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await runCommand(page, 'TaTok: Copy View');
+    await comparison.getByText('Comparison copied').waitFor();
     await runCommand(page, 'View: Close All Editors');
   });
 

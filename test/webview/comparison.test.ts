@@ -331,6 +331,19 @@ describe('an exported comparison', () => {
     await page.close();
   });
 
+  it('is what a command asks of either side', async () => {
+    const page = await open();
+    await page.evaluate(() => window.fixtures?.b?.requestComparison('comparison.png'));
+    await page.getByText('Saved kodim23.comparison.png').waitFor();
+    const sent = await page.evaluate(() =>
+      (['a', 'b'] as const).map((side) =>
+        window.fixtures?.[side]?.received.filter(({ method }) => method === 'export').map(({ params }) => params),
+      ),
+    );
+    expect(sent).toMatchObject([[{ kind: 'comparison.png', other: 'kodim07.png' }], []]);
+    await page.close();
+  });
+
   it('has one legend at the right, and of a swipe one picture of both', async () => {
     const page = await open();
     expect((await decode(await exported(page, 'a'), 'entropy')).width).toBe(2 * (20 + 768 + 20 + 768 + 96 + 20));
