@@ -66,6 +66,35 @@ describe('results as they come', () => {
     await page.close();
   });
 
+  it('offers the ranking that takes no time, where the other takes long', async () => {
+    const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4 });
+    await page.getByTestId('rank-globally').click();
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    expect(await page.getByTestId('conditioning').inputValue()).toBe('global');
+    expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
+    expect(await page.getByTestId('rank-globally').count()).toBe(0);
+    await page.close();
+    const small = await openInspector({ scenario: 'ranking' });
+    await small.locator('[data-testid="status"][data-state="pending"]').waitFor();
+    expect(await small.getByTestId('rank-globally').count()).toBe(0);
+    await small.close();
+  });
+
+  it('says how long it will take, once that is known', async () => {
+    const page = await openInspector();
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    await page.clock.install();
+    const progress = (done: number) =>
+      page.evaluate((tiles) => window.fixture.progress('encode', { done: tiles, total: 192 }), done);
+    await progress(2);
+    await page.getByText('encoding 2 of 192 tiles').waitFor();
+    expect(await text(page, 'status')).not.toContain('left');
+    await page.clock.fastForward(10_000);
+    await progress(42);
+    await expect.poll(() => text(page, 'status')).toMatch(/encoding 42 of 192 tiles · about 40 s left/);
+    await page.close();
+  });
+
   it('keeps the former picture while it is tokenized anew', async () => {
     const page = await openInspector();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
