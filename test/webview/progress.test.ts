@@ -80,6 +80,27 @@ describe('results as they come', () => {
     await small.close();
   });
 
+  it.each([300, 420, 560, 760, 1020, 1280])('covers nothing in the header of a panel of %i pixels', async (width) => {
+    const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4, width });
+    await page.getByTestId('rank-globally').waitFor();
+    const overlaps = await page.locator('.header').evaluate((header) => {
+      const controls = [...header.querySelectorAll('h1, .dimensions, .status, .status button, select, .chip')];
+      const boxes = controls.map((element) => ({ element, box: element.getBoundingClientRect() }));
+      return boxes.flatMap(({ element, box }, i) => [
+        ...(box.right > innerWidth ? [`${element.className} is cut`] : []),
+        ...boxes
+          .slice(i + 1)
+          .filter((other) => !element.contains(other.element))
+          .filter(({ box: { left, right, top, bottom } }) => {
+            return left < box.right - 1 && right > box.left + 1 && top < box.bottom - 1 && bottom > box.top + 1;
+          })
+          .map((other) => `${element.className} lies on ${other.element.className}`),
+      ]);
+    });
+    expect(overlaps).toEqual([]);
+    await page.close();
+  });
+
   it('says how long it will take, once that is known', async () => {
     const page = await openInspector();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
