@@ -70,7 +70,7 @@ describe('a large photograph', () => {
     const saying = setInterval(
       () =>
         void status.innerText().then(
-          (text) => said.push(`${seconds()} s: ${text}`),
+          (text) => said.push(`${seconds()} s: ${text.replaceAll('\n', ' ')}`),
           () => undefined,
         ),
       30_000,
