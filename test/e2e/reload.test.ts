@@ -13,6 +13,8 @@ describeInVSCode('After the window is reloaded', () => {
   /** Hides the tab and shows it again: what the page then shows, VS Code has got to write down. */
   async function hideAndShow(tab: string): Promise<void> {
     const { page } = vscode;
+    // The page hands its state over a moment after it changed.
+    await page.waitForTimeout(500);
     await openFromExplorer(page, 'LICENCE.md');
     await page.locator('iframe.webview.ready').waitFor({ state: 'detached' });
     await page.getByRole('tab', { name: tab }).click();
