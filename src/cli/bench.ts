@@ -1,6 +1,5 @@
 /** Entry of the benchmark (dist/bench.js): median and spread of every stage, through the same inference process users have. */
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { fork } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -9,6 +8,7 @@ import { cudaVariables } from '../inference/cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import type { Conditioning, StageTimings, Tokenized } from '../tokenizer/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
+import { timeGraphsIn } from './graphsProcess';
 import { spread, type Spread } from './spread';
 
 interface BenchOptions {
@@ -18,6 +18,7 @@ interface BenchOptions {
   readonly warmUp: number;
   readonly batches?: readonly number[];
   readonly conditioning?: Conditioning;
+  readonly stall: number;
   readonly json?: string;
 }
 
@@ -65,21 +66,11 @@ function add(samples: Map<string, number[]>, name: string, value: number): void 
   samples.set(name, [...(samples.get(name) ?? []), value]);
 }
 
-/**
- * Times the graphs alone, in a process of their own that finds CUDA as the inference process does.
- *
- * @param report is told of every batch as soon as it is timed: what came before a failure is not lost.
- */
-async function timeGraphs(task: GraphsToTime, report: (timed: TimedBatch) => void): Promise<void> {
+/** Times the graphs alone, in a process of their own that finds CUDA as the inference process does. */
+async function timeGraphs(task: GraphsToTime, stallMs: number, onTimed: (timed: TimedBatch) => void): Promise<void> {
   const modulePath = join(__dirname, 'benchGraphs.js');
   const env = { ...process.env, ...(await cudaVariables({}, modulePath)) };
-  const child = fork(modulePath, [JSON.stringify(task)], { env, serialization: 'advanced' });
-  child.on('message', (timed) => report(timed as TimedBatch));
-  const status = await new Promise<number | null>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', resolve);
-  });
-  if (status !== 0) throw new Error(`The graphs could not be timed (exit status ${status ?? 'unknown'}).`);
+  await timeGraphsIn(modulePath, task, { env, stallMs, onTimed });
 }
 
 function table(warm: Readonly<Record<string, Spread>>): string {
@@ -131,6 +122,7 @@ async function main(): Promise<void> {
     .option('--warm-up <N>', 'runs before those', count, 3)
     .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(['global', 'sequential']))
     .option('--batches <N,N,…>', 'also time the graphs alone, in batches of these sizes', batchSizes)
+    .option('--stall <S>', 'seconds without a sign after which the graphs are given up', count, 120)
     .option('--json <FILE>', 'write the figures with the machine to a file')
     .parse();
   const options = command.opts<BenchOptions>();
@@ -150,14 +142,17 @@ async function main(): Promise<void> {
     await client.stop();
     const { batches = [], runs, warmUp } = options;
     const graphs: TimedBatch[] = [];
-    if (batches.length > 0) {
-      await timeGraphs({ choice, image, batches, runs, warmUp }, (timed) => {
-        graphs.push(timed);
-        console.log(batchTable(timed));
-      });
-    }
-    if (options.json !== undefined) {
-      await writeFile(options.json, `${JSON.stringify({ ...result, graphs }, null, 2)}\n`);
+    try {
+      if (batches.length > 0) {
+        await timeGraphs({ choice, image, batches, runs, warmUp }, 1000 * options.stall, (timed) => {
+          graphs.push(timed);
+          console.log(batchTable(timed));
+        });
+      }
+    } finally {
+      if (options.json !== undefined) {
+        await writeFile(options.json, `${JSON.stringify({ ...result, graphs }, null, 2)}\n`);
+      }
     }
   } finally {
     await client.dispose();

@@ -1,6 +1,6 @@
 /**
  * Entry of the process that times single graphs and batches (dist/benchGraphs.js), where ONNX Runtime lives: without requests to
- * another process. It is forked with what to do as JSON and answers with a message a batch, then hangs up.
+ * another process. It is forked with what to do as JSON, tells what it is doing and every batch that is timed, and waits to be ended.
  */
 import { readFile } from 'node:fs/promises';
 import { loadBundle } from '../inference/loadModel';
@@ -28,10 +28,27 @@ export interface TimedBatch {
   readonly imagesPerSecond: Readonly<Record<string, number>>;
 }
 
+export type GraphsMessage =
+  | { readonly kind: 'doing'; readonly what: string }
+  | { readonly kind: 'timed'; readonly timed: TimedBatch }
+  | { readonly kind: 'failed'; readonly reason: string }
+  | { readonly kind: 'done' };
+
+/** Resolves when the message is out, so that it is out before native code blocks the thread. */
+function tell(message: GraphsMessage): Promise<void> {
+  return new Promise((resolve) => process.send?.(message, () => resolve()));
+}
+
+/** Before what is timed, not in it; only the first run, which may compile or choose algorithms, tells every stage. */
+function doing(what: string): Promise<void> {
+  return tell({ kind: 'doing', what });
+}
+
 /** Samples in milliseconds by name. */
 type Samples = Record<string, number[]>;
 
 async function* timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTime): AsyncGenerator<TimedBatch> {
+  await doing('load');
   const { graphs, loaded } = await loadBundle(await readBundle(choice.directory), choice);
   const file = await readFile(image);
   for (const batch of batches) {
@@ -61,15 +78,20 @@ async function timeStages(
   const keep = visible.map((_, i) => (i % 4 === 0 ? 1 : 0));
   const samples: Samples = {};
   for (let run = 0; run < warmUp + runs; run++) {
+    const first = (stage: string) => (run === 0 ? doing(`${stage}, batch ${batch}, first run`) : undefined);
+    await doing(`graphs, batch ${batch}, run ${run}`);
+    await first('encode');
     const start = performance.now();
     const codes = await graphs.encodeAll(images);
     const encoded = performance.now();
+    await first('entropy');
     const estimates = await graphs.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
     const estimated = performance.now();
     const jobs = estimates.flatMap(({ expectedCodes }, i) => {
       const each = codes[i];
       return each === undefined ? [] : [{ codes: each, expectedCodes, keep }];
     });
+    await first('decode');
     await graphs.decodeAll(jobs);
     const decoded = performance.now();
     if (run < warmUp) continue;
@@ -102,6 +124,7 @@ async function timeFiles(
   let next = read();
   let start = performance.now();
   for (let run = 0; run < warmUp + runs; run++) {
+    void doing(`files, batch ${batch}, run ${run}`);
     const pictures = await next;
     next = read();
     const codes = await graphs.encodeAll(pictures.map(({ rgb }) => rgb));
@@ -127,13 +150,14 @@ function add(samples: Samples, name: string, milliseconds: number): void {
 }
 
 async function main(): Promise<void> {
-  for await (const timed of timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime)) process.send?.(timed);
+  for await (const timed of timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime)) {
+    await tell({ kind: 'timed', timed });
+  }
 }
 
-main()
-  .catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : String(error));
-    process.exitCode = 1;
-  })
-  // An open channel would keep the process alive.
-  .finally(() => process.disconnect());
+// Nobody is left to end it.
+process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'));
+main().then(
+  () => tell({ kind: 'done' }),
+  (error: unknown) => tell({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) }),
+);

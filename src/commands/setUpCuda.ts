@@ -1,14 +1,15 @@
 import * as vscode from 'vscode';
-import { discoveryLines } from '../host/environmentReport';
 import type { SharedInference } from '../host/inference';
-import { adviceOn, pipCommand, pipHelps } from '../inference/cuda/advice';
+import { pipCommand, pipHelps } from '../inference/cuda/advice';
 import { archiveExtensions } from '../inference/cuda/archive';
 import type { CudaDiscovery } from '../inference/cuda/discovery';
 import { hostOf, megabytes } from '../inference/cuda/download';
-import { fetchProvider, stageProvider, type SetUpOptions, type StagedProvider } from '../inference/cuda/install';
+import { fetchedBytes, fetchProvider, stageProvider, type StagedProvider } from '../inference/cuda/install';
 import { providerPackage } from '../inference/cuda/package';
 import { runtimeVersion } from '../inference/cuda/requirements';
 import { TatokError } from '../tokenizer/errors';
+import { again, found, verdict, type Choice, type Outcome } from './setUpCudaLines';
+import { withProgress } from './setUpCudaProgress';
 import { showEnvironmentCommand } from './showEnvironment';
 
 export const setUpCudaCommand = 'tatok.setUpCuda';
@@ -33,19 +34,19 @@ async function setUpCuda(services: SetUpServices): Promise<void> {
       if (!(error instanceof TatokError)) throw error;
       if (error.code === 'cancelled') return;
       services.log.error(error.message, error.cause ?? '');
-      const message = error.advice === undefined ? error.message : `${error.message} ${error.advice}`;
-      void vscode.window.showErrorMessage(message);
+      void tellFailure(error, choice.link);
       return;
     }
   }
 }
 
-/** 'again' shows the list again. */
-type Outcome = 'done' | 'again';
-
-interface Choice extends vscode.QuickPickItem {
-  /** Absent for lines that only tell something. */
-  readonly run?: () => Promise<Outcome>;
+/** With a button, because VS Code shows messages without one in a single line that is cut. */
+async function tellFailure({ message, advice }: TatokError, link: string | undefined): Promise<void> {
+  const [setUp, copyLink] = ['Set Up CUDA…', 'Copy Link'];
+  const text = advice === undefined ? message : `${message} ${advice}`;
+  const pressed = await vscode.window.showErrorMessage(text, setUp, ...(link === undefined ? [] : [copyLink]));
+  if (pressed === setUp) await vscode.commands.executeCommand(setUpCudaCommand);
+  if (pressed === copyLink && link !== undefined) await vscode.env.clipboard.writeText(link);
 }
 
 async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined> {
@@ -57,30 +58,6 @@ async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined>
     placeHolder: 'What was found, what is missing, and what can be done',
     matchOnDetail: true,
   });
-}
-
-function verdict(discovery: CudaDiscovery): Choice[] {
-  const { problems } = discovery;
-  if (problems.length === 0) {
-    return [{ label: '$(pass) Nothing is missing', detail: 'CUDA is used when a model is loaded next.', run: again }];
-  }
-  return [
-    { label: 'Missing', kind: vscode.QuickPickItemKind.Separator },
-    ...problems.map((problem) => ({
-      label: `$(warning) ${problem.message}`,
-      detail: adviceOn(problem, discovery) ?? '',
-      run: again,
-    })),
-  ];
-}
-
-function found(discovery: CudaDiscovery): Choice[] {
-  const lines = discoveryLines(discovery);
-  if (lines.length === 0) return [];
-  return [
-    { label: 'Found', kind: vscode.QuickPickItemKind.Separator },
-    ...lines.map(({ label, detail }) => ({ label: `$(check) ${label}`, detail, run: again })),
-  ];
 }
 
 function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
@@ -99,7 +76,8 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
     {
       label: `$(cloud-download) Fetch the CUDA provider of ONNX Runtime ${runtimeVersion}…`,
       detail: `${megabytes(providerPackage.size)} from ${hostOf(providerPackage)}, the official onnxruntime-gpu wheel`,
-      run: () => fetchAfterConsent(services),
+      run: () => fetchAfterConsent(discovery, services),
+      link: providerPackage.url,
     },
     {
       label: '$(folder-opened) Use a local archive…',
@@ -128,23 +106,25 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
   ];
 }
 
-function again(): Promise<Outcome> {
-  return Promise.resolve('again');
-}
-
-async function fetchAfterConsent(services: SetUpServices): Promise<Outcome> {
+async function fetchAfterConsent({ problems }: CudaDiscovery, services: SetUpServices): Promise<Outcome> {
   const { size, unpackedSize, name } = providerPackage;
-  const consent = `Fetch ${megabytes(size)}`;
+  const target = services.inference.providerStorage;
+  const there = await fetchedBytes(providerPackage, target);
+  // All of it is there when it could not be unpacked.
+  const consent = there < size ? `Fetch ${megabytes(size - there)}` : 'Unpack';
+  const obstacle = problems.find(({ kind }) => kind === 'no-driver' || kind === 'driver-too-old' || kind === 'no-gpu');
+  const detail = [
+    ...(obstacle === undefined ? [] : [`${obstacle.message} Until that changes the download is of no use.`]),
+    ...(there === 0 ? [] : [`${megabytes(there)} of it are here already.`]),
+    `Its two provider libraries (${megabytes(unpackedSize)}) are kept in ${target}.`,
+    'A download that is cancelled continues the next time.',
+  ];
   const answer = await vscode.window.showInformationMessage(
     `Fetch ${name} (${megabytes(size)}) from ${hostOf(providerPackage)}?`,
-    {
-      modal: true,
-      detail: `Its two provider libraries (${megabytes(unpackedSize)}) are kept in ${services.inference.providerStorage}. A download that is cancelled continues the next time.`,
-    },
+    { modal: true, detail: detail.join(' ') },
     consent,
   );
   if (answer !== consent) return 'again';
-  const target = services.inference.providerStorage;
   return finish(
     services,
     await withProgress('fetching the CUDA provider', size, (options) =>
@@ -175,7 +155,10 @@ async function finish({ inference }: SetUpServices, staged: StagedProvider): Pro
     const use = 'Use It Anyway';
     const answer = await vscode.window.showWarningMessage(
       `This build is not known to be ONNX Runtime ${runtimeVersion}.`,
-      { modal: true, detail: 'A provider of another version is refused, or crashes the inference process.' },
+      {
+        modal: true,
+        detail: `It needs CUDA ${staged.cudaMajor}. A provider of another version is refused, or crashes the inference process.`,
+      },
       use,
     );
     if (answer !== use) {
@@ -189,24 +172,4 @@ async function finish({ inference }: SetUpServices, staged: StagedProvider): Pro
   if (problems.length > 0) return 'again';
   void vscode.window.showInformationMessage('CUDA is set up.');
   return 'done';
-}
-
-function withProgress<Result>(
-  what: string,
-  size: number,
-  work: (options: SetUpOptions) => Promise<Result>,
-): Thenable<Result> {
-  const place = { location: vscode.ProgressLocation.Notification, title: `TaTok: ${what}`, cancellable: true };
-  return vscode.window.withProgress(place, (progress, token) => {
-    const abort = new AbortController();
-    token.onCancellationRequested(() => abort.abort());
-    let shown = 0;
-    const onProgress = (bytes: number) => {
-      const percent = Math.floor((100 * bytes) / size);
-      if (percent === shown) return;
-      progress.report({ increment: percent - shown, message: `${megabytes(bytes)} of ${megabytes(size)}` });
-      shown = percent;
-    };
-    return work({ signal: abort.signal, onProgress });
-  });
 }

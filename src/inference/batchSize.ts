@@ -1,9 +1,8 @@
 /**
  * How many model images go through a graph at once.
  *
- * This is also what can be done about memory on a GPU: onnxruntime-node 1.29.0 passes only the GPU's index on to the CUDA
- * provider, neither its `gpu_mem_limit` nor the run option that shrinks its arena. The arena grows with the batch, so the batch
- * is what a limit bounds.
+ * This is also what a memory limit on a GPU bounds: onnxruntime-node passes neither the CUDA provider's own limit on
+ * (sessionOptions.ts) nor the run option that shrinks its arena, and the arena grows with the batch.
  */
 import type { ModelDescription, ProviderName } from '../tokenizer/types';
 

@@ -4,6 +4,7 @@ import * as protocol from '../protocol/inference';
 import type {
   AttentionParams,
   DecodedPicture,
+  FailedProvider,
   InfluenceParams,
   LoadedModel,
   MeasureParams,
@@ -24,7 +25,7 @@ import type {
   Tokenized,
 } from '../tokenizer/types';
 import { cudaVariables, type CudaOptions } from './cuda/environment';
-import { fromResponseError } from './errorTransfer';
+import { failedProviderOf, fromResponseError } from './errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings, type RequestListener } from './runningProcess';
 
 export interface InferenceClientOptions extends ForkSettings {
@@ -56,6 +57,8 @@ export class InferenceClient {
   private idleTimer: NodeJS.Timeout | undefined;
   private nextProgressId = 1;
   private disposed = false;
+  /** Not to be tried again until {@link stop}. */
+  private failed: FailedProvider[] = [];
 
   constructor(private readonly options: InferenceClientOptions) {}
 
@@ -124,10 +127,14 @@ export class InferenceClient {
     return this.request((connection) => connection.sendRequest(protocol.attention, params, token), token);
   }
 
-  /** Ends the process; the next request starts a fresh one. Requests under way fail as after a crash and are repeated. */
+  /**
+   * Ends the process; the next request starts a fresh one, which tries every provider again. Requests under way fail as after a
+   * crash and are repeated.
+   */
   async stop(): Promise<void> {
     const running = this.running;
     this.running = undefined;
+    this.failed = [];
     clearTimeout(this.idleTimer);
     await running?.then(
       (process) => process.stop(),
@@ -161,11 +168,17 @@ export class InferenceClient {
   ): Promise<Result> {
     for (let crashes = 0; ;) {
       if (this.disposed || token.isCancellationRequested) throw cancelled();
-      const running = await this.start();
+      const starting = this.start();
+      const running = await starting;
       const finish = prepare?.(running);
       try {
         return await running.request(send);
       } catch (error) {
+        const failed = failedProviderOf(error);
+        if (failed !== undefined) {
+          this.replace(starting, running, failed);
+          continue;
+        }
         if (!(error instanceof ProcessExited)) throw error;
         if (error.stopped || ++crashes < 2) continue;
         throw new TatokError(
@@ -180,6 +193,16 @@ export class InferenceClient {
     }
   }
 
+  /**
+   * Has the next request start a process that does not try `failed`. The old one is not waited for: it may be stuck with the failed
+   * device, and is ended from outside. Its other requests are repeated.
+   */
+  private replace(starting: Promise<RunningProcess>, running: RunningProcess, failed: FailedProvider): void {
+    if (this.running === starting) this.running = undefined;
+    this.failed.push(failed);
+    void running.stop();
+  }
+
   private start(): Promise<RunningProcess> {
     this.running ??= this.fork();
     return this.running;
@@ -189,9 +212,11 @@ export class InferenceClient {
     const starting = (async () => {
       const { modulePath, cuda, env } = this.options;
       const variables = await cudaVariables(cuda?.() ?? {}, modulePath);
-      return new RunningProcess({ ...this.options, env: { ...variables, ...env } }, () => {
+      const running = new RunningProcess({ ...this.options, env: { ...variables, ...env } }, () => {
         if (this.running === starting) this.running = undefined;
       });
+      for (const failed of this.failed) running.ruleOut(failed);
+      return running;
     })();
     starting.catch(() => {
       if (this.running === starting) this.running = undefined;

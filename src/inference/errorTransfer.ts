@@ -1,10 +1,16 @@
 /** Errors across the process border: a TatokError goes in as a ResponseError with data and comes out as itself. */
 import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
-import type { ErrorData } from '../protocol/inference';
+import type { FailedProvider, InferenceErrorData } from '../protocol/inference';
 import { TatokError, tatokErrorCodes } from '../tokenizer/errors';
+import { ProviderFailed } from './providerFailed';
 
 /** Anything that is no TatokError is a fault of ours: its first line goes to the user, all of it to `log`. */
-export function toResponseError(error: unknown, log: (text: string) => void): ResponseError<ErrorData> {
+export function toResponseError(error: unknown, log: (text: string) => void): ResponseError<InferenceErrorData> {
+  if (error instanceof ProviderFailed) {
+    log(`${error.failed.provider} is no longer used. ${describe(error.cause)}`);
+    const data = { code: 'inference-failed', failed: error.failed };
+    return new ResponseError(ErrorCodes.InternalError, error.message, data);
+  }
   if (error instanceof TatokError) {
     if (error.cause !== undefined) log(`${error.message} Cause: ${describe(error.cause)}`);
     const data = { code: error.code, ...(error.advice === undefined ? {} : { advice: error.advice }) };
@@ -22,6 +28,11 @@ export function fromResponseError(error: unknown): TatokError {
   const data: unknown = error instanceof ResponseError ? error.data : undefined;
   const code = tatokErrorCodes.find((known) => known === property(data, 'code')) ?? 'inference-failed';
   return new TatokError(code, message, property(data, 'advice'), { cause: error });
+}
+
+/** The provider that a request failed with, where another one may answer it. */
+export function failedProviderOf(error: unknown): FailedProvider | undefined {
+  return error instanceof ResponseError ? (error as ResponseError<InferenceErrorData>).data?.failed : undefined;
 }
 
 function property(data: unknown, name: 'code' | 'advice'): string | undefined {

@@ -11,7 +11,9 @@ import { verifyFiles } from '../tokenizer/verify';
 import { batchSize } from './batchSize';
 import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
-import { firstProvider } from './providers';
+import { ProviderFailed } from './providerFailed';
+import { firstProvider, mayFallBack } from './providers';
+import { sessionOptions } from './sessionOptions';
 
 /** A model with its sessions, and what is said of it to the other side. */
 export interface RunningModel {
@@ -23,20 +25,21 @@ export interface RunningModel {
 
 /**
  * @param ruledOut providers that failed while they ran, and why; they are not tried again.
- * @throws TatokError of the bundle's files, its graphs or the providers.
+ * @throws TatokError of the bundle's files, its graphs or the providers; ProviderFailed.
  */
 export async function loadBundle(
   { model, manifest }: Bundle,
-  { providers, cudaDevice, cudaMemoryLimit }: ModelChoice,
+  choice: ModelChoice,
   ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
 ): Promise<RunningModel> {
+  const { providers, cudaMemoryLimit } = choice;
   await verifyFiles(model.directory, manifest.files);
   const { value: sessions, report } = await firstProvider(
     providers,
     (provider) => {
       const reason = ruledOut.get(provider);
       if (reason !== undefined) return Promise.reject(new Error(reason));
-      return createSessions(provider, manifest, model.directory, cudaDevice);
+      return createSessions(provider, manifest, model.directory, choice);
     },
     (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
   );
@@ -54,19 +57,11 @@ async function createSessions(
   provider: ProviderName,
   { graphs, variants }: Bundle['manifest'],
   directory: string,
-  cudaDevice: number | undefined,
+  choice: ModelChoice,
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
-  const open = (file: string) =>
-    InferenceSession.create(join(directory, file), {
-      // onnxruntime-node passes no other option of the CUDA provider on: batchSize.ts says what becomes of a memory limit.
-      executionProviders: [provider === 'cuda' ? { name: provider, deviceId: cudaDevice ?? 0 } : provider],
-      // Threads that spin while they wait gain a fifth where nothing else runs, and lose half where an editor does.
-      extra: { session: { intra_op: { allow_spinning: '0' } } },
-      // 3 is ORT's "error"; failures arrive as exceptions, warnings about placed operators help nobody.
-      logSeverityLevel: 3,
-    });
+  const open = (file: string) => InferenceSession.create(join(directory, file), sessionOptions(provider, choice));
   const own = variants[provider];
   const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
@@ -83,9 +78,12 @@ async function createSessions(
     };
     return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {
+    if (provider !== 'cpu') {
+      if (created.length === 0 || !mayFallBack(choice.providers, provider)) throw error;
+      throw new ProviderFailed({ choice, provider, reason: explainProviderFailure(provider, error) }, error);
+    }
     await releaseAll(created);
     // The CPU provider is part of the runtime: what it cannot load is no graph.
-    if (provider !== 'cpu') throw error;
     throw new TatokError('model-incompatible', `ONNX Runtime cannot load the model: ${sentence(error)}`, undefined, {
       cause: error,
     });

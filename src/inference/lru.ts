@@ -17,13 +17,6 @@ export class Lru<Key, Value> {
     return value;
   }
 
-  delete(key: Key): void {
-    const value = this.entries.get(key);
-    if (value === undefined) return;
-    this.entries.delete(key);
-    this.forget(value);
-  }
-
   set(key: Key, value: Value): void {
     this.entries.delete(key);
     this.entries.set(key, value);

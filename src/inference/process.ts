@@ -12,7 +12,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import sharp from 'sharp';
 import * as protocol from '../protocol/inference';
-import type { ErrorData } from '../protocol/inference';
+import type { InferenceErrorData } from '../protocol/inference';
 import { TatokError } from '../tokenizer/errors';
 import type { StageObserver } from '../tokenizer/stages';
 import { toResponseError } from './errorTransfer';
@@ -43,7 +43,7 @@ function telling(id: number, observer: StageObserver): StageObserver {
 /** A handler that stops when cancelled and answers failures with their code and advice. */
 function answer<Params, Result>(
   work: (params: Params, observer: StageObserver) => Promise<Result>,
-): (params: Params, token: CancellationToken) => Promise<Result | ResponseError<ErrorData>> {
+): (params: Params, token: CancellationToken) => Promise<Result | ResponseError<InferenceErrorData>> {
   return async (params, token) => {
     try {
       return await work(params, stopWhenCancelled(token));
@@ -53,6 +53,7 @@ function answer<Params, Result>(
   };
 }
 
+connection.onNotification(protocol.ruleOut, (failed) => service.ruleOut(failed));
 connection.onRequest(
   protocol.loadModel,
   answer((choice, observer) => service.loadModel(choice, observer)),
@@ -86,6 +87,7 @@ connection.onRequest(
   answer((params, observer) => service.attention(params, observer)),
 );
 
-// The other side is gone for good, however it ended.
-process.on('disconnect', () => process.exit(0));
+// The other side is gone for good, however it ended. Leaving in good order would destroy the sessions, which may wait for a device that
+// is lost, and nothing here is worth saving.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 connection.listen();

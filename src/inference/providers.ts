@@ -8,6 +8,7 @@
  */
 import { TatokError } from '../tokenizer/errors';
 import type { ProviderName, ProviderReport } from '../tokenizer/types';
+import { ProviderFailed } from './providerFailed';
 
 const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
 
@@ -26,6 +27,11 @@ export function providerOrder(order: readonly string[]): string[] {
   return order.flatMap((name) => (name === autoProvider ? defaultProviders(process.platform, process.arch) : [name]));
 }
 
+/** Whether the order names a provider after this one. */
+export function mayFallBack(order: readonly string[], failed: ProviderName): boolean {
+  return providerOrder(order).at(-1) !== failed;
+}
+
 export interface ProvidedBy<Value> {
   readonly value: Value;
   readonly report: ProviderReport;
@@ -37,7 +43,7 @@ export interface ProvidedBy<Value> {
  * @param order provider names; `auto` stands for the platform's default order, unknown names are reported as failures.
  * @param explain one sentence for the user about a failed attempt.
  * @throws TatokError provider-unavailable with every reason; a TatokError of `create` (a bad model) is not a provider's failure
- *   and is passed on.
+ *   and is passed on. So is ProviderFailed: the next provider is tried in another process.
  */
 export async function firstProvider<Value>(
   order: readonly string[],
@@ -57,7 +63,7 @@ export async function firstProvider<Value>(
     try {
       return { value: await create(provider), report: { provider, failures } };
     } catch (error) {
-      if (error instanceof TatokError) throw error;
+      if (error instanceof TatokError || error instanceof ProviderFailed) throw error;
       failures.push({ provider, reason: explain(provider, error) });
     }
   }

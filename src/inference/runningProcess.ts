@@ -11,7 +11,9 @@ import {
   loaded,
   pictured,
   progress,
+  ruleOut,
   type DecodedPicture,
+  type FailedProvider,
   type LoadedChoice,
   type Progress,
 } from '../protocol/inference';
@@ -50,12 +52,16 @@ export class ProcessExited extends Error {
   }
 }
 
+/** How long a process told to end may take before it is given up; one that waits for a lost device in the kernel never ends. */
+const endLimitMs = 5000;
+
 export class RunningProcess {
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
   private readonly listeners = new Map<number, RequestListener>();
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
+  private readonly end: (reason: string) => void;
   private stopping = false;
   private alive = true;
 
@@ -66,20 +72,20 @@ export class RunningProcess {
     for (const stream of [this.child.stdout, this.child.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on('line', log);
     }
-    this.ended = new Promise((_resolve, reject) => {
-      const end = (reason: string) => {
-        if (!this.alive) return;
-        this.alive = false;
-        this.connection.dispose();
-        if (!this.stopping) log(`The inference process ended: ${reason}.`);
-        onEnd();
-        reject(new ProcessExited(reason, this.stopping));
-      };
-      this.child.once('error', (error) => end(error.message));
-      this.child.once('exit', (code, signal) =>
-        end(signal === null ? `exit status ${code ?? 'unknown'}` : `signal ${signal}`),
-      );
-    });
+    let rejectEnded: (reason: ProcessExited) => void;
+    this.ended = new Promise((_resolve, reject) => (rejectEnded = reject));
+    this.end = (reason) => {
+      if (!this.alive) return;
+      this.alive = false;
+      this.connection.dispose();
+      if (!this.stopping) log(`The inference process ended: ${reason}.`);
+      onEnd();
+      rejectEnded(new ProcessExited(reason, this.stopping));
+    };
+    this.child.once('error', (error) => this.end(error.message));
+    this.child.once('exit', (code, signal) =>
+      this.end(signal === null ? `exit status ${code ?? 'unknown'}` : `signal ${signal}`),
+    );
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
@@ -102,12 +108,27 @@ export class RunningProcess {
     return () => this.listeners.delete(id);
   }
 
-  /** Ends the process now; resolves when it has ended. */
+  /** Has the process never try a provider; to be called before any request. */
+  ruleOut(failed: FailedProvider): void {
+    // What a process that is gone was not told, nobody needs.
+    this.connection.sendNotification(ruleOut, failed).catch(() => undefined);
+  }
+
+  /** Ends the process now; resolves when it has ended, or did not within seconds. */
   async stop(): Promise<void> {
     this.stopping = true;
-    // Node has no handler for SIGTERM, so this also ends a process that is stuck in native code.
-    this.child.kill();
+    // Nothing of the process runs for it, no handler and no destructor: it also ends one that is stuck in native code.
+    this.child.kill('SIGKILL');
+    const limit = setTimeout(() => this.giveUp(), endLimitMs);
     await this.ended.catch(() => undefined);
+    clearTimeout(limit);
+  }
+
+  private giveUp(): void {
+    // It must not keep this process alive either.
+    this.child.unref();
+    if (this.child.connected) this.child.disconnect();
+    this.end('it does not end');
   }
 
   /** A closing channel rejects requests a moment before the exit is known: let the exit speak first. */

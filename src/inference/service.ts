@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type {
   AttentionParams,
+  FailedProvider,
   InfluenceParams,
   LoadedChoice,
   LoadedModel,
@@ -37,7 +38,8 @@ import type {
 import { explainProviderFailure } from './failureReasons';
 import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
-import { providerOrder } from './providers';
+import { ProviderFailed } from './providerFailed';
+import { mayFallBack } from './providers';
 import { Turns, type Urgency } from './turns';
 
 /** Two models side by side is what a comparison needs. */
@@ -76,7 +78,7 @@ export class InferenceService {
   private readonly users = new Map<RunningModel, number>();
   /** Models that are no longer kept but still used. */
   private readonly retired = new Set<RunningModel>();
-  /** Providers of a choice that failed while they ran, and why. */
+  /** Providers of a choice that failed in an earlier process, and why. */
   private readonly ruledOut = new Map<string, Map<ProviderName, string>>();
   private readonly attentions = new Lru<string, Float32Array>(keptAttentions);
   private readonly rankings = new Lru<string, Ranking>(keptRankings);
@@ -88,13 +90,19 @@ export class InferenceService {
   private readonly turns = new Turns();
 
   /**
-   * @param log told of providers that fail while they run.
+   * @param log told of what goes wrong without failing a request.
    * @param onLoaded told of every model that is loaded.
    */
   constructor(
     private readonly log: (text: string) => void = () => undefined,
     private readonly onLoaded: (loaded: LoadedChoice) => void = () => undefined,
   ) {}
+
+  /** Keeps a provider from being tried for a choice. */
+  ruleOut({ choice, provider, reason }: FailedProvider): void {
+    const key = keyOf(choice);
+    this.ruledOut.set(key, (this.ruledOut.get(key) ?? new Map<ProviderName, string>()).set(provider, reason));
+  }
 
   loadModel(choice: ModelChoice, observer: StageObserver): Promise<LoadedModel> {
     return this.inTurn(choice, 'soon', observer, async (run) => (await this.model(choice, run)).loaded);
@@ -288,8 +296,7 @@ export class InferenceService {
       return;
     }
     this.retired.delete(model);
-    // Sessions of a lost device may fail to end; nobody needs them any more.
-    model.tatok.release().catch(() => undefined);
+    model.tatok.release().catch((error: unknown) => this.log(`A model could not be released: ${String(error)}`));
   }
 
   private leave(run: Run): void {
@@ -306,7 +313,7 @@ export class InferenceService {
    * Sessions block the thread anyway, so requests run one after another; one of many batches lets others in between them. A
    * model is never released under a running request.
    *
-   * A provider that fails while it runs (out of memory, lost device) is ruled out and the request done again on the next one.
+   * @throws ProviderFailed where another provider may do what the one in use failed at; otherwise what `work` does.
    */
   private async inTurn<Result>(
     choice: ModelChoice,
@@ -323,31 +330,23 @@ export class InferenceService {
     };
     await this.turns.take(urgency);
     try {
-      for (;;) {
-        try {
-          return await work(run);
-        } catch (error) {
-          if (!this.fallBack(choice, run, error)) throw error;
-        } finally {
-          this.leave(run);
-        }
-      }
+      return await work(run);
+    } catch (error) {
+      throw this.providerFailure(choice, run, error) ?? error;
     } finally {
+      this.leave(run);
       this.turns.give();
     }
   }
 
-  /** Whether another provider may do what the one in use failed at. The CPU is the last resort. */
-  private fallBack(choice: ModelChoice, { model }: Run, error: unknown): boolean {
-    if (!(error instanceof TatokError) || error.code !== 'inference-failed' || model === undefined) return false;
+  /** Undefined for what no other provider would do better. The CPU is the last resort. */
+  private providerFailure(choice: ModelChoice, { model }: Run, error: unknown): ProviderFailed | undefined {
+    if (!(error instanceof TatokError) || error.code !== 'inference-failed' || model === undefined) return undefined;
     const { provider } = model.running.loaded.provider;
-    if (provider === 'cpu' || !mayFallBack(choice, provider)) return false;
-    const reason = `It failed while running: ${explainProviderFailure(provider, error.cause ?? error)}`;
-    this.log(`${provider} is no longer used. ${reason}`);
-    const ruledOut = this.ruledOut.get(keyOf(choice)) ?? new Map<ProviderName, string>();
-    this.ruledOut.set(keyOf(choice), ruledOut.set(provider, reason));
-    this.models.delete(model.key);
-    return true;
+    if (provider === 'cpu' || !mayFallBack(choice.providers, provider)) return undefined;
+    const cause = error.cause ?? error;
+    const reason = `It failed while running: ${explainProviderFailure(provider, cause)}`;
+    return new ProviderFailed({ choice, provider, reason }, cause);
   }
 }
 
@@ -358,11 +357,6 @@ function urgencyOf({ tiles }: ModelImage): Urgency {
 
 function keyOf({ directory, providers, cudaDevice, cudaMemoryLimit }: ModelChoice): string {
   return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit]);
-}
-
-/** Whether the order names a provider after this one. */
-function mayFallBack({ providers }: ModelChoice, failed: ProviderName): boolean {
-  return providerOrder(providers).at(-1) !== failed;
 }
 
 function hashOf(...parts: readonly (Uint8Array | Int32Array)[]): string {

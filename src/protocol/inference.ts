@@ -14,6 +14,7 @@ import type {
   Measurement,
   ModelDescription,
   ModelImage,
+  ProviderName,
   ProviderReport,
   Ranking,
   Reconstruction,
@@ -115,19 +116,35 @@ export interface ErrorData {
   readonly advice?: string;
 }
 
-export const loadModel = new RequestType<ModelChoice, LoadedModel, ErrorData>('model/load');
+/** A provider that failed after a model was opened on it, and why. */
+export interface FailedProvider {
+  readonly choice: ModelChoice;
+  readonly provider: ProviderName;
+  /** One sentence. */
+  readonly reason: string;
+}
+
+/** Of a request that another provider may answer: the process is to be replaced, and the next one told to {@link ruleOut} this one. */
+export interface InferenceErrorData extends ErrorData {
+  readonly failed?: FailedProvider;
+}
+
+/** Told to a process before any request: a provider that is not to be tried for a choice. */
+export const ruleOut = new NotificationType<FailedProvider>('provider/ruleOut');
+
+export const loadModel = new RequestType<ModelChoice, LoadedModel, InferenceErrorData>('model/load');
 /** Codes and their entropies: the first that can be shown. What is kept of them is asked for with `rank` and `reconstruct`. */
-export const tokenize = new RequestType<TokenizeParams, Tokenized & LoadedModel, ErrorData>('tokenize');
+export const tokenize = new RequestType<TokenizeParams, Tokenized & LoadedModel, InferenceErrorData>('tokenize');
 /** The order of dropping, kept by the process for the reconstructions that follow. */
-export const rank = new RequestType<RankParams, Ranking, ErrorData>('rank');
+export const rank = new RequestType<RankParams, Ranking, InferenceErrorData>('rank');
 export const reconstruct = new RequestType<
   ReconstructParams,
   Reconstruction & { readonly timings: StageTimings },
-  ErrorData
+  InferenceErrorData
 >('reconstruct');
-export const measure = new RequestType<MeasureParams, readonly Measurement[], ErrorData>('measure');
-export const influence = new RequestType<InfluenceParams, InfluenceMap, ErrorData>('influence');
-export const attention = new RequestType<AttentionParams, AttentionMap, ErrorData>('attention');
+export const measure = new RequestType<MeasureParams, readonly Measurement[], InferenceErrorData>('measure');
+export const influence = new RequestType<InfluenceParams, InfluenceMap, InferenceErrorData>('influence');
+export const attention = new RequestType<AttentionParams, AttentionMap, InferenceErrorData>('attention');
 
 /** Where the pipeline is. */
 export interface Progress {

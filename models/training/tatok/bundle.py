@@ -27,7 +27,7 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
-    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
     if manifest.get("format") != FORMAT or manifest.get("formatVersion") != FORMAT_VERSION:
         raise ValueError(f"{bundle} is not a TaTok bundle of format version {FORMAT_VERSION}")
     return manifest
@@ -37,7 +37,7 @@ def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
     """Writes manifest.json, listing the graphs as they lie in the folder, those of single providers after the others."""
     graphs = [manifest["graphs"], *manifest.get("variants", {}).values()]
     manifest = manifest | {"files": [file_entry(bundle / file) for files in graphs for file in files.values()]}
-    (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
+    (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_bundle_weights(bundle: Path) -> tuple[ModelConfig, dict[str, Tensor]]:

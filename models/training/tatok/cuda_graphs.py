@@ -84,7 +84,8 @@ def _encoder(config: ModelConfig, g: GraphBuilder) -> GraphBuilder:
     features = g.reshape(_conv(g, x, "encoder.stem.5", stride=2), 0, config.patch_tokens, width)
     pooled = g.node("MatMul", g.half(pooling_matrix(config.grid, globals_).numpy()), features)
     queries = _linear(g, pooled, "encoder.query_start.weight")
-    query_start = g.node("Add", g.weight("encoder.query"), g.half(w.array("encoder.query_start.bias")))
+    # Added here: a runtime has no addition of float16 on the CPU to fold it with.
+    query_start = g.half(w.array("encoder.query") + w.array("encoder.query_start.bias"))
     position = g.node("Concat", query_start, g.weight("encoder.position"), axis=0)
     x = g.node("Concat", queries, features, axis=1)
     x = _transformer(g, config, x, position, "encoder", config.encoder_layers)

@@ -62,13 +62,17 @@ class Encoder(nn.Module):
         self.global_head = nn.Linear(width, len(config.levels)) if config.global_tokens else None
         self.patch_head = nn.Linear(width, len(config.levels)) if config.patch_codes else None
 
+    def compile_parts(self) -> None:
+        """Compiles what comes before the blocks, each block, and what comes after."""
+        compile_around_blocks(self, "_tokens", "_heads")
+
     def _tokens(self, image: Tensor) -> Tensor:
         features = self.stem(image).flatten(2).transpose(1, 2)
         patches = features + self.position
         if not self.global_tokens:
-            return patches
+            return in_autocast_precision(patches)
         queries = self.query + self.query_start(self.pooling.to(features.dtype) @ features)
-        return torch.cat([queries, patches], dim=1)
+        return in_autocast_precision(torch.cat([queries, patches], dim=1))
 
     def _heads(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x = self.norm(x)
@@ -77,7 +81,7 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor | None, Tensor | None]:
         """[B, 3, S, S] in [−1, 1] -> unbounded [B, K, D] and [B, N, D]; None for the kind of token that the model has not."""
-        x = in_autocast_precision(self._tokens(image))
+        x = self._tokens(image)
         for block in self.blocks:
             x = block(x)
         return self._heads(x)
@@ -112,14 +116,38 @@ class EntropyModel(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, dimensions * config.levels[0])
 
-    def forward(self, global_codes: Tensor | None, patch_codes: Tensor, visible: Tensor) -> Tensor:
-        """Coordinates [B, K, D] (None if K = 0) and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
+    def compile_parts(self) -> None:
+        """Compiles what comes before the blocks, each block, and what comes after."""
+        compile_around_blocks(self, "_tokens", "_logits")
+
+    def _tokens(self, global_codes: Tensor | None, patch_codes: Tensor, visible: Tensor) -> Tensor:
         patches = torch.where(visible.unsqueeze(-1), self.embed_patch(patch_codes), self.mask) + self.position
-        x = in_autocast_precision(_with_globals(self, global_codes, patches))
-        for block in self.blocks:
-            x = block(x)
+        return in_autocast_precision(_with_globals(self, global_codes, patches))
+
+    def _logits(self, x: Tensor) -> Tensor:
         logits = self.head(self.norm(x[:, self.global_tokens :]))
         return logits.float().unflatten(-1, self.output_shape)
+
+    def forward(self, global_codes: Tensor | None, patch_codes: Tensor, visible: Tensor) -> Tensor:
+        """Coordinates [B, K, D] (None if K = 0) and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
+        x = self._tokens(global_codes, patch_codes, visible)
+        for block in self.blocks:
+            x = block(x)
+        return self._logits(x)
+
+
+def compile_around_blocks(part: "Encoder | EntropyModel | Decoder", before: str, after: str) -> None:
+    """Compiles a network in pieces: its blocks one by one, and two methods of it, which the instance then has in compiled form.
+
+    A quarter of the time that compiling the whole takes, for nearly the same speed. Nothing is left outside: what runs between
+    compiled pieces moves whole activations from one layout or precision into another. Methods of this file rather than the
+    convolutions' `Sequential`, whose own `forward` is PyTorch's and was seen to be passed over.
+    """
+    for block in part.blocks:
+        # Shapes repeat exactly, so specialising on each is worth a compilation.
+        block.compile(dynamic=False)
+    for name in (before, after):
+        setattr(part, name, torch.compile(getattr(part, name), dynamic=False))
 
 
 def _with_globals(part: "EntropyModel | Decoder", codes: Tensor | None, patches: Tensor) -> Tensor:
@@ -158,6 +186,10 @@ class Decoder(nn.Module):
             Upsample(half, 3),
         )
 
+    def compile_parts(self) -> None:
+        """Compiles what comes before the blocks, each block, and what comes after."""
+        compile_around_blocks(self, "_tokens", "_image")
+
     def _patches(
         self, global_codes: Tensor | None, codes: Tensor | None, expected: Tensor | None, keep: Tensor | None
     ) -> Tensor:
@@ -167,6 +199,15 @@ class Decoder(nn.Module):
             return self.embed_patch(codes) + self.kept + self.position
         keep = keep.unsqueeze(-1)
         return self.embed_patch(torch.where(keep, codes, expected)) + torch.where(keep, self.kept, self.dropped) + self.position
+
+    def _tokens(
+        self, global_codes: Tensor | None, codes: Tensor | None, expected: Tensor | None, keep: Tensor | None
+    ) -> Tensor:
+        return in_autocast_precision(_with_globals(self, global_codes, self._patches(global_codes, codes, expected, keep)))
+
+    def _image(self, x: Tensor) -> Tensor:
+        x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        return self.head(x)
 
     def forward(
         self,
@@ -180,12 +221,10 @@ class Decoder(nn.Module):
         A kept slot holds P·z_i + a_keep, a dropped one P·E_q[z_i] + e_mask, so that dropping costs nothing as ĥ_i → 0. Without
         `keep` every patch is kept; None stands for the kind of token that the model has not.
         """
-        patches = self._patches(global_codes, patch_codes, expected_codes, keep)
-        x = in_autocast_precision(_with_globals(self, global_codes, patches))
+        x = self._tokens(global_codes, patch_codes, expected_codes, keep)
         for block in self.blocks:
             x = block(x)
-        x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        return self.head(x)
+        return self._image(x)
 
 
 class TaTok(nn.Module):
@@ -201,11 +240,10 @@ class TaTok(nn.Module):
         self.apply(_initialise)
 
     def compile_parts(self) -> None:
-        """Compiles block by block: a quarter of the time that compiling the whole takes, for nearly the same speed."""
-        parts = [m for m in self.modules() if isinstance(m, Block)]
-        for part in (*parts, self.encoder.stem, self.decoder.head):
-            # Shapes repeat exactly, so specialising on each is worth a compilation.
-            part.compile(dynamic=False)
+        """Compiles the three networks in pieces."""
+        for part in (self.encoder, self.entropy_model, self.decoder):
+            if part is not None:
+                part.compile_parts()
 
 
 def _initialise(module: nn.Module) -> None:

@@ -43,12 +43,13 @@ class Objective(nn.Module):
         self.config = config
         # In a tuple, out of the module tree: the loss network is neither trained nor saved.
         self._perceptual = (perceptual,)
-        self._pixel_errors = _pixel_errors
+        self._pixel_errors, self._bits = _pixel_errors, _bits
 
     def compile_parts(self) -> None:
-        """Compiles the model's blocks, the loss network and the comparison of pixels."""
+        """Compiles the model's parts, the loss network, the comparison of pixels and the entropy model's terms."""
         self.model.compile_parts()
         self._pixel_errors = torch.compile(_pixel_errors, dynamic=False)
+        self._bits = torch.compile(_bits, dynamic=False)
         if self._perceptual[0] is not None:
             self._perceptual[0].compile(dynamic=False)
 
@@ -100,10 +101,8 @@ class Objective(nn.Module):
         hidden = torch.zeros_like(levels[..., 0], dtype=torch.bool)
         pulled = None if global_codes is None else scale_gradient(global_codes, pull)
         logits = entropy_model(pulled, patch_codes.detach(), hidden)
-        cross_entropy = surprisal_bits(logits, levels).mean()
-        rate = rate_bits(logits.detach(), patch_position).mean()
-        entropy, expected = entropy_bits(logits.detach()), expectation(logits.detach(), logits.shape[-1])
-        keep = self.kept_mask(entropy, draws, keep_all)
+        bits = self._bits(logits, patch_position, levels)
+        keep = self.kept_mask(bits.entropy, draws, keep_all)
 
         quarter = patch_codes.shape[0] // 4 or 1
         given = None if global_codes is None else global_codes[:quarter].detach()
@@ -112,13 +111,14 @@ class Objective(nn.Module):
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
 
+        rate, cross_entropy = bits.rate.mean(), bits.surprisal.mean()
         parts = {"rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
-        parts["entropy"], parts["entropy_std"] = entropy.mean(), entropy.std(1).mean()
+        parts["entropy"], parts["entropy_std"] = bits.entropy.mean(), bits.entropy.std(1).mean()
         return _Estimate(
             config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
             parts,
             torch.cat([visible, keep[quarter:]]),
-            torch.cat([expectation(partial.detach(), partial.shape[-1]), expected[quarter:]]),
+            torch.cat([expectation(partial.detach(), partial.shape[-1]), bits.expected[quarter:]]),
         )
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -142,6 +142,25 @@ class _Estimate(NamedTuple):
     parts: dict[str, Tensor]
     keep: Tensor  # [B, N] bool
     expected: Tensor  # [B, N, D], detached
+
+
+class _Bits(NamedTuple):
+    """What an entropy model's logits say of every patch: [B, N] in bits, and [B, N, D]."""
+
+    surprisal: Tensor
+    """Its gradient trains the entropy model."""
+    rate: Tensor
+    """Its gradient trains the encoder."""
+    entropy: Tensor
+    expected: Tensor
+
+
+def _bits(logits: Tensor, position: Tensor, levels: Tensor) -> _Bits:
+    """[B, N, D, L] logits, and the [B, N, D] positions and levels of the encoder."""
+    fixed = logits.detach()
+    return _Bits(
+        surprisal_bits(logits, levels), rate_bits(fixed, position), entropy_bits(fixed), expectation(fixed, fixed.shape[-1])
+    )
 
 
 def _pixel_errors(output: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

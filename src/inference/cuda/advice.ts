@@ -13,7 +13,7 @@ export function adviceOn({ kind }: Problem, { requirements }: Pick<CudaDiscovery
       return 'Check that the GPU is visible to this machine and not hidden by CUDA_VISIBLE_DEVICES.';
     case 'provider-missing':
     case 'provider-broken':
-      return 'TaTok: Set Up CUDA… fetches it, or takes it from a folder or an archive.';
+      return 'Fetch it with TaTok: Set Up CUDA…, or choose a local archive or folder there.';
     case 'wrong-major':
     case 'library-missing':
       return `Install NVIDIA’s packages with pip, or the CUDA ${cudaMajor} toolkit and cuDNN 9.`;

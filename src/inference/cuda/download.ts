@@ -8,7 +8,7 @@ import { pipeline } from 'node:stream/promises';
 import { TatokError } from '../../tokenizer/errors';
 import { sha256OfFile } from '../../tokenizer/fileHash';
 import type { FetchedFile } from './package';
-import { cancelledSetUp, setUpError } from './setUpError';
+import { cancelledSetUp, diskError, setUpError } from './setUpError';
 
 export interface DownloadOptions {
   readonly signal: AbortSignal;
@@ -25,19 +25,21 @@ const httpStatus = { partial: 206, rangeNotSatisfiable: 416 };
  *   are not the file's.
  */
 export async function download(file: FetchedFile, path: string, options: DownloadOptions): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   try {
+    await mkdir(dirname(path), { recursive: true });
     if ((await sizeOf(path)) < file.size) await receive(file, path, options);
+    await check(file, path, options.signal);
   } catch (error) {
     throw explain(error, file, options.signal, await sizeOf(path));
   }
-  await check(file, path, options.signal);
 }
 
 async function receive(file: FetchedFile, path: string, { signal, onProgress }: DownloadOptions): Promise<void> {
   const there = await sizeOf(path);
   const headers = there > 0 ? { Range: `bytes=${there}-` } : {};
-  const response = await fetch(file.url, { headers, signal });
+  const response = await fetch(file.url, { headers, signal }).catch((error: unknown) => {
+    throw signal.aborted ? cancelledSetUp() : unreachable(file, error);
+  });
   if (response.status === httpStatus.rangeNotSatisfiable && there > 0) {
     await response.body?.cancel();
     await rm(path);
@@ -45,7 +47,7 @@ async function receive(file: FetchedFile, path: string, { signal, onProgress }: 
   }
   if (!response.ok || response.body === null) {
     await response.body?.cancel();
-    throw setUpError(`${hostOf(file)} refused the download (${response.status} ${response.statusText}).`, tryAgain);
+    throw setUpError(`${hostOf(file)} refused the download (${response.status} ${response.statusText}).`, anotherWay);
   }
   // A server without ranges sends the whole file again.
   const continued = response.status === httpStatus.partial;
@@ -65,13 +67,7 @@ async function receive(file: FetchedFile, path: string, { signal, onProgress }: 
 
 /** Only the pinned hash tells that the file is what was wanted. */
 async function check(file: FetchedFile, path: string, signal: AbortSignal): Promise<void> {
-  let sha256: string;
-  try {
-    sha256 = await sha256OfFile(path, signal);
-  } catch (error) {
-    throw explain(error, file, signal, 0);
-  }
-  if (sha256 !== file.sha256) throw await wrongFile(file, path);
+  if ((await sha256OfFile(path, signal)) !== file.sha256) throw await wrongFile(file, path);
 }
 
 async function wrongFile(file: FetchedFile, path: string): Promise<TatokError> {
@@ -82,26 +78,31 @@ async function wrongFile(file: FetchedFile, path: string): Promise<TatokError> {
   );
 }
 
-const tryAgain = 'Start it again to continue, or choose a local archive.';
+const anotherWay =
+  'Check VS Code’s setting http.proxy, or fetch the file another way and choose it as a local archive.';
 
 function endedEarly(file: FetchedFile, bytes: number): TatokError {
-  return setUpError(`The download ended after ${megabytes(bytes)} of ${megabytes(file.size)}.`, tryAgain);
+  return setUpError(
+    `The download ended after ${megabytes(bytes)} of ${megabytes(file.size)}.`,
+    'Start it again to continue, or choose a local archive.',
+  );
+}
+
+function unreachable(file: FetchedFile, error: unknown): TatokError {
+  // fetch() hides the reason one level down.
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return setUpError(`${hostOf(file)} could not be reached: ${reason}.`, anotherWay, error);
 }
 
 function explain(error: unknown, file: FetchedFile, signal: AbortSignal, bytes: number): TatokError {
   if (error instanceof TatokError) return error;
   if (signal.aborted) return cancelledSetUp();
-  // fetch() hides the reason one level down.
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  if (code === 'ENOSPC')
-    return setUpError('There is no room left on the disk for the download.', 'Make room and start again.');
-  if (bytes > 0) return endedEarly(file, bytes);
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return setUpError(`${hostOf(file)} could not be reached: ${reason}.`, tryAgain);
+  return diskError(error) ?? endedEarly(file, bytes);
 }
 
-async function sizeOf(path: string): Promise<number> {
+/** Bytes that are there; 0 when there is no such file. */
+export async function sizeOf(path: string): Promise<number> {
   return stat(path).then(
     ({ size }) => size,
     () => 0,

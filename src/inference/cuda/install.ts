@@ -5,11 +5,11 @@ import { basename, dirname, join } from 'node:path';
 import { TatokError } from '../../tokenizer/errors';
 import { sha256OfFile } from '../../tokenizer/fileHash';
 import { extractFiles } from './archive';
-import { download, megabytes } from './download';
+import { download, megabytes, sizeOf } from './download';
 import { neededLibraries } from './elf';
 import { knownProviders, type FetchedFile } from './package';
 import { cudaProviderLibrary, providerLibraries, requirementsOf } from './requirements';
-import { cancelledSetUp, setUpError } from './setUpError';
+import { cancelledSetUp, diskError, setUpError } from './setUpError';
 
 export interface SetUpOptions {
   readonly signal: AbortSignal;
@@ -26,22 +26,34 @@ export interface StagedProvider {
   discard(): Promise<void>;
 }
 
+/** An archive that is fetched for its libraries. */
+export type FetchedArchive = FetchedFile & { readonly name: string; readonly unpackedSize: number };
+
+/** Bytes of the archive that earlier attempts, cancelled or cut off, have left for the next one. */
+export function fetchedBytes(file: FetchedArchive, target: string): Promise<number> {
+  return sizeOf(archiveOf(file, target));
+}
+
 /**
  * Fetches the archive, beside `target`, and stages what it holds. An attempt that was cut off is continued by the next.
  *
  * @throws TatokError `cancelled` or `cuda-setup-failed`.
  */
 export async function fetchProvider(
-  file: FetchedFile & { readonly name: string; readonly unpackedSize: number },
+  file: FetchedArchive,
   target: string,
   options: SetUpOptions,
 ): Promise<StagedProvider> {
-  const archive = join(dirname(target), file.name);
-  await ensureRoom(dirname(target), file.size + file.unpackedSize);
+  const archive = archiveOf(file, target);
+  await ensureRoom(dirname(target), file.size - (await sizeOf(archive)) + file.unpackedSize);
   await download(file, archive, options);
   const staged = await stageProvider(archive, target, options);
   await rm(archive, { force: true });
   return staged;
+}
+
+function archiveOf({ name }: FetchedArchive, target: string): string {
+  return join(dirname(target), name);
 }
 
 /**
@@ -74,7 +86,7 @@ async function take(source: string, staging: string, signal: AbortSignal): Promi
     ? new Set(await readdir(source))
     : await extractFiles(source, providerLibraries, staging, signal);
   const absent = providerLibraries.find((name) => !there.has(name));
-  if (absent !== undefined) throw setUpError(`${source} holds no ${absent}.`, otherSource);
+  if (absent !== undefined) throw setUpError(`${basename(source)} holds no ${absent}.`, otherSource);
   if (!isFolder) return;
   for (const name of providerLibraries) {
     signal.throwIfAborted();
@@ -89,7 +101,7 @@ async function neededOf(library: string, source: string): Promise<string[]> {
     return await neededLibraries(library);
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
-    throw setUpError(`${cudaProviderLibrary} of ${source} cannot be used: ${why}.`, otherSource, error);
+    throw setUpError(`${cudaProviderLibrary} of ${basename(source)} cannot be used: ${why}.`, otherSource, error);
   }
 }
 
@@ -119,22 +131,23 @@ async function removeLeftovers(target: string): Promise<void> {
 }
 
 async function ensureRoom(folder: string, bytes: number): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const { bavail, bsize } = await statfs(folder);
-  if (bavail * bsize >= bytes) return;
+  const free = await freeBytes(folder).catch((error: unknown) => {
+    throw explain(error, folder);
+  });
+  if (free >= bytes) return;
   throw setUpError(
-    `There is not enough room in ${folder}: ${megabytes(bytes)} are needed, ${megabytes(bavail * bsize)} are free.`,
+    `There is not enough room in ${folder}: ${megabytes(bytes)} are needed, ${megabytes(free)} are free.`,
     'Make room and start again.',
   );
 }
 
+async function freeBytes(folder: string): Promise<number> {
+  await mkdir(folder, { recursive: true });
+  const { bavail, bsize } = await statfs(folder);
+  return bavail * bsize;
+}
+
+/** What is no fault of the disk is one of the source: libraries of archives say so in many words, which are for the log. */
 function explain(error: unknown, source: string): TatokError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  if (code === 'ENOSPC') return setUpError('There is no room left on the disk.', 'Make room and start again.', error);
-  if (code === 'ENOENT') return setUpError(`There is no ${source}.`, 'Choose it again.', error);
-  if (code === 'EACCES') {
-    return setUpError(`${source} may not be read or written.`, 'Give yourself access to it, or choose a copy.', error);
-  }
-  const why = error instanceof Error ? error.message : String(error);
-  return setUpError(`${source} is damaged or no archive: ${why}.`, otherSource, error);
+  return diskError(error) ?? setUpError(`${basename(source)} is damaged or no archive.`, otherSource, error);
 }

@@ -1,10 +1,11 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import { registerSetUpCuda, type SetUpServices } from '../../../src/commands/setUpCuda';
+import { registerSetUpCuda, setUpCudaCommand, type SetUpServices } from '../../../src/commands/setUpCuda';
 import { showEnvironmentCommand } from '../../../src/commands/showEnvironment';
 import { discoverCuda, type CudaDiscovery } from '../../../src/inference/cuda/discovery';
-import { fetchProvider, stageProvider } from '../../../src/inference/cuda/install';
-import { setUpError } from '../../../src/inference/cuda/setUpError';
+import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/inference/cuda/install';
+import { providerPackage } from '../../../src/inference/cuda/package';
+import { cancelledSetUp, setUpError } from '../../../src/inference/cuda/setUpError';
 import { fakeSystem } from '../inference/cuda/fakeSystem';
 
 vi.mock('vscode', async () => {
@@ -55,6 +56,7 @@ beforeEach(async () => {
     const wanted = chosen.shift();
     return wanted === undefined ? undefined : all.find(({ label }) => label.includes(wanted));
   });
+  vi.mocked(fetchedBytes).mockResolvedValue(0);
   vi.mocked(fetchProvider).mockResolvedValue(staged);
   vi.mocked(stageProvider).mockResolvedValue(staged);
   registerSetUpCuda({ inference, log: { error: vi.fn() } });
@@ -63,13 +65,19 @@ beforeEach(async () => {
 const answer = (button: string | undefined) =>
   vi.mocked(vscode.window.showInformationMessage).mockResolvedValue(button as never);
 
+/** What was asked last. */
+function consent(): vscode.MessageOptions & { readonly button: unknown } {
+  const [, options, button] = vi.mocked(vscode.window.showInformationMessage).mock.lastCall ?? [];
+  return { ...(options as unknown as vscode.MessageOptions), button };
+}
+
 describe('Set Up CUDA', () => {
   it('shows in one list what is missing, what can be done and what was found', async () => {
     await run();
     expect(shown).toHaveLength(1);
     expect(shown[0]).toEqual([
       'Missing',
-      '$(warning) The CUDA provider of ONNX Runtime 1.29.0 is not set up. | TaTok: Set Up CUDA… fetches it, or takes it from a folder or an archive.',
+      '$(warning) The CUDA provider of ONNX Runtime 1.29.0 is not set up. | Fetch it with TaTok: Set Up CUDA…, or choose a local archive or folder there.',
       'Actions',
       '$(cloud-download) Fetch the CUDA provider of ONNX Runtime 1.29.0… | 202 MB from files.pythonhosted.org, the official onnxruntime-gpu wheel',
       expect.stringContaining('Use a local archive…'),
@@ -112,8 +120,57 @@ describe('Set Up CUDA', () => {
     answer('Fetch 202 MB');
     vi.mocked(fetchProvider).mockRejectedValue(setUpError('The download ended.', 'Start it again.'));
     await run();
-    expect(vscode.window.showErrorMessage).toHaveBeenCalledWith('The download ended. Start it again.');
+    expect(vi.mocked(vscode.window.showErrorMessage).mock.calls).toEqual([
+      ['The download ended. Start it again.', 'Set Up CUDA…', 'Copy Link'],
+    ]);
     expect(inference.restart).not.toHaveBeenCalled();
+  });
+
+  it('leads back to the list after a failure, or gives the link of what could not be fetched', async () => {
+    answer('Fetch 202 MB');
+    vi.mocked(fetchProvider).mockRejectedValue(setUpError('The download ended.'));
+    for (const button of ['Set Up CUDA…', 'Copy Link']) {
+      chosen = ['Fetch'];
+      vi.mocked(vscode.window.showErrorMessage).mockResolvedValueOnce(button as never);
+      await run();
+    }
+    await vi.waitFor(() => expect(vscode.commands.executeCommand).toHaveBeenCalledWith(setUpCudaCommand));
+    await vi.waitFor(() => expect(vscode.env.clipboard.writeText).toHaveBeenCalledWith(providerPackage.url));
+  });
+
+  it('offers no link for what was not to be fetched', async () => {
+    chosen = ['local folder'];
+    vi.mocked(vscode.window.showOpenDialog).mockResolvedValue([vscode.Uri.file('/downloads')]);
+    vi.mocked(stageProvider).mockRejectedValue(setUpError('downloads holds no library.', 'Choose another.'));
+    await run();
+    expect(vi.mocked(vscode.window.showErrorMessage).mock.calls).toEqual([
+      ['downloads holds no library. Choose another.', 'Set Up CUDA…'],
+    ]);
+  });
+
+  it('says nothing of a download that the user cancelled, and next time how much of it is there', async () => {
+    chosen = ['Fetch'];
+    answer('Fetch 202 MB');
+    vi.mocked(fetchProvider).mockRejectedValue(cancelledSetUp());
+    await run();
+    expect(vscode.window.showErrorMessage).not.toHaveBeenCalled();
+    chosen = ['Fetch'];
+    vi.mocked(fetchedBytes).mockResolvedValue(57e6);
+    await run();
+    expect(consent()).toMatchObject({ modal: true, button: 'Fetch 145 MB' });
+    expect(consent().detail).toMatch(/^57 MB of it are here already\. /);
+    chosen = ['Fetch'];
+    vi.mocked(fetchedBytes).mockResolvedValue(providerPackage.size);
+    await run();
+    expect(consent().button).toBe('Unpack');
+  });
+
+  it('says before a download that it is of no use without a driver', async () => {
+    found = await look([]);
+    chosen = ['Fetch'];
+    answer(undefined);
+    await run();
+    expect(consent().detail).toMatch(/^No NVIDIA driver was found\. Until that changes the download is of no use\. /);
   });
 
   it.each([

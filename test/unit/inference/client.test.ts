@@ -97,6 +97,28 @@ describe('InferenceClient', () => {
     },
   );
 
+  it('replaces a process whose provider failed without waiting for it, and rules the provider out in the next', async () => {
+    const inference = client('lose-device');
+    const failures = [{ provider: 'cuda', reason: 'CUDA failure 2: out of memory.' }];
+    const answer = await inference.loadModel(choice);
+    expect(answer).toMatchObject({ model: { name: 'life 2' }, provider: { failures } });
+    expect((await inference.loadModel(choice)).model.name).toBe('life 2');
+    expect(await lives()).toBe(2);
+  });
+
+  it('repeats the other requests of a replaced process', async () => {
+    const inference = client('lose-device');
+    const answers = await Promise.all([inference.loadModel(choice), inference.loadModel(choice)]);
+    expect(answers.map(({ model }) => model.name)).toEqual(['life 2', 'life 2']);
+  });
+
+  it('tries a provider that failed again after it was stopped', async () => {
+    const inference = client('lose-device');
+    await inference.loadModel(choice);
+    await inference.stop();
+    expect((await inference.loadModel(choice)).model.name).toBe('life 4');
+  });
+
   it('says so when the process cannot be started at all', async () => {
     const error = await refusalOf(() => client('', { execPath: '/nowhere/node' }).loadModel(choice));
     expect(error.code).toBe('inference-crashed');

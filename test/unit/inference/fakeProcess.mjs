@@ -9,16 +9,29 @@ const lives = readdirSync(folder).length;
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 
+/** @type {import('../../../src/protocol/inference').FailedProvider[]} */
+const ruledOut = [];
+connection.onNotification('provider/ruleOut', (failed) => void ruledOut.push(failed));
+
 connection.onRequest('model/load', async (choice) => {
   process.stderr.write(`loading ${choice.directory}\n`);
   if (behaviour === 'crash' || (behaviour === 'crash-once' && lives === 1)) process.kill(process.pid, 'SIGKILL');
   if (behaviour === 'exit') process.exit(3);
   if (behaviour === 'hang') for (;;);
+  const failed = { choice, provider: 'cuda', reason: 'CUDA failure 2: out of memory.' };
+  if (behaviour === 'lose-device' && ruledOut.length === 0) {
+    // As a session that is released on a device that is gone: the answer is out, and nothing runs any more.
+    setTimeout(() => {
+      for (;;);
+    }, 20);
+    return new ResponseError(1, failed.reason, { code: 'inference-failed', failed });
+  }
   if (behaviour === 'refuse') {
     return new ResponseError(1, 'The file is bad.', { code: 'model-invalid', advice: 'Try another.' });
   }
   if (behaviour === 'strange') throw new TypeError('x is not a function');
-  const loaded = { model: { name: `life ${lives}` }, provider: { provider: asNode, failures: [] } };
+  const failures = ruledOut.map(({ provider, reason }) => ({ provider, reason }));
+  const loaded = { model: { name: `life ${lives}` }, provider: { provider: asNode, failures } };
   await connection.sendNotification('model/loaded', { choice, ...loaded });
   return loaded;
 });

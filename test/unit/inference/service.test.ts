@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadBundle, type RunningModel } from '../../../src/inference/loadModel';
+import { ProviderFailed } from '../../../src/inference/providerFailed';
 import { InferenceService } from '../../../src/inference/service';
 import type { LoadedChoice } from '../../../src/protocol/inference';
 import { TatokError } from '../../../src/tokenizer/errors';
@@ -79,6 +80,8 @@ const pictureRequest = (image: ModelImage) => ({
   settings,
 });
 
+const choice = params(['cuda', 'cpu']).choice;
+
 describe('a provider that fails while it runs', () => {
   it.each<[string, (inference: InferenceService) => Promise<unknown>]>([
     ['rank', (inference) => inference.rank({ ...pictureRequest(image), progressId: 1 }, quiet)],
@@ -86,23 +89,29 @@ describe('a provider that fails while it runs', () => {
     ['measure', (inference) => inference.measure({ ...pictureRequest(image), lossRates: [0.5] }, quiet)],
     ['influence', (inference) => inference.influence({ ...pictureRequest(image), tile: 0, globalToken: 0 }, quiet)],
     ['attention', (inference) => inference.attention(params(['cuda', 'cpu']), quiet)],
-  ])('is told of before the answer, when it fails at %s', async (_, request) => {
+  ])(
+    'is named to whoever can replace the process, when it fails at %s; its sessions are let be',
+    async (_, request) => {
+      const error: unknown = await request(service()).catch((refusal: unknown) => refusal);
+      if (!(error instanceof ProviderFailed)) throw error;
+      expect(error.failed).toEqual({ choice, provider: 'cuda', reason });
+      expect(release).not.toHaveBeenCalled();
+    },
+  );
+
+  it('is not tried in a process that was told so, and the report says why', async () => {
     const inference = service();
-    await request(inference);
-    expect(loaded.map(({ choice, provider }) => [choice.directory, provider])).toEqual([
-      ['/models/tiny', { provider: 'cuda', failures: [] }],
-      ['/models/tiny', { provider: 'cpu', failures: [{ provider: 'cuda', reason }] }],
-    ]);
+    inference.ruleOut({ choice, provider: 'cuda', reason });
+    expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');
+    const report = { provider: 'cpu', failures: [{ provider: 'cuda', reason }] };
+    expect(loaded.map(({ provider }) => provider)).toEqual([report]);
   });
 
-  it('is replaced by the next, which does the request again; the report says why', async () => {
+  it('is ruled out for that choice alone', async () => {
+    failures = {};
     const inference = service();
-    expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');
-    expect(log).toEqual([`cuda is no longer used. ${reason}`]);
-    expect(release).toHaveBeenCalledOnce();
-    const { provider } = await inference.loadModel(params(['cuda', 'cpu']).choice, quiet);
-    expect(provider).toEqual({ provider: 'cpu', failures: [{ provider: 'cuda', reason }] });
-    expect(loadBundle).toHaveBeenCalledTimes(2);
+    inference.ruleOut({ choice: { ...choice, cudaDevice: 1 }, provider: 'cuda', reason });
+    expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cuda');
   });
 
   it('is a failure where the order ends with it', async () => {

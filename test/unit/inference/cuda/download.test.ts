@@ -128,7 +128,25 @@ describe('download', () => {
     await new Promise((resolve) => server.close(resolve));
     const error = await refusalOf(() => fetchIt());
     expect(error.message).toMatch(/could not be reached: .*ECONNREFUSED/);
+    expect(error.advice).toContain('http.proxy');
     expect(error.advice).toContain('local archive');
+  });
+
+  it('calls a server that is gone gone, also where an earlier attempt left something', async () => {
+    answer = serve(content, 100_000);
+    await refusalOf(() => fetchIt());
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    expect((await refusalOf(() => fetchIt())).message).toMatch(/could not be reached: .*ECONNREFUSED/);
+  });
+
+  it('says which folder it may not write to', async () => {
+    answer = serve(content);
+    await writeFile(join(folder, 'file'), '');
+    path = join(folder, 'file', 'wheel.whl');
+    const error = await refusalOf(() => fetchIt());
+    expect(error.code).toBe('cuda-setup-failed');
+    expect(error.message).toMatch(/file could not be read or written: /);
   });
 
   it('stops when cancelled and keeps what came', async () => {

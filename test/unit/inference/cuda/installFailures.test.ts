@@ -24,9 +24,14 @@ afterEach(() => rm(folder, { recursive: true }));
 
 it.each([
   ['ENOSPC', /^There is no room left on the disk\.$/, 'Make room and start again.'],
+  ['EDQUOT', /^There is no room left on the disk\.$/, 'Make room and start again.'],
   ['EACCES', /mine may not be read or written\.$/, 'Give yourself access to it, or choose a copy.'],
+  ['EROFS', /mine may not be read or written\.$/, 'Give yourself access to it, or choose a copy.'],
+  ['EIO', /mine could not be read or written: EIO: refused\.$/, undefined],
 ])('%s has a sentence, says what to do, and leaves nothing', async (code, sentence, advice) => {
-  vi.mocked(copyFile).mockRejectedValue(Object.assign(new Error(`${code}: refused`), { code }));
+  vi.mocked(copyFile).mockRejectedValue(
+    Object.assign(new Error(`${code}: refused`), { code, syscall: 'copyfile', path: source }),
+  );
   const target = join(folder, 'storage', 'provider');
   const error = await refusalOf(() => stageProvider(source, target, { signal: new AbortController().signal }));
   expect(error.message).toMatch(sentence);

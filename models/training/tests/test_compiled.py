@@ -1,0 +1,48 @@
+"""What is compiled for a GPU computes what is not. Compilers that make code of the graphs are left out: they take minutes."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from tatok.config import TINY_MODEL, ModelConfig, TrainConfig
+from tatok.model import TaTok
+from tatok.objective import Draws, Objective
+
+FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)
+
+
+@pytest.mark.parametrize("config", [TINY_MODEL, FIXED], ids=["tiny", "fixed"])
+def test_compiled_parts_have_the_same_loss_and_gradients(config: ModelConfig, monkeypatch: pytest.MonkeyPatch):
+    plain = _losses_and_gradients(config)
+    graphs: list[int] = []
+    compiler = torch.compile
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
+        graphs.append(len(graph.graph.nodes))
+        return torch._dynamo.lookup_backend("aot_eager")(graph, inputs)
+
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", lambda f, **options: compiler(f, **options, backend=backend))
+    compiled = _losses_and_gradients(config, compiled=True)
+    assert graphs
+    for expected, actual in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
+def _losses_and_gradients(config: ModelConfig, *, compiled: bool = False) -> list[Tensor]:
+    torch.manual_seed(0)
+    model = TaTok(config).train()
+    objective = Objective(model, replace(TrainConfig(), model=config), None)
+    if compiled:
+        objective.compile_parts()
+    image = torch.rand(8, 3, config.image_size, config.image_size) * 2 - 1
+    losses = []
+    for seed in range(2):
+        draws = Draws.make(8, config.patch_tokens, torch.Generator().manual_seed(seed))
+        loss, _ = objective(image, draws, False)
+        loss.backward()
+        losses.append(loss.detach())
+    return losses + [p.grad for p in model.parameters() if p.grad is not None]

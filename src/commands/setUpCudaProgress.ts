@@ -1,0 +1,28 @@
+import * as vscode from 'vscode';
+import { megabytes } from '../inference/cuda/download';
+import type { SetUpOptions } from '../inference/cuda/install';
+
+/**
+ * A notification with progress that can be cancelled.
+ *
+ * @param size bytes of the whole; 0 where nothing tells how far it is.
+ */
+export function withProgress<Result>(
+  what: string,
+  size: number,
+  work: (options: SetUpOptions) => Promise<Result>,
+): Thenable<Result> {
+  const place = { location: vscode.ProgressLocation.Notification, title: `TaTok: ${what}`, cancellable: true };
+  return vscode.window.withProgress(place, (progress, token) => {
+    const abort = new AbortController();
+    token.onCancellationRequested(() => abort.abort());
+    let shown = 0;
+    const onProgress = (bytes: number) => {
+      const percent = Math.floor((100 * bytes) / size);
+      if (percent === shown) return;
+      progress.report({ increment: percent - shown, message: `${megabytes(bytes)} of ${megabytes(size)}` });
+      shown = percent;
+    };
+    return work({ signal: abort.signal, onProgress });
+  });
+}
