@@ -1,4 +1,4 @@
-// Renews media/screenshots, for README, Marketplace and walkthrough, from a real VS Code: `npm run screenshots [-- FILTER]`.
+// Renews media/screenshots, for README and Marketplace, and the pictures of media/walkthrough, from a real VS Code: `npm run screenshots [-- FILTER]`.
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { chromiumPath } from './lib/chromium.mjs';
@@ -23,5 +23,5 @@ const { status } = spawnSync(
     },
   },
 );
-if (status === 0) console.log('Look at media/screenshots/ before committing it.');
+if (status === 0) console.log('Look at media/screenshots/ and media/walkthrough/ before committing them.');
 process.exitCode = status ?? 1;

@@ -33,7 +33,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const comparisons = own(new Comparisons(services));
   own(registerTokenizeImage());
   own(registerCompare({ inspectors: editor, comparisons, models }));
-  own(registerExports(editor));
+  own(registerExports(editor, comparisons));
   own(registerShowOutput(log));
   own(registerSetUpCuda({ inference, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };

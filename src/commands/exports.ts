@@ -1,45 +1,54 @@
 import * as vscode from 'vscode';
-import type { InspectorPanel } from '../panel/inspectorPanel';
 
 export const exportCommand = 'tatok.export';
 export const copyViewCommand = 'tatok.copyView';
 
-type ExportingInspector = Pick<InspectorPanel, 'exports' | 'requestExport'>;
-
-/** Where the commands find the inspector that the user works in. */
-export interface Inspectors {
-  readonly active: ExportingInspector | undefined;
+/** Something that a panel exports on request. */
+export interface OfferedExport {
+  readonly label: string;
+  /** What is in it. */
+  readonly detail: string;
+  run(): Promise<void>;
 }
 
-/** *TaTok: Export…* and *TaTok: Copy View*: what the inspector's own menu does, from the palette and for key bindings. */
-export function registerExports(inspectors: Inspectors): vscode.Disposable {
+/** An inspector or a comparison. */
+export interface ExportingPanel {
+  /** What can be exported, in groups; nothing before there is anything. */
+  readonly exports: readonly (readonly OfferedExport[])[];
+  copyView(): Promise<void>;
+}
+
+/** Where the commands find the panel that the user works in. */
+export interface ExportingPanels {
+  readonly active: ExportingPanel | undefined;
+}
+
+/** *TaTok: Export…* and *TaTok: Copy View*: what the panel's own menu does, from the palette and for key bindings. */
+export function registerExports(...kinds: readonly ExportingPanels[]): vscode.Disposable {
+  const withActive = async (run: (panel: ExportingPanel) => Promise<void>): Promise<void> => {
+    const active = kinds.map((panels) => panels.active).find((panel) => panel !== undefined);
+    if (active !== undefined) await run(active);
+    // A key binding may run a command where the palette does not offer it.
+    else void vscode.window.showInformationMessage('Only an open inspector or comparison can be exported.');
+  };
   return vscode.Disposable.from(
-    vscode.commands.registerCommand(exportCommand, () => withActive(inspectors, chooseExport)),
-    vscode.commands.registerCommand(copyViewCommand, () =>
-      withActive(inspectors, (inspector) => inspector.requestExport('copy')),
-    ),
+    vscode.commands.registerCommand(exportCommand, () => withActive(chooseExport)),
+    vscode.commands.registerCommand(copyViewCommand, () => withActive((panel) => panel.copyView())),
   );
 }
 
-async function withActive(
-  { active }: Inspectors,
-  run: (inspector: ExportingInspector) => Promise<void>,
-): Promise<void> {
-  if (active !== undefined) await run(active);
-  // A key binding may run a command where the palette does not offer it.
-  else void vscode.window.showInformationMessage('Tokenize an image first: only an open inspector can be exported.');
-}
-
-async function chooseExport(inspector: ExportingInspector): Promise<void> {
-  if (inspector.exports.length === 0) {
+async function chooseExport({ exports }: ExportingPanel): Promise<void> {
+  if (exports.length === 0) {
     void vscode.window.showInformationMessage('There is nothing to export yet; try again when the image is tokenized.');
     return;
   }
-  const items = inspector.exports.flatMap((group, i): vscode.QuickPickItem[] => [
+  const items = exports.flatMap((group, i): vscode.QuickPickItem[] => [
     ...(i === 0 ? [] : [{ label: '', kind: vscode.QuickPickItemKind.Separator }]),
     ...group.map(({ label, detail }) => ({ label, description: detail })),
   ]);
   const chosen = await vscode.window.showQuickPick(items, { title: 'Export', matchOnDescription: true });
-  const choice = inspector.exports.flat().find(({ label }) => label === chosen?.label);
-  if (choice !== undefined) await inspector.requestExport(choice.kind);
+  await exports
+    .flat()
+    .find(({ label }) => label === chosen?.label)
+    ?.run();
 }

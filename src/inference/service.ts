@@ -46,7 +46,10 @@ import { Turns, type Urgency } from './turns';
 const keptModels = 2;
 /** An attention tensor has about a megabyte; these are the images whose layers and heads are being browsed. */
 const keptAttentions = 4;
-/** A sequential ranking costs fifteen estimates and a few kilobytes; with it a released slider costs only a decoding. */
+/**
+ * A sequential ranking costs fifteen estimates and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
+ * only a decoding.
+ */
 const keptRankings = 32;
 /** Some hundred bytes each: the rate–distortion curves of a session. */
 const keptMeasurements = 2048;

@@ -1,6 +1,8 @@
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
+import type { ExportingPanel, OfferedExport } from '../commands/exports';
 import { Disposable } from '../host/disposable';
-import { sides, type Side } from '../protocol/comparison';
+import { comparisonRequested, sides, type Side } from '../protocol/comparison';
+import { comparisonChoice, type ComparisonKind } from '../protocol/exports';
 import type { CropMode, FilterSettings } from '../tokenizer/types';
 import { DocumentServer } from './documentServer';
 import { ImageFile } from './imageFile';
@@ -22,8 +24,9 @@ export interface ComparedSide {
 export type ComparedSides = Readonly<Record<Side, ComparedSide>>;
 
 /** One panel with two tokenizations; sides that differ in settings only share one. */
-export class ComparisonPanel extends Disposable {
+export class ComparisonPanel extends Disposable implements ExportingPanel {
   private readonly documents = new Map<string, TokenizationDocument>();
+  private readonly servers = new Map<Side, DocumentServer>();
   private readonly first: TokenizationDocument;
 
   constructor(
@@ -34,12 +37,9 @@ export class ComparisonPanel extends Disposable {
     super();
     for (const side of sides) {
       const document = this.open(compared[side]);
-      this.register(
-        new DocumentServer(document, sidePort(panel.webview, side), services, {
-          settings: compared[side].settings,
-          model: compared[side].model,
-        }),
-      );
+      const { settings, model } = compared[side];
+      const port = sidePort(panel.webview, side);
+      this.servers.set(side, this.register(new DocumentServer(document, port, services, { settings, model })));
     }
     this.first = this.open(compared.a);
     this.register(this.first.onDidChangeState(() => this.showStatus()));
@@ -49,6 +49,34 @@ export class ComparisonPanel extends Disposable {
     for (const document of this.documents.values()) document.start();
     panel.title = titleOf(compared);
     loadPage(panel.webview, services.extensionUri, { page: 'comparison', title: panel.title });
+  }
+
+  /** Whether this is the panel that the user works in. */
+  get isActive(): boolean {
+    return this.panel.active;
+  }
+
+  /** Both pictures; nothing before both are tokenized. */
+  get exports(): readonly (readonly OfferedExport[])[] {
+    const tokenized = [...this.documents.values()].every(({ state }) => state.kind === 'tokenized');
+    const { kind, label, detail } = comparisonChoice;
+    return tokenized ? [[{ label, detail, run: () => this.requestExport(kind) }]] : [];
+  }
+
+  copyView(): Promise<void> {
+    return this.requestExport('copy');
+  }
+
+  /** Lets the page export what it shows, as if its own menu had been used. */
+  private async requestExport(kind: ComparisonKind | 'copy'): Promise<void> {
+    const connection = this.servers.get('a')?.connection;
+    if (connection === undefined || this.exports.length === 0) {
+      void vscode.window.showInformationMessage('The images are not tokenized yet; try again when they are.');
+      return;
+    }
+    // Only a page with the focus may write to the clipboard.
+    this.panel.reveal();
+    await connection.sendNotification(comparisonRequested, { kind });
   }
 
   private open({ uri, model, cropMode }: ComparedSide): TokenizationDocument {

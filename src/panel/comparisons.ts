@@ -13,9 +13,16 @@ const storedState = z.object({ a: side, b: side });
 
 /** Opens comparisons, and brings them back with what their page kept after the window reloads. */
 export class Comparisons extends Disposable implements vscode.WebviewPanelSerializer {
+  private readonly panels = new Set<ComparisonPanel>();
+
   constructor(private readonly services: EditorServices) {
     super();
     this.register(vscode.window.registerWebviewPanelSerializer(comparisonViewType, this));
+  }
+
+  /** The comparison that the user works in. */
+  get active(): ComparisonPanel | undefined {
+    return [...this.panels].find((panel) => panel.isActive);
   }
 
   open(compared: ComparedSides): void {
@@ -26,7 +33,7 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
       // A hidden page costs memory; the page keeps its view with setState and the documents their tokenizations.
       { retainContextWhenHidden: false },
     );
-    new ComparisonPanel(panel, compared, this.services);
+    this.show(panel, compared);
   }
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
@@ -37,10 +44,15 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
       return;
     }
     const { a, b } = stored.data;
-    new ComparisonPanel(
-      panel,
-      { a: { ...a, uri: vscode.Uri.parse(a.uri, true) }, b: { ...b, uri: vscode.Uri.parse(b.uri, true) } },
-      this.services,
-    );
+    this.show(panel, {
+      a: { ...a, uri: vscode.Uri.parse(a.uri, true) },
+      b: { ...b, uri: vscode.Uri.parse(b.uri, true) },
+    });
+  }
+
+  private show(panel: vscode.WebviewPanel, compared: ComparedSides): void {
+    const comparison = new ComparisonPanel(panel, compared, this.services);
+    this.panels.add(comparison);
+    panel.onDidDispose(() => this.panels.delete(comparison));
   }
 }

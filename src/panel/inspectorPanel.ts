@@ -1,7 +1,8 @@
 import * as vscode from 'vscode';
+import type { ExportingPanel, OfferedExport } from '../commands/exports';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
-import { exportChoices, type ExportChoice, type ExportKind } from '../protocol/exports';
+import { exportChoices, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/inspector';
 import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type ServerServices } from './documentServer';
@@ -14,7 +15,7 @@ export interface PanelServices extends ServerServices {
 }
 
 /** One editor showing a tokenization: the page in its webview, and what VS Code shows around it. */
-export class InspectorPanel extends Disposable {
+export class InspectorPanel extends Disposable implements ExportingPanel {
   private readonly server: DocumentServer;
 
   constructor(
@@ -51,14 +52,21 @@ export class InspectorPanel extends Disposable {
     };
   }
 
-  /** What of it can be exported, in groups; nothing before it is tokenized. */
-  get exports(): readonly (readonly ExportChoice[])[] {
+  /** What of it can be exported; nothing before it is tokenized. */
+  get exports(): readonly (readonly OfferedExport[])[] {
     const { state } = this.document;
-    return state.kind === 'tokenized' ? exportChoices(state.tokenization.model) : [];
+    if (state.kind !== 'tokenized') return [];
+    return exportChoices(state.tokenization.model).map((group) =>
+      group.map(({ kind, label, detail }) => ({ label, detail, run: () => this.requestExport(kind) })),
+    );
+  }
+
+  copyView(): Promise<void> {
+    return this.requestExport('copy');
   }
 
   /** Lets the page export what it shows, as if its own menu had been used. */
-  async requestExport(kind: ExportKind | 'copy'): Promise<void> {
+  private async requestExport(kind: ExportKind | 'copy'): Promise<void> {
     const { connection } = this.server;
     if (connection === undefined || this.document.state.kind !== 'tokenized') {
       void vscode.window.showInformationMessage(`${this.document.name} is not tokenized yet; try again when it is.`);

@@ -3,6 +3,9 @@
  * name it.
  */
 
+import { NotificationType } from 'vscode-jsonrpc';
+import type { ComparisonKind } from './exports';
+
 /** Left and right at first; where the page shows them is its own matter. */
 export const sides = ['a', 'b'] as const;
 export type Side = (typeof sides)[number];
@@ -16,3 +19,8 @@ export interface SideMessage {
 export function isSideMessage(value: unknown): value is SideMessage {
   return typeof value === 'object' && value !== null && 'side' in value && 'message' in value;
 }
+
+/** A command asks the page to export both pictures, or to copy them; sent to whichever side. */
+export const comparisonRequested = new NotificationType<{ readonly kind: ComparisonKind | 'copy' }>(
+  'comparison/requested',
+);

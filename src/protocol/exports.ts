@@ -22,18 +22,21 @@ export type ExportKind = DataKind | PictureKind;
 /** Made by the page of a comparison: both sides with one legend. */
 export const comparisonKind = 'comparison.png';
 
+/** What a comparison exports. */
+export type ComparisonKind = typeof comparisonKind;
+
 export type ExportRequest =
   | { readonly kind: DataKind; readonly settings: FilterSettings }
   | { readonly kind: PictureKind; readonly bytes: Uint8Array }
   | {
-      readonly kind: typeof comparisonKind;
+      readonly kind: ComparisonKind;
       readonly bytes: Uint8Array;
       /** Name of the image that the document's own is compared with; it may be the same. */
       readonly other: string;
     };
 
-export interface ExportChoice {
-  readonly kind: ExportKind;
+export interface ExportChoice<Kind = ExportKind> {
+  readonly kind: Kind;
   readonly label: string;
   /** What is in it. */
   readonly detail: string;
@@ -45,6 +48,13 @@ export interface ExportChoice {
 export function exportChoices(model: Parts): readonly (readonly ExportChoice[])[] {
   return allChoices.map((group) => group.filter(({ of }) => hasPart(model, of))).filter(({ length }) => length > 0);
 }
+
+/** What can be exported of a comparison. */
+export const comparisonChoice: ExportChoice<ComparisonKind> = {
+  kind: comparisonKind,
+  label: 'Comparison as PNG…',
+  detail: 'Both pictures as they are shown, with their legend',
+};
 
 const allChoices: readonly (readonly ExportChoice[])[] = [
   [{ kind: 'view.png', label: 'View as PNG…', detail: 'The picture as it is shown, with its legend' }],

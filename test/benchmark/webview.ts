@@ -6,8 +6,9 @@
  * to the page together, right before the frame. A frame is measured from the dispatch of its first input in the page to a
  * message that was posted from its animation callback and arrives once it is done: handlers, filtering, components, layout,
  * painting and rasterising are in it, the wait for the screen's next refresh is not. A page that takes no longer than 16.7 ms
- * keeps up with 60 refreshes a second. Frames a second are those that followed an input, from the first to the last of the
- * gesture: 60 if none was missed.
+ * keeps up with 60 refreshes a second. Intervals are those between the frames that followed an input, and frames a second how many
+ * of them came from the first to the last of the gesture: 60 if none was missed. An empty page that only asks for the next frame
+ * tells what the browser itself reaches here.
  *
  * Both suffer from whatever else the machine does (its load is reported); processor time of the main thread, taken from a trace
  * of the same frames, hardly does. Tracing itself takes part of it.
@@ -16,7 +17,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { ascending, quantile } from 'd3-array';
+import { ascending, pairs, quantile, sum } from 'd3-array';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { dist, launchChromium, openInspector } from '../webview/fixture/page';
@@ -27,11 +28,12 @@ const viewport = { width: 1280, height: 800 };
 const moves = 250;
 const inputEveryMs = 8;
 
-/** Pictures of 16-pixel patches: one model image, 4×4 tiles, and the 14×14 tiles of 12.8 megapixels. */
+/** Pictures of 16-pixel patches: one model image, 4×4 tiles (also on a fine screen), and the 14×14 tiles of 12.8 megapixels. */
 const pictures = [
-  { cells: 16, tiles: 1 },
-  { cells: 64, tiles: 4 },
-  { cells: 224, tiles: 14 },
+  { cells: 16, tiles: 1, ratio: 1 },
+  { cells: 64, tiles: 4, ratio: 1 },
+  { cells: 64, tiles: 4, ratio: 2 },
+  { cells: 224, tiles: 14, ratio: 1 },
 ] as const;
 
 const scenes = [
@@ -45,8 +47,18 @@ const scenes = [
   { overlay: 'entropy', view: 'difference' },
 ] as const;
 
-interface Drag {
+/** Of the frames of a gesture; the display refreshes 60 times a second, every 16.7 ms. */
+interface Pace {
+  readonly framesPerSecond: number;
+  /** Milliseconds from one frame to the next. */
+  readonly interval50: number;
+  readonly interval95: number;
+}
+
+interface Drag extends Pace {
   readonly patches: number;
+  /** Device pixels for each CSS pixel. */
+  readonly ratio: number;
   readonly gesture: string;
   readonly overlay: string;
   readonly view: string;
@@ -59,12 +71,11 @@ interface Drag {
    */
   readonly cpu50: number;
   readonly cpu95: number;
-  /** Painted during the drag; the display refreshes 60 times a second. */
-  readonly framesPerSecond: number;
 }
 
 interface Sample {
   readonly took: number;
+  /** When the browser began the frame. */
   readonly at: number;
 }
 
@@ -75,10 +86,31 @@ beforeAll(async () => {
 afterAll(() => browser.close());
 
 const drags: Drag[] = [];
+let ceiling: Pace | undefined;
 
-it.each(pictures)('$cells×$cells patches', async ({ cells, tiles }) => {
+it('an empty page', async () => {
+  const page = await browser.newPage({ viewport });
+  const frames = await page.evaluate(
+    (count) =>
+      new Promise<number[]>((resolve) => {
+        const seen: number[] = [];
+        const next = (at: number): void => {
+          seen.push(at);
+          if (seen.length < count) requestAnimationFrame(next);
+          else resolve(seen);
+        };
+        requestAnimationFrame(next);
+      }),
+    300,
+  );
+  ceiling = paceOf(frames);
+  await page.close();
+});
+
+it.each(pictures)('$cells×$cells patches at $ratio device pixels', async ({ cells, tiles, ratio }) => {
   const page = await openInspector(browser, {
     ...viewport,
+    deviceScaleFactor: ratio,
     cells,
     tiles,
     size: 16 * cells,
@@ -99,9 +131,9 @@ it.each(pictures)('$cells×$cells patches', async ({ cells, tiles }) => {
       const cpu = frameCosts(await browser.stopTracing()).sort(ascending);
       expect(samples.length, 'frames follow the inputs').toBeGreaterThan(moves / 20);
       const times = samples.map(({ took }) => took).sort(ascending);
-      const seconds = ((samples.at(-1)?.at ?? 0) - (samples[0]?.at ?? 0)) / 1000;
       drags.push({
         patches: cells ** 2,
+        ratio,
         gesture,
         overlay,
         view,
@@ -109,7 +141,7 @@ it.each(pictures)('$cells×$cells patches', async ({ cells, tiles }) => {
         p95: quantile(times, 0.95) ?? NaN,
         cpu50: quantile(cpu, 0.5) ?? NaN,
         cpu95: quantile(cpu, 0.95) ?? NaN,
-        framesPerSecond: (samples.length - 1) / seconds,
+        ...paceOf(samples.map(({ at }) => at)),
       });
     }
     await page.getByTestId('canvas').press('0');
@@ -138,19 +170,26 @@ it('first paint and size', async () => {
     await page.close();
   }
   const median = (values: readonly number[]): number => quantile([...values].sort(ascending), 0.5) ?? NaN;
+  const first = rounded({ firstPaintMs: median(firstPaint), firstOverlayMs: median(firstOverlay) });
   const report = {
     machine: { cpu: cpus()[0]?.model ?? '', cores: cpus().length, browser: browser.version(), viewport, gpu: false },
     /** Of the last minute, at the end: other work on the machine makes every figure worse. */
     load: loadavg()[0],
     bundle,
-    firstPaintMs: median(firstPaint),
-    firstOverlayMs: median(firstOverlay),
-    drags,
+    ceiling: rounded(ceiling ?? {}),
+    ...first,
   };
   console.table(drags.map((drag) => ({ ...drag, ...rounded(drag) })));
-  console.log(JSON.stringify({ bundle, ...rounded({ first: report.firstPaintMs, overlay: report.firstOverlayMs }) }));
-  if (out !== undefined) await writeFile(out, `${JSON.stringify(report, null, 2)}\n`);
+  console.log(JSON.stringify({ bundle, ceiling: report.ceiling, ...first }));
+  if (out !== undefined) await writeFile(out, written(report));
 });
+
+/** The report with a line for each drag. */
+function written(report: object): string {
+  const lines = drags.map((drag) => `    ${JSON.stringify({ ...drag, ...rounded(drag) })}`);
+  const head = JSON.stringify(report, null, 2).replace(/\n\}$/, '');
+  return `${head},\n  "drags": [\n${lines.join(',\n')}\n  ]\n}\n`;
+}
 
 function rounded(values: object): Record<string, unknown> {
   return Object.fromEntries(
@@ -159,6 +198,16 @@ function rounded(values: object): Record<string, unknown> {
       typeof value === 'number' ? Math.round(10 * value) / 10 : value,
     ]),
   );
+}
+
+/** @param frames when they began, milliseconds. */
+function paceOf(frames: readonly number[]): Pace {
+  const intervals = pairs(frames, (before, now) => now - before).sort(ascending);
+  return {
+    framesPerSecond: (1000 * intervals.length) / sum(intervals),
+    interval50: quantile(intervals, 0.5) ?? NaN,
+    interval95: quantile(intervals, 0.95) ?? NaN,
+  };
 }
 
 /** Inputs come at the pace of a mouse, whether or not the page keeps up. */
@@ -179,14 +228,15 @@ async function measured(page: Page, gesture: () => Promise<void>): Promise<Sampl
     let since: number | undefined;
     const { port1, port2 } = new MessageChannel();
     // A message posted from the frame's callback arrives once the frame is done.
-    port2.onmessage = ({ data }) => samples.push({ took: performance.now() - Number(data), at: Number(data) });
+    port2.onmessage = ({ data }: MessageEvent<{ readonly since: number; readonly at: number }>) =>
+      samples.push({ took: performance.now() - data.since, at: data.at });
     const onInput = (event: Event): void => {
       if (since !== undefined || (event instanceof MouseEvent && event.type === 'pointermove' && event.buttons === 0)) {
         return;
       }
       since = performance.now();
-      requestAnimationFrame(() => {
-        port1.postMessage(since);
+      requestAnimationFrame((at) => {
+        port1.postMessage({ since, at });
         since = undefined;
       });
     };
@@ -221,15 +271,15 @@ function frameCosts(trace: Buffer): number[] {
     .filter((event) => event.ph === 'X' && event.name === 'ThreadControllerImpl::RunTask' && onMain(event))
     .sort((a, b) => ascending(a.ts, b.ts));
   const costs: number[] = [];
-  let sum = 0;
+  let spent = 0;
   let next = 0;
   for (const { ts, dur = 0, tdur = 0 } of tasks) {
-    sum += tdur / 1000;
+    spent += tdur / 1000;
     const before = next;
     while ((painted[next]?.ts ?? Infinity) < ts + dur) next++;
     if (next === before) continue;
-    costs.push(sum);
-    sum = 0;
+    costs.push(spent);
+    spent = 0;
   }
   // What happened before the gesture counts to no frame of it.
   return costs.slice(1);

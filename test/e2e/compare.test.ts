@@ -1,16 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { join } from 'node:path';
+import sharp from 'sharp';
+import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('Compare Tokenizations in VS Code', () => {
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
 
   /** Waits until both sides are tokenized and decoded. */
   async function compared(): Promise<void> {
@@ -44,6 +40,23 @@ describe.runIf(codeServerRunsHere)('Compare Tokenizations in VS Code', () => {
     expect(await comparison.getByTestId('tokens-difference').textContent()).toBe(b > a ? `+${b - a}` : `−${a - b}`);
     await comparison.getByTestId('left').getByTestId('canvas').focus();
     for (const key of ['ArrowUp', 'ArrowRight']) await page.keyboard.press(key);
+  });
+
+  it('exports and copies both pictures, by commands', async () => {
+    const { page, folder } = vscode;
+    const comparison = inspectorOf(page);
+    await runCommand(page, 'TaTok: Export…');
+    await page.locator('.quick-input-list').getByRole('option', { name: 'Comparison as PNG' }).click();
+    const path = page.locator('.quick-input-widget input[type="text"]');
+    const file = join(folder, 'kodim05-kodim23.comparison.png');
+    await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(file);
+    await page.keyboard.press('Enter');
+    await comparison.getByText('Saved kodim05-kodim23.comparison.png').waitFor();
+    // Both photographs at six pixels for each of the model's.
+    expect((await sharp(file).metadata()).width).toBeGreaterThan(2 * 1536);
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    await runCommand(page, 'TaTok: Copy View');
+    await comparison.getByText('Comparison copied').waitFor();
     await runCommand(page, 'View: Close All Editors');
   });
 

@@ -1,18 +1,15 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { beforeAll, expect, it } from 'vitest';
 import { chooseOverlay, chooseView, colours, difference, numberOf, readCanvas, settled } from './inspector';
-import { chooseInExplorer, inspectorOf, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Crop modes in VS Code', () => {
-  let vscode: VSCode;
+describeInVSCode('Crop modes in VS Code', () => {
+  const vscode = useVSCode();
 
   beforeAll(async () => {
-    vscode = await startVSCode();
     await chooseInExplorer(vscode.page, 'kodim23.png', 'Tokenize Image');
     await settled(inspectorOf(vscode.page));
   });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
 
   /** Counts of a photograph of 768×512 as the panel says them. */
   async function counts() {

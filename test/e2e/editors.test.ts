@@ -1,25 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, difference, numberOf, readCanvas, settled } from './inspector';
-import {
-  chooseInExplorer,
-  inspectorOf,
-  imagesShown,
-  inspectorsOf,
-  openFromExplorer,
-  runCommand,
-  startVSCode,
-  type VSCode,
-} from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, imagesShown, inspectorsOf, openFromExplorer, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Editors of VS Code', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode();
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('Editors of VS Code', () => {
+  const vscode = useVSCode();
 
   it('show an image that is open already, by Reopen Editor With', async () => {
     const { page } = vscode;

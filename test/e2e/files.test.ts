@@ -1,20 +1,17 @@
 import { copyFile, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { expect, it } from 'vitest';
 import { settled } from './inspector';
 import { packMemoryFiles } from './memfs/pack';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Image files in VS Code', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode({ extensions: [await packMemoryFiles()], settings: { 'tatok.maxMegapixels': 0.5 } });
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('Image files in VS Code', () => {
+  const vscode = useVSCode(async () => ({
+    extensions: [await packMemoryFiles()],
+    settings: { 'tatok.maxMegapixels': 0.5 },
+  }));
 
   it('are tokenized again when they change, and said to be deleted when they are', async () => {
     const { page, folder } = vscode;

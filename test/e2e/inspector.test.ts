@@ -1,19 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, colours, difference, dragRange, numberOf, readCanvas, settled } from './inspector';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('Tokenize Image in VS Code', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('Tokenize Image in VS Code', () => {
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
 
   const seconds = (start: number) => `${((performance.now() - start) / 1000).toFixed(2)} s`;
 

@@ -1,25 +1,11 @@
 import type { FrameLocator } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
-import {
-  chooseInExplorer,
-  inspectorOf,
-  openFromExplorer,
-  reloadWindow,
-  runCommand,
-  startVSCode,
-  type VSCode,
-} from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, openFromExplorer, reloadWindow, runCommand } from './vscode';
 
-describe.runIf(codeServerRunsHere)('After the window is reloaded', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode();
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+describeInVSCode('After the window is reloaded', () => {
+  const vscode = useVSCode();
 
   const chosen = (inspector: FrameLocator, group: 'view' | 'overlay') =>
     inspector.locator(`[data-testid^="${group}-"]:has(:checked)`).textContent();
@@ -27,6 +13,8 @@ describe.runIf(codeServerRunsHere)('After the window is reloaded', () => {
   /** Hides the tab and shows it again: what the page then shows, VS Code has got to write down. */
   async function hideAndShow(tab: string): Promise<void> {
     const { page } = vscode;
+    // The page hands its state over a moment after it changed.
+    await page.waitForTimeout(500);
     await openFromExplorer(page, 'LICENCE.md');
     await page.locator('iframe.webview.ready').waitFor({ state: 'detached' });
     await page.getByRole('tab', { name: tab }).click();

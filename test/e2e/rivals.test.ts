@@ -1,25 +1,22 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
+import { beforeAll, expect, it } from 'vitest';
 import { numberOf, settled } from './inspector';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from './vscode';
+import { describeInVSCode, useVSCode } from './suite';
+import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
 const screenshots = join(import.meta.dirname, 'screenshots');
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
 
-describe.runIf(codeServerRunsHere)('tokenizers that lack a part, in VS Code', () => {
-  let vscode: VSCode;
+describeInVSCode('tokenizers that lack a part, in VS Code', () => {
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
 
   beforeAll(async () => {
     await mkdir(screenshots, { recursive: true });
-    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
     await cp(bundles, join(vscode.folder, 'models'), { recursive: true });
     // Relative to the folder that is opened.
     await vscode.configure({ 'tatok.model': 'models/fixed-7' });
   });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
 
   const picture = (name: string) => vscode.page.screenshot({ path: join(screenshots, `${name}.png`) });
 

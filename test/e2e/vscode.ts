@@ -15,6 +15,7 @@ export interface VSCodeOptions {
   /** VSIX files of more extensions to install. */
   readonly extensions?: readonly string[];
   readonly viewport?: { readonly width: number; readonly height: number };
+  readonly deviceScaleFactor?: number;
 }
 
 export interface VSCode extends AsyncDisposable {
@@ -23,8 +24,6 @@ export interface VSCode extends AsyncDisposable {
   readonly folder: string;
   /** Replaces the settings of the machine, where paths on it belong. */
   configure(settings: Readonly<Record<string, unknown>>): Promise<void>;
-  /** What code-server has written, for the report of a failed test. */
-  log(): string;
 }
 
 /** Starts VS Code on a copy of the sample photographs and opens it in Chromium. */
@@ -32,6 +31,7 @@ export async function startVSCode({
   settings = {},
   extensions = [],
   viewport = { width: 1400, height: 900 },
+  deviceScaleFactor = 1,
 }: VSCodeOptions = {}): Promise<VSCode> {
   const codeServer = await fetchCodeServer();
   const vsix = await packedExtension();
@@ -56,7 +56,7 @@ export async function startVSCode({
     env: { HOME: home, TMPDIR: directory },
   });
   const browser = await chromium.launch({ executablePath: await chromiumPath(), args: chromiumArguments });
-  const page = await browser.newPage({ viewport });
+  const page = await browser.newPage({ viewport, deviceScaleFactor });
   await page.goto(`${server.address}/?folder=${encodeURIComponent(folder)}`);
   await page.locator('.explorer-folders-view').getByRole('treeitem').first().waitFor({ timeout: 60_000 });
   return {
@@ -66,7 +66,6 @@ export async function startVSCode({
       await mkdir(join(directory, 'user-data/Machine'), { recursive: true });
       await writeFile(join(directory, 'user-data/Machine/settings.json'), JSON.stringify(machine));
     },
-    log: () => server.log(),
     async [Symbol.asyncDispose]() {
       await browser.close();
       await server.stop();
@@ -75,13 +74,31 @@ export async function startVSCode({
   };
 }
 
-/** Right-clicks a file in the Explorer and chooses an item of its context menu, `first` selecting another file too. */
+interface Selection {
+  /** Another file that is selected too. */
+  readonly first?: string;
+}
+
+/** Right-clicks a file in the Explorer and chooses an item of its context menu. */
 export async function chooseInExplorer(
   page: Page,
   file: string,
   item: string,
-  { first }: { readonly first?: string } = {},
+  selection: Selection = {},
 ): Promise<void> {
+  const entry = await openMenuInExplorer(page, file, item, selection);
+  // A click within about 100 ms of the menu's opening is ignored.
+  await entry.click({ delay: 250 });
+  await entry.waitFor({ state: 'hidden' });
+}
+
+/** Opens the context menu of a file in the Explorer, with an item that it is to have. */
+export async function openMenuInExplorer(
+  page: Page,
+  file: string,
+  item: string,
+  { first }: Selection = {},
+): Promise<Locator> {
   const row = page.locator('.explorer-folders-view').getByRole('treeitem', { name: file });
   const entry = page.getByRole('menuitem', { name: item, exact: true });
   // A menu that opens before the extension's contributions have arrived never gains them.
@@ -91,13 +108,10 @@ export async function chooseInExplorer(
       await row.click({ modifiers: ['ControlOrMeta'] });
     }
     await row.click({ button: 'right' });
-    if (await appears(entry, 2000)) break;
+    if (await appears(entry, 2000)) return entry;
     if (attempt === 15) throw new Error(`The context menu of ${file} has no "${item}"`);
     await page.keyboard.press('Escape');
   }
-  // A click within about 100 ms of the menu's opening is ignored.
-  await entry.click({ delay: 250 });
-  await entry.waitFor({ state: 'hidden' });
 }
 
 async function appears(locator: Locator, timeout: number): Promise<boolean> {

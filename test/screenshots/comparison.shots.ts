@@ -1,17 +1,12 @@
 import type { FrameLocator } from 'playwright-core';
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { describe, it } from 'vitest';
 import { chooseOverlay, chooseView } from '../e2e/inspector';
-import { chooseInExplorer, inspectorOf, startVSCode, type VSCode } from '../e2e/vscode';
+import { useVSCode } from '../e2e/suite';
+import { chooseInExplorer, inspectorOf } from '../e2e/vscode';
 import { keep } from './keep';
 
 describe('a comparison', () => {
-  let vscode: VSCode;
-
-  beforeAll(async () => {
-    vscode = await startVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
-  });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
 
   async function compared(comparison: FrameLocator): Promise<void> {
     const ready = '[data-testid="status"][data-state="ready"]';

@@ -1,25 +1,23 @@
-import { afterAll, beforeAll, describe, it } from 'vitest';
+import { beforeAll, describe, it } from 'vitest';
 import { chooseOverlay, chooseView, readCanvas, settled } from '../e2e/inspector';
-import { chooseInExplorer, inspectorOf, runCommand, startVSCode, type VSCode } from '../e2e/vscode';
+import { useVSCode } from '../e2e/suite';
+import { chooseInExplorer, inspectorOf, runCommand } from '../e2e/vscode';
 import type { Overlay, View } from '../../webview/state/viewState';
 import { keep, long, thumbnailsDrawn } from './keep';
 
 describe('the inspector', () => {
-  let vscode: VSCode;
+  const vscode = useVSCode({
+    settings: { 'workbench.colorTheme': 'Default Dark Modern' },
+    // High enough for all plots.
+    viewport: { width: 1400, height: 1120 },
+  });
 
   beforeAll(async () => {
-    vscode = await startVSCode({
-      settings: { 'workbench.colorTheme': 'Default Dark Modern' },
-      // High enough for all plots.
-      viewport: { width: 1400, height: 1120 },
-    });
     const { page } = vscode;
     await chooseInExplorer(page, 'kodim23.png', 'Tokenize Image');
     await settled(inspectorOf(page), long);
     await point('ArrowUp', 'ArrowUp', 'ArrowRight', 'ArrowRight', 'ArrowRight');
   });
-
-  afterAll(() => vscode[Symbol.asyncDispose]());
 
   /** Walks from the middle of the picture to a patch that readout and plots then speak of. */
   async function point(...keys: readonly string[]): Promise<void> {

@@ -4,18 +4,35 @@ import type { FrameLocator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { expect } from 'vitest';
 
-const folder = join(import.meta.dirname, '../../media/screenshots');
+const media = join(import.meta.dirname, '../../media');
 
 /** Milliseconds for what takes minutes on a busy machine: all maps of influence, the whole curve. */
 export const long = 600_000;
 
-/** Keeps a picture of the window in media/screenshots; 256 colours are enough for it, and a third of the bytes. */
+/** Keeps a picture of the window in media/screenshots. */
 export async function keep(page: Page, name: string): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const png = await page.screenshot();
+  await write(await page.screenshot(), 'screenshots', name);
+}
+
+/** A rectangle of the window. */
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Keeps a part of the window in media/walkthrough. */
+export async function keepForWalkthrough(page: Page, name: string, clip: Box): Promise<void> {
+  await write(await page.screenshot({ clip }), 'walkthrough', name);
+}
+
+/** 256 colours are enough for a picture of the window, and a third of the bytes. */
+async function write(png: Buffer, folder: 'screenshots' | 'walkthrough', name: string): Promise<void> {
+  await mkdir(join(media, folder), { recursive: true });
   await sharp(png)
     .png({ palette: true, effort: 10, compressionLevel: 9 })
-    .toFile(join(folder, `${name}.png`));
+    .toFile(join(media, folder, `${name}.png`));
 }
 
 /** Waits until the maps of the global tokens are there. */

@@ -1,40 +1,23 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import axe from 'axe-core';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openComparison, openInspector, themes } from './fixture/page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { painted, useChromium } from './fixture/chromium';
+import { violationsInEveryTheme } from './fixture/everyTheme';
 
-/** Where to leave a screenshot of every state; none are taken without it. */
-const shots = process.env['TATOK_SCREENSHOTS'];
-
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-  if (shots !== undefined) await mkdir(shots, { recursive: true });
-});
-afterAll(() => browser.close());
+const { openInspector, openComparison } = useChromium();
 
 const pages = {
   inspector: async (): Promise<Page> => {
-    const page = await openInspector(browser);
+    const page = await openInspector();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     await page.getByTestId('curve').waitFor();
     return page;
   },
   comparison: async (): Promise<Page> => {
-    const page = await openComparison(browser);
+    const page = await openComparison();
     await expect.poll(() => page.getByTestId('psnr-difference').innerText()).not.toBe('–');
     return page;
   },
 };
-
-/** Resolves after the page has painted what changed until now. */
-function painted(page: Page): Promise<void> {
-  return page.evaluate(
-    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
-  );
-}
 
 describe('motion', () => {
   /** Animations of the document and of the shadow trees in it. */
@@ -45,7 +28,7 @@ describe('motion', () => {
     });
 
   it('stops where less of it is wanted; the stages still tell of progress', async () => {
-    const page = await openInspector(browser, { scenario: 'working' });
+    const page = await openInspector({ scenario: 'working' });
     await page.getByTestId('progress').waitFor();
     await expect.poll(() => running(page)).toBeGreaterThan(0);
     await page.emulateMedia({ reducedMotion: 'reduce' });
@@ -71,15 +54,9 @@ describe('forced colours', () => {
   it.each(Object.keys(pages) as (keyof typeof pages)[])('leave the %s readable in every theme', async (name) => {
     const page = await pages[name]();
     await page.emulateMedia({ forcedColors: 'active' });
-    await page.evaluate(axe.source);
-    for (const [theme, colours] of Object.entries(themes)) {
-      await page.evaluate((to) => window.fixture.setTheme(to), colours);
-      await painted(page);
-      if (shots !== undefined) await page.screenshot({ path: join(shots, `forced-${name}-${theme}.png`) });
-      const { violations } = await page.evaluate(() => window.axe.run());
-      expect(violations.flatMap(({ id, nodes }) => nodes.map(({ html }) => ({ theme, id, html })))).toEqual([]);
-    }
+    const violations = await violationsInEveryTheme(page, `forced-${name}`, true);
     await page.close();
+    expect(violations).toEqual([]);
   });
 
   it('leave dropped patches hatched, in the system’s colours', async () => {

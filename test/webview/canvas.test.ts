@@ -1,17 +1,13 @@
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector } from './fixture/page';
+import { describe, expect, it } from 'vitest';
+import { painted, useChromium } from './fixture/chromium';
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector } = useChromium();
 
 /** 4×4 tiles, so that the photograph is smoothed at fit and still when it is magnified. */
 async function open(...choices: string[]): Promise<Page> {
-  const page = await openInspector(browser, { cells: 64, tiles: 4, size: 1024 });
+  const page = await openInspector({ cells: 64, tiles: 4, size: 1024 });
   await ready(page);
   for (const choice of choices) await page.getByTestId(choice).click();
   await page.getByTestId('canvas').press('+');
@@ -22,13 +18,6 @@ async function open(...choices: string[]): Promise<Page> {
 async function ready(page: Page): Promise<void> {
   await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
   await page.getByTestId('stale').first().waitFor({ state: 'detached' });
-}
-
-/** Resolves after the page has painted what changed until now. */
-function painted(page: Page): Promise<void> {
-  return page.evaluate(
-    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
-  );
 }
 
 /** RGBA bytes of the canvas, with the patch at its corner focused by the pointer. */

@@ -1,23 +1,16 @@
-import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import axe from 'axe-core';
-import type { Browser, Locator, Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openComparison, themes, type ComparisonOptions } from './fixture/page';
+import { describe, expect, it } from 'vitest';
+import { painted, useChromium } from './fixture/chromium';
+import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
+import type { ComparisonOptions } from './fixture/page';
+import { keepFile } from './fixture/shots';
 
-/** Where to leave a screenshot of every state; none are taken without it. */
-const shots = process.env['TATOK_SCREENSHOTS'];
-
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-  if (shots !== undefined) await mkdir(shots, { recursive: true });
-});
-afterAll(() => browser.close());
+const { openComparison } = useChromium();
 
 async function open(options: ComparisonOptions = {}): Promise<Page> {
-  const page = await openComparison(browser, options);
+  const page = await openComparison(options);
   await tokenized(page);
   return page;
 }
@@ -25,13 +18,6 @@ async function open(options: ComparisonOptions = {}): Promise<Page> {
 async function tokenized(page: Page): Promise<void> {
   await expect.poll(() => page.getByTestId('psnr-difference').innerText()).not.toBe('–');
   await painted(page);
-}
-
-/** Resolves after the page has painted what changed until now. */
-function painted(page: Page): Promise<void> {
-  return page.evaluate(
-    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
-  );
 }
 
 const side = (page: Page, which: 'left' | 'right'): Locator => page.getByTestId(which);
@@ -74,30 +60,14 @@ async function focusPatch(page: Page): Promise<void> {
 
 describe('every state of a comparison in every theme', () => {
   it.each(states)('$name: axe finds nothing, the console is quiet', async ({ name, options, prepare }) => {
-    const page = await openComparison(browser, options);
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') errors.push(message.text());
-    });
+    const page = await openComparison(options);
+    const complaints = complaintsOf(page);
     await tokenized(page);
     await prepare?.(page);
-    await page.evaluate(axe.source);
-    const violations: unknown[] = [];
-    for (const [theme, colours] of Object.entries(themes)) {
-      await page.evaluate((to) => window.fixture.setTheme(to), colours);
-      await painted(page);
-      if (shots !== undefined) await page.screenshot({ path: join(shots, `compare-${name}-${theme}.png`) });
-      // Themes differ in colours only: the other rules are checked once.
-      const rules = theme === 'dark' ? {} : { runOnly: ['color-contrast'] };
-      const found = await page.evaluate((run) => window.axe.run(run), rules);
-      for (const { id, nodes } of found.violations) {
-        violations.push(...nodes.map(({ html, failureSummary }) => ({ theme, id, html, failureSummary })));
-      }
-    }
+    const violations = await violationsInEveryTheme(page, `compare-${name}`);
     await page.close();
     expect(violations).toEqual([]);
-    expect(errors).toEqual([]);
+    expect(complaints).toEqual([]);
   });
 });
 
@@ -312,7 +282,7 @@ describe('an exported comparison', () => {
 
   async function decode({ png }: Sent, name: string): Promise<Pixels> {
     const bytes = Buffer.from(png, 'base64');
-    if (shots !== undefined) await writeFile(join(shots, `figure-compare-${name}.png`), bytes);
+    await keepFile(`figure-compare-${name}.png`, bytes);
     const { data, info } = await sharp(bytes).removeAlpha().raw().toBuffer({ resolveWithObject: true });
     const at = (x: number, y: number): number[] => [
       ...data.subarray(3 * (y * info.width + x), 3 * (y * info.width + x) + 3),
@@ -358,6 +328,19 @@ describe('an exported comparison', () => {
     expect((await decode(swapped, 'swapped')).at(leftOfA + 63, top + 123)).toEqual(
       await original('kodim07.png', 10, 20),
     );
+    await page.close();
+  });
+
+  it('is what a command asks of either side', async () => {
+    const page = await open();
+    await page.evaluate(() => window.fixtures?.b?.requestComparison('comparison.png'));
+    await page.getByText('Saved kodim23.comparison.png').waitFor();
+    const sent = await page.evaluate(() =>
+      (['a', 'b'] as const).map((side) =>
+        window.fixtures?.[side]?.received.filter(({ method }) => method === 'export').map(({ params }) => params),
+      ),
+    );
+    expect(sent).toMatchObject([[{ kind: 'comparison.png', other: 'kodim07.png' }], []]);
     await page.close();
   });
 

@@ -1,18 +1,11 @@
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector } from './fixture/page';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(async () => {
-  await browser.close();
-});
+const { openInspector } = useChromium();
 
 describe('crop modes', () => {
   it('are chosen in the header, with progress by tile and a way out', async () => {
-    const page = await openInspector(browser, {});
+    const page = await openInspector({});
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('crop-mode').inputValue()).toBe('centre');
     await page.getByTestId('crop-mode').selectOption('tiles');
@@ -27,7 +20,7 @@ describe('crop modes', () => {
   });
 
   it('show one map over all tiles, and the attention of the tile under the focused patch', async () => {
-    const page = await openInspector(browser, { size: 512, cells: 32, tiles: 2 });
+    const page = await openInspector({ size: 512, cells: 32, tiles: 2 });
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('dimensions').innerText()).toContain('512×512 in 2×2 tiles');
     expect(Number(await page.getByTestId('total-tokens').innerText())).toBe(
@@ -49,7 +42,7 @@ describe('crop modes', () => {
   });
 
   it('offer to open what is above the limit anyway', async () => {
-    const page = await openInspector(browser, { scenario: 'failed' });
+    const page = await openInspector({ scenario: 'failed' });
     await page.getByTestId('failure').waitFor();
     await page.evaluate(() => window.fixture.fail({ message: 'It is too large.', actions: ['openAnyway'] }));
     await page.getByTestId('action-openAnyway').click();

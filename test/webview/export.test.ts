@@ -1,22 +1,15 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import sharp from 'sharp';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector, type OpenOptions } from './fixture/page';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
+import type { OpenOptions } from './fixture/page';
+import { keepDrawing, keepFile } from './fixture/shots';
 import type { ExportKind } from '../../src/protocol/exports';
 
-/** Where to leave what was exported; nothing is left without it. */
-const shots = process.env['TATOK_SCREENSHOTS'];
-
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector } = useChromium();
 
 async function open(options: OpenOptions = {}): Promise<Page> {
-  const page = await openInspector(browser, options);
+  const page = await openInspector(options);
   await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
   await page.getByTestId('curve').waitFor();
   return page;
@@ -46,10 +39,7 @@ interface Pixels {
 }
 
 async function decode(png: Buffer, name: string): Promise<Pixels> {
-  if (shots !== undefined) {
-    await mkdir(shots, { recursive: true });
-    await writeFile(join(shots, `figure-${name}.png`), png);
-  }
+  await keepFile(`figure-${name}.png`, png);
   const { data, info } = await sharp(png).removeAlpha().raw().toBuffer({ resolveWithObject: true });
   const at = (x: number, y: number): [number, number, number] => {
     const offset = 3 * (y * info.width + x);
@@ -198,7 +188,7 @@ describe('exported plots', () => {
       ['histogram.svg', 'rect', 'bits'],
     ] as const) {
       const svg = (await exported(page, kind)).toString();
-      if (shots !== undefined) await writeFile(join(shots, `figure-${kind}`), svg);
+      await keepDrawing(`figure-${kind}`, svg);
       expect(svg).not.toMatch(/var\(|class=|style=|aria-|data-|<style/);
       expect(svg).toContain(`>${label}<`);
       const counted = await page.evaluate(
@@ -213,8 +203,6 @@ describe('exported plots', () => {
       const { data, info } = await sharp(Buffer.from(svg)).removeAlpha().raw().toBuffer({ resolveWithObject: true });
       expect([...data.subarray(0, 3)]).toEqual([255, 255, 255]);
       expect(info.width).toBeGreaterThan(250);
-      if (shots !== undefined)
-        await sharp(Buffer.from(svg), { density: 144 }).toFile(join(shots, `figure-${kind}.png`));
     }
     await page.close();
   });
@@ -249,9 +237,7 @@ describe('the exported rate–distortion curve', () => {
     const svg = (await exported(page, 'rate-distortion.svg')).toString();
     expect(svg).toContain('>PSNR (dB)<');
     expect(svg).not.toMatch(/var\(|class=|<style/);
-    if (shots !== undefined) {
-      await sharp(Buffer.from(svg), { density: 144 }).toFile(join(shots, 'figure-rate-distortion.svg.png'));
-    }
+    await keepDrawing('figure-rate-distortion.svg', svg);
     await page.close();
   });
 });

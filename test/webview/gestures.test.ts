@@ -1,16 +1,13 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector, type OpenOptions } from './fixture/page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
+import type { OpenOptions } from './fixture/page';
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector } = useChromium();
 
 /** 64×64 patches of 8 CSS pixels at fit, so that a patch tells a point well enough. */
 async function open(options: OpenOptions = {}): Promise<Page> {
-  const page = await openInspector(browser, { cells: 64, tiles: 4, size: 1024, ...options });
+  const page = await openInspector({ cells: 64, tiles: 4, size: 1024, ...options });
   await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
   return page;
 }

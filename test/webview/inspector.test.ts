@@ -1,26 +1,16 @@
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector, themes, type OpenOptions } from './fixture/page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { painted, useChromium } from './fixture/chromium';
+import { themes, type OpenOptions } from './fixture/page';
 import type { FilterSettings } from '../../src/tokenizer/types';
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector } = useChromium();
 
 async function open(options: OpenOptions = {}): Promise<Page> {
-  const page = await openInspector(browser, options);
+  const page = await openInspector(options);
   await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
   await painted(page);
   return page;
-}
-
-/** Resolves after the page has painted what changed until now. */
-function painted(page: Page): Promise<void> {
-  return page.evaluate(
-    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(() => resolve()))),
-  );
 }
 
 /** RGB of the canvas at the middle of a patch, moved by a share of its size. */
@@ -561,7 +551,7 @@ describe('life of the page', () => {
   });
 
   it('cancels the first tokenization and tries again', async () => {
-    const page = await openInspector(browser, { scenario: 'working' });
+    const page = await openInspector({ scenario: 'working' });
     expect(await page.getByTestId('progress').innerText()).toContain('estimating entropy');
     await page.getByTestId('cancel').click();
     await page.getByTestId('failure').waitFor();

@@ -1,34 +1,28 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import type { Browser } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
 import type { Recorded } from './fixture/fakeHost';
-import { launchChromium, openInspector } from './fixture/page';
+import { keepScreenshot } from './fixture/shots';
 
 const root = join(import.meta.dirname, '../..');
-const shots = process.env['TATOK_SCREENSHOTS'];
 
 /** What the command line says of a photograph, the inspector must show. */
 describe('a photograph tokenized by the model', () => {
-  let browser: Browser;
+  const { openInspector } = useChromium();
   let folder: string;
   beforeAll(async () => {
-    browser = await launchChromium();
     folder = await mkdtemp(join(tmpdir(), 'tatok-'));
-    if (shots !== undefined) await mkdir(shots, { recursive: true });
   });
-  afterAll(async () => {
-    await browser.close();
-    await rm(folder, { recursive: true, force: true });
-  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
 
   it.each(['kodim23', 'kodim07'])('%s: kept set, counts and quality are those of the command line', async (name) => {
     const recorded = await record(name, folder);
-    const page = await openInspector(browser, { photograph: `${name}.png`, recorded, theme: 'dark' });
+    const page = await openInspector({ photograph: `${name}.png`, recorded, theme: 'dark' });
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(await page.getByTestId('stale').count()).toBe(0);
     expect(Number(await page.getByTestId('kept-count').innerText())).toBe(recorded.keptTokens);
@@ -37,7 +31,7 @@ describe('a photograph tokenized by the model', () => {
       `${recorded.payloadBits.toFixed(0)} + ${recorded.maskBits.toFixed(0)} bits`,
     );
     expect(await page.getByTestId('psnr').innerText()).toBe(recorded.psnr.toFixed(1));
-    if (shots !== undefined) await page.screenshot({ path: join(shots, `recorded-${name}.png`) });
+    await keepScreenshot(page, `recorded-${name}`);
     await page.close();
   });
 });

@@ -1,21 +1,18 @@
 /** Tokenizers that lack a part: what they do not have is not offered, and what they have is right. */
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openComparison, openInspector, type OpenOptions } from './fixture/page';
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
+import type { OpenOptions } from './fixture/page';
 
 const fixedGlobals = { globalTokens: 57, patchTokens: 0, filters: false };
 const fixedPatches = { globalTokens: 0, patchTokens: 256, filters: false };
 const patchesOnly = { globalTokens: 0, patchTokens: 256, filters: true };
 const whole = { globalTokens: 32, patchTokens: 256, filters: true };
 
-let browser: Browser;
-beforeAll(async () => {
-  browser = await launchChromium();
-});
-afterAll(() => browser.close());
+const { openInspector, openComparison } = useChromium();
 
 async function open(options: OpenOptions): Promise<Page> {
-  const page = await openInspector(browser, options);
+  const page = await openInspector(options);
   await settled(page);
   return page;
 }
@@ -185,7 +182,7 @@ describe('a comparison with TaTok', () => {
     Promise.all(['a', 'b', 'difference'].map((which) => text(page, `${name}-${which}`)));
 
   async function compare(parts: OpenOptions['parts']): Promise<Page> {
-    const page = await openComparison(browser, {
+    const page = await openComparison({
       a: { parts: whole },
       b: parts === undefined ? {} : { parts, photograph: 'kodim23.png' },
     });

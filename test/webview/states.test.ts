@@ -1,12 +1,8 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import axe from 'axe-core';
-import type { Browser, Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { launchChromium, openInspector, themes, type OpenOptions } from './fixture/page';
-
-/** Where to leave a screenshot of every state; none are taken without it. */
-const shots = process.env['TATOK_SCREENSHOTS'];
+import type { Page } from 'playwright-core';
+import { describe, expect, it } from 'vitest';
+import { useChromium } from './fixture/chromium';
+import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
+import type { OpenOptions } from './fixture/page';
 
 interface State {
   readonly name: string;
@@ -160,44 +156,17 @@ async function zoom(page: Page): Promise<void> {
 }
 
 describe('every state in every theme', () => {
-  let browser: Browser;
-  beforeAll(async () => {
-    browser = await launchChromium();
-    if (shots !== undefined) await mkdir(shots, { recursive: true });
-  });
-  afterAll(() => browser.close());
+  const { openInspector } = useChromium();
 
   it.each(states)('$name: axe finds nothing, the console is quiet', async ({ name, options, prepare }) => {
-    const page = await openInspector(browser, { ...options, theme: 'dark' });
-    const errors: string[] = [];
-    page.on('pageerror', (error) => errors.push(error.message));
-    page.on('console', (message) => {
-      if (message.type() === 'error') errors.push(message.text());
-    });
+    const page = await openInspector({ ...options, theme: 'dark' });
+    const complaints = complaintsOf(page);
     const waiting = options?.scenario === 'working' ? 'progress' : options?.scenario === 'failed' ? 'failure' : 'psnr';
     await page.getByTestId(waiting).waitFor();
     await prepare?.(page);
-    await page.evaluate(axe.source);
-    const violations: unknown[] = [];
-    for (const [theme, colours] of Object.entries(themes)) {
-      await page.evaluate((to) => window.fixture.setTheme(to), colours);
-      await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-      if (shots !== undefined) await page.screenshot({ path: join(shots, `${name}-${theme}.png`) });
-      // Themes differ in colours only: the other rules are checked once.
-      const rules = theme === 'dark' ? {} : { runOnly: ['color-contrast'] };
-      const found = await page.evaluate((run) => window.axe.run(run), rules);
-      for (const { id, nodes } of found.violations) {
-        violations.push(...nodes.map(({ html, failureSummary }) => ({ theme, id, html, failureSummary })));
-      }
-    }
+    const violations = await violationsInEveryTheme(page, name);
     await page.close();
     expect(violations).toEqual([]);
-    expect(errors).toEqual([]);
+    expect(complaints).toEqual([]);
   });
 });
-
-declare global {
-  interface Window {
-    axe: typeof axe;
-  }
-}

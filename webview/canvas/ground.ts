@@ -68,12 +68,15 @@ export class KeptGrounds {
 
 /**
  * A ground that is kept as it lies on the canvas: drawn again it is copied pixel by pixel, and where it moved only what came
- * into view is scaled. It takes the memory of one canvas.
+ * into view is scaled. It takes the memory of one canvas, joined at opposite edges: moving it moves no pixel, only where the
+ * canvas' corner lies in it.
  */
 class KeptGround {
   private readonly canvas = document.createElement('canvas');
   private readonly context = contextOf(this.canvas);
   private kept: Ground | undefined;
+  private cornerX = 0;
+  private cornerY = 0;
 
   paint(context: CanvasRenderingContext2D, ground: Ground): void {
     const { width, height } = context.canvas;
@@ -82,40 +85,68 @@ class KeptGround {
       this.canvas.height = height;
       this.kept = undefined;
     }
-    if (this.kept === undefined || !sameScaled(this.kept, ground)) this.paintWhole(ground);
-    else this.move(ground, ground.place.left - this.kept.place.left, ground.place.top - this.kept.place.top);
+    const dx = ground.place.left - (this.kept?.place.left ?? 0);
+    const dy = ground.place.top - (this.kept?.place.top ?? 0);
+    if (this.kept === undefined || !sameScaled(this.kept, ground) || Math.abs(dx) >= width || Math.abs(dy) >= height) {
+      this.cornerX = this.cornerY = 0;
+      this.scale(ground, { left: 0, top: 0, width, height });
+    } else this.move(ground, dx, dy);
     this.kept = ground;
-    context.drawImage(this.canvas, 0, 0);
-  }
-
-  private paintWhole(ground: Ground): void {
-    this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
-    paintGround(this.context, ground);
+    this.pieces({ left: 0, top: 0, width, height }, (piece, x, y) => {
+      const { left, top, width: across, height: down } = piece;
+      context.drawImage(this.canvas, left + x, top + y, across, down, left, top, across, down);
+    });
   }
 
   private move(ground: Ground, dx: number, dy: number): void {
-    if (dx === 0 && dy === 0) return;
     const { width, height } = this.canvas;
-    // What leaves the canvas is lost, and what comes in is transparent.
-    this.context.globalCompositeOperation = 'copy';
-    this.context.drawImage(this.canvas, dx, dy);
-    this.context.globalCompositeOperation = 'source-over';
-    const column = Math.min(width, Math.abs(dx));
-    const row = Math.min(height, Math.abs(dy));
-    this.paintPart(ground, dx > 0 ? 0 : width - column, 0, column, height);
-    // Without the corner that both share: it would be drawn twice, and heat maps are translucent.
-    this.paintPart(ground, dx > 0 ? column : 0, dy > 0 ? 0 : height - row, width - column, row);
+    this.cornerX = (this.cornerX - dx + width) % width;
+    this.cornerY = (this.cornerY - dy + height) % height;
+    const column = Math.abs(dx);
+    const row = Math.abs(dy);
+    this.scale(ground, { left: dx > 0 ? 0 : width - column, top: 0, width: column, height });
+    // Without the corner that both share.
+    const left = dx > 0 ? column : 0;
+    this.scale(ground, { left, top: dy > 0 ? 0 : height - row, width: width - column, height: row });
   }
 
-  private paintPart(ground: Ground, left: number, top: number, width: number, height: number): void {
-    if (width === 0 || height === 0) return;
-    this.context.save();
-    this.context.beginPath();
-    this.context.rect(left, top, width, height);
-    this.context.clip();
-    paintGround(this.context, ground);
-    this.context.restore();
+  /** Fills a part of the canvas anew. */
+  private scale(ground: Ground, part: Place): void {
+    this.pieces(part, ({ left, top, width, height }, x, y) => {
+      this.context.save();
+      this.context.translate(x, y);
+      this.context.beginPath();
+      this.context.rect(left, top, width, height);
+      this.context.clip();
+      this.context.clearRect(left, top, width, height);
+      paintGround(this.context, ground);
+      this.context.restore();
+    });
   }
+
+  /** Cuts a part of the canvas where the kept one is joined; `visit` is told how far each piece is moved there. */
+  private pieces(part: Place, visit: (piece: Place, x: number, y: number) => void): void {
+    const { cornerX, cornerY } = this;
+    const { width, height } = this.canvas;
+    for (const [left, across, x] of cut(part.left, part.width, cornerX, width)) {
+      for (const [top, down, y] of cut(part.top, part.height, cornerY, height)) {
+        visit({ left, top, width: across, height: down }, x, y);
+      }
+    }
+  }
+}
+
+type Stretch = readonly [start: number, length: number, shift: number];
+
+/** An interval of an axis of which `corner` is the origin, on a ring of `length`. */
+function cut(start: number, extent: number, corner: number, length: number): Stretch[] {
+  const join = length - corner;
+  const before = Math.max(0, Math.min(extent, join - start));
+  const stretches: Stretch[] = [
+    [start, before, corner],
+    [start + before, extent - before, corner - length],
+  ];
+  return stretches.filter(([, size]) => size > 0);
 }
 
 /** Whether two grounds differ in their corner only. */

@@ -1,15 +1,16 @@
 import type { JSX } from 'preact';
 import { useComparisonExporter } from './comparisonExporter';
 import { MenuButton, type MenuItem } from '../ui/MenuButton';
+import { comparisonChoice } from '../../src/protocol/exports';
 
 /** Both pictures, taken away from here, and word of what was. */
 export function ComparisonExportMenu(): JSX.Element {
   const exporter = useComparisonExporter();
   const items: readonly MenuItem[] = [
     {
-      label: 'Comparison as PNG…',
-      title: 'Both pictures as they are shown, with their legend',
-      testId: 'export-comparison.png',
+      label: comparisonChoice.label,
+      title: comparisonChoice.detail,
+      testId: `export-${comparisonChoice.kind}`,
       onChoose: () => void exporter.save(),
     },
     {

@@ -1,7 +1,8 @@
 import type { JSX } from 'preact';
 import { InfluenceProgress } from '../controls/GlobalTokens';
-import { Dimensions, ModelDetails, Status } from '../controls/Header';
+import { Dimensions, ModelDetails } from '../controls/Header';
 import { ProviderChip } from '../controls/ProviderChip';
+import { Status } from '../controls/Status';
 import { useServices } from '../state/context';
 
 /** Which image is on a side, by which model, and where it ran. */

@@ -8,6 +8,7 @@ import { copyPicture, Delivery, fresh } from '../export/delivery';
 import { drawFigures, toPng, type Figure } from '../export/figure';
 import { figureOf } from '../export/figureOf';
 import type { Services } from '../state/context';
+import { comparisonRequested } from '../../src/protocol/comparison';
 import { comparisonKind } from '../../src/protocol/exports';
 import * as protocol from '../../src/protocol/inspector';
 import type { Failure } from '../../src/protocol/inspector';
@@ -27,6 +28,9 @@ export class ComparisonExporter {
     notice: Signal<Failure | undefined>,
   ) {
     this.delivery = new Delivery(notice);
+    for (const connection of connections.values()) {
+      connection.onNotification(comparisonRequested, ({ kind }) => (kind === 'copy' ? this.copy() : this.save()));
+    }
   }
 
   /** What was done last, for a moment. */

@@ -1,14 +1,12 @@
 import type { JSX } from 'preact';
 import { ExportMenu } from './ExportMenu';
 import { ProviderChip } from './ProviderChip';
+import { Status } from './Status';
 import { useServices } from '../state/context';
-import { stageNames } from '../state/stages';
 import { Disclosure } from '../ui/Disclosure';
-import { ProgressRing } from '../ui/ProgressRing';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
-import type { Progress } from '../../src/protocol/inference';
-import type { CropMode, ModelDescription, ModelImage, StageTimings } from '../../src/tokenizer/types';
+import type { CropMode, ModelDescription, ModelImage } from '../../src/tokenizer/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {
@@ -118,69 +116,6 @@ function PhaseAnnouncement(): JSX.Element {
   const text = kind === 'working' ? `Tokenizing ${name ?? ''}` : kind === 'ready' ? `${name ?? ''} is tokenized` : '';
   return (
     <span class="visually-hidden" role="status" data-testid="phase-said">
-      {text}
-    </span>
-  );
-}
-
-/** One quiet line: what is being worked on, else how long the stages took. */
-export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Element {
-  const { inspector, session } = useServices();
-  const phase = inspector.phase.value;
-  const reconstructing = inspector.reconstructing.value;
-  const choosing = inspector.choosingModel.value && phase.kind === 'ready';
-  const stopped = inspector.stopped.value;
-  const pending = phase.kind === 'ready' && inspector.stale.value && !stopped;
-  const state = choosing ? 'working' : pending ? 'pending' : phase.kind;
-  // A released slider is answered too soon for words.
-  const long = inspector.reconstruction.value === undefined || reconstructing?.tiles !== undefined;
-  return (
-    <span class="status" data-testid="status" data-state={state}>
-      {state === 'working' && <ProgressRing />}
-      {phase.kind === 'working' && (
-        <>
-          {progressText(phase.progress)}
-          <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
-            Cancel
-          </button>
-        </>
-      )}
-      {choosing ? stageNames.load : null}
-      {phase.kind === 'ready' &&
-        !choosing &&
-        (pending && long && reconstructing !== undefined
-          ? progressText(reconstructing)
-          : timed && <Timings timings={inspector.timings.value} />)}
-      {pending && reconstructing?.tiles !== undefined && (
-        <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
-          Cancel
-        </button>
-      )}
-      {stopped && inspector.stale.value && (
-        <button type="button" class="quiet" data-testid="resume" onClick={() => inspector.resume()}>
-          Reconstruct
-        </button>
-      )}
-    </span>
-  );
-}
-
-function progressText(progress: Progress | undefined): string {
-  const { stage, tiles } = progress ?? { stage: 'load' };
-  if (tiles === undefined) return stageNames[stage];
-  // Ranking takes every tile many times.
-  if (stage === 'rank') return `${stageNames[stage]} ${Math.floor((100 * tiles.done) / tiles.total)} %`;
-  return `${stageNames[stage]} ${tiles.done} of ${tiles.total} tiles`;
-}
-
-function Timings({ timings }: { readonly timings: StageTimings }): JSX.Element {
-  const shown = (['encode', 'entropy', 'decode'] as const).flatMap((stage) => {
-    const ms = timings[stage];
-    return ms === undefined ? [] : [`${stage} ${ms < 10 ? ms.toFixed(1) : ms.toFixed(0)}`];
-  });
-  const text = shown.length > 0 ? `${shown.join(' · ')} ms` : '';
-  return (
-    <span class="timings" title={`Time of each stage: ${text}`}>
       {text}
     </span>
   );

@@ -3,6 +3,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis } from './Axis';
+import { labelHeight } from './labelHeight';
 import { PlotToCome } from './PlotToCome';
 import { useWidth } from './useWidth';
 import { useExportedPlot } from '../export/useExportedPlot';
@@ -13,9 +14,6 @@ import type { Ranking } from '../../src/tokenizer/types';
 
 const height = 124;
 const margin = { top: 8, right: 6, bottom: 20, left: 36 };
-/** Room that the ε line's label takes above it. */
-const labelHeight = margin.top + 14;
-
 /**
  * Cumulative conditional entropy, patches in the order of keeping: how many bits the m patches kept longest hold together.
  * The dashed line is what must be held, Σĥ − ε·B; where the curve crosses it, filtering stops.
@@ -142,7 +140,7 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
   const share = Math.round((100 * (total - lostBits)) / total);
   const lineY = y(threshold);
   const keptX = x(keptTokens);
-  const label = labelPlace(lineY, left, right, bottom);
+  const label = `${keptTokens} kept hold ${share} % of the bits`;
   const drag = (event: PointerEvent & { currentTarget: SVGGElement }): void => {
     if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
     const top = event.currentTarget.ownerSVGElement?.getBoundingClientRect().top ?? 0;
@@ -158,7 +156,7 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
       aria-valuemin={0}
       aria-valuemax={1}
       aria-valuenow={lossRate}
-      aria-valuetext={`${lossRate.toFixed(3)}: ${keptTokens} kept hold ${share} % of the bits`}
+      aria-valuetext={`${lossRate.toFixed(3)}: ${label}`}
       data-testid="loss-line"
       onPointerDown={(event) => {
         event.currentTarget.setPointerCapture(event.pointerId);
@@ -188,8 +186,8 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
       <line class="threshold" x1={left} x2={right} y1={lineY} y2={lineY} />
       <circle class="kept-dot" cx={keptX} cy={y(total - lostBits)} r={4} />
       {letter === undefined ? (
-        <text class="plot-label" x={label.x} y={label.y} text-anchor={label.anchor}>
-          {keptTokens} kept hold {share} % of the bits
+        <text class="plot-label" x={right} y={labelHeight(label, keptX, lineY, right, bottom)} text-anchor="end">
+          {label}
         </text>
       ) : (
         // Side by side above their lines, which may lie on each other.
@@ -199,17 +197,6 @@ export function LossLine(props: LossLineProps): JSX.Element | null {
       )}
     </g>
   );
-}
-
-/**
- * Where the line's label crosses nothing. The curve is concave: left of where they meet it runs below the line, right of it above,
- * and the corner at the lower right is always free.
- */
-function labelPlace(lineY: number, left: number, right: number, bottom: number) {
-  const fits = lineY > labelHeight;
-  if (lineY < height / 2 && fits) return { x: left + 6, y: lineY - 5, anchor: 'start' } as const;
-  if (lineY < height / 2) return { x: right, y: bottom - 6, anchor: 'end' } as const;
-  return { x: right, y: lineY > bottom - 18 ? lineY - 8 : lineY + 15, anchor: 'end' } as const;
 }
 
 /** Bits that the `kept` patches dropped last hold together. */

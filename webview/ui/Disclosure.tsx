@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 interface DisclosureProps {
   readonly summary: ComponentChildren;
@@ -13,7 +13,8 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
   const [open, setOpen] = useState(false);
   const id = useId();
   const root = useRef<HTMLSpanElement>(null);
-  useEffect(() => {
+  // Before the card is painted: whoever sees it can close it.
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const close = (event: Event): void => {
       const outside = event.target instanceof Node && root.current?.contains(event.target) === false;

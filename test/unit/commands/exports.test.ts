@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import { copyViewCommand, exportCommand, registerExports, type Inspectors } from '../../../src/commands/exports';
+import { copyViewCommand, exportCommand, registerExports, type ExportingPanel } from '../../../src/commands/exports';
 import { exportChoices } from '../../../src/protocol/exports';
 import type { Parts } from '../../../src/tokenizer/parts';
 import { lacking, tinyModel } from '../tokenizer/model';
@@ -11,50 +11,62 @@ vi.mock('vscode', async () => {
   return { ...mock, QuickPickItemKind: { Separator: -1, Default: 0 } };
 });
 
-const requestExport = vi.fn<(kind: string) => Promise<void>>();
-const active = { exports: exportChoices(tinyModel), requestExport };
+const run = vi.fn<(label: string) => Promise<void>>();
+const copyView = vi.fn<() => Promise<void>>();
+const panel = (...groups: readonly (readonly string[])[]): ExportingPanel => ({
+  exports: groups.map((group) => group.map((label) => ({ label, detail: '', run: () => run(label) }))),
+  copyView,
+});
+const active = panel(['View as PNG…'], ['Patches as CSV…', 'Arrays as NumPy .npz…']);
 let commands: Map<string, () => Promise<void>>;
 
-function register(inspectors: Inspectors): void {
+function register(...panels: readonly (ExportingPanel | undefined)[]): void {
   commands = new Map();
   vi.mocked(vscode.commands.registerCommand).mockImplementation((command, callback) => {
     commands.set(command, callback);
     return { dispose: () => undefined };
   });
-  registerExports(inspectors);
+  registerExports(...panels.map((shown) => ({ active: shown })));
 }
 
 beforeEach(() => {
-  requestExport.mockReset().mockResolvedValue(undefined);
+  run.mockReset().mockResolvedValue(undefined);
+  copyView.mockReset().mockResolvedValue(undefined);
   vi.mocked(vscode.window.showQuickPick).mockReset();
   vi.mocked(vscode.window.showInformationMessage).mockReset();
 });
 
 describe('Export…', () => {
-  it('offers what the menu of the inspector offers, and has the inspector do it', async () => {
-    register({ active });
-    const choices = exportChoices(tinyModel).flat();
+  it('offers what the active panel offers, and has the panel do it', async () => {
+    register(active, undefined);
     vi.mocked(vscode.window.showQuickPick).mockImplementation(async (items) => {
       const offered = await items;
       const labels = offered.filter(({ kind }) => kind === undefined).map(({ label }) => label);
-      expect(labels).toEqual(choices.map(({ label }) => label));
+      expect(labels).toEqual(['View as PNG…', 'Patches as CSV…', 'Arrays as NumPy .npz…']);
       return offered.find(({ label }) => label === 'Arrays as NumPy .npz…');
     });
     await commands.get(exportCommand)?.();
-    expect(requestExport).toHaveBeenCalledWith('npz');
+    expect(run.mock.calls).toEqual([['Arrays as NumPy .npz…']]);
+  });
+
+  it('finds a comparison where no inspector is active', async () => {
+    register(undefined, panel(['Comparison as PNG…']));
+    vi.mocked(vscode.window.showQuickPick).mockImplementation(async (items) => (await items)[0]);
+    await commands.get(exportCommand)?.();
+    expect(run.mock.calls).toEqual([['Comparison as PNG…']]);
   });
 
   it('says so before there is anything to export', async () => {
-    register({ active: { exports: [], requestExport } });
+    register(panel());
     await commands.get(exportCommand)?.();
     expect(vscode.window.showInformationMessage).toHaveBeenCalledWith(expect.stringContaining('nothing to export yet'));
     expect(vscode.window.showQuickPick).not.toHaveBeenCalled();
   });
 
   it('does nothing when nothing is chosen', async () => {
-    register({ active });
+    register(active);
     await commands.get(exportCommand)?.();
-    expect(requestExport).not.toHaveBeenCalled();
+    expect(run).not.toHaveBeenCalled();
   });
 });
 
@@ -76,14 +88,14 @@ describe('what can be exported', () => {
 });
 
 describe('both commands', () => {
-  it('copy the view of the active inspector', async () => {
-    register({ active });
+  it('copy the view of the active panel', async () => {
+    register(undefined, active);
     await commands.get(copyViewCommand)?.();
-    expect(requestExport).toHaveBeenCalledWith('copy');
+    expect(copyView).toHaveBeenCalledOnce();
   });
 
-  it('say that an inspector is needed', async () => {
-    register({ active: undefined });
+  it('say that a panel is needed', async () => {
+    register(undefined, undefined);
     for (const command of [exportCommand, copyViewCommand]) await commands.get(command)?.();
     expect(vscode.window.showInformationMessage).toHaveBeenCalledTimes(2);
   });
@@ -91,7 +103,10 @@ describe('both commands', () => {
   it('are offered by the palette only where they can do something', () => {
     const offered = manifest.contributes.menus.commandPalette.map(({ command, when }) => [command, when]);
     for (const command of [exportCommand, copyViewCommand]) {
-      expect(offered).toContainEqual([command, "activeCustomEditorId == 'tatok.inspector'"]);
+      expect(offered).toContainEqual([
+        command,
+        "activeCustomEditorId == 'tatok.inspector' || activeWebviewPanelId == 'tatok.comparison'",
+      ]);
     }
   });
 });

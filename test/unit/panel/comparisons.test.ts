@@ -6,6 +6,7 @@ import type { Inference } from '../../../src/host/inference';
 import type { ComparedSides } from '../../../src/panel/comparisonPanel';
 import { Comparisons, comparisonViewType } from '../../../src/panel/comparisons';
 import type { EditorServices } from '../../../src/panel/inspectorEditor';
+import { comparisonRequested } from '../../../src/protocol/comparison';
 import * as protocol from '../../../src/protocol/inspector';
 import manifest from '../../../package.json';
 import { FakeWebview } from './fakeWebview';
@@ -81,9 +82,10 @@ function newPanel() {
     onDidChangeViewState: () => ({ dispose: () => undefined }),
     onDidDispose: closed.event,
     dispose: vi.fn(),
+    reveal: vi.fn(),
   };
   return {
-    panel: panel as unknown as vscode.WebviewPanel & { dispose: typeof panel.dispose },
+    panel: panel as unknown as vscode.WebviewPanel & Pick<typeof panel, 'active' | 'dispose' | 'reveal'>,
     close: () => closed.fire(),
     load: () => ({ a: webview.loadSide('a'), b: webview.loadSide('b') }),
   };
@@ -164,6 +166,43 @@ describe('a comparison', () => {
     close();
     expect(released).toHaveBeenCalledTimes(2);
     expect(status.hide).toHaveBeenCalled();
+  });
+});
+
+describe('the exports of a comparison', () => {
+  it('are offered once both images are tokenized, and made by the page', async () => {
+    const { comparisons, load, panel } = open({ a: { uri: cat }, b: { uri: dog } });
+    const labels = () => comparisons.active?.exports.flat().map(({ label }) => label);
+    expect(labels()).toEqual([]);
+    const { a, b } = load();
+    const asked: string[] = [];
+    for (const side of [a, b]) side.onNotification(comparisonRequested, ({ kind }) => void asked.push(kind));
+    await Promise.all([a.sendRequest(protocol.ready, {}), b.sendRequest(protocol.ready, {})]);
+    await settle();
+    expect(labels()).toEqual(['Comparison as PNG…']);
+    await comparisons.active?.exports[0]?.[0]?.run();
+    await comparisons.active?.copyView();
+    await settle();
+    expect(asked).toEqual(['comparison.png', 'copy']);
+    expect(panel.reveal, 'only a page with the focus may write to the clipboard').toHaveBeenCalled();
+  });
+
+  it('wait for a page that can make them', async () => {
+    const { comparisons, panel } = open({ a: { uri: cat }, b: { uri: dog } });
+    await settle();
+    await comparisons.active?.copyView();
+    expect(vscode.window.showInformationMessage).toHaveBeenCalledWith(expect.stringContaining('not tokenized yet'));
+    expect(panel.reveal).not.toHaveBeenCalled();
+  });
+
+  it('are those of the comparison that the user works in', () => {
+    const { comparisons, panel, close } = open({ a: { uri: cat }, b: { uri: dog } });
+    expect(comparisons.active).toBeDefined();
+    Object.assign(panel, { active: false });
+    expect(comparisons.active).toBeUndefined();
+    Object.assign(panel, { active: true });
+    close();
+    expect(comparisons.active).toBeUndefined();
   });
 });
 

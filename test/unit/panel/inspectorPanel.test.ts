@@ -206,13 +206,13 @@ describe('InspectorPanel', () => {
     expect([editor.compared.settings, editor.exports]).toEqual([undefined, []]);
     const state = (model: Parts) =>
       ({ kind: 'tokenized', tokenization: { model, settings: filter, image: {} } }) as unknown as DocumentState;
-    const kinds = () => editor.exports.flat().map(({ kind }) => kind);
+    const labels = () => editor.exports.flat().map(({ label }) => label);
     enter(state(tinyModel));
     expect(editor.compared.settings).toEqual(filter);
-    expect(kinds()).toContain('curve.svg');
+    expect(labels()).toContain('Entropy curve as SVG…');
     enter(state(lacking.fixedGlobals));
     expect(editor.compared.settings).toBeUndefined();
-    expect(kinds()).toEqual(['view.png', 'tokens.json', 'npz']);
+    expect(labels()).toEqual(['View as PNG…', 'Tokens as JSON…', 'Arrays as NumPy .npz…']);
   });
 
   it('does what the buttons of a failure say', async () => {
