@@ -442,14 +442,17 @@ export class TaTok {
   ): Promise<Ranking> {
     const known = { entropyBits: tokens.entropyBits.slice(), expectedCodes: tokens.expectedCodes.slice() };
     let before = this.noPatches(tiling);
-    let round = 0;
+    const weighs = conditioning === 'distortion';
+    // Estimates after the first; where they are weighed, a decoding after each, and two for the first.
+    const passes = weighs ? 2 * sequentialRounds : sequentialRounds - 1;
+    let pass = 0;
+    const nextPass = () => ({ done: pass++, total: passes });
     // Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing is left to rank.
     let unsettled = range(tiling.count);
     const given = async (visible: Uint8Array): Promise<Float32Array> => {
-      const rounds = { done: round++, total: sequentialRounds - 1 };
       const changed = range(tiling.count).filter((tile) => tiling.some(tile, (i) => visible[i] !== before[i]));
       unsettled = changed.filter((tile) => tiling.some(tile, (i) => visible[i] === 0));
-      await this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, rounds, async (tiles) => {
+      await this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, nextPass(), async (tiles) => {
         const batch = await this.estimateBatch(
           tiles.map((tile) => ({
             codes: this.codesOf(tokens, tiling, tile),
@@ -464,17 +467,15 @@ export class TaTok {
       before = visible;
       return known.entropyBits.slice();
     };
-    if (conditioning !== 'distortion') return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
+    if (!weighs) return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
 
     const every = this.noPatches(tiling).fill(1);
     const errors = new Float32Array(tiling.patches);
     const floor = new Float32Array(tiling.patches);
-    const decode = (keep: Uint8Array, into: Float32Array) => {
-      const rounds = { done: Math.max(0, round - 1), total: sequentialRounds - 1 };
-      return this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, rounds, (tiles) =>
+    const decode = (keep: Uint8Array, into: Float32Array) =>
+      this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, nextPass(), (tiles) =>
         this.measureTiles(tiles, { ...tokens, expectedCodes: known.expectedCodes }, keep, tiling, picture, into),
       );
-    };
     const weigh = async (visible: Uint8Array): Promise<Float64Array> => {
       if (!visible.includes(1)) await decode(every, floor);
       await decode(visible, errors);

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -36,7 +36,7 @@ function client(options: Partial<InferenceClientOptions> = {}): InferenceClient 
 async function damagedModel(name: string, replaced: string, content: string): Promise<string> {
   const directory = join(folder, name);
   await mkdir(directory);
-  for (const entry of ['manifest.json', 'encoder.onnx', 'entropy.onnx', 'decoder.onnx']) {
+  for (const entry of await readdir(modelDirectory)) {
     if (entry === replaced) await writeFile(join(directory, entry), content);
     else await symlink(join(modelDirectory, entry), join(directory, entry));
   }

@@ -60,7 +60,7 @@ export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Elem
   );
 }
 
-/** A way around what takes minutes for a large picture: every tile is estimated fifteen times more than by this. */
+/** A way around what takes minutes for a large picture: every tile is estimated (and, by distortion, decoded) many times more than by this. */
 function RankGlobally(): JSX.Element {
   const { inspector } = useServices();
   return (

@@ -3,8 +3,9 @@ import { distortionWeights } from '../../../src/tokenizer/distortion';
 import type { DecoderInput, EntropyInput, Graphs } from '../../../src/tokenizer/graphs';
 import { TaTok } from '../../../src/tokenizer/pipeline';
 import { rankSequentially } from '../../../src/tokenizer/sequential';
+import type { StageObserver } from '../../../src/tokenizer/stages';
 import { Tiling } from '../../../src/tokenizer/tiles';
-import type { Conditioning, FilterSettings, Picture, Tokens } from '../../../src/tokenizer/types';
+import type { Conditioning, FilterSettings, Picture, TileProgress, Tokens } from '../../../src/tokenizer/types';
 import { tinyModel } from './model';
 
 const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
@@ -56,7 +57,7 @@ const picture: Picture = {
   rgb: paint((row, column) => greyOf(patchCodes[columns * row + column] ?? 0), rows, columns),
 };
 
-async function rank(batch: number, conditioning: Conditioning = 'sequential') {
+async function rank(batch: number, conditioning: Conditioning = 'sequential', observer?: StageObserver) {
   const batches: (readonly EntropyInput[])[] = [];
   const decodings: (readonly DecoderInput[])[] = [];
   const expectedCodes = new Float32Array(16 * model.levels.length);
@@ -70,7 +71,12 @@ async function rank(batch: number, conditioning: Conditioning = 'sequential') {
       return Promise.resolve(inputs.map(decoded));
     },
   } as unknown as Graphs;
-  const { ranking } = await new TaTok(model, graphs, batch).rank(tokens, picture, { ...settings, conditioning });
+  const { ranking } = await new TaTok(model, graphs, batch).rank(
+    tokens,
+    picture,
+    { ...settings, conditioning },
+    observer,
+  );
   return { ranking, batches, decodings };
 }
 
@@ -130,6 +136,19 @@ describe('the ranking of tiles by distortion', () => {
     expect(ranking.order).not.toEqual((await rank(16)).ranking.order);
     expect(ranking.totalBits).toBeCloseTo(expected.totalBits, 6);
   });
+
+  it.each(['sequential', 'distortion'] as const)(
+    'never tells of less progress than before, %s',
+    async (conditioning) => {
+      const told: TileProgress[] = [];
+      await rank(4, conditioning, (_stage, tiles) => void (tiles && told.push(tiles)));
+      const [first, last] = [told[0], told.at(-1)];
+      expect(told.map(({ done }) => done)).toEqual([...new Set(told.map(({ done }) => done))].sort((a, b) => a - b));
+      expect(first?.done).toBe(0);
+      expect(last?.done).toBeGreaterThan((last?.total ?? NaN) * 0.8);
+      expect(last?.done).toBeLessThan(last?.total ?? NaN);
+    },
+  );
 
   it('decodes every tile twice at first, then those that are estimated anew', async () => {
     const { batches, decodings } = await rank(16, 'distortion');
