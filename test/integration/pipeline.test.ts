@@ -179,6 +179,17 @@ describe('reconstruct', () => {
     },
   );
 
+  it('comes closer to the photograph by distortion, with no more tokens and within the same bits', async () => {
+    const sequential = await reconstruct({ conditioning: 'sequential', lossRate: 0.8 });
+    const distortion = await reconstruct({ conditioning: 'distortion', lossRate: 0.86 });
+    expect(distortion.keptTokens).toBeLessThanOrEqual(sequential.keptTokens);
+    expect(distortion.keptTokens).toBeGreaterThan(0);
+    // On 24 photographs 0.9 dB at equal tokens.
+    expect(distortion.psnr).toBeGreaterThan(sequential.psnr + 0.3);
+    expect(distortion.lostBits).toBeLessThanOrEqual(0.86 * distortion.budgetBits);
+    expect(distortion.entropyBits).toEqual((await graphs.estimateEntropy(result.tokens, distortion.keep)).entropyBits);
+  });
+
   it('refuses settings out of range', async () => {
     await expect(reconstruct({ lossRate: 1.5 })).rejects.toMatchObject({ code: 'bad-settings' });
   });
@@ -197,7 +208,7 @@ describe('measure', () => {
       observer,
     );
 
-  it.each(['global', 'sequential'] as const)(
+  it.each(['global', 'sequential', 'distortion'] as const)(
     'gives under %s conditioning, as one batch, what single reconstructions give',
     async (conditioning) => {
       const measured = await measure({ conditioning }, [0.9, 0.2, 0.5]);
