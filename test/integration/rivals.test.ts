@@ -186,6 +186,23 @@ describe('what a tokenizer lacks', () => {
   });
 });
 
+describe('the rivals that are trained', () => {
+  // In PyTorch float32, from the same weights.
+  it.each([
+    { name: 'fixed-256', tokens: 256, psnr: 22.443, ssim: 0.73 },
+    { name: 'fixed-57', tokens: 57, psnr: 18.706, ssim: 0.641 },
+  ])('have with $name the quality that PyTorch has', async ({ name, tokens, psnr, ssim }) => {
+    const { reconstruction } = await tokenizeIn(service, {
+      choice: { directory: join(import.meta.dirname, '../../models', name), providers: ['cpu'] },
+      file: await readFile(join(import.meta.dirname, '../fixtures/golden/kodim23-256.png')),
+      settings: {},
+    });
+    expect(reconstruction.totalTokens).toBe(tokens);
+    expect(reconstruction.psnr).toBeCloseTo(psnr, 1);
+    expect(reconstruction.ssim).toBeCloseTo(ssim, 2);
+  });
+});
+
 describe('the command line', () => {
   let folder: string;
   beforeAll(async () => {

@@ -124,7 +124,11 @@ describe('a tokenizer of patch tokens that are filtered', () => {
     const page = await open({ parts: patchesOnly });
     expect(await text(page, 'kind')).toBe('no global tokens, 256 patch tokens: every image takes 0 to 256 tokens');
     expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
-    expect(await page.getByTestId('conditioning').locator('option').allInnerTexts()).toEqual(['none', 'sequential', 'by distortion']);
+    expect(await page.getByTestId('conditioning').locator('option').allInnerTexts()).toEqual([
+      'none',
+      'sequential',
+      'by distortion',
+    ]);
     const kept = Number(await text(page, 'kept-count'));
     await page.getByTestId('loss-rate').fill('0.4');
     await expect.poll(async () => Number(await text(page, 'kept-count'))).toBeGreaterThan(kept);
