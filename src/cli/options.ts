@@ -42,7 +42,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(0, 1))
     .option('--edge-priority <B>', 'bits added to the priority of patches on the outer ring', number(0, Infinity))
     .addOption(new Option('--budget <KIND>', 'what the loss rate is a share of').choices(['image', 'reference']))
-    .addOption(new Option('--conditioning <KIND>', 'what entropy is conditioned on').choices(conditionings))
+    .addOption(new Option('--conditioning <KIND>', 'what patches are ranked by').choices(conditionings))
     .addOption(
       new Option('--crop <MODE>', 'centre square, whole picture scaled to fit, or tiles at its own resolution')
         .choices(cropModes)
