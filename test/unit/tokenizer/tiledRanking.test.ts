@@ -141,7 +141,9 @@ describe('the ranking of tiles by distortion', () => {
     'never tells of less progress than before, %s',
     async (conditioning) => {
       const told: TileProgress[] = [];
-      await rank(4, conditioning, (_stage, tiles) => void (tiles && told.push(tiles)));
+      await rank(4, conditioning, (_stage, tiles) => {
+        if (tiles !== undefined) told.push(tiles);
+      });
       const [first, last] = [told[0], told.at(-1)];
       expect(told.map(({ done }) => done)).toEqual([...new Set(told.map(({ done }) => done))].sort((a, b) => a - b));
       expect(first?.done).toBe(0);
