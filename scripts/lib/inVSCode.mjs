@@ -1,0 +1,30 @@
+import { spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import { packageExtension } from '../package.mjs';
+import { chromiumPath } from './chromium.mjs';
+import { fetchCodeServer } from './codeServer.mjs';
+
+const root = resolve(import.meta.dirname, '../..');
+
+/**
+ * Runs files of Vitest that work the packed extension in a real VS Code for the browser; Linux x64 only.
+ * @param {string} config of Vitest, below the root
+ * @param {readonly string[]} [options] of Vitest
+ * @param {Readonly<Record<string, string>>} [env] told to them besides
+ * @returns {Promise<number>} exit status
+ */
+export async function runInVSCode(config, options = [], env = {}) {
+  await fetchCodeServer();
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const { status } = spawnSync(process.execPath, [vitest, 'run', '--config', config, '--root', root, ...options], {
+    cwd: root,
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      TATOK_VSIX: await packageExtension({ out: '.cache/test/tatok-inspector.vsix' }),
+      CHROMIUM_PATH: await chromiumPath(),
+      ...env,
+    },
+  });
+  return status ?? 1;
+}
