@@ -17,7 +17,7 @@ export function patchErrors(
   size: number,
   side: number,
   { width, height }: { readonly width: number; readonly height: number },
-): Float64Array {
+): Float32Array {
   const columns = Math.ceil(width / side);
   const squares = new Float64Array(Math.ceil(height / side) * columns);
   for (let y = 0; y < height; y++) {
@@ -30,7 +30,7 @@ export function patchErrors(
       squares[patch] = (squares[patch] ?? 0) + red * red + green * green + blue * blue;
     }
   }
-  return squares.map((sum, patch) => {
+  return Float32Array.from(squares, (sum, patch) => {
     const across = Math.min(side, width - side * (patch % columns));
     const down = Math.min(side, height - side * Math.floor(patch / columns));
     return sum / (across * down * 3);

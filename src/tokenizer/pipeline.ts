@@ -103,12 +103,10 @@ export class TaTok {
     }
     const clock = new StageClock(observer);
     const settings = resolveSettings(given, this.model);
-    const { conditioning, edgePriority } = settings;
     const tiling = this.tiling(picture);
-    const ranking =
-      conditioning !== 'global'
-        ? await this.rankSequentially(tokens, tiling, picture, settings, clock)
-        : await clock.run('rank', () => rankPatches(tokens.entropyBits, tiling.grid, edgePriority));
+    const ranking = isSequential(settings.conditioning)
+      ? await this.rankSequentially(tokens, tiling, picture, settings, clock)
+      : await clock.run('rank', () => rankPatches(tokens.entropyBits, tiling.grid, settings.edgePriority));
     return { ranking, timings: clock.timings };
   }
 
@@ -497,8 +495,7 @@ export class TaTok {
     const { imageSize } = this.model;
     const extent = { width: imageSize, height: imageSize };
     zip(tiles, decoded, (tile, rgb) => {
-      const errors = patchErrors(tiling.cut(picture, tile), rgb, imageSize, patchSide(this.model), extent);
-      tiling.scatter(Float32Array.from(errors), tile, into);
+      tiling.scatter(patchErrors(tiling.cut(picture, tile), rgb, imageSize, patchSide(this.model), extent), tile, into);
     });
   }
 

@@ -2,7 +2,7 @@
 const characterWidth = 6;
 
 /**
- * Baseline of the ε line's label, which ends at the right, so that it crosses neither the line nor the curve. The curve is concave:
+ * Baseline of the ε line's label, which ends at the right, so that it crosses neither the line nor the curve. The curve rises:
  * right of where they meet it runs above the line, and the corner at the lower right is always free.
  *
  * @param meetingX where curve and line meet.

@@ -11,18 +11,18 @@ const saveMs = 150;
 export function saveState(state: ReadonlySignal<unknown>, api: Pick<VsCodeApi, 'setState'>): void {
   let timer: ReturnType<typeof setTimeout> | undefined;
   let kept: unknown;
+  const isNew = (): boolean => state.peek() !== undefined && state.peek() !== kept;
   const save = (): void => {
-    const known = state.peek();
-    if (known === undefined || known === kept) return;
-    kept = known;
-    api.setState(known);
+    if (!isNew()) return;
+    kept = state.peek();
+    api.setState(kept);
   };
   const saveAndPause = (): void => {
     if (timer !== undefined) return;
     save();
     timer = setTimeout(() => {
       timer = undefined;
-      if (state.peek() !== kept) saveAndPause();
+      if (isNew()) saveAndPause();
     }, saveMs);
   };
   state.subscribe(saveAndPause);

@@ -1,4 +1,4 @@
-"""Several models in one table and one plot: TaTok over its whole range of ε beside tokenizers of a fixed length."""
+"""Several models in one table and one plot: TaTok, filtered by distortion, over ε beside tokenizers of a fixed length."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def compare(metrics: list[Path], out: Path) -> None:
 
 
 def _points(model: dict[str, Any], folder: str) -> list[dict[str, float]]:
-    """Rate–distortion points of a model under its default conditioning; a model of fixed length has one."""
+    """Rate–distortion points of a model, filtered by distortion; a model of fixed length has one."""
     data = model["folders"][folder]
     return data.get("distortion_sweep", data["sweep"])
 

@@ -50,3 +50,11 @@ it('keeps what is new when the page goes away', () => {
   page.dispatchEvent(new Event('pagehide'));
   expect(kept.at(-1)).toEqual({ step: 1 });
 });
+
+it('keeps what was known when nothing is known any more', () => {
+  const state = signal<object | undefined>({ step: 0 });
+  saveState(state, api);
+  state.value = undefined;
+  vi.runAllTimers();
+  expect(kept).toEqual([{ step: 0 }]);
+});

@@ -7,24 +7,30 @@ import { fetchCodeServer } from './codeServer.mjs';
 const root = resolve(import.meta.dirname, '../..');
 
 /**
- * Runs files of Vitest that work the packed extension in a real VS Code for the browser; Linux x64 only.
+ * Runs files of Vitest that work a page in Chromium.
  * @param {string} config of Vitest, below the root
  * @param {readonly string[]} [options] of Vitest
  * @param {Readonly<Record<string, string>>} [env] told to them besides
  * @returns {Promise<number>} exit status
  */
-export async function runInVSCode(config, options = [], env = {}) {
-  await fetchCodeServer();
+export async function runInChromium(config, options = [], env = {}) {
   const vitest = join(root, 'node_modules/vitest/vitest.mjs');
   const { status } = spawnSync(process.execPath, [vitest, 'run', '--config', config, '--root', root, ...options], {
     cwd: root,
     stdio: 'inherit',
-    env: {
-      ...process.env,
-      TATOK_VSIX: await packageExtension({ out: '.cache/test/tatok-inspector.vsix' }),
-      CHROMIUM_PATH: await chromiumPath(),
-      ...env,
-    },
+    env: { ...process.env, CHROMIUM_PATH: await chromiumPath(), ...env },
   });
   return status ?? 1;
+}
+
+/**
+ * Runs files of Vitest that work the packed extension in a real VS Code for the browser; Linux x64 only. As {@link runInChromium}.
+ * @param {string} config
+ * @param {readonly string[]} [options]
+ * @param {Readonly<Record<string, string>>} [env]
+ */
+export async function runInVSCode(config, options = [], env = {}) {
+  await fetchCodeServer();
+  const vsix = await packageExtension({ out: '.cache/test/tatok-inspector.vsix' });
+  return runInChromium(config, options, { TATOK_VSIX: vsix, ...env });
 }
