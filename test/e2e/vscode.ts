@@ -114,8 +114,12 @@ export async function openMenuInExplorer(
   }
 }
 
-async function appears(locator: Locator, timeout: number): Promise<boolean> {
-  return locator.waitFor({ timeout }).then(
+function appears(locator: Locator, timeout: number): Promise<boolean> {
+  return succeeds(locator.waitFor({ timeout }));
+}
+
+function succeeds(action: Promise<void>): Promise<boolean> {
+  return action.then(
     () => true,
     () => false,
   );
@@ -130,11 +134,11 @@ export async function openFromExplorer(page: Page, file: string): Promise<void> 
 /** Runs a command by its title in the palette. */
 export async function runCommand(page: Page, title: string): Promise<void> {
   const entry = page.locator('.quick-input-list').getByRole('option', { name: title }).first();
-  // Like menus, a palette that opens before a command may be used never gains it.
+  const input = page.locator('.quick-input-widget input[type="text"]');
+  // Like menus, a palette that opens before a command may be used never gains it; a dialog that is still closing takes the palette along.
   for (let attempt = 0; ; attempt++) {
     await page.keyboard.press('F1');
-    await page.locator('.quick-input-widget input[type="text"]').fill(`>${title}`);
-    if (await appears(entry, 2000)) break;
+    if ((await succeeds(input.fill(`>${title}`, { timeout: 2000 }))) && (await appears(entry, 2000))) break;
     if (attempt === 15) throw new Error(`The palette has no "${title}"`);
     await page.keyboard.press('Escape');
   }
