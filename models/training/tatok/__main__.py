@@ -9,6 +9,10 @@ from .config import PRESETS, TrainConfig, with_overrides
 from .train import RunFiles, profile, train
 
 
+def _counts(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
 def _add_config_options(parser: argparse.ArgumentParser) -> None:
     """One option per scalar field of the training configuration, all optional."""
     for field in dataclasses.fields(TrainConfig):
@@ -32,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("pack", type=Path)
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--preset", choices=sorted(PRESETS), default="tatok-s-256")
+        command.add_argument("--levels", type=_counts, help="FSQ levels of each dimension, such as 8,8,8,8: their product is V")
         command.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz; without it there is no perceptual loss")
         command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
         _add_config_options(command)
@@ -83,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     bench.add_argument("--threads", type=int, default=2)
-    bench.add_argument("--batches", type=lambda text: [int(part) for part in text.split(",")], default=[1, 8])
+    bench.add_argument("--batches", type=_counts, default=[1, 8])
     bench.add_argument("--runs", type=int, default=10)
     bench.add_argument("--warm-up", type=int, default=2)
     bench.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -118,7 +123,10 @@ def _pack(arguments: argparse.Namespace) -> None:
 def _run(arguments: argparse.Namespace) -> tuple[RunFiles, TrainConfig]:
     names = [f.name for f in dataclasses.fields(TrainConfig)]
     given = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
-    config = with_overrides(TrainConfig(model=PRESETS[arguments.preset]), given)
+    model = PRESETS[arguments.preset]
+    if arguments.levels:
+        model = dataclasses.replace(model, levels=tuple(arguments.levels))
+    config = with_overrides(TrainConfig(model=model), given)
     return RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from), config
 
 

@@ -64,8 +64,34 @@ def load_model(path: Path) -> TaTok:
 
 
 def start_from(model: TaTok, path: Path) -> None:
-    """Weights of another run for a new schedule. Raises ValueError when they are of another shape of model."""
+    """Weights of another run for a new schedule. Raises ValueError when they are of another shape of model.
+
+    The model's quantiser may have more dimensions after those of the weights. They start without a say: decoder and entropy
+    model weigh them with zero, and every level of theirs is as likely as the next.
+    """
+    source = load_model(path)
+    weights, wanted = source.state_dict(), model.state_dict()
+    old, new = source.config.levels, model.config.levels
+    if len(new) > len(old) and new[: len(old)] == old and max(new) == max(old):
+        for name in _OF_DIMENSIONS & weights.keys():
+            weights[name] = _with_more_dimensions(name, weights[name], wanted[name])
     try:
-        model.load_state_dict(load_model(path).state_dict())
+        model.load_state_dict(weights)
     except RuntimeError as error:
         raise ValueError(f"the weights in {path} are not this preset's: {error}") from error
+
+
+_OF_DIMENSIONS = {
+    *(f"encoder.{head}.{part}" for head in ("global_head", "patch_head") for part in ("weight", "bias")),
+    *(f"{part}.{embedding}.weight" for part in ("entropy_model", "decoder") for embedding in ("embed_global", "embed_patch")),
+    "entropy_model.head.weight",
+    "entropy_model.head.bias",
+}
+"""Weights with one row (heads) or one column (embeddings) for each of the quantiser's dimensions, or one row for each level."""
+
+
+def _with_more_dimensions(name: str, old: Tensor, fresh: Tensor) -> Tensor:
+    """`old` at the start of a tensor of `fresh`'s shape; the rest is `fresh` in the encoder and zero elsewhere."""
+    result = fresh.clone() if name.startswith("encoder.") else torch.zeros_like(fresh)
+    result[tuple(slice(size) for size in old.shape)] = old
+    return result

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from .bundle import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
-from .model import TaTok, entropy_bits, expectation, surprisal_bits
+from .model import TaTok, entropy_bits, surprisal_bits
 
 OPSET = 20
 # Smaller tensors (biases, norms, constants of the graph) stay float32: they weigh nothing.
@@ -63,7 +63,7 @@ class EntropyGraph(nn.Module):
         given = self.quantizer.decode(global_codes[0]) if global_codes else None
         logits = self.entropy_model(given, coordinates, visible)
         hidden = (~visible).float()
-        expected = expectation(logits, logits.shape[-1])
+        expected = self.quantizer.expectation(logits)
         return (
             entropy_bits(logits) * hidden,
             surprisal_bits(logits, self.quantizer.code_levels(patch_codes)) * hidden,

@@ -93,10 +93,20 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__()
+        self.out_channels = out_channels
         self.conv = nn.Conv2d(channels, 4 * out_channels, 3, padding=1)
         with torch.no_grad():
             self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
             self.conv.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.conv(x), 2)
+        return self.forward_padded(x) if x.is_cuda else F.pixel_shuffle(self.conv(x), 2)
+
+    def forward_padded(self, x: Tensor) -> Tensor:
+        """The same with output channels of zeros up to a multiple of 16, which tensor cores take at once.
+
+        The twelve of an RGB image were seen to take a third longer than sixteen, forward and backward.
+        """
+        missing = -self.conv.out_channels % 16
+        weight, bias = F.pad(self.conv.weight, (0, 0) * 3 + (0, missing)), F.pad(self.conv.bias, (0, missing))
+        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=1), 2)[:, : self.out_channels]

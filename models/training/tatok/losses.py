@@ -9,16 +9,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def rate_bits(logits: Tensor, position: Tensor) -> Tensor:
+def rate_bits(logits: Tensor, position: Tensor, levels: Tensor) -> Tensor:
     """R: −Σ_d log2 q_d, linearly interpolated between the two levels around the encoder's continuous position, in bits.
 
     Its gradient moves a patch towards levels that q finds likelier, which is what gives entropy its meaning: nothing else
-    tells the quantiser not to spend all log2 V bits everywhere. [B, N, D, L] and [B, N, D] -> [B, N].
+    tells the quantiser not to spend all log2 V bits everywhere. [B, N, D, L], [B, N, D] and the
+    number of levels of each dimension, [D] -> [B, N].
     """
-    last = logits.shape[-1] - 1
+    last = (levels - 1).float()
     cost = -F.log_softmax(logits, dim=-1) / math.log(2)
-    position = position.clamp(0, last)
-    low = position.detach().floor().clamp(max=last - 1)
+    position = position.clamp(min=0).minimum(last)
+    low = position.detach().floor().minimum(last - 1)
     share = position - low
     low = low.long().unsqueeze(-1)
     below, above = cost.gather(-1, low).squeeze(-1), cost.gather(-1, low + 1).squeeze(-1)
@@ -39,6 +40,28 @@ class _ScaleGradient(torch.autograd.Function):
 def scale_gradient(x: Tensor, scale: float) -> Tensor:
     """x, whose gradient is multiplied by `scale`."""
     return _ScaleGradient.apply(x, scale)
+
+
+FLAT = 0.03  # four levels of 255, where pixels are in [-1, 1]
+"""Standard deviation up to which a place counts as flat."""
+
+
+def flat_area_roughness(output: Tensor, image: Tensor) -> Tensor:
+    """Mean absolute error of fine detail where the image has none: [B, 3, S, S] twice -> a scalar.
+
+    Detail is what a 5×5 mean leaves; a place's error counts by exp(−(σ / `FLAT`)²) with σ the local deviation of the image.
+    A loss in a network's features rewards texture for its own sake, which in a textured place passes and in a flat one shows
+    (visual masking); here texture costs what it shows.
+    """
+    output, image = output.float(), image.float()
+    fine, wanted = (x - _mean5(x) for x in (output, image))
+    flatness = torch.exp(-_mean5(wanted.square()).mean(1, keepdim=True) / FLAT**2).detach()
+    return (flatness * (fine - wanted).abs()).mean()
+
+
+def _mean5(x: Tensor) -> Tensor:
+    """Mean of 5×5 pixels around each; beyond the border there is nothing to average."""
+    return F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
 
 
 class SqueezeNetDistance(nn.Module):

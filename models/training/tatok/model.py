@@ -10,6 +10,9 @@ from .config import ModelConfig
 from .layers import Block, ConvBlock, Upsample, in_autocast_precision
 from .quantizer import FiniteScalarQuantizer
 
+NO_LEVEL = -1e4
+"""The logit of a level that a dimension does not have."""
+
 
 def pooling_matrix(grid: int, tokens: int) -> Tensor:
     """[tokens, grid²] rows that average equal blocks of the grid, one block a global token.
@@ -99,13 +102,16 @@ class Encoder(nn.Module):
 class EntropyModel(nn.Module):
     """q_φ(z_i | G, Z_S): a masked transformer over codes whose output factorises over the D quantiser dimensions."""
 
+    missing: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        if len(set(config.levels)) != 1:
-            raise ValueError("the factorised head needs the same number of levels in every dimension")
-        width, dimensions = config.width, len(config.levels)
+        width, dimensions, most = config.width, len(config.levels), max(config.levels)
         self.global_tokens = config.global_tokens
-        self.output_shape = (dimensions, config.levels[0])
+        self.output_shape = (dimensions, most)
+        # Dimensions with fewer levels have logits of levels that do not exist; finite, so that 0·log 0 stays 0.
+        missing = torch.arange(most) >= torch.tensor(config.levels).unsqueeze(1)
+        self.register_buffer("missing", missing * NO_LEVEL, persistent=False)
         if config.global_tokens:
             self.embed_global = nn.Linear(dimensions, width)
             self.global_position = position_embedding(config.global_tokens, width)
@@ -114,7 +120,7 @@ class EntropyModel(nn.Module):
         self.position = position_embedding(config.patches, width)
         self.blocks = nn.ModuleList(Block(width, config.heads) for _ in range(config.entropy_layers))
         self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, dimensions * config.levels[0])
+        self.head = nn.Linear(width, dimensions * most)
 
     def compile_parts(self) -> None:
         """Compiles what comes before the blocks, each block, and what comes after."""
@@ -126,10 +132,13 @@ class EntropyModel(nn.Module):
 
     def _logits(self, x: Tensor) -> Tensor:
         logits = self.head(self.norm(x[:, self.global_tokens :]))
-        return logits.float().unflatten(-1, self.output_shape)
+        return logits.float().unflatten(-1, self.output_shape) + self.missing
 
     def forward(self, global_codes: Tensor | None, patch_codes: Tensor, visible: Tensor) -> Tensor:
-        """Coordinates [B, K, D] (None if K = 0) and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels."""
+        """Coordinates [B, K, D] (None if K = 0) and [B, N, D], visible [B, N] bool -> logits [B, N, D, L] over levels.
+
+        L is the largest number of levels; logits of levels that a dimension does not have are `NO_LEVEL` or near it.
+        """
         x = self._tokens(global_codes, patch_codes, visible)
         for block in self.blocks:
             x = block(x)
@@ -255,12 +264,6 @@ def _initialise(module: nn.Module) -> None:
         # Residual branches start small so that depth does not inflate the stream.
         nn.init.zeros_(module.contract.weight)
         nn.init.zeros_(module.attention.project.weight)
-
-
-def expectation(logits: Tensor, levels: int) -> Tensor:
-    """E_q[z] in coordinates: [..., L] logits -> [...]."""
-    coordinates = torch.linspace(-1, 1, levels, device=logits.device)
-    return (logits.softmax(-1) * coordinates).sum(-1)
 
 
 def entropy_bits(logits: Tensor) -> Tensor:

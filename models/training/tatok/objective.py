@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from .config import TrainConfig
-from .losses import SqueezeNetDistance, rate_bits, scale_gradient
-from .model import TaTok, entropy_bits, expectation, surprisal_bits
+from .losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
+from .model import TaTok, entropy_bits, surprisal_bits
+from .quantizer import FiniteScalarQuantizer
 
 
 @dataclass
@@ -44,17 +45,22 @@ class Objective(nn.Module):
         # In a tuple, out of the module tree: the loss network is neither trained nor saved.
         self._perceptual = (perceptual,)
         self._pixel_errors, self._bits = _pixel_errors, _bits
+        self._detail, self._roughness = _detail, flat_area_roughness
 
     def compile_parts(self) -> None:
-        """Compiles the model's parts, the loss network, the comparison of pixels and the entropy model's terms."""
+        """Compiles the model's parts, the loss network, the comparisons of pixels and the entropy model's terms."""
         self.model.compile_parts()
-        self._pixel_errors = torch.compile(_pixel_errors, dynamic=False)
-        self._bits = torch.compile(_bits, dynamic=False)
+        for name in ("_pixel_errors", "_bits", "_detail", "_roughness"):
+            setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
         if self._perceptual[0] is not None:
             self._perceptual[0].compile(dynamic=False)
 
-    def kept_mask(self, entropy: Tensor, draws: Draws, keep_all: bool) -> Tensor:
-        """Threshold training, per sample: keep all, global only, or |S| = N·u² by descending ĥ or at random. [B, N] bool."""
+    def kept_mask(self, entropy: Tensor, detail: Tensor, draws: Draws, keep_all: bool) -> Tensor:
+        """Threshold training, per sample: keep all, global only, or |S| = N·u² of the patches. [B, N] bool.
+
+        Which patches: at random, by descending ĥ, or by descending ĥ times the variance of a patch's pixels (`detail`), which
+        stands for the order by distortion: the squared error that keeping a patch saves is about its variance.
+        """
         patches = entropy.shape[1]
         if keep_all:
             return torch.ones_like(entropy, dtype=torch.bool)
@@ -62,7 +68,10 @@ class Objective(nn.Module):
         all_below = config.keep_all_share
         none_below = all_below + config.global_only_share
         random_below = none_below + (1 - none_below) * config.random_mask_share
-        scores = torch.where((draws.kind < random_below)[:, None], draws.scores, entropy)
+        distortion_below = random_below + (1 - none_below) * config.distortion_mask_share
+        kind = draws.kind[:, None]
+        scores = torch.where(kind < distortion_below, entropy * detail, entropy)
+        scores = torch.where(kind < random_below, draws.scores, scores)
         rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
         count = patches * draws.share.square()
         count = torch.where(draws.kind < none_below, 0, count)
@@ -80,19 +89,27 @@ class Objective(nn.Module):
             output = self.model.decoder(global_codes, patch_codes)
             loss, parts = self._distortion(output, image, draws.offset)
         else:
-            known = self._estimate(global_codes, patch_codes, patch_position, draws, keep_all)
+            detail = self._detail(image, self.model.config.patch_size)
+            known = self._estimate(global_codes, patch_codes, patch_position, detail, draws, keep_all)
             output = self.model.decoder(global_codes, patch_codes, known.expected, known.keep)
             loss, parts = self._distortion(output, image, draws.offset)
             loss, parts = loss + known.loss, parts | known.parts
         return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
 
     def _estimate(
-        self, global_codes: Tensor | None, patch_codes: Tensor, patch_position: Tensor, draws: Draws, keep_all: bool
+        self,
+        global_codes: Tensor | None,
+        patch_codes: Tensor,
+        patch_position: Tensor,
+        detail: Tensor,
+        draws: Draws,
+        keep_all: bool,
     ) -> "_Estimate":
         """What the entropy model says of a batch, and what is kept by it.
 
-        Most samples are filtered and filled by what is expected given G alone; the first quarter keeps a random subset Z_S and
-        is filled given G and Z_S, as sequential conditioning does.
+        Most samples are filled by what is expected given G alone; the first quarter is filled given G and the kept patches Z_S,
+        as sequential conditioning does. Every other sample of that quarter keeps patches drawn one by one, because a subset
+        that a filter chose is not all that the entropy model must know about.
         """
         config, entropy_model = self.config, self.model.entropy_model
         levels = patch_position.detach().round().int()
@@ -101,12 +118,15 @@ class Objective(nn.Module):
         hidden = torch.zeros_like(levels[..., 0], dtype=torch.bool)
         pulled = None if global_codes is None else scale_gradient(global_codes, pull)
         logits = entropy_model(pulled, patch_codes.detach(), hidden)
-        bits = self._bits(logits, patch_position, levels)
-        keep = self.kept_mask(bits.entropy, draws, keep_all)
+        bits = self._bits(self.model.quantizer, logits, patch_position, levels)
+        keep = self.kept_mask(bits.entropy, detail, draws, keep_all)
 
         quarter = patch_codes.shape[0] // 4 or 1
         given = None if global_codes is None else global_codes[:quarter].detach()
-        visible = keep[:quarter] if keep_all else draws.visible[:quarter] < draws.visible_share[:quarter, None].square()
+        visible = keep[:quarter]
+        if not keep_all:
+            drawn = draws.visible[:quarter] < draws.visible_share[:quarter, None].square()
+            visible = torch.where(torch.arange(quarter, device=drawn.device)[:, None] % 2 == 0, drawn, visible)
         partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
@@ -118,19 +138,20 @@ class Objective(nn.Module):
             config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
             parts,
             torch.cat([visible, keep[quarter:]]),
-            torch.cat([expectation(partial.detach(), partial.shape[-1]), bits.expected[quarter:]]),
+            torch.cat([self.model.quantizer.expectation(partial.detach()), bits.expected[quarter:]]),
         )
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """L1 + L2 + λ_p·perceptual and its parts."""
+        """L1 + L2 + λ_p·perceptual + λ_f·roughness of flat areas, and its parts."""
         config, perceptual = self.config, self._perceptual[0]
         l1, l2 = self._pixel_errors(output, image)
         parts, loss = {"l1": l1, "l2": l2}, l1 + l2
         if perceptual is not None and config.perceptual_weight:
-            count = max(1, round(config.perceptual_share * image.shape[0]))
-            crops = [_crop(x[-count:], config.perceptual_crop, offset) for x in (output, image)]
+            # Every n-th, because what kind of fill a sample has depends on its place in the batch.
+            crops = [_crop(x[:: config.perceptual_every], config.perceptual_crop, offset) for x in (output, image)]
             parts["perceptual"] = perceptual(*crops).mean()
-            loss = loss + config.perceptual_weight * parts["perceptual"]
+            parts["roughness"] = self._roughness(*crops)
+            loss = loss + config.perceptual_weight * parts["perceptual"] + config.flat_area_weight * parts["roughness"]
         return loss, parts
 
 
@@ -155,12 +176,20 @@ class _Bits(NamedTuple):
     expected: Tensor
 
 
-def _bits(logits: Tensor, position: Tensor, levels: Tensor) -> _Bits:
+def _bits(quantizer: FiniteScalarQuantizer, logits: Tensor, position: Tensor, levels: Tensor) -> _Bits:
     """[B, N, D, L] logits, and the [B, N, D] positions and levels of the encoder."""
     fixed = logits.detach()
     return _Bits(
-        surprisal_bits(logits, levels), rate_bits(fixed, position), entropy_bits(fixed), expectation(fixed, fixed.shape[-1])
+        surprisal_bits(logits, levels),
+        rate_bits(fixed, position, quantizer.levels),
+        entropy_bits(fixed),
+        quantizer.expectation(fixed),
     )
+
+
+def _detail(image: Tensor, patch: int) -> Tensor:
+    """Variance of every patch's pixels, summed over channels: [B, 3, S, S] -> [B, N]."""
+    return image.unflatten(3, (-1, patch)).unflatten(2, (-1, patch)).var((3, 5), correction=0).sum(1).flatten(1)
 
 
 def _pixel_errors(output: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,8 @@ class FiniteScalarQuantizer(nn.Module):
 
     levels: Tensor
     strides: Tensor
+    exists: Tensor
+    grid: Tensor
 
     def __init__(self, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -24,6 +26,11 @@ class FiniteScalarQuantizer(nn.Module):
             strides.append(strides[-1] * level)
         self.register_buffer("levels", torch.tensor(levels, dtype=torch.int32), persistent=False)
         self.register_buffer("strides", torch.tensor(strides, dtype=torch.int32), persistent=False)
+        # [D, L] with L = max(levels): a dimension with fewer levels leaves the end of its row unused.
+        level = torch.arange(max(levels))
+        self.register_buffer("exists", level < self.levels.unsqueeze(1), persistent=False)
+        grid = self.coordinates(level.float().unsqueeze(1).expand(-1, len(levels))).T
+        self.register_buffer("grid", grid.where(self.exists, 0.0), persistent=False)
 
     def bound(self, x: Tensor) -> Tensor:
         """Continuous level positions in (−½, L−½): every level owns a bin of equal width. [..., D] -> [..., D]."""
@@ -37,6 +44,10 @@ class FiniteScalarQuantizer(nn.Module):
 
     def coordinates(self, level: Tensor) -> Tensor:
         return level / (self.levels.float() - 1) * 2 - 1
+
+    def expectation(self, logits: Tensor) -> Tensor:
+        """E_q[z] in coordinates: [..., D, L] logits over levels -> [..., D]."""
+        return (logits.softmax(-1) * self.grid).sum(-1)
 
     def codes(self, position: Tensor) -> Tensor:
         """[..., D] continuous level positions -> [...] int32 codes."""

@@ -67,7 +67,7 @@ def test_visible_patches_have_no_entropy(bundle: Path, model: TaTok):
 def test_manifest_lists_the_files_as_they_are(bundle: Path):
     manifest = read_manifest(bundle)
     assert manifest["files"] == [file_entry(bundle / name) for name in GRAPHS.values()]
-    assert manifest["codebook"] == {"size": 4096, "levels": [8, 8, 8, 8]}
+    assert manifest["codebook"] == {"size": 65536, "levels": [8, 8, 8, 8, 4, 4]}
 
 
 def test_weights_come_back_out_of_a_bundle(bundle: Path, model: TaTok):

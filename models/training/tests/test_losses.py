@@ -6,23 +6,25 @@ import pytest
 import torch
 
 from tatok.frechet import frechet_distance
-from tatok.losses import SqueezeNetDistance, rate_bits, scale_gradient
-from tatok.model import entropy_bits, expectation, surprisal_bits
+from tatok.losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
+from tatok.model import NO_LEVEL, entropy_bits, surprisal_bits
+from tatok.quantizer import FiniteScalarQuantizer
 
 torch.manual_seed(0)
 LOGITS = torch.randn(2, 5, 4, 8)
+EIGHTS = torch.tensor([8, 8, 8, 8])
 
 
 def test_rate_at_a_level_is_its_surprisal():
     levels = torch.randint(8, (2, 5, 4))
-    assert torch.allclose(rate_bits(LOGITS, levels.float()), surprisal_bits(LOGITS, levels), atol=1e-5)
+    assert torch.allclose(rate_bits(LOGITS, levels.float(), EIGHTS), surprisal_bits(LOGITS, levels), atol=1e-5)
 
 
 def test_rate_between_levels_is_their_mixture_and_pulls_to_the_likelier():
     logits = torch.zeros(1, 1, 1, 8)
     logits[..., 3] = 2.0
     position = torch.tensor([[[2.25]]], requires_grad=True)
-    rate = rate_bits(logits, position)
+    rate = rate_bits(logits, position, EIGHTS[:1])
     bits = -torch.log_softmax(logits, -1)[0, 0, 0] / math.log(2)
     assert rate.item() == pytest.approx((0.75 * bits[2] + 0.25 * bits[3]).item(), abs=1e-5)
     rate.sum().backward()
@@ -39,7 +41,32 @@ def test_entropy_is_the_expected_surprisal_over_all_codes():
 
 def test_expectation_of_a_certain_level_is_its_coordinate():
     logits = torch.full((8, 8), -50.0).fill_diagonal_(50.0)
-    assert torch.allclose(expectation(logits, 8), torch.linspace(-1, 1, 8), atol=1e-5)
+    quantizer = FiniteScalarQuantizer((8,))
+    assert torch.allclose(quantizer.expectation(logits[:, None]).squeeze(-1), torch.linspace(-1, 1, 8), atol=1e-5)
+
+
+def test_dimensions_may_have_fewer_levels():
+    """An entropy model that knows nothing gives every level that exists the same share."""
+    quantizer = FiniteScalarQuantizer((8, 4))
+    logits = torch.where(quantizer.exists, 0.0, NO_LEVEL)
+    assert entropy_bits(logits[None, None]).item() == pytest.approx(5)
+    assert torch.allclose(quantizer.expectation(logits), torch.zeros(2), atol=1e-6)
+    top = torch.tensor([[[7.0, 3.0]]])
+    assert rate_bits(logits[None, None], top + 0.4, quantizer.levels).item() == pytest.approx(5)
+    certain = logits.clone()
+    certain[:, 3] = 60
+    assert torch.allclose(quantizer.expectation(certain), torch.tensor([-1 / 7, 1.0]), atol=1e-6)
+
+
+def test_texture_is_rough_where_the_image_is_flat():
+    grid = torch.zeros(1, 3, 64, 64)
+    grid[..., ::2, ::2] = 0.1
+    flat, noise = torch.zeros_like(grid), torch.randn(grid.shape, generator=torch.Generator().manual_seed(0)) * 0.3
+    assert flat_area_roughness(flat, flat) == 0
+    assert flat_area_roughness(flat + 0.5, flat) < 1e-6
+    on_flat = flat_area_roughness(grid, flat)
+    assert on_flat > 0.03
+    assert flat_area_roughness(noise + grid, noise) < 0.01 * on_flat
 
 
 def test_scaled_gradient():

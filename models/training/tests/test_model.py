@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tatok.config import PRESETS, TINY_MODEL
+from tatok.layers import Upsample
 from tatok.model import TaTok, pooling_matrix
 
 
@@ -42,9 +43,9 @@ def test_attention_path_computes_the_same_and_rows_sum_to_one(model: TaTok):
 
 
 def test_entropy_model_looks_at_visible_patches_only(model: TaTok):
-    global_codes, patch_codes = torch.rand(1, 4, 4), torch.rand(1, 16, 4)
+    global_codes, patch_codes = torch.rand(1, 4, 6), torch.rand(1, 16, 6)
     visible = torch.arange(16)[None] < 5
-    changed = torch.where(visible.unsqueeze(-1), patch_codes, torch.rand(1, 16, 4))
+    changed = torch.where(visible.unsqueeze(-1), patch_codes, torch.rand(1, 16, 6))
     with torch.no_grad():
         before, after = (model.entropy_model(global_codes, z, visible) for z in (patch_codes, changed))
         moved = model.entropy_model(global_codes, patch_codes + visible.unsqueeze(-1) * 0.5, visible)
@@ -53,10 +54,17 @@ def test_entropy_model_looks_at_visible_patches_only(model: TaTok):
 
 
 def test_decoder_looks_at_kept_codes_only(model: TaTok):
-    global_codes, patch_codes, expected = torch.rand(1, 4, 4), torch.rand(1, 16, 4), torch.rand(1, 16, 4)
+    global_codes, patch_codes, expected = torch.rand(1, 4, 6), torch.rand(1, 16, 6), torch.rand(1, 16, 6)
     keep = torch.arange(16)[None] % 2 == 0
-    other = torch.where(keep.unsqueeze(-1), patch_codes, torch.rand(1, 16, 4))
+    other = torch.where(keep.unsqueeze(-1), patch_codes, torch.rand(1, 16, 6))
     with torch.no_grad():
         images = [model.decoder(global_codes, z, expected, keep) for z in (patch_codes, other)]
     assert images[0].shape == (1, 3, 64, 64)
     assert torch.equal(*images)
+
+
+def test_padded_channels_change_nothing():
+    upsample = Upsample(8, 3)
+    torch.nn.init.normal_(upsample.conv.bias)
+    x = torch.randn(2, 8, 4, 4)
+    assert torch.allclose(upsample.forward_padded(x), upsample(x), atol=1e-6)

@@ -108,7 +108,7 @@ def test_rivals_are_measured_and_compared(bundle: Path, shape: str, tmp_path: Pa
     sweep = metrics["folders"][SAMPLES.name]["sweep"]
     config = SHAPES[shape]
     assert sweep[0]["total"] == config.global_tokens + config.patch_tokens
-    assert sweep[0]["payload_bits"] == 12 * sweep[0]["total"]
+    assert sweep[0]["payload_bits"] == 16 * sweep[0]["total"]
     assert (len(sweep) > 1) == config.filters
     report = str(tmp_path / "report" / "metrics.json")
     assert main(["compare", report, report, "--out", str(tmp_path / "both")]) == 0

@@ -13,7 +13,7 @@ from tatok.checkpoint import load_checkpoint, load_model, save_weights, start_fr
 from tatok.config import TINY_MODEL, TrainConfig, with_overrides
 from tatok.data import CropSource
 from tatok.distributed import Workers
-from tatok.model import TaTok, expectation
+from tatok.model import TaTok, entropy_bits
 from tatok.objective import Draws, Objective
 from tatok.optimizer import learning_rate
 from tatok.train import RunFiles, Trainer, train
@@ -76,23 +76,20 @@ def test_two_processes_train_one_model(pack: Path, tmp_path: Path, tiny: TrainCo
     assert [entry["step"] for entry in entries] == [50]
 
 
-def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model):
+def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model: TaTok):
+    """All, none, drawn, by entropy times variance, or by entropy, as the draw of a sample's kind says."""
     objective = Objective(model, tiny, None)
-    patches = tiny.model.patch_tokens
-    entropy = torch.rand(4, patches)
-    draws = Draws(
-        kind=torch.tensor([0.05, 0.2, 0.3, 0.99]),
-        share=torch.tensor([0.1, 0.9, 0.5, 0.5]),
-        scores=torch.rand(4, patches),
-        visible=torch.rand(4, patches),
-        visible_share=torch.rand(4),
-        offset=(0.0, 0.0),
-    )
-    keep = objective.kept_mask(entropy, draws, keep_all=False)
-    assert keep.sum(1).tolist() == [patches, 0, patches // 4, patches // 4]
-    assert set(keep[3].nonzero().flatten().tolist()) == set(entropy[3].topk(patches // 4).indices.tolist())
-    assert set(keep[2].nonzero().flatten().tolist()) == set(draws.scores[2].topk(patches // 4).indices.tolist())
-    assert objective.kept_mask(entropy, draws, keep_all=True).all()
+    none = tiny.keep_all_share + tiny.global_only_share
+    random = none + (1 - none) * tiny.random_mask_share
+    draws = Draws.make(5, 16, torch.Generator().manual_seed(1))
+    draws.kind = torch.tensor([0.0, none - 0.01, random - 0.01, random + 0.01, 0.99])
+    draws.share = torch.tensor([0.1, 0.9, 0.5, 0.5, 0.5])
+    entropy, detail = torch.rand(5, 16), torch.rand(5, 16)
+    keep = objective.kept_mask(entropy, detail, draws, keep_all=False)
+    assert keep.sum(1).tolist() == [16, 0, 4, 4, 4]
+    for sample, scores in ((2, draws.scores), (3, entropy * detail), (4, entropy)):
+        assert set(keep[sample].nonzero().flatten().tolist()) == set(scores[sample].topk(4).indices.tolist())
+    assert objective.kept_mask(entropy, detail, draws, keep_all=True).all()
 
 
 def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: TrainConfig, alone: Workers):
@@ -109,7 +106,7 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
     generator = torch.Generator()
     for seed in range(20):
         trainer.objective(image, Draws.make(8, 16, generator.manual_seed(seed)), keep_all=True)
-    windows = image[-4:].unfold(2, 56, 1).unfold(3, 56, 1)
+    windows = image[::3].unfold(2, 56, 1).unfold(3, 56, 1)
     places = {
         (top, left) for crop in seen for top in range(9) for left in range(9) if torch.equal(windows[:, :, top, left], crop)
     }
@@ -133,7 +130,7 @@ def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
 
 
 def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny: TrainConfig, alone: Workers):
-    """Sequential conditioning is what the decoder sees there: a random subset, and expectations given it."""
+    """Sequential conditioning is what the decoder sees there: a subset, and expectations given it."""
     trainer = Trainer(files, tiny, alone)
     model, seen = trainer.model, []
     model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
@@ -141,11 +138,10 @@ def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny
     draws = Draws.make(8, 16, torch.Generator().manual_seed(1))
     trainer.objective(image, draws, keep_all=False)
     ((global_codes, patch_codes, expected, keep),) = seen
-    visible = draws.visible[:2] < draws.visible_share[:2, None].square()
-    assert torch.equal(keep[:2], visible)
-    for part, given in ((slice(0, 2), visible), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
+    assert torch.equal(keep[0], draws.visible[0] < draws.visible_share[0].square())
+    for part, given in ((slice(0, 2), keep[:2]), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
         logits = model.entropy_model(global_codes[part], patch_codes[part], given)
-        assert torch.allclose(expected[part], expectation(logits, 8), atol=1e-5)
+        assert torch.allclose(expected[part], model.quantizer.expectation(logits), atol=1e-5)
     trainer.objective(image, draws, keep_all=True)
     assert seen[1][3].all()
 
@@ -158,3 +154,25 @@ def test_a_new_schedule_starts_only_from_weights_of_its_shape(model: TaTok, tmp_
     assert torch.equal(fresh.encoder.query, model.encoder.query.half().float())
     with pytest.raises(ValueError, match="are not this preset's"):
         start_from(TaTok(replace(TINY_MODEL, global_tokens=2)), weights)
+
+
+def test_a_new_schedule_may_have_more_quantiser_dimensions(model: TaTok, tmp_path: Path):
+    """What the weights computed before, they compute still: the new dimensions have no say yet."""
+    weights, config = tmp_path / "weights.npz", replace(TINY_MODEL, levels=(8, 8, 8, 8))
+    torch.manual_seed(0)
+    old = TaTok(config).eval()
+    save_weights(weights, config, old.state_dict())
+    old = load_model(weights)
+    new = TaTok(TINY_MODEL).eval()
+    start_from(new, weights)
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    hidden = torch.zeros(2, 16, dtype=torch.bool)
+    with torch.no_grad():
+        raw, more = old.encoder(image), new.encoder(image)
+        codes = [old.quantizer.quantize(old.quantizer.bound(r)) for r in raw]
+        more_codes = [new.quantizer.quantize(new.quantizer.bound(r)) for r in more]
+        assert torch.equal(more_codes[1][..., :4], codes[1])
+        logits, more_logits = old.entropy_model(*codes, hidden), new.entropy_model(*more_codes, hidden)
+        assert torch.allclose(more_logits[:, :, :4], logits, atol=1e-5)
+        assert torch.allclose(entropy_bits(more_logits), entropy_bits(logits) + 4, atol=1e-4)
+        assert torch.allclose(new.decoder(*more_codes), old.decoder(*codes), atol=1e-5)
