@@ -20,6 +20,7 @@ _TYPES = {
     onnx.TensorProto.FLOAT: torch.float32,
     onnx.TensorProto.FLOAT16: torch.float16,
     onnx.TensorProto.INT32: torch.int32,
+    onnx.TensorProto.INT64: torch.int64,
     onnx.TensorProto.UINT8: torch.uint8,
 }
 
@@ -62,6 +63,11 @@ def _skip_layer_norm(a: Attributes, x: Tensor, skip: Tensor, scale: Tensor, shif
     return _layer_norm(total, scale, shift, a["epsilon"]).to(x.dtype), total.to(x.dtype)
 
 
+def _skip_rms_norm(a: Attributes, x: Tensor, skip: Tensor, scale: Tensor) -> Tensor:
+    total = x.float() + skip.float()
+    return (total * (total.square().mean(-1, keepdim=True) + a["epsilon"]).rsqrt() * scale.float()).to(x.dtype)
+
+
 def _attention(a: Attributes, *qkv: Tensor) -> Tensor:
     query, key, value = (x.unflatten(-1, (a["num_heads"], -1)).transpose(1, 2) for x in qkv)
     return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
@@ -72,7 +78,7 @@ def _group_norm(a: Attributes, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor
     return (F.silu(normed) if a["activation"] else normed).to(x.dtype)
 
 
-def _conv(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _conv(a: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     y = F.conv2d(x.movedim(-1, 1), weight.movedim(-1, 1), bias, a["strides"], a["pads"][:2])
     return y.movedim(1, -1)
 
@@ -87,8 +93,9 @@ def _reshape(_: Attributes, x: Tensor, shape: Tensor) -> Tensor:
     return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape.tolist())])
 
 
-def _gather(_: Attributes, x: Tensor, index: Tensor) -> Tensor:
-    return x[index.long()]
+def _gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:
+    axis = a.get("axis", 0)
+    return x.index_select(axis, index) if axis else x[index.long()]
 
 
 _OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
@@ -97,7 +104,10 @@ _OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
     "Cast": lambda a, x: x.to(_TYPES[a["to"]]),
     "Clip": lambda _, x, low, high: x.clamp(low, high),
     "Concat": lambda a, *x: torch.cat(x, a["axis"]),
+    "DequantizeLinear": lambda _, x, scale, zero: (x.to(scale.dtype) - zero.to(scale.dtype)) * scale,
+    "Equal": lambda _, x, y: x == y,
     "Exp": lambda _, x: x.exp(),
+    "Expand": lambda _, x, shape: x.expand(shape.tolist()),
     "FusedMatMul": lambda a, x, y: x @ (y.T if a["transB"] else y),
     "Gather": _gather,
     "GatherElements": lambda a, x, index: x.gather(a["axis"], index),
@@ -115,6 +125,7 @@ _OPERATORS: dict[str, Callable[..., Tensor | tuple[Tensor, ...]]] = {
     "Reshape": _reshape,
     "Round": lambda _, x: x.round(),
     "SkipLayerNormalization": _skip_layer_norm,
+    "SkipSimplifiedLayerNormalization": _skip_rms_norm,
     "Slice": _slice,
     "Split": lambda a, x, sizes: x.split(sizes.tolist(), a["axis"]),
     "Sub": lambda _, x, y: x - y,

@@ -55,6 +55,7 @@ class GraphBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._initializers: list[TensorProto] = []
         self._names: dict[str, int] = {}
+        self._outputs: dict[str, str] = {}
 
     def node(self, op: str, *inputs: str, domain: str = "", **attributes: Any) -> str:
         """Adds a node with one output and returns that."""
@@ -83,8 +84,8 @@ class GraphBuilder:
         return unique
 
     def rename(self, value: str, name: str) -> None:
-        """Gives an output of the graph its name."""
-        self._nodes.append(helper.make_node("Identity", [value], [name], name=self._unique("output")))
+        """Makes what a node computes an output of the graph, under that name."""
+        self._outputs[value] = name
 
     def cast(self, value: str, to: int) -> str:
         return self.node("Cast", value, to=to)
@@ -96,6 +97,9 @@ class GraphBuilder:
         def described(values: Values) -> list[onnx.ValueInfoProto]:
             return [helper.make_tensor_value_info(n, type_, ["batch", *shape]) for n, (type_, shape) in values.items()]
 
+        for node in self._nodes:
+            for values in (node.input, node.output):
+                values[:] = [self._outputs.get(value, value) for value in values]
         graph = helper.make_graph(self._nodes, name, described(inputs), described(outputs), self._initializers)
         opsets = [helper.make_opsetid("", opset), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="tatok")
