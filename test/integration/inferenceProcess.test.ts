@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../src/inference/client';
-import type { DecodedPicture, Progress } from '../../src/protocol/inference';
+import { cudaDirectoryVariable } from '../../src/inference/cuda/environment';
+import type { DecodedPicture, LoadedChoice, Progress } from '../../src/protocol/inference';
 import type { Stage } from '../../src/tokenizer/types';
+import { sharedLibrary } from '../sharedLibrary';
 import { refusalOf } from '../unit/refusal';
 import { bundleFor, modelDirectory, sample } from './support';
 
@@ -172,6 +174,47 @@ describe('execution providers', () => {
       );
     },
   );
+
+  it.skipIf(process.platform !== 'linux' || process.arch !== 'x64')(
+    'whose library crashes the process when it is loaded are left out of the next one',
+    async () => {
+      const libraryPath = join(folder, 'crashing');
+      await mkdir(libraryPath);
+      const setHost = sharedLibrary({ functions: ['Provider_SetHost'] });
+      await writeFile(join(libraryPath, 'libonnxruntime_providers_shared.so'), setHost);
+      await writeFile(join(libraryPath, 'libonnxruntime_providers_cuda.so'), sharedLibrary({ crashes: true }));
+      const cacheDirectory = join(folder, 'cache');
+      const { provider } = await load(['cuda', 'cpu'], { cuda: () => ({ libraryPath, cacheDirectory }) });
+      const reason = 'It crashed while it opened the model (signal SIGSEGV).';
+      expect(provider).toEqual({ provider: 'cpu', failures: [{ provider: 'cuda', reason }] });
+    },
+  );
+
+  it('that crash the process twice while they run are left out of the next one, which answers with what was tokenized', async () => {
+    const told: LoadedChoice[] = [];
+    const inference = client({
+      execArgv: ['--require', join(import.meta.dirname, 'crashingProvider.cjs')],
+      env: { [cudaDirectoryVariable]: folder },
+      onLoaded: (loaded) => told.push(loaded),
+    });
+    const withCuda = { ...choice, providers: ['cuda', 'cpu'] };
+    const { tokens, image, settings, provider } = await inference.tokenize({
+      choice: withCuda,
+      file,
+      settings: { conditioning: 'global' },
+    });
+    expect(provider).toEqual({ provider: 'cuda', failures: [] });
+    const params = { tokens, image, settings };
+    const { timings: _, ...reconstruction } = await inference.reconstruct({ choice: withCuda, ...params });
+    const { timings: __, ...expected } = await client().reconstruct({ choice, ...params });
+    expect(reconstruction).toEqual(expected);
+    const reason = 'It crashed twice in a row while running (signal SIGSEGV).';
+    expect(told.map((loaded) => loaded.provider)).toEqual([
+      { provider: 'cuda', failures: [] },
+      { provider: 'cuda', failures: [] },
+      { provider: 'cpu', failures: [{ provider: 'cuda', reason }] },
+    ]);
+  });
 
   it('say which folder lacks the CUDA libraries', async () => {
     const { provider } = await load(['cuda', 'cpu'], { cuda: () => ({ libraryPath: folder }) });
