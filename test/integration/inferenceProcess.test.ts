@@ -194,7 +194,7 @@ describe('execution providers', () => {
     const told: LoadedChoice[] = [];
     const inference = client({
       execArgv: ['--require', join(import.meta.dirname, 'crashingProvider.cjs')],
-      env: { [cudaDirectoryVariable]: folder },
+      env: { [cudaDirectoryVariable]: folder, HOME: folder },
       onLoaded: (loaded) => told.push(loaded),
     });
     const withCuda = { ...choice, providers: ['cuda', 'cpu'] };
@@ -204,6 +204,7 @@ describe('execution providers', () => {
       settings: { conditioning: 'global' },
     });
     expect(provider).toEqual({ provider: 'cuda', failures: [] });
+    await writeFile(join(folder, 'crash'), '');
     const params = { tokens, image, settings };
     const { timings: _, ...reconstruction } = await inference.reconstruct({ choice: withCuda, ...params });
     const { timings: __, ...expected } = await client().reconstruct({ choice, ...params });
