@@ -5,7 +5,7 @@
 import { distortionWeights } from './distortion';
 import { rankPatches } from './filter';
 import { patchSide } from './patch';
-import { patchErrors } from './patchErrors';
+import { squaredErrors } from './patchErrors';
 import { isSequential, rankSequentially, sequentialRounds } from './sequential';
 import type { StageClock } from './stages';
 import { zip, type TileGraphs } from './tileGraphs';
@@ -110,14 +110,14 @@ class RevealingRounds {
     const { tokens, tiling, picture } = this.ranked;
     const { expectedCodes } = this;
     const { imageSize } = this.model;
-    const extent = { width: imageSize, height: imageSize };
+    const side = patchSide(this.model);
     return this.forUnsettled(async (tiles) => {
       const decoded = await this.graphs.decode(
         tiles.map((tile) => this.graphs.decoderInput(tokens, { expectedCodes }, keep, tiling, tile)),
       );
       zip(tiles, decoded, (tile, rgb) => {
-        const errors = patchErrors(tiling.cut(picture, tile), rgb, imageSize, patchSide(this.model), extent);
-        tiling.scatter(errors, tile, into);
+        const squares = squaredErrors(tiling.cut(picture, tile), rgb, imageSize, side, tiling.extent(tile));
+        tiling.scatterRegion(squares, tile, into);
       });
     });
   }
