@@ -35,7 +35,7 @@ export function activate(context: vscode.ExtensionContext): void {
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, comparisons));
   own(registerShowOutput(log));
-  own(registerSetUpCuda({ inference, log }));
+  own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };
   own(registerShowEnvironment({ inference, configuration, extensionVersion }));
 }

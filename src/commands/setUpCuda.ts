@@ -9,13 +9,14 @@ import { providerPackage } from '../inference/cuda/package';
 import { runtimeVersion } from '../inference/cuda/requirements';
 import { TatokError } from '../tokenizer/errors';
 import { again, found, verdict, type Choice, type Outcome } from './setUpCudaLines';
+import { tellOutcome, type OutcomeServices } from './setUpCudaOutcome';
 import { withProgress } from './setUpCudaProgress';
 import { showEnvironmentCommand } from './showEnvironment';
 
 export const setUpCudaCommand = 'tatok.setUpCuda';
 
-export interface SetUpServices {
-  readonly inference: Pick<SharedInference, 'discoverCuda' | 'providerStorage' | 'restart'>;
+export interface SetUpServices extends OutcomeServices {
+  readonly inference: Pick<SharedInference, 'client' | 'discoverCuda' | 'providerStorage' | 'restart'>;
   readonly log: Pick<vscode.LogOutputChannel, 'error'>;
 }
 
@@ -150,7 +151,7 @@ async function takeLocal(services: SetUpServices, folder: boolean): Promise<Outc
   return finish(services, staged);
 }
 
-async function finish({ inference }: SetUpServices, staged: StagedProvider): Promise<Outcome> {
+async function finish(services: SetUpServices, staged: StagedProvider): Promise<Outcome> {
   if (!staged.known) {
     const use = 'Use It Anyway';
     const answer = await vscode.window.showWarningMessage(
@@ -166,10 +167,11 @@ async function finish({ inference }: SetUpServices, staged: StagedProvider): Pro
       return 'again';
     }
   }
+  const { inference } = services;
   await staged.commit();
   await inference.restart();
   const { problems } = await inference.discoverCuda();
   if (problems.length > 0) return 'again';
-  void vscode.window.showInformationMessage('CUDA is set up.');
+  await tellOutcome(services);
   return 'done';
 }

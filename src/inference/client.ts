@@ -1,4 +1,8 @@
-/** The inference process as its users see it: started when needed, restarted after a crash, stopped when nobody is left. */
+/**
+ * The inference process as its users see it: started when needed, restarted after a crash, stopped when nobody is left. A provider that
+ * fails or crashes it is left out of the next one.
+ */
+import { isDeepStrictEqual } from 'node:util';
 import { CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as protocol from '../protocol/inference';
 import type {
@@ -25,6 +29,7 @@ import type {
   Tokenized,
 } from '../tokenizer/types';
 import { cudaVariables, type CudaOptions } from './cuda/environment';
+import { crashedProvider, mostCrashes } from './crashes';
 import { failedProviderOf, fromResponseError } from './errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings, type RequestListener } from './runningProcess';
 
@@ -180,7 +185,16 @@ export class InferenceClient {
           continue;
         }
         if (!(error instanceof ProcessExited)) throw error;
-        if (error.stopped || ++crashes < 2) continue;
+        if (error.stopped) continue;
+        crashes++;
+        const crashed = crashedProvider(error, crashes);
+        if (crashed !== undefined) {
+          this.ruleOut(crashed);
+          // What the other providers do with the request is another story.
+          crashes = 0;
+          continue;
+        }
+        if (crashes < mostCrashes) continue;
         throw new TatokError(
           'inference-crashed',
           `The inference process crashed twice on this request (${error.message}).`,
@@ -199,8 +213,16 @@ export class InferenceClient {
    */
   private replace(starting: Promise<RunningProcess>, running: RunningProcess, failed: FailedProvider): void {
     if (this.running === starting) this.running = undefined;
-    this.failed.push(failed);
+    this.ruleOut(failed);
     void running.stop();
+  }
+
+  /** All requests that were under way may report the same failure. */
+  private ruleOut(failed: FailedProvider): void {
+    const { choice, provider, reason } = failed;
+    if (this.failed.some((known) => known.provider === provider && isDeepStrictEqual(known.choice, choice))) return;
+    this.failed.push(failed);
+    this.options.log?.(`${provider} is no longer used: ${reason}`);
   }
 
   private start(): Promise<RunningProcess> {

@@ -7,7 +7,7 @@ import { ProviderFailed } from './providerFailed';
 /** Anything that is no TatokError is a fault of ours: its first line goes to the user, all of it to `log`. */
 export function toResponseError(error: unknown, log: (text: string) => void): ResponseError<InferenceErrorData> {
   if (error instanceof ProviderFailed) {
-    log(`${error.failed.provider} is no longer used. ${describe(error.cause)}`);
+    log(describe(error.cause));
     const data = { code: 'inference-failed', failed: error.failed };
     return new ResponseError(ErrorCodes.InternalError, error.message, data);
   }

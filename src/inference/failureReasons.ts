@@ -3,7 +3,7 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import type { ProviderName } from '../tokenizer/types';
 import { cudaDirectoryVariable, cudaReasonVariable } from './cuda/environment';
-import { cudaProviderLibrary } from './cuda/requirements';
+import { cudaProviderLibrary, runtimeVersion } from './cuda/requirements';
 
 export function explainProviderFailure(provider: ProviderName, error: unknown): string {
   const message = messageOf(error);
@@ -28,7 +28,10 @@ function loaderMessage(directory: string | undefined): string | undefined {
     return undefined;
   } catch (error) {
     const message = messageOf(error);
-    if (/did not self-register/i.test(message)) return undefined;
+    // So it was loaded, as the module for Node that it is not.
+    if (/did not self-register/i.test(message)) {
+      return `ONNX Runtime ${runtimeVersion} does not take the provider’s libraries, though all that they need was found`;
+    }
     const [, missing] = /^(\S+): cannot open shared object file: No such file/.exec(message) ?? [];
     return missing === undefined ? message : `${missing}, which the CUDA provider needs, was not found`;
   }

@@ -25,20 +25,23 @@ export interface RunningModel {
 
 /**
  * @param ruledOut providers that failed while they ran, and why; they are not tried again.
+ * @param onOpening waited for before sessions are opened on a provider.
  * @throws TatokError of the bundle's files, its graphs or the providers; ProviderFailed.
  */
 export async function loadBundle(
   { model, manifest }: Bundle,
   choice: ModelChoice,
   ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
+  onOpening: (provider: ProviderName) => Promise<void> = () => Promise.resolve(),
 ): Promise<RunningModel> {
   const { providers, cudaMemoryLimit } = choice;
   await verifyFiles(model.directory, manifest.files);
   const { value: sessions, report } = await firstProvider(
     providers,
-    (provider) => {
+    async (provider) => {
       const reason = ruledOut.get(provider);
-      if (reason !== undefined) return Promise.reject(new Error(reason));
+      if (reason !== undefined) throw new Error(reason);
+      await onOpening(provider);
       return createSessions(provider, manifest, model.directory, choice);
     },
     (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),

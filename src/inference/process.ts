@@ -20,7 +20,11 @@ import { InferenceService } from './service';
 
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 const log = (text: string) => void process.stderr.write(`${text}\n`);
-const service = new InferenceService(log, (loaded) => void connection.sendNotification(protocol.loaded, loaded));
+const service = new InferenceService({
+  log,
+  onLoaded: (loaded) => void connection.sendNotification(protocol.loaded, loaded),
+  noteProvider: (inUse) => connection.sendRequest(protocol.noteProvider, { inUse }),
+});
 
 // Images are decoded once each: libvips' cache of operations would only hold on to their memory.
 sharp.cache(false);

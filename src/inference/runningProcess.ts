@@ -9,6 +9,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import {
   loaded,
+  noteProvider,
   pictured,
   progress,
   ruleOut,
@@ -16,6 +17,7 @@ import {
   type FailedProvider,
   type LoadedChoice,
   type Progress,
+  type ProviderInUse,
 } from '../protocol/inference';
 
 export interface ForkSettings {
@@ -47,6 +49,8 @@ export class ProcessExited extends Error {
     reason: string,
     /** Whether {@link RunningProcess.stop} ended it. */
     readonly stopped: boolean,
+    /** Whose native code it was in, if that of a provider. */
+    readonly inUse: ProviderInUse | undefined,
   ) {
     super(reason);
   }
@@ -62,6 +66,7 @@ export class RunningProcess {
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private readonly end: (reason: string) => void;
+  private inUse: ProviderInUse | undefined;
   private stopping = false;
   private alive = true;
 
@@ -80,7 +85,7 @@ export class RunningProcess {
       this.connection.dispose();
       if (!this.stopping) log(`The inference process ended: ${reason}.`);
       onEnd();
-      rejectEnded(new ProcessExited(reason, this.stopping));
+      rejectEnded(new ProcessExited(reason, this.stopping, this.inUse));
     };
     this.child.once('error', (error) => this.end(error.message));
     this.child.once('exit', (code, signal) =>
@@ -92,6 +97,7 @@ export class RunningProcess {
     this.connection.onNotification(progress, ({ id, ...told }) => this.listeners.get(id)?.onProgress?.(told));
     this.connection.onNotification(pictured, ({ id, ...told }) => this.listeners.get(id)?.onPicture?.(told));
     this.connection.onNotification(loaded, (told) => settings.onLoaded?.(told));
+    this.connection.onRequest(noteProvider, ({ inUse }) => void (this.inUse = inUse));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();
   }

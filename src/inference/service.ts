@@ -11,6 +11,7 @@ import type {
   MeasureParams,
   DecodedPicture,
   ModelChoice,
+  ProviderInUse,
   RankParams,
   ReconstructParams,
   TokenizedPicture,
@@ -40,6 +41,7 @@ import { loadBundle, type RunningModel } from './loadModel';
 import { Lru } from './lru';
 import { ProviderFailed } from './providerFailed';
 import { mayFallBack } from './providers';
+import { ProviderWatch } from './providerWatch';
 import { Turns, type Urgency } from './turns';
 
 /** Two models side by side is what a comparison needs. */
@@ -66,6 +68,16 @@ type Ranked = Pick<RankParams, 'tokens' | 'image' | 'file' | 'settings'>;
 /** The model of a request, its name among those kept, and what loading it took just now. */
 type ChosenModel = RunningModel & { readonly key: string; readonly timings: StageTimings };
 
+/** What a service tells of itself. */
+export interface ServiceListener {
+  /** Told of what goes wrong without failing a request. */
+  readonly log?: ((text: string) => void) | undefined;
+  /** Told of every model that is loaded. */
+  readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
+  /** Waited for before the native code of another provider runs, or of none. */
+  readonly noteProvider?: ((inUse: ProviderInUse | undefined) => Promise<void>) | undefined;
+}
+
 /** One request under way. */
 interface Run {
   /** The request's own, which lets others in. */
@@ -91,15 +103,11 @@ export class InferenceService {
   private readonly references = new Lru<string, Rendered>(2);
   private readonly pictures = new Lru<string, Picture>(keptPictures);
   private readonly turns = new Turns();
+  private readonly watch: ProviderWatch;
 
-  /**
-   * @param log told of what goes wrong without failing a request.
-   * @param onLoaded told of every model that is loaded.
-   */
-  constructor(
-    private readonly log: (text: string) => void = () => undefined,
-    private readonly onLoaded: (loaded: LoadedChoice) => void = () => undefined,
-  ) {}
+  constructor(private readonly listener: ServiceListener = {}) {
+    this.watch = new ProviderWatch(listener.noteProvider ?? (() => Promise.resolve()));
+  }
 
   /** Keeps a provider from being tried for a choice. */
   ruleOut({ choice, provider, reason }: FailedProvider): void {
@@ -282,9 +290,11 @@ export class InferenceService {
   }
 
   private async load(bundle: KeyedBundle, choice: ModelChoice): Promise<RunningModel> {
-    const running = await loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice)));
+    const running = await loadBundle(bundle, choice, this.ruledOut.get(keyOf(choice)), (provider) =>
+      this.watch.opening(choice, provider),
+    );
     this.models.set(bundle.key, running);
-    this.onLoaded({ choice, ...running.loaded });
+    this.listener.onLoaded?.({ choice, ...running.loaded });
     return running;
   }
 
@@ -295,7 +305,9 @@ export class InferenceService {
       return;
     }
     this.retired.delete(model);
-    model.tatok.release().catch((error: unknown) => this.log(`A model could not be released: ${String(error)}`));
+    model.tatok
+      .release()
+      .catch((error: unknown) => this.listener.log?.(`A model could not be released: ${String(error)}`));
   }
 
   private leave(run: Run): void {
@@ -324,6 +336,7 @@ export class InferenceService {
       observer: async (stage, tiles) => {
         if (urgency === 'long') await this.turns.letIn();
         await observer(stage, tiles);
+        await this.watch.running(choice, run.model?.running.loaded.provider.provider, stage);
       },
       model: undefined,
     };

@@ -130,6 +130,20 @@ export interface InferenceErrorData extends ErrorData {
 /** Told to a process before any request: a provider that is not to be tried for a choice. */
 export const ruleOut = new NotificationType<FailedProvider>('provider/ruleOut');
 
+/** A provider whose native code is about to run. */
+export interface ProviderInUse {
+  readonly choice: ModelChoice;
+  readonly provider: ProviderName;
+  /** Whether sessions are opened on it; otherwise they run. */
+  readonly opening: boolean;
+}
+
+/**
+ * Asked of the client whenever another provider is about to be used, or none: a process that ends in native code cannot say any more
+ * whose it was. A request, because only its answer is proof that the news has arrived.
+ */
+export const noteProvider = new RequestType<{ readonly inUse: ProviderInUse | undefined }, void, void>('provider/note');
+
 export const loadModel = new RequestType<ModelChoice, LoadedModel, InferenceErrorData>('model/load');
 /** Codes and their entropies: the first that can be shown. What is kept of them is asked for with `rank` and `reconstruct`. */
 export const tokenize = new RequestType<TokenizeParams, Tokenized & LoadedModel, InferenceErrorData>('tokenize');

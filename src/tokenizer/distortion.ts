@@ -3,14 +3,15 @@
  * those bits would have saved.
  *
  * ĥ_i is weighed by w_i, the squared error of patch i as it is decoded now, dropped and filled by its expectation, less what is left
- * with every patch kept. Bits that decode to what the expectation shows anyway weigh nothing; the sum of lost bits that ε bounds stays
- * that of true bits. The original is needed for it, so a receiver is told which patches are kept, as with surprisal.
+ * with every patch kept; where the picture's edge cuts a patch, that of its part of the picture alone. Bits that decode to what the
+ * expectation shows anyway weigh nothing; the sum of lost bits that ε bounds stays that of true bits. The original is needed for it, so a
+ * receiver is told which patches are kept, as with surprisal.
  */
 
 /**
  * w_i = max(0, D_i − D⁰_i), scaled to a mean of 1 over the hidden patches so that the edge priority β stays in bits.
  *
- * @param errors D, squared error per patch with what is visible decoded as kept; N values.
+ * @param errors D, sum of squared errors over the pixels of each patch with what is visible decoded as kept; N values.
  * @param floor D⁰, the same with every patch kept.
  * @param visible 1 for patches that are no longer ranked.
  */

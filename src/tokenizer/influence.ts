@@ -5,7 +5,7 @@
  * {@link replacements} codes, the entropy model expects dropped patches anew given the changed G (as a receiver would), the same
  * patches stay kept, and the change of the decoded pixels is averaged in the root-mean-square sense.
  */
-import { patchErrors } from './patchErrors';
+import { ownPixels, squaredErrors } from './patchErrors';
 
 /** Codes that stand in for the token's own; one of them alone could happen to lie close to it. */
 export const replacements = 4;
@@ -28,7 +28,7 @@ export function replacementCodes(own: number, codebookSize: number): number[] {
 /**
  * Root mean square of the change of pixels per patch, over all changed pictures.
  *
- * @param changed pictures of the same size; the rest is as {@link patchErrors} takes it.
+ * @param changed pictures of the same size; the rest is as {@link squaredErrors} takes it.
  * @returns values in [0, 255], in 8-bit units, in raster order.
  */
 export function patchChange(
@@ -40,8 +40,9 @@ export function patchChange(
 ): Float32Array {
   // Without another code there is no other picture, and nothing changes.
   const pictures = changed.length > 0 ? changed : [reference];
-  const errors = pictures.map((picture) => patchErrors(reference, picture, size, side, extent));
-  return Float32Array.from(errors[0] ?? [], (_, patch) =>
-    Math.sqrt(errors.reduce((sum, each) => sum + (each[patch] ?? 0), 0) / errors.length),
-  );
+  const errors = pictures.map((picture) => squaredErrors(reference, picture, size, side, extent));
+  return Float32Array.from(errors[0] ?? [], (_, patch) => {
+    const squares = errors.reduce((sum, each) => sum + (each[patch] ?? 0), 0);
+    return Math.sqrt(squares / (errors.length * ownPixels(patch, side, extent) * 3));
+  });
 }

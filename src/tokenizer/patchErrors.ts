@@ -1,7 +1,12 @@
 /** Where two pictures of the model's size differ, patch by patch. */
 
+interface Extent {
+  readonly width: number;
+  readonly height: number;
+}
+
 /**
- * Mean squared difference per patch, over the patch's own pixels of the picture and all channels. Patches at the picture's right and
+ * Sum of squared differences per patch, over the patch's own pixels of the picture and all channels. Patches at the picture's right and
  * lower edges may hold padding as well, which is nobody's to see.
  *
  * @param reference size·size·3 sRGB bytes.
@@ -9,15 +14,15 @@
  * @param size pixels along a side of the model image.
  * @param side pixels along a side of a patch.
  * @param extent pixels of the picture, from the upper left corner of the model image; the rest is padding.
- * @returns ⌈height / side⌉·⌈width / side⌉ values in [0, 255²], in squared 8-bit units, in raster order.
+ * @returns ⌈height / side⌉·⌈width / side⌉ values in squared 8-bit units, in raster order.
  */
-export function patchErrors(
+export function squaredErrors(
   reference: Uint8Array,
   changed: Uint8Array,
   size: number,
   side: number,
-  { width, height }: { readonly width: number; readonly height: number },
-): Float32Array {
+  { width, height }: Extent,
+): Float64Array {
   const columns = Math.ceil(width / side);
   const squares = new Float64Array(Math.ceil(height / side) * columns);
   for (let y = 0; y < height; y++) {
@@ -30,9 +35,13 @@ export function patchErrors(
       squares[patch] = (squares[patch] ?? 0) + red * red + green * green + blue * blue;
     }
   }
-  return Float32Array.from(squares, (sum, patch) => {
-    const across = Math.min(side, width - side * (patch % columns));
-    const down = Math.min(side, height - side * Math.floor(patch / columns));
-    return sum / (across * down * 3);
-  });
+  return squares;
+}
+
+/** How many pixels of the picture a patch holds; `patch` is its place in raster order. */
+export function ownPixels(patch: number, side: number, { width, height }: Extent): number {
+  const columns = Math.ceil(width / side);
+  const across = Math.min(side, width - side * (patch % columns));
+  const down = Math.min(side, height - side * Math.floor(patch / columns));
+  return across * down;
 }

@@ -1,23 +1,16 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
-import { distortionWeights } from './distortion';
 import { TatokError } from './errors';
-import { keepEvery, maskBits, payloadBits, rankPatches, selectKept, type Selection } from './filter';
-import {
-  nothingEstimated,
-  type Codes,
-  type DecoderInput,
-  type EntropyEstimate,
-  type EntropyInput,
-  type Graphs,
-} from './graphs';
+import { keepEvery, maskBits, payloadBits, selectKept, type Selection } from './filter';
+import { nothingEstimated, type Codes, type EntropyEstimate, type Graphs } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts } from './parts';
 import { patchSide } from './patch';
-import { patchErrors } from './patchErrors';
-import { isSequential, rankSequentially, sequentialRounds } from './sequential';
+import { rankTiles } from './ranking';
+import { isSequential } from './sequential';
 import { budgetOf, resolveSettings } from './settings';
+import { TileGraphs, zip } from './tileGraphs';
 import { reduce, Tiling, type Strip } from './tiles';
 import type {
   AttentionChoice,
@@ -49,16 +42,18 @@ export interface Rendered {
   readonly rgb: Uint8Array;
 }
 
-const once = { done: 0, total: 1 } as const;
-
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
 export class TaTok {
+  private readonly tileGraphs: TileGraphs;
+
   /** @param batch most model images that go through a graph at once. */
   constructor(
     readonly model: ModelDescription,
     private readonly graphs: Graphs,
-    private readonly batch: number,
-  ) {}
+    batch: number,
+  ) {
+    this.tileGraphs = new TileGraphs(model, graphs, batch);
+  }
 
   /**
    * Codes of a picture and what the entropy model says of them given G.
@@ -76,8 +71,9 @@ export class TaTok {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
     const codes = await this.encode(picture, tiling, clock);
+    const noPatches = new Uint8Array(tiling.patches);
     const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [this.noPatches(tiling)], tiling, 'entropy', clock)
+      ? await this.estimate(codes, [noPatches], tiling, 'entropy', clock)
       : [];
     return { image, settings, tokens: { ...codes, ...estimate }, timings: clock.timings };
   }
@@ -104,9 +100,7 @@ export class TaTok {
     const clock = new StageClock(observer);
     const settings = resolveSettings(given, this.model);
     const tiling = this.tiling(picture);
-    const ranking = isSequential(settings.conditioning)
-      ? await this.rankSequentially(tokens, tiling, picture, settings, clock)
-      : await clock.run('rank', () => rankPatches(tokens.entropyBits, tiling.grid, settings.edgePriority));
+    const ranking = await rankTiles(this.model, this.tileGraphs, { tokens, tiling, picture, settings }, clock);
     return { ranking, timings: clock.timings };
   }
 
@@ -188,9 +182,9 @@ export class TaTok {
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
     const selection = this.selection(ranking, checked, tiling);
-    const codes = this.codesOf(tokens, tiling, tile);
-    const keep = this.maskOf(selection.keep, tiling, tile);
-    const visible = isSequential(checked.conditioning) ? keep : new Uint8Array(this.patches);
+    const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
+    const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
+    const visible = isSequential(checked.conditioning) ? keep : new Uint8Array(this.model.patchTokens);
     const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
     const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
     return { keep, rgb };
@@ -212,23 +206,23 @@ export class TaTok {
   ): Promise<InfluenceMap> {
     const { codebookSize, globalTokens, imageSize } = this.model;
     const tiling = this.tiling(geometry);
-    const { globalCodes: ownCodes, patchCodes } = this.codesOf(tokens, tiling, tile);
+    const { globalCodes: ownCodes, patchCodes } = this.tileGraphs.codesOf(tokens, tiling, tile);
     const own = ownCodes[globalToken];
     if (own === undefined) {
       throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
     }
     const clock = new StageClock(observer);
-    const visible = isSequential(conditioning) ? keep : new Uint8Array(this.patches);
+    const visible = isSequential(conditioning) ? keep : new Uint8Array(this.model.patchTokens);
     const changed = replacementCodes(own, codebookSize).map((code) => {
       const globalCodes = ownCodes.slice();
       globalCodes[globalToken] = code;
       return { globalCodes, patchCodes };
     });
     const estimates = await clock.run('entropy', () =>
-      this.estimateBatch(changed.map((codes) => ({ codes, visible }))),
+      this.tileGraphs.estimate(changed.map((codes) => ({ codes, visible }))),
     );
     const pictures = await clock.run('decode', () =>
-      this.decodeBatch(
+      this.tileGraphs.decode(
         changed.flatMap((codes, i) => {
           const expectedCodes = estimates[i]?.expectedCodes;
           return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep }];
@@ -268,26 +262,6 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  private estimateBatch(inputs: readonly EntropyInput[]): Promise<EntropyEstimate[]> {
-    return this.inBatches(inputs, (batch) => this.graphs.estimateEntropies(batch));
-  }
-
-  private decodeBatch(inputs: readonly DecoderInput[]): Promise<Uint8Array[]> {
-    return this.inBatches(inputs, (batch) => this.graphs.decodeAll(batch));
-  }
-
-  /** Several kept sets or replaced tokens of several tiles are more images than may go through a graph at once. */
-  private async inBatches<Input, Output>(
-    inputs: readonly Input[],
-    run: (batch: readonly Input[]) => Promise<Output[]>,
-  ): Promise<Output[]> {
-    const outputs: Output[] = [];
-    for (let first = 0; first < inputs.length; first += this.batch) {
-      outputs.push(...(await run(inputs.slice(first, first + this.batch))));
-    }
-    return outputs;
-  }
-
   /** What of a picture's patch tokens is kept. */
   private selection(ranking: Ranking | undefined, settings: FilterSettings, { patchTokens, grid }: Tiling): Selection {
     return ranking === undefined
@@ -305,7 +279,7 @@ export class TaTok {
       globalCodes: new Int32Array(tiling.count * globalTokens),
       patchCodes: new Int32Array(tiling.patchTokens),
     };
-    await this.forBatches(tiling.batches(this.batch), tiling, 'encode', clock, once, async (tiles) => {
+    await this.tileGraphs.forAll(tiling, 'encode', clock, async (tiles) => {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, { globalCodes, patchCodes }) => {
         codes.globalCodes.set(globalCodes, tile * globalTokens);
@@ -328,12 +302,12 @@ export class TaTok {
       surprisalBits: new Float32Array(tiling.patches),
       expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
     }));
-    await this.forBatches(tiling.batches(this.batch), tiling, stage, clock, once, async (tiles) => {
+    await this.tileGraphs.forAll(tiling, stage, clock, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
-      const batch = await this.estimateBatch(
+      const batch = await this.tileGraphs.estimate(
         jobs.map(({ tile, mask }) => ({
-          codes: this.codesOf(codes, tiling, tile),
-          visible: this.maskOf(mask, tiling, tile),
+          codes: this.tileGraphs.codesOf(codes, tiling, tile),
+          visible: this.tileGraphs.maskOf(mask, tiling, tile),
         })),
       );
       zip(jobs, batch, ({ tile, whole }, estimate) => {
@@ -385,15 +359,15 @@ export class TaTok {
       const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
       for (const { meter, strip } of decoded) meter.add(original, strip);
     };
-    await this.forBatches(tiling.batches(this.batch), tiling, 'decode', clock, once, async (tiles) => {
+    await this.tileGraphs.forAll(tiling, 'decode', clock, async (tiles) => {
       const [first, last] = [tiles[0] ?? 0, tiles.at(-1) ?? 0];
       const strip = tiling.strip(first);
       if (first % tiling.tiles.columns === 0) {
         for (const part of decoded) part.strip = new Uint8Array(width * strip.height * 3);
       }
       const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
-      const batch = await this.decodeBatch(
-        jobs.map(({ tile, part }) => this.decoderInput(codes, part, part.keep, tiling, tile)),
+      const batch = await this.tileGraphs.decode(
+        jobs.map(({ tile, part }) => this.tileGraphs.decoderInput(codes, part, part.keep, tiling, tile)),
       );
       zip(jobs, batch, ({ tile, part }, rgb) => tiling.paste(rgb, tile, part.strip));
       if ((last + 1) % tiling.tiles.columns !== 0) return;
@@ -430,150 +404,8 @@ export class TaTok {
         : selections.map(() => tokens);
     return { selections, estimates };
   }
-
-  private rankSequentially(
-    tokens: Tokens,
-    tiling: Tiling,
-    picture: Picture,
-    { conditioning, edgePriority }: FilterSettings,
-    clock: StageClock,
-  ): Promise<Ranking> {
-    const known = { entropyBits: tokens.entropyBits.slice(), expectedCodes: tokens.expectedCodes.slice() };
-    let before = this.noPatches(tiling);
-    const weighs = conditioning === 'distortion';
-    // Estimates after the first; where they are weighed, a decoding after each, and two for the first.
-    const passes = weighs ? 2 * sequentialRounds : sequentialRounds - 1;
-    let pass = 0;
-    const nextPass = () => ({ done: pass++, total: passes });
-    // Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing is left to rank.
-    let unsettled = range(tiling.count);
-    const given = async (visible: Uint8Array): Promise<Float32Array> => {
-      const changed = range(tiling.count).filter((tile) => tiling.some(tile, (i) => visible[i] !== before[i]));
-      unsettled = changed.filter((tile) => tiling.some(tile, (i) => visible[i] === 0));
-      await this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, nextPass(), async (tiles) => {
-        const batch = await this.estimateBatch(
-          tiles.map((tile) => ({
-            codes: this.codesOf(tokens, tiling, tile),
-            visible: this.maskOf(visible, tiling, tile),
-          })),
-        );
-        zip(tiles, batch, (tile, estimate) => {
-          tiling.scatter(estimate.entropyBits, tile, known.entropyBits);
-          tiling.scatter(estimate.expectedCodes, tile, known.expectedCodes);
-        });
-      });
-      before = visible;
-      return known.entropyBits.slice();
-    };
-    if (!weighs) return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority);
-
-    const every = this.noPatches(tiling).fill(1);
-    const errors = new Float32Array(tiling.patches);
-    const floor = new Float32Array(tiling.patches);
-    const decode = (keep: Uint8Array, into: Float32Array) =>
-      this.forBatches(inBatches(unsettled, this.batch), tiling, 'rank', clock, nextPass(), (tiles) =>
-        this.measureTiles(tiles, { ...tokens, expectedCodes: known.expectedCodes }, keep, tiling, picture, into),
-      );
-    const weigh = async (visible: Uint8Array): Promise<Float64Array> => {
-      if (!visible.includes(1)) await decode(every, floor);
-      await decode(visible, errors);
-      return distortionWeights(errors, floor, visible);
-    };
-    return rankSequentially(tokens.entropyBits, given, tiling.grid, edgePriority, weigh);
-  }
-
-  /** Squared error of every patch of some tiles as they are decoded with a kept set. */
-  private async measureTiles(
-    tiles: readonly number[],
-    tokens: Tokens,
-    keep: Uint8Array,
-    tiling: Tiling,
-    picture: Picture,
-    into: Float32Array,
-  ): Promise<void> {
-    const decoded = await this.decodeBatch(tiles.map((tile) => this.decoderInput(tokens, tokens, keep, tiling, tile)));
-    const { imageSize } = this.model;
-    const extent = { width: imageSize, height: imageSize };
-    zip(tiles, decoded, (tile, rgb) => {
-      tiling.scatter(patchErrors(tiling.cut(picture, tile), rgb, imageSize, patchSide(this.model), extent), tile, into);
-    });
-  }
-
-  /**
-   * One batch after another; whoever watches the clock may stop between them.
-   *
-   * @param batches of tiles in ascending order.
-   * @param rounds how many times all tiles were taken before, of how many.
-   */
-  private async forBatches(
-    batches: Iterable<readonly number[]>,
-    tiling: Tiling,
-    stage: Stage,
-    clock: StageClock,
-    rounds: { readonly done: number; readonly total: number },
-    work: (tiles: readonly number[]) => Promise<void>,
-  ): Promise<void> {
-    const { count } = tiling;
-    for (const tiles of batches) {
-      const progress = { done: count * rounds.done + (tiles[0] ?? 0), total: count * rounds.total };
-      await clock.run(stage, () => work(tiles), count === 1 ? undefined : progress);
-    }
-  }
-
-  /** One tile of a kept set. */
-  private decoderInput(
-    codes: Codes,
-    { expectedCodes }: Pick<Tokens, 'expectedCodes'>,
-    keep: Uint8Array,
-    tiling: Tiling,
-    tile: number,
-  ): DecoderInput {
-    return {
-      codes: this.codesOf(codes, tiling, tile),
-      expectedCodes: tiling.gather(expectedCodes, tile, new Float32Array(this.patches * this.model.levels.length)),
-      keep: this.maskOf(keep, tiling, tile),
-    };
-  }
-
-  private codesOf({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number): Codes {
-    const { globalTokens } = this.model;
-    return {
-      globalCodes: globalCodes.slice(tile * globalTokens, (tile + 1) * globalTokens),
-      patchCodes: tiling.gather(patchCodes, tile, new Int32Array(this.patches)),
-    };
-  }
-
-  private maskOf(mask: Uint8Array, tiling: Tiling, tile: number): Uint8Array {
-    return tiling.gather(mask, tile, new Uint8Array(this.patches));
-  }
-
-  /** Patch tokens of one model image. */
-  private get patches(): number {
-    return this.model.patchTokens;
-  }
-
-  /** S = ∅. */
-  private noPatches(tiling: Tiling): Uint8Array {
-    return new Uint8Array(tiling.patches);
-  }
 }
 
 function requireTile({ count }: Tiling, tile: number): void {
   if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
-}
-
-function range(length: number): number[] {
-  return Array.from({ length }, (_, i) => i);
-}
-
-function* inBatches(tiles: readonly number[], most: number): Generator<readonly number[]> {
-  for (let first = 0; first < tiles.length; first += most) yield tiles.slice(first, first + most);
-}
-
-/** Calls back for what stands at the same place in both. */
-function zip<A, B>(a: readonly A[], b: readonly B[], visit: (a: A, b: B) => void): void {
-  b.forEach((value, i) => {
-    const other = a[i];
-    if (other !== undefined) visit(other, value);
-  });
 }

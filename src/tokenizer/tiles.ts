@@ -83,6 +83,14 @@ export class Tiling implements Layout {
     });
   }
 
+  /** Puts a value for each patch of a tile's {@link region}, in raster order, into those of the whole grid. */
+  scatterRegion(values: Float64Array, tile: number, whole: Float32Array): void {
+    const { row, column, rows, columns } = this.region(tile);
+    for (let r = 0; r < rows; r++) {
+      whole.set(values.subarray(r * columns, (r + 1) * columns), (row + r) * this.grid.columns + column);
+    }
+  }
+
   /** Whether any patch of a tile that holds some of the picture is as asked. @param test takes its index in the whole grid. */
   some(tile: number, test: (patch: number) => boolean): boolean {
     const { row, column, rows, columns } = this.region(tile);

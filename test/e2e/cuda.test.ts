@@ -1,57 +1,29 @@
 import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type { Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { codeServerRunsHere } from '../../scripts/lib/codeServer.mjs';
 import { findDriver } from '../../src/inference/cuda/driver';
 import { librariesPlaces } from '../../src/inference/cuda/places';
 import { thisSystem } from '../../src/inference/cuda/system';
-import { runCommand, startVSCode, type VSCode } from './vscode';
+import {
+  choosePath,
+  clearMessages,
+  dialog,
+  environmentReport,
+  isWhole,
+  line,
+  lines,
+  message,
+  openList,
+  providerLibraries,
+} from './cuda';
+import { startVSCode, type VSCode } from './vscode';
 
-const command = 'TaTok: Set Up CUDA…';
-const providerLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
 const otherSource = 'Choose the onnxruntime-gpu wheel for Linux x86-64, or a folder with its two provider libraries.';
 const wheel = 'onnxruntime_gpu-1.29.0-cp312-cp312-manylinux_2_28_x86_64.whl';
 
 const { library: driver } = await findDriver(thisSystem, await librariesPlaces({}, thisSystem), false);
-
-const lines = (page: Page) => page.locator('.quick-input-list').getByRole('option');
-const line = (page: Page, text: string) => lines(page).filter({ hasText: text });
-const message = (page: Page) => page.locator('.notification-toast');
-const dialog = (page: Page) => page.locator('.monaco-dialog-box');
-
-/** Opens the list and waits for its lines: at first it is empty, while the machine is looked at. */
-async function openList(page: Page): Promise<void> {
-  await runCommand(page, command);
-  await line(page, 'Look again').waitFor();
-}
-
-/** Answers the dialog for files or folders, which in a browser is a box that a path is typed into. */
-async function choosePath(page: Page, path: string): Promise<void> {
-  const widget = page.locator('.quick-input-widget');
-  const box = widget.locator('input[type="text"]');
-  const use = widget.getByRole('button', { name: 'Use', exact: true });
-  await use.waitFor();
-  // When it opens, the dialog fills the box itself, at some point. It looks typed paths up, and meanwhile heeds no click.
-  for (let attempt = 0; await use.isVisible(); attempt++) {
-    if (attempt === 15) throw new Error(`The dialog does not take ${path}`);
-    await box.fill(path);
-    await page.waitForTimeout(600);
-    if ((await box.inputValue()) === path) await use.click({ timeout: 1000 }).catch(() => undefined);
-    await use.waitFor({ state: 'hidden', timeout: 1000 }).catch(() => undefined);
-  }
-}
-
-/** Whether all of a message can be read: VS Code cuts those without a button at the end of their first line. */
-async function isWhole(toast: Locator): Promise<boolean> {
-  return toast
-    .locator('.notification-list-item-message')
-    .first()
-    .evaluate(
-      (element) => element.scrollWidth <= element.clientWidth && element.scrollHeight <= element.clientHeight + 1,
-    );
-}
 
 describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
   let vscode: VSCode;
@@ -63,11 +35,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
 
   afterAll(() => vscode[Symbol.asyncDispose]());
 
-  beforeEach(async () => {
-    await runCommand(vscode.page, 'Notifications: Clear All Notifications');
-    // VS Code shows no more than three messages within 0.8 s, and progress is one too: hands are slower than that.
-    await vscode.page.waitForTimeout(1000);
-  });
+  beforeEach(() => clearMessages(vscode.page));
 
   it('shows on one screen what is missing and how to get it', async () => {
     const { page } = vscode;
@@ -203,10 +171,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
 
   it('copies a report of the environment', async () => {
     const { page } = vscode;
-    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-    await runCommand(page, 'TaTok: Show Environment');
-    await message(page).filter({ hasText: 'The TaTok environment report was copied.' }).waitFor({ timeout: 60_000 });
-    const report = await page.evaluate(() => navigator.clipboard.readText());
+    const report = await environmentReport(page);
     expect(report).toMatch(/^### TaTok environment\n\n- TaTok Inspector \d+\.\d+\.\d+, VS Code /);
     expect(report).toContain('- model tatok-s-256 ');
     expect(report).toContain('- runs on **cpu**\n  - not on cuda: ');

@@ -12,6 +12,8 @@ const samples = join(import.meta.dirname, '../../media/samples');
 
 export interface VSCodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
+  /** VSIX file of the extension; absent: as it is packed. */
+  readonly vsix?: string;
   /** VSIX files of more extensions to install. */
   readonly extensions?: readonly string[];
   readonly viewport?: { readonly width: number; readonly height: number };
@@ -29,12 +31,13 @@ export interface VSCode extends AsyncDisposable {
 /** Starts VS Code on a copy of the sample photographs and opens it in Chromium. */
 export async function startVSCode({
   settings = {},
+  vsix,
   extensions = [],
   viewport = { width: 1400, height: 900 },
   deviceScaleFactor = 1,
 }: VSCodeOptions = {}): Promise<VSCode> {
   const codeServer = await fetchCodeServer();
-  const vsix = await packedExtension();
+  const extension = vsix ?? (await packedExtension());
   // Short: sockets below it must stay under 108 characters.
   const directory = await mkdtemp(join(tmpdir(), 'tt-'));
   const folder = join(directory, 'photographs');
@@ -43,7 +46,7 @@ export async function startVSCode({
   await cp(samples, folder, { recursive: true });
   const server = await startCodeServer(codeServer, {
     directory,
-    extensions: [vsix, ...extensions],
+    extensions: [extension, ...extensions],
     // Hovers cover the row below; everything else that moves is off for steady clicks and pictures.
     settings: {
       'workbench.hover.delay': 600_000,

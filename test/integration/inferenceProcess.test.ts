@@ -4,8 +4,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../src/inference/client';
-import type { DecodedPicture, Progress } from '../../src/protocol/inference';
+import { cudaDirectoryVariable } from '../../src/inference/cuda/environment';
+import { requirementsOf } from '../../src/inference/cuda/requirements';
+import type { DecodedPicture, LoadedChoice, Progress } from '../../src/protocol/inference';
 import type { Stage } from '../../src/tokenizer/types';
+import { sharedLibrary } from '../sharedLibrary';
 import { refusalOf } from '../unit/refusal';
 import { bundleFor, modelDirectory, sample } from './support';
 
@@ -170,6 +173,67 @@ describe('execution providers', () => {
       expect(provider.failures[0]?.reason).toMatch(
         /The CUDA provider cannot be used: it is no shared library \(.*libonnxruntime_providers_cuda\.so\)\.$/,
       );
+    },
+  );
+
+  it.skipIf(process.platform !== 'linux' || process.arch !== 'x64').each([
+    [
+      'can be loaded but holds no provider is not used',
+      sharedLibrary(),
+      'ONNX Runtime 1.29.0 does not take the provider’s libraries, though all that they need was found.',
+    ],
+    [
+      'needs another one that is missing is not used',
+      sharedLibrary({ needed: ['libother.so.1'] }),
+      'libother.so.1, which the CUDA provider needs, was not found.',
+    ],
+    [
+      'crashes the process when it is loaded is left out of the next one',
+      sharedLibrary({ crashes: true }),
+      'It crashed while it opened the model (signal SIGSEGV).',
+    ],
+  ])('whose library %s', async (name, library, reason) => {
+    const libraryPath = join(folder, name);
+    await mkdir(libraryPath);
+    const setHost = sharedLibrary({ functions: ['Provider_SetHost'] });
+    await writeFile(join(libraryPath, 'libonnxruntime_providers_shared.so'), setHost);
+    await writeFile(join(libraryPath, 'libonnxruntime_providers_cuda.so'), library);
+    // All else that discovery would miss, so that the loader has the word.
+    for (const file of ['libcuda.so.1', ...requirementsOf(['libcudart.so.13']).libraries.map((each) => each.file)]) {
+      await writeFile(join(libraryPath, file), sharedLibrary());
+    }
+    const cacheDirectory = join(folder, 'cache');
+    const { provider } = await load(['cuda', 'cpu'], { cuda: () => ({ libraryPath, cacheDirectory }) });
+    expect(provider).toEqual({ provider: 'cpu', failures: [{ provider: 'cuda', reason }] });
+  });
+
+  it.skipIf(process.platform === 'win32')(
+    'that crash the process twice while they run are left out of the next one, which answers with what was tokenized',
+    async () => {
+      const told: LoadedChoice[] = [];
+      const inference = client({
+        execArgv: ['--require', join(import.meta.dirname, 'crashingProvider.cjs')],
+        env: { [cudaDirectoryVariable]: folder, HOME: folder },
+        onLoaded: (loaded) => told.push(loaded),
+      });
+      const withCuda = { ...choice, providers: ['cuda', 'cpu'] };
+      const { tokens, image, settings, provider } = await inference.tokenize({
+        choice: withCuda,
+        file,
+        settings: { conditioning: 'global' },
+      });
+      expect(provider).toEqual({ provider: 'cuda', failures: [] });
+      await writeFile(join(folder, 'crash'), '');
+      const params = { tokens, image, settings };
+      const { timings: _, ...reconstruction } = await inference.reconstruct({ choice: withCuda, ...params });
+      const { timings: __, ...expected } = await client().reconstruct({ choice, ...params });
+      expect(reconstruction).toEqual(expected);
+      const reason = 'It crashed twice in a row while running (signal SIGSEGV).';
+      expect(told.map((loaded) => loaded.provider)).toEqual([
+        { provider: 'cuda', failures: [] },
+        { provider: 'cuda', failures: [] },
+        { provider: 'cpu', failures: [{ provider: 'cuda', reason }] },
+      ]);
     },
   );
 

@@ -1,6 +1,9 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { registerSetUpCuda, setUpCudaCommand, type SetUpServices } from '../../../src/commands/setUpCuda';
+import type { TatokSettings } from '../../../src/host/settings';
+import type { InferenceClient } from '../../../src/inference/client';
+import type { ProviderReport } from '../../../src/tokenizer/types';
 import { showEnvironmentCommand } from '../../../src/commands/showEnvironment';
 import { discoverCuda, type CudaDiscovery } from '../../../src/inference/cuda/discovery';
 import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/inference/cuda/install';
@@ -15,7 +18,7 @@ vi.mock('vscode', async () => {
   return {
     ...mock,
     QuickPickItemKind: { Separator: -1, Default: 0 },
-    ProgressLocation: { Notification: 15 },
+    ProgressLocation: { Window: 10, Notification: 15 },
     window: { ...mock.window, withProgress },
     env: { clipboard: { writeText: vi.fn() } },
   };
@@ -35,6 +38,8 @@ const complete = [
 const staged = { known: true, cudaMajor: 13, commit: vi.fn(), discard: vi.fn() };
 let found: CudaDiscovery;
 let inference: SetUpServices['inference'];
+/** What the model runs on, once it is loaded. */
+let report: ProviderReport;
 let run: () => Promise<void>;
 /** Parts of the labels to choose, one for each time the list is shown. */
 let chosen: string[];
@@ -43,7 +48,14 @@ let shown: string[][];
 beforeEach(async () => {
   vi.clearAllMocks();
   found = await look(withoutProvider);
-  inference = { discoverCuda: vi.fn(() => Promise.resolve(found)), providerStorage: '/storage', restart: vi.fn() };
+  report = { provider: 'cuda', failures: [] };
+  const loadModel = vi.fn(() => Promise.resolve({ provider: report }));
+  inference = {
+    client: { loadModel } as unknown as InferenceClient,
+    discoverCuda: vi.fn(() => Promise.resolve(found)),
+    providerStorage: '/storage',
+    restart: vi.fn(),
+  };
   vi.mocked(vscode.commands.registerCommand).mockImplementation((_command, callback) => {
     run = callback as typeof run;
     return { dispose: () => undefined };
@@ -59,7 +71,10 @@ beforeEach(async () => {
   vi.mocked(fetchedBytes).mockResolvedValue(0);
   vi.mocked(fetchProvider).mockResolvedValue(staged);
   vi.mocked(stageProvider).mockResolvedValue(staged);
-  registerSetUpCuda({ inference, log: { error: vi.fn() } });
+  const configuration = {
+    read: () => ({ choice: { directory: '/model', providers: ['auto'] } }) as unknown as TatokSettings,
+  };
+  registerSetUpCuda({ inference, configuration, log: { error: vi.fn() } });
 });
 
 const answer = (button: string | undefined) =>
@@ -103,8 +118,26 @@ describe('Set Up CUDA', () => {
     await run();
     expect(staged.commit).toHaveBeenCalledOnce();
     expect(inference.restart).toHaveBeenCalledOnce();
-    expect(vscode.window.showInformationMessage).toHaveBeenLastCalledWith('CUDA is set up.');
+    expect(vscode.window.showInformationMessage).toHaveBeenLastCalledWith('CUDA is set up, and in use.');
     expect(shown).toHaveLength(1);
+  });
+
+  it.each<[string, ProviderReport, string]>([
+    [
+      'cannot be used',
+      { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'CUDA failure 35: the driver is too old.' }] },
+      'CUDA is set up, but cannot be used. CUDA failure 35: the driver is too old.',
+    ],
+    ['is not wanted', { provider: 'cpu', failures: [] }, 'CUDA is set up. The setting tatok.providers puts CPU first.'],
+  ])('says in the end that what was set up %s', async (_, outcome, text) => {
+    chosen = ['Fetch'];
+    answer('Fetch 202 MB');
+    report = outcome;
+    found = await look(complete);
+    await run();
+    const { showWarningMessage, showInformationMessage } = vscode.window;
+    const told = [...vi.mocked(showWarningMessage).mock.calls, ...vi.mocked(showInformationMessage).mock.calls];
+    expect(told.map(([message]) => message)).toContain(text);
   });
 
   it('fetches nothing without consent', async () => {

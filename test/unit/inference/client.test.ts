@@ -119,6 +119,44 @@ describe('InferenceClient', () => {
     expect((await inference.loadModel(choice)).model.name).toBe('life 4');
   });
 
+  it.each([
+    ['running', 3, 'It crashed twice in a row while running (signal SIGSEGV).'],
+    ['opening', 2, 'It crashed while it opened the model (signal SIGSEGV).'],
+  ])(
+    'does without a provider that crashed the process when %s, and answers from life %i',
+    async (when, life, reason) => {
+      const inference = client(`provider-crashes ${when}`);
+      const anyProvider = { ...choice, providers: ['cuda', 'cpu'] };
+      // All that were under way are answered.
+      const answers = await Promise.all([inference.loadModel(anyProvider), inference.loadModel(anyProvider)]);
+      for (const answer of answers) {
+        expect(answer).toMatchObject({
+          model: { name: `life ${life}` },
+          provider: { failures: [{ provider: 'cuda', reason }] },
+        });
+      }
+      expect(log.filter((line) => line.startsWith('cuda'))).toEqual([`cuda is no longer used: ${reason}`]);
+      expect((await inference.loadModel(anyProvider)).model.name).toBe(`life ${life}`);
+    },
+  );
+
+  it('goes through all providers that crash, and ends in one sentence where the CPU crashes too', async () => {
+    const providers = ['cuda', 'webgpu', 'cpu'];
+    const { provider } = await client('provider-crashes opening').loadModel({ ...choice, providers });
+    expect(provider.failures.map((failure) => failure.provider)).toEqual(['cuda', 'webgpu']);
+    const before = await lives();
+    const error = await refusalOf(() => client('provider-crashes every opening').loadModel({ ...choice, providers }));
+    expect(error.message).toBe('The inference process crashed twice on this request (signal SIGSEGV).');
+    expect((await lives()) - before).toBe(4);
+  });
+
+  it('gives up where no other provider may be used', async () => {
+    const providers = ['cuda'];
+    const error = await refusalOf(() => client('provider-crashes running').loadModel({ ...choice, providers }));
+    expect(error.code).toBe('inference-crashed');
+    expect(await lives()).toBe(2);
+  });
+
   it('says so when the process cannot be started at all', async () => {
     const error = await refusalOf(() => client('', { execPath: '/nowhere/node' }).loadModel(choice));
     expect(error.code).toBe('inference-crashed');

@@ -18,6 +18,16 @@ connection.onRequest('model/load', async (choice) => {
   if (behaviour === 'crash' || (behaviour === 'crash-once' && lives === 1)) process.kill(process.pid, 'SIGKILL');
   if (behaviour === 'exit') process.exit(3);
   if (behaviour === 'hang') for (;;);
+  if (behaviour?.startsWith('provider-crashes')) {
+    const provider = choice.providers.find(
+      (/** @type {string} */ name) => !ruledOut.some((failed) => failed.provider === name),
+    );
+    const opening = behaviour.endsWith('opening');
+    await connection.sendRequest('provider/note', {
+      inUse: provider === 'cpu' ? undefined : { choice, provider, opening },
+    });
+    if (provider !== 'cpu' || behaviour.includes('every')) process.kill(process.pid, 'SIGSEGV');
+  }
   const failed = { choice, provider: 'cuda', reason: 'CUDA failure 2: out of memory.' };
   if (behaviour === 'lose-device' && ruledOut.length === 0) {
     // As a session that is released on a device that is gone: the answer is out, and nothing runs any more.

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { loadBundle, type RunningModel } from '../../../src/inference/loadModel';
 import { ProviderFailed } from '../../../src/inference/providerFailed';
 import { InferenceService } from '../../../src/inference/service';
-import type { LoadedChoice } from '../../../src/protocol/inference';
+import type { LoadedChoice, ProviderInUse } from '../../../src/protocol/inference';
 import { TatokError } from '../../../src/tokenizer/errors';
 import { readBundle, type Bundle } from '../../../src/tokenizer/manifest';
 import type { ModelImage, ProviderName, Tokens } from '../../../src/tokenizer/types';
@@ -19,6 +19,7 @@ const reason = 'It failed while running: CUDA failure 2: out of memory.';
 
 let log: string[];
 let loaded: LoadedChoice[];
+let noted: (ProviderInUse | undefined)[];
 let release: () => Promise<void>;
 /** What attending costs on each provider. */
 let failures: Partial<Record<ProviderName, Error>>;
@@ -26,13 +27,15 @@ let failures: Partial<Record<ProviderName, Error>>;
 beforeEach(() => {
   log = [];
   loaded = [];
+  noted = [];
   failures = { cuda: outOfMemory };
   release = vi.fn(() => Promise.reject(new Error('lost device')));
-  vi.mocked(readBundle).mockResolvedValue({} as Bundle);
+  vi.mocked(readBundle).mockResolvedValue({ model: tinyModel } as Bundle);
   vi.mocked(loadBundle)
     .mockReset()
-    .mockImplementation((_bundle, { providers }, ruledOut = new Map()) => {
+    .mockImplementation(async (_bundle, { providers }, ruledOut = new Map(), onOpening) => {
       const provider = (providers as ProviderName[]).find((name) => !ruledOut.has(name)) ?? 'cpu';
+      await onOpening?.(provider);
       const failure = failures[provider];
       const run =
         <Result>(result: Result) =>
@@ -50,18 +53,19 @@ beforeEach(() => {
         release,
       };
       const report = [...ruledOut].map(([name, why]) => ({ provider: name, reason: why }));
-      return Promise.resolve({
+      return {
         tatok,
         loaded: { model: tinyModel, provider: { provider, failures: report } },
-      } as unknown as RunningModel);
+      } as unknown as RunningModel;
     });
 });
 
 const service = () =>
-  new InferenceService(
-    (line) => log.push(line),
-    (told) => loaded.push(told),
-  );
+  new InferenceService({
+    log: (line) => log.push(line),
+    onLoaded: (told) => loaded.push(told),
+    noteProvider: (inUse) => Promise.resolve(void noted.push(inUse)),
+  });
 const image = { reduction: 1 } as ModelImage;
 const params = (providers: string[]) => ({
   choice: { directory: '/models/tiny', providers },
@@ -124,5 +128,35 @@ describe('a provider that fails while it runs', () => {
     failures = { cuda: new TatokError('cancelled', 'The request was cancelled.') };
     expect((await refusalOf(() => service().attention(params(['cuda', 'cpu']), quiet))).code).toBe('cancelled');
     expect(log).toEqual([]);
+  });
+});
+
+describe('the client', () => {
+  beforeEach(() => {
+    failures = {};
+  });
+
+  it('is told of a provider before its sessions are opened and before they run, and not again until that changes', async () => {
+    const inference = service();
+    const [opening, running] = [true, false].map((each) => ({ choice, provider: 'cuda', opening: each }));
+    await inference.attention(params(['cuda', 'cpu']), quiet);
+    expect(noted).toEqual([opening, running]);
+    await inference.attention(params(['cuda', 'cpu']), quiet);
+    expect(noted).toEqual([opening, running]);
+  });
+
+  it('is told that none is in use while an image file is read', async () => {
+    const inference = service();
+    await inference.loadModel(choice, quiet);
+    const request = { choice, file: new Uint8Array(9), settings: {}, progressId: 1 };
+    expect((await refusalOf(() => inference.tokenize(request, quiet))).code).toBe('image-unreadable');
+    expect(noted.at(-1)).toBeUndefined();
+    await inference.attention(params(['cuda', 'cpu']), quiet);
+    expect(noted.at(-1)).toEqual({ choice, provider: 'cuda', opening: false });
+  });
+
+  it('is told nothing of the CPU', async () => {
+    await service().attention(params(['cpu']), quiet);
+    expect(noted).toEqual([]);
   });
 });

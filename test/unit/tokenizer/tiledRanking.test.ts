@@ -5,7 +5,14 @@ import { TaTok } from '../../../src/tokenizer/pipeline';
 import { rankSequentially } from '../../../src/tokenizer/sequential';
 import type { StageObserver } from '../../../src/tokenizer/stages';
 import { Tiling } from '../../../src/tokenizer/tiles';
-import type { Conditioning, FilterSettings, Picture, TileProgress, Tokens } from '../../../src/tokenizer/types';
+import type {
+  Conditioning,
+  FilterSettings,
+  Picture,
+  Ranking,
+  TileProgress,
+  Tokens,
+} from '../../../src/tokenizer/types';
 import { tinyModel } from './model';
 
 const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
@@ -57,7 +64,7 @@ const picture: Picture = {
   rgb: paint((row, column) => greyOf(patchCodes[columns * row + column] ?? 0), rows, columns),
 };
 
-async function rank(batch: number, conditioning: Conditioning = 'sequential', observer?: StageObserver) {
+async function rank(batch: number, conditioning: Conditioning = 'sequential', observer?: StageObserver, of = picture) {
   const batches: (readonly EntropyInput[])[] = [];
   const decodings: (readonly DecoderInput[])[] = [];
   const expectedCodes = new Float32Array(16 * model.levels.length);
@@ -71,12 +78,7 @@ async function rank(batch: number, conditioning: Conditioning = 'sequential', ob
       return Promise.resolve(inputs.map(decoded));
     },
   } as unknown as Graphs;
-  const { ranking } = await new TaTok(model, graphs, batch).rank(
-    tokens,
-    picture,
-    { ...settings, conditioning },
-    observer,
-  );
+  const { ranking } = await new TaTok(model, graphs, batch).rank(tokens, of, { ...settings, conditioning }, observer);
   return { ranking, batches, decodings };
 }
 
@@ -91,6 +93,19 @@ function estimateEveryTile(visible: Uint8Array): Promise<Float32Array> {
     tiling.scatter(bitsOf(input), tile, all);
   }
   return Promise.resolve(all);
+}
+
+/** The ranking by distortion of dropped patches with these errors. What is kept decodes to the picture, so that nothing is left of them. */
+function rankedBy(errors: Float32Array): Promise<Ranking> {
+  const weigh = (visible: Uint8Array) =>
+    Promise.resolve(
+      distortionWeights(
+        errors.map((error, i) => (visible[i] === 1 ? 0 : error)),
+        new Float32Array(tiling.patches),
+        visible,
+      ),
+    );
+  return rankSequentially(tokens.entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority, weigh);
 }
 
 describe('the sequential ranking of tiles', () => {
@@ -119,23 +134,33 @@ describe('the sequential ranking of tiles', () => {
 
 describe('the ranking of tiles by distortion', () => {
   it('weighs bits by the error of what is dropped', async () => {
-    // What is kept decodes to the picture, so that nothing is left of the errors then.
-    const errors = Float32Array.from(patchCodes, (code) => greyOf(code) ** 2);
-    const weigh = (visible: Uint8Array) =>
-      Promise.resolve(
-        distortionWeights(
-          errors.map((error, i) => (visible[i] === 1 ? 0 : error)),
-          new Float32Array(tiling.patches),
-          visible,
-        ),
-      );
-    const { entropyBits } = tokens;
-    const expected = await rankSequentially(entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority, weigh);
+    const expected = await rankedBy(Float32Array.from(patchCodes, (code) => greyOf(code) ** 2));
     const { ranking } = await rank(16, 'distortion');
     expect([...ranking.order]).toEqual([...expected.order]);
     expect(ranking.order).not.toEqual((await rank(16)).ranking.order);
     expect(ranking.totalBits).toBeCloseTo(expected.totalBits, 6);
   });
+
+  it.each(['tiles', 'fit'] as const)(
+    'counts the error of the picture’s pixels alone, not of padding, %s',
+    async (cropMode) => {
+      // The last column of patches has three pixels of eight, the last row two.
+      const cut = { ...geometry, cropMode, width: geometry.width - 5, height: geometry.height - 6 };
+      const rgb = new Uint8Array(cut.width * cut.height * 3);
+      for (let y = 0; y < cut.height; y++) {
+        rgb.set(picture.rgb.subarray(3 * geometry.width * y, 3 * (geometry.width * y + cut.width)), 3 * cut.width * y);
+      }
+      const errors = Float32Array.from(patchCodes, (code, i) => {
+        const across = (i + 1) % columns === 0 ? 3 : side;
+        const down = i >= columns * (rows - 1) ? 2 : side;
+        return (greyOf(code) ** 2 * across * down) / side ** 2;
+      });
+      const expected = await rankedBy(errors);
+      const { ranking } = await rank(16, 'distortion', undefined, { ...cut, rgb });
+      expect([...ranking.order]).toEqual([...expected.order]);
+      expect(ranking.totalBits).toBeCloseTo(expected.totalBits, 6);
+    },
+  );
 
   it.each(['sequential', 'distortion'] as const)(
     'never tells of less progress than before, %s',

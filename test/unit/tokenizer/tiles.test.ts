@@ -58,6 +58,26 @@ describe('Tiling', () => {
     );
   });
 
+  it('puts the values of each tile’s region in their places', () => {
+    fc.assert(
+      fc.property(sizes, ({ width, height }) => {
+        const tiling = new Tiling(width, height, model);
+        const whole = new Float32Array(tiling.patches).fill(-1);
+        for (let tile = 0; tile < tiling.count; tile++) {
+          const { rows, columns } = tiling.region(tile);
+          const values = Float64Array.from({ length: rows * columns }, (_, i) => 100 * tile + i);
+          tiling.scatterRegion(values, tile, whole);
+        }
+        const expected = Array.from(whole, (_, patch) => {
+          const [y, x] = [Math.floor(patch / tiling.grid.columns), patch % tiling.grid.columns];
+          const tile = Math.floor(y / 4) * tiling.tiles.columns + Math.floor(x / 4);
+          return 100 * tile + (y % 4) * tiling.region(tile).columns + (x % 4);
+        });
+        expect([...whole]).toEqual(expected);
+      }),
+    );
+  });
+
   it('cuts pixels into tiles and pastes them back', () => {
     fc.assert(
       fc.property(sizes, fc.constantFrom('fit' as const, 'tiles' as const), ({ width, height }, cropMode) => {

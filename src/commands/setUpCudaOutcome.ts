@@ -1,0 +1,39 @@
+import * as vscode from 'vscode';
+import type { Configuration } from '../host/configuration';
+import type { SharedInference } from '../host/inference';
+import { providerLabels } from '../host/providerStatus';
+import { showOutputCommand } from './showOutput';
+
+export interface OutcomeServices {
+  readonly inference: Pick<SharedInference, 'client'>;
+  readonly configuration: Pick<Configuration, 'read'>;
+}
+
+/**
+ * The end of setting up CUDA: tells what the model now runs on. That all files are there does not show that they work together; only a
+ * model that is loaded does.
+ *
+ * @throws TatokError of the model.
+ */
+export async function tellOutcome({ inference, configuration }: OutcomeServices): Promise<void> {
+  const { choice } = configuration.read();
+  const place = { location: vscode.ProgressLocation.Window, title: 'TaTok: trying CUDA …' };
+  const { provider: report } = await vscode.window.withProgress(place, () => inference.client.loadModel(choice));
+  const { provider, failures } = report;
+  const failure = failures.find((failed) => failed.provider === 'cuda');
+  if (failure !== undefined) {
+    void tellFailure(`CUDA is set up, but cannot be used. ${failure.reason}`);
+    return;
+  }
+  const used =
+    provider === 'cuda'
+      ? 'CUDA is set up, and in use.'
+      : `CUDA is set up. The setting tatok.providers puts ${providerLabels[provider]} first.`;
+  void vscode.window.showInformationMessage(used);
+}
+
+async function tellFailure(message: string): Promise<void> {
+  const showOutput = 'Show Output';
+  const pressed = await vscode.window.showWarningMessage(message, showOutput);
+  if (pressed === showOutput) await vscode.commands.executeCommand(showOutputCommand);
+}
