@@ -78,6 +78,7 @@ async function createSessions(
       encoder: await create(encoder),
       ...(entropy !== undefined && { entropy: await create(entropy) }),
       decoder: await create(decoder),
+      ...(own?.tokenizer !== undefined && { tokenizer: await create(own.tokenizer) }),
     };
     return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {

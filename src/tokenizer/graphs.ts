@@ -5,9 +5,10 @@
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { TatokError } from './errors';
 import { describeParts } from './parts';
+import { Scratch } from './scratch';
 import type { ModelDescription, Tokens } from './types';
 
-export const graphNames = ['encoder', 'entropy', 'decoder'] as const;
+export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as const;
 export type GraphName = (typeof graphNames)[number];
 
 export interface Sessions {
@@ -15,6 +16,8 @@ export interface Sessions {
   /** Absent where no token can be dropped. */
   readonly entropy?: InferenceSession;
   readonly decoder: InferenceSession;
+  /** Encoder, and then the entropy model with no patch visible, in one; graphs for one provider may have it. */
+  readonly tokenizer?: InferenceSession;
   /** Opens an encoder that also returns attention, where `encoder` does not: graphs for one provider leave it out. */
   readonly openAttentive?: () => Promise<InferenceSession>;
 }
@@ -51,6 +54,7 @@ export const nothingEstimated: EntropyEstimate = {
 export class Graphs {
   private readonly patches: number;
   private readonly codeDimensions: number;
+  private readonly imageMemory = new Scratch();
   private opened: Promise<InferenceSession> | undefined;
 
   /** @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises. */
@@ -76,11 +80,26 @@ export class Graphs {
   /** {@link encode} of several images in one run of the graph. */
   async encodeAll(batch: readonly Uint8Array[]): Promise<Codes[]> {
     const names = Object.keys(signatures(this.model).encoder.outputs);
-    const output = await this.run('encoder', { image: this.imageTensor(batch) }, names);
-    const [globals, patches] = ['global_codes', 'patch_codes'].map((name) =>
-      rows(names.includes(name) ? int32(output, name) : new Int32Array(), batch.length),
-    );
-    return batch.map((_, i) => ({ globalCodes: at(globals, i), patchCodes: at(patches, i) }));
+    return codesIn(await this.runOnImages('encoder', batch, names), names, batch.length);
+  }
+
+  /** Whether {@link tokenizeAll} is one graph rather than two. */
+  get tokenizesAtOnce(): boolean {
+    return this.sessions.tokenizer !== undefined;
+  }
+
+  /** {@link encodeAll}, and the entropy model's estimates given G alone. */
+  async tokenizeAll(batch: readonly Uint8Array[]): Promise<(Codes & EntropyEstimate)[]> {
+    if (!this.tokenizesAtOnce) {
+      const codes = await this.encodeAll(batch);
+      const visible = new Uint8Array(this.patches);
+      const estimates = await this.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
+      return codes.map((each, i) => ({ ...each, ...at(estimates, i) }));
+    }
+    const names = Object.keys(signatures(this.model).tokenizer.outputs);
+    const output = await this.runOnImages('tokenizer', batch, names);
+    const estimates = estimatesIn(output, batch.length);
+    return codesIn(output, names, batch.length).map((codes, i) => ({ ...codes, ...at(estimates, i) }));
   }
 
   /**
@@ -94,7 +113,7 @@ export class Graphs {
     }
     const output = await this.run(
       'encoder',
-      { image: this.imageTensor([rgb]) },
+      { image: this.imageTensor(rgb, 1) },
       ['global_attention'],
       this.attentive(),
     );
@@ -113,15 +132,7 @@ export class Graphs {
       ...this.codeTensors(batch.map(({ codes }) => codes)),
       visible: this.maskTensor(batch.map(({ visible }) => visible)),
     };
-    const output = await this.run('entropy', feeds, ['entropy', 'surprisal', 'expected_code']);
-    const [entropy, surprisal, expected] = ['entropy', 'surprisal', 'expected_code'].map((name) =>
-      rows(float32(output, name), batch.length),
-    );
-    return batch.map((_, i) => ({
-      entropyBits: at(entropy, i),
-      surprisalBits: at(surprisal, i),
-      expectedCodes: at(expected, i),
-    }));
+    return estimatesIn(await this.run('entropy', feeds, estimateNames), batch.length);
   }
 
   /** Pixels from G and the patches marked 1 in `keep` (N values); the others become their expected codes (N×D). */
@@ -129,7 +140,7 @@ export class Graphs {
     return first(await this.decodeAll([{ codes, expectedCodes, keep }]));
   }
 
-  /** {@link decode} of several images in one run of the graph. */
+  /** {@link decode} of several images in one run of the graph; they lie in one piece of memory. */
   async decodeAll(batch: readonly DecoderInput[]): Promise<Uint8Array[]> {
     const expected = concatenated(
       Float32Array,
@@ -143,8 +154,10 @@ export class Graphs {
       }),
     };
     const { data } = found(await this.run('decoder', feeds, ['image']), 'image');
-    if (data instanceof Uint8Array) return rows(data, batch.length);
-    throw wrongType('image');
+    if (!(data instanceof Uint8Array)) throw wrongType('image');
+    // onnxruntime-node copies outputs into memory of their own, also those that it was given memory for.
+    const length = data.length / batch.length;
+    return batch.map((_, i) => data.subarray(i * length, (i + 1) * length));
   }
 
   async release(): Promise<void> {
@@ -171,7 +184,7 @@ export class Graphs {
   private async run(
     graph: GraphName,
     feeds: Record<string, Tensor>,
-    fetches: string[],
+    fetches: readonly string[],
     session: InferenceSession | Promise<InferenceSession> | undefined = this.sessions[graph],
   ): Promise<Outputs> {
     if (session === undefined) throw new RangeError(`the model has no ${graph} graph`);
@@ -186,9 +199,17 @@ export class Graphs {
     }
   }
 
-  private imageTensor(batch: readonly Uint8Array[]): Tensor {
+  /** Several images are put together in memory that is lent. */
+  private runOnImages(graph: GraphName, batch: readonly Uint8Array[], names: readonly string[]): Promise<Outputs> {
+    const run = (bytes: Uint8Array) => this.run(graph, { image: this.imageTensor(bytes, batch.length) }, names);
+    return batch.length === 1
+      ? run(first(batch))
+      : this.imageMemory.lend(lengthOf(batch), (memory) => run(writeAll<Uint8Array>(memory, batch)));
+  }
+
+  private imageTensor(bytes: Uint8Array, count: number): Tensor {
     const { imageSize } = this.model;
-    return new Tensor('uint8', concatenated(Uint8Array, batch), [batch.length, imageSize, imageSize, 3]);
+    return new Tensor('uint8', bytes, [count, imageSize, imageSize, 3]);
   }
 
   private codeTensors(batch: readonly Codes[]): Record<string, Tensor> {
@@ -222,16 +243,23 @@ type NumberArray = Uint8Array | Int32Array | Float32Array;
 function concatenated<T extends NumberArray>(type: new (length: number) => T, arrays: readonly T[]): T {
   const [only] = arrays;
   if (only !== undefined && arrays.length === 1) return only;
-  const all = new type(arrays.reduce((length, array) => length + array.length, 0));
-  let offset = 0;
-  for (const array of arrays) {
-    all.set(array, offset);
-    offset += array.length;
-  }
-  return all;
+  return writeAll(new type(lengthOf(arrays)), arrays);
 }
 
-/** A copy of every item of a batch, each with memory of its own: ONNX Runtime owns the memory behind an output. */
+function writeAll<T extends NumberArray>(into: T, arrays: readonly T[]): T {
+  let offset = 0;
+  for (const array of arrays) {
+    into.set(array, offset);
+    offset += array.length;
+  }
+  return into;
+}
+
+function lengthOf(arrays: readonly NumberArray[]): number {
+  return arrays.reduce((length, array) => length + array.length, 0);
+}
+
+/** A copy of every item of a batch, so that one that is kept does not keep the others. */
 function rows<T extends NumberArray>(batch: T, count: number): T[] {
   const length = batch.length / count;
   return Array.from({ length: count }, (_, i) => batch.slice(i * length, (i + 1) * length) as T);
@@ -267,6 +295,25 @@ function float32(outputs: Outputs, name: string): Float32Array {
   throw wrongType(name);
 }
 
+const estimateNames = ['entropy', 'surprisal', 'expected_code'] as const;
+
+/** @param names of the outputs that the graph has. */
+function codesIn(output: Outputs, names: readonly string[], count: number): Codes[] {
+  const [globals, patches] = ['global_codes', 'patch_codes'].map((name) =>
+    rows(names.includes(name) ? int32(output, name) : new Int32Array(), count),
+  );
+  return Array.from({ length: count }, (_, i) => ({ globalCodes: at(globals, i), patchCodes: at(patches, i) }));
+}
+
+function estimatesIn(output: Outputs, count: number): EntropyEstimate[] {
+  const [entropy, surprisal, expected] = estimateNames.map((name) => rows(float32(output, name), count));
+  return Array.from({ length: count }, (_, i) => ({
+    entropyBits: at(entropy, i),
+    surprisalBits: at(surprisal, i),
+    expectedCodes: at(expected, i),
+  }));
+}
+
 function wrongType(name: string): TatokError {
   return new TatokError('model-incompatible', `The model’s output ${name} is missing or of another type.`);
 }
@@ -293,6 +340,7 @@ function signatures(model: ModelDescription): Record<GraphName | 'attentive', Si
   const mask = { type: 'bool', shape: [patchTokens] };
   const bits = { type: 'float32', shape: [patchTokens] };
   const expected = { type: 'float32', shape: [patchTokens, model.levels.length] };
+  const estimate = { entropy: bits, surprisal: bits, expected_code: expected };
   const attention = [model.attentionLayers, model.attentionHeads, globalTokens, grid.rows * grid.columns];
   return {
     encoder: { inputs: { image }, outputs: codes },
@@ -300,14 +348,12 @@ function signatures(model: ModelDescription): Record<GraphName | 'attentive', Si
       inputs: { image },
       outputs: { ...(globalTokens > 0 && { global_attention: { type: 'float32', shape: attention } }) },
     },
-    entropy: {
-      inputs: { ...codes, visible: mask },
-      outputs: { entropy: bits, surprisal: bits, expected_code: expected },
-    },
+    entropy: { inputs: { ...codes, visible: mask }, outputs: estimate },
     decoder: {
       inputs: { ...codes, ...(filters && { expected_code: expected, keep: mask }) },
       outputs: { image },
     },
+    tokenizer: { inputs: { image }, outputs: { ...codes, ...estimate } },
   };
 }
 

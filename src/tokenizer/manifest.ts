@@ -19,6 +19,9 @@ const graphFiles = z.object({ encoder: fileName, entropy: fileName.optional(), d
 
 export type GraphFiles = z.infer<typeof graphFiles>;
 
+/** `tokenizer`: the encoder, and the entropy model with no patch visible, in one. */
+const variantFiles = graphFiles.extend({ tokenizer: fileName.optional() });
+
 const manifestSchema = z
   .object({
     format: z.literal('tatok-bundle'),
@@ -42,7 +45,7 @@ const manifestSchema = z
     referenceBudgetBits: z.number().nonnegative(),
     graphs: graphFiles,
     /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */
-    variants: z.record(z.string(), graphFiles).default({}),
+    variants: z.record(z.string(), variantFiles).default({}),
     files: z.array(
       z.object({
         path: fileName,
@@ -70,6 +73,9 @@ const manifestSchema = z
     for (const [provider, variant] of Object.entries(variants)) {
       if ((variant.entropy === undefined) !== (graphs.entropy === undefined)) {
         refuse(`variants.${provider}`, 'must have the graphs of the others');
+      }
+      if (variant.tokenizer !== undefined && graphs.entropy === undefined) {
+        refuse(`variants.${provider}`, 'need no tokenizer without an entropy graph');
       }
     }
     for (const graph of [graphs, ...Object.values(variants)].flatMap((each) => Object.values(each))) {

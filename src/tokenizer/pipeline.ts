@@ -70,12 +70,10 @@ export class TaTok {
   ): Promise<Tokenized> {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
-    const codes = await this.encode(picture, tiling, clock);
-    const noPatches = new Uint8Array(tiling.patches);
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [noPatches], tiling, 'entropy', clock)
-      : [];
-    return { image, settings, tokens: { ...codes, ...estimate }, timings: clock.timings };
+    const tokens = this.graphs.tokenizesAtOnce
+      ? await this.tokenizeAtOnce(picture, tiling, clock)
+      : await this.tokenizeInTurn(picture, tiling, clock);
+    return { image, settings, tokens, timings: clock.timings };
   }
 
   /**
@@ -273,20 +271,52 @@ export class TaTok {
     return new Tiling(width, height, this.model);
   }
 
-  private async encode(picture: Picture, tiling: Tiling, clock: StageClock): Promise<Codes> {
+  /** Codes and their estimates, tile by tile. */
+  private async tokenizeAtOnce(picture: Picture, tiling: Tiling, clock: StageClock): Promise<Tokens> {
+    const [codes, estimate] = [this.noCodes(tiling), this.noEstimate(tiling)];
+    await this.tileGraphs.forAll(tiling, 'encode', clock, async (tiles) => {
+      const batch = await this.graphs.tokenizeAll(tiles.map((tile) => tiling.cut(picture, tile)));
+      zip(tiles, batch, (tile, tokens) => {
+        this.putCodes(tokens, tiling, tile, codes);
+        putEstimate(tokens, tiling, tile, estimate);
+      });
+    });
+    return { ...codes, ...estimate };
+  }
+
+  /** The codes of all tiles, then their estimates. */
+  private async tokenizeInTurn(picture: Picture, tiling: Tiling, clock: StageClock): Promise<Tokens> {
+    const codes = this.noCodes(tiling);
+    await this.tileGraphs.forAll(tiling, 'encode', clock, async (tiles) => {
+      const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
+      zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
+    });
+    const noPatches = new Uint8Array(tiling.patches);
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [noPatches], tiling, 'entropy', clock)
+      : [];
+    return { ...codes, ...estimate };
+  }
+
+  private noCodes(tiling: Tiling): Codes {
     const { globalTokens } = this.model;
-    const codes = {
+    return {
       globalCodes: new Int32Array(tiling.count * globalTokens),
       patchCodes: new Int32Array(tiling.patchTokens),
     };
-    await this.tileGraphs.forAll(tiling, 'encode', clock, async (tiles) => {
-      const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
-      zip(tiles, batch, (tile, { globalCodes, patchCodes }) => {
-        codes.globalCodes.set(globalCodes, tile * globalTokens);
-        tiling.scatter(patchCodes, tile, codes.patchCodes);
-      });
-    });
-    return codes;
+  }
+
+  private noEstimate(tiling: Tiling): EntropyEstimate {
+    return {
+      entropyBits: new Float32Array(tiling.patches),
+      surprisalBits: new Float32Array(tiling.patches),
+      expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
+    };
+  }
+
+  private putCodes({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number, into: Codes): void {
+    into.globalCodes.set(globalCodes, tile * this.model.globalTokens);
+    tiling.scatter(patchCodes, tile, into.patchCodes);
   }
 
   /** ĥ, surprisal and E_q[z] over the whole picture, for each set of visible patches (1), given G and those. */
@@ -297,11 +327,7 @@ export class TaTok {
     stage: Stage,
     clock: StageClock,
   ): Promise<EntropyEstimate[]> {
-    const estimates = visible.map(() => ({
-      entropyBits: new Float32Array(tiling.patches),
-      surprisalBits: new Float32Array(tiling.patches),
-      expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
-    }));
+    const estimates = visible.map(() => this.noEstimate(tiling));
     await this.tileGraphs.forAll(tiling, stage, clock, async (tiles) => {
       const jobs = visible.flatMap((mask, i) => tiles.map((tile) => ({ tile, mask, whole: estimates[i] })));
       const batch = await this.tileGraphs.estimate(
@@ -311,10 +337,7 @@ export class TaTok {
         })),
       );
       zip(jobs, batch, ({ tile, whole }, estimate) => {
-        if (whole === undefined) return;
-        tiling.scatter(estimate.entropyBits, tile, whole.entropyBits);
-        tiling.scatter(estimate.surprisalBits, tile, whole.surprisalBits);
-        tiling.scatter(estimate.expectedCodes, tile, whole.expectedCodes);
+        if (whole !== undefined) putEstimate(estimate, tiling, tile, whole);
       });
     });
     return estimates;
@@ -408,4 +431,10 @@ export class TaTok {
 
 function requireTile({ count }: Tiling, tile: number): void {
   if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
+}
+
+function putEstimate(estimate: EntropyEstimate, tiling: Tiling, tile: number, into: EntropyEstimate): void {
+  tiling.scatter(estimate.entropyBits, tile, into.entropyBits);
+  tiling.scatter(estimate.surprisalBits, tile, into.surprisalBits);
+  tiling.scatter(estimate.expectedCodes, tile, into.expectedCodes);
 }

@@ -172,8 +172,8 @@ export type StageTimings = Partial<Record<Stage, number>>;
 export const stages = ['read', 'load', 'encode', 'entropy', 'rank', 'filter', 'decode', 'metrics'] as const;
 
 /**
- * Stages of the pipeline in order: image decoding, session creation, codes and their entropies, the order of dropping, the kept
- * set with what its dropped patches are expected to be, pixels, PSNR/SSIM.
+ * Stages of the pipeline in order: image decoding, session creation, codes and their entropies (which are the codes’ where one
+ * graph gives both), the order of dropping, the kept set with what its dropped patches are expected to be, pixels, PSNR/SSIM.
  */
 export type Stage = (typeof stages)[number];
 

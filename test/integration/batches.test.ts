@@ -1,4 +1,4 @@
-/** How many images go through a graph at once is bounded, whatever is asked for, and changes nothing but that. */
+/** How many images go through a graph at once is bounded, whatever is asked for, and changes nothing but that; nor do other batches. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -54,4 +54,42 @@ describe('a limit of images in a graph', () => {
     few.measured.forEach(({ psnr }, i) => expect(psnr).toBeCloseTo(many.measured[i]?.psnr ?? NaN, 3));
     few.change.forEach((value, i) => expect(value).toBeCloseTo(many.change[i] ?? NaN, 3));
   });
+});
+
+it('returns pictures and codes that later runs do not change, whatever the size of their batches', async () => {
+  const { graphs, loaded } = running;
+  const { patchTokens, globalTokens, levels, imageSize } = loaded.model;
+  const image = (grey: number) => new Uint8Array(imageSize * imageSize * 3).fill(grey);
+  const input = (code: number) => ({
+    codes: {
+      globalCodes: new Int32Array(globalTokens).fill(code),
+      patchCodes: new Int32Array(patchTokens).fill(code),
+    },
+    expectedCodes: new Float32Array(patchTokens * levels.length),
+    keep: new Uint8Array(patchTokens).fill(1),
+  });
+  const run = async (values: readonly number[]) => ({
+    codes: await graphs.encodeAll(values.map(image)),
+    pictures: await graphs.decodeAll(values.map(input)),
+  });
+  const first = await run([10, 200]);
+  const before = structuredClone(first);
+  const others = await run([90, 200, 10]);
+  const alone = await run([200]);
+  expect(first).toEqual(before);
+  expect(others.codes).toEqual([others.codes[0], first.codes[1], first.codes[0]]);
+  expect(others.pictures).toEqual([others.pictures[0], first.pictures[1], first.pictures[0]]);
+  expect(alone).toEqual({ codes: [first.codes[1]], pictures: [first.pictures[1]] });
+  expect(first.pictures[0]).not.toEqual(first.pictures[1]);
+});
+
+it('puts the images of batches that run at the same time together apart', async () => {
+  const { graphs, loaded } = running;
+  const images = [10, 90, 200].map((grey) => new Uint8Array(loaded.model.imageSize ** 2 * 3).fill(grey));
+  const [a, b, c] = images as [Uint8Array, Uint8Array, Uint8Array];
+  const [together, inTurn] = [
+    await Promise.all([graphs.encodeAll([a, b]), graphs.encodeAll([b, c])]),
+    [await graphs.encodeAll([a, b]), await graphs.encodeAll([b, c])],
+  ];
+  expect(together).toEqual(inTurn);
 });

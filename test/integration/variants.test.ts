@@ -1,11 +1,18 @@
 /** Graphs made for one provider: they replace the plain ones there and nowhere else. */
-import { cp, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { loadBundle } from '../../src/inference/loadModel';
+import { Graphs, type Sessions } from '../../src/tokenizer/graphs';
 import { readBundle } from '../../src/tokenizer/manifest';
-import { modelDirectory } from './support';
+import { readPicture, shownImage } from '../../src/tokenizer/picture';
+import { TaTok } from '../../src/tokenizer/pipeline';
+import type { FilterSettings } from '../../src/tokenizer/types';
+import { modelDirectory, sample } from './support';
+
+const tiny = join(import.meta.dirname, '../fixtures/bundles/tiny');
 
 let directory: string;
 
@@ -36,4 +43,60 @@ it('uses the plain graphs where another provider has its own', async () => {
   const { tatok, loaded } = await loadWithExchanged('cuda');
   expect(loaded.provider.provider).toBe('cpu');
   await tatok.release();
+});
+
+it('opens the tokenizer that a provider has of its own', async () => {
+  const { manifest } = await readBundle(modelDirectory);
+  const variants = { cpu: { ...manifest.graphs, tokenizer: manifest.graphs.decoder } };
+  await writeFile(join(directory, 'manifest.json'), JSON.stringify({ ...manifest, variants }));
+  await expect(loadBundle(await readBundle(directory), { directory, providers: ['cpu'] })).rejects.toMatchObject({
+    code: 'model-incompatible',
+    message: expect.stringContaining('The tokenizer graph does not match') as string,
+  });
+});
+
+/** The two graphs of a bundle as one session. */
+function tokenizerOf(encoder: InferenceSession, entropy: InferenceSession): InferenceSession {
+  return {
+    inputNames: encoder.inputNames,
+    outputNames: ['global_codes', 'patch_codes', ...entropy.outputNames],
+    inputMetadata: encoder.inputMetadata,
+    outputMetadata: [...encoder.outputMetadata, ...entropy.outputMetadata],
+    run: vi.fn(async (feeds: InferenceSession.FeedsType) => {
+      const codes = await encoder.run(feeds, ['global_codes', 'patch_codes']);
+      const dims = codes['patch_codes']?.dims ?? [];
+      const visible = new Tensor('bool', new Uint8Array(dims.reduce((a, b) => a * b, 1)), dims);
+      return { ...codes, ...(await entropy.run({ ...codes, visible })) };
+    }),
+    release: () => Promise.resolve(),
+    startProfiling: () => undefined,
+    endProfiling: () => undefined,
+  };
+}
+
+it('tokenizes in one graph what it otherwise does in two', async () => {
+  const { model } = await readBundle(tiny);
+  const open = (name: string) => InferenceSession.create(join(tiny, `${name}.onnx`));
+  const sessions: Required<Omit<Sessions, 'openAttentive' | 'tokenizer'>> = {
+    encoder: await open('encoder'),
+    entropy: await open('entropy'),
+    decoder: await open('decoder'),
+  };
+  const tokenizer = tokenizerOf(sessions.encoder, sessions.entropy);
+  const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' };
+  const { picture } = await readPicture(await readFile(sample('kodim23.png')), model, { cropMode: 'tiles' });
+  const tokenize = async (given: Sessions) => {
+    const stages: string[] = [];
+    const tatok = new TaTok(model, new Graphs(given, model), 2);
+    const result = await tatok.tokenize(picture, shownImage(picture, model), settings, (stage) => {
+      if (!stages.includes(stage)) stages.push(stage);
+    });
+    return { stages, tokens: result.tokens };
+  };
+  const [two, one] = [await tokenize(sessions), await tokenize({ ...sessions, tokenizer })];
+  expect(one.tokens).toEqual(two.tokens);
+  expect(two.stages).toEqual(['encode', 'entropy']);
+  expect(one.stages).toEqual(['encode']);
+  expect(tokenizer.run).toHaveBeenCalled();
+  await new Graphs(sessions, model).release();
 });

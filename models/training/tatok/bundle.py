@@ -17,7 +17,12 @@ from .model import TaTok
 FORMAT = "tatok-bundle"
 FORMAT_VERSION = 1
 GRAPHS = {"encoder": "encoder.onnx", "entropy": "entropy.onnx", "decoder": "decoder.onnx"}
-"""All that a bundle can have; one whose tokens cannot be dropped has no entropy graph."""
+"""All that a bundle can have; one whose tokens cannot be dropped has no entropy graph.
+
+A manifest's `variants` name graphs that compute the same for one execution provider of ONNX Runtime, by its name; the inspector
+takes them in place of these there. Among them may be a fourth, `tokenizer`: image -> the encoder's codes and what the entropy
+model says of them with no patch visible.
+"""
 
 
 def file_entry(path: Path) -> dict[str, Any]:

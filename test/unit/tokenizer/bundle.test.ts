@@ -119,6 +119,19 @@ describe('parseManifest', () => {
     ['patch tokens for some of the patches', { patchTokens: 100 }, /must be 0 or the 256 cells of the grid/],
     ['entropies of patch tokens that there are not', { patchTokens: 0 }, /graphs: need no entropy/],
     [
+      'a provider’s tokenizer that is not among the files',
+      { variants: { cuda: { ...manifest.graphs, tokenizer: 'tokenizer.cuda.onnx' } } },
+      /files: must list tokenizer\.cuda\.onnx/,
+    ],
+    [
+      'a provider’s tokenizer where there are no entropies',
+      {
+        graphs: { encoder: 'encoder.onnx', decoder: 'decoder.onnx' },
+        variants: { cuda: { encoder: 'encoder.onnx', decoder: 'decoder.onnx', tokenizer: 'entropy.onnx' } },
+      },
+      /variants\.cuda: need no tokenizer without an entropy graph/,
+    ],
+    [
       'a provider without the entropy graph that the others have',
       { variants: { cuda: { encoder: 'encoder.onnx', decoder: 'decoder.onnx' } } },
       /variants\.cuda: must have the graphs of the others/,

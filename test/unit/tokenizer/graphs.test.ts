@@ -8,23 +8,22 @@ import { lacking, tinyModel } from './model';
 type Shapes = Record<string, [type: Tensor.Type, ...shape: (number | string)[]]>;
 
 const codes: Shapes = { global_codes: ['int32', 'batch', 2], patch_codes: ['int32', 'batch', 6] };
+const estimate: Shapes = {
+  entropy: ['float32', 'batch', 6],
+  surprisal: ['float32', 'batch', 6],
+  expected_code: ['float32', 'batch', 6, 2],
+};
 const promised: Record<GraphName, { inputs: Shapes; outputs: Shapes }> = {
   encoder: {
     inputs: { image: ['uint8', 'batch', 32, 32, 3] },
     outputs: { ...codes, global_attention: ['float32', 'batch', 2, 2, 2, 6] },
   },
-  entropy: {
-    inputs: { ...codes, visible: ['bool', 'batch', 6] },
-    outputs: {
-      entropy: ['float32', 'batch', 6],
-      surprisal: ['float32', 'batch', 6],
-      expected_code: ['float32', 'batch', 6, 2],
-    },
-  },
+  entropy: { inputs: { ...codes, visible: ['bool', 'batch', 6] }, outputs: estimate },
   decoder: {
     inputs: { ...codes, expected_code: ['float32', 'batch', 6, 2], keep: ['bool', 'batch', 6] },
     outputs: { image: ['uint8', 'batch', 32, 32, 3] },
   },
+  tokenizer: { inputs: { image: ['uint8', 'batch', 32, 32, 3] }, outputs: { ...codes, ...estimate } },
 };
 
 const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
@@ -34,7 +33,7 @@ const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
 function sessions(
   changes: Partial<typeof promised> = {},
   outputs: Record<string, Tensor> = {},
-): Required<Omit<Sessions, 'openAttentive'>> {
+): Required<Omit<Sessions, 'openAttentive' | 'tokenizer'>> & { readonly tokenizer?: InferenceSession } {
   const session = (graph: GraphName): InferenceSession => {
     const { inputs, outputs: results } = { ...promised, ...changes }[graph];
     return {
@@ -48,10 +47,15 @@ function sessions(
       endProfiling: () => undefined,
     };
   };
-  return { encoder: session('encoder'), entropy: session('entropy'), decoder: session('decoder') };
+  return {
+    encoder: session('encoder'),
+    entropy: session('entropy'),
+    decoder: session('decoder'),
+    ...(changes.tokenizer !== undefined && { tokenizer: session('tokenizer') }),
+  };
 }
 
-const { encoder, entropy, decoder } = promised;
+const { encoder, entropy, decoder, tokenizer } = promised;
 
 describe('Graphs', () => {
   it('accepts graphs that match the manifest, also where a dimension is only named', () => {
@@ -80,6 +84,11 @@ describe('Graphs', () => {
       'an output too few',
       { encoder: { ...encoder, outputs: codes } },
       'it has no output global_attention, float32[batch, 2, 2, 2, 6]',
+    ],
+    [
+      'a tokenizer without estimates',
+      { tokenizer: { ...tokenizer, outputs: codes } },
+      'The tokenizer graph does not match the model’s manifest: it has no output entropy, float32[batch, 6]',
     ],
     [
       'another rank',
@@ -115,7 +124,7 @@ describe('Graphs', () => {
     });
   });
 
-  it('copies what it returns, because the runtime owns its outputs', async () => {
+  it('copies codes out of a batch', async () => {
     const data = Int32Array.of(1, 2);
     const outputs = {
       global_codes: new Tensor('int32', data, [1, 2]),
@@ -124,6 +133,30 @@ describe('Graphs', () => {
     const { globalCodes } = await new Graphs(sessions({}, outputs), tinyModel).encode(new Uint8Array(32 * 32 * 3));
     data.fill(0);
     expect([...globalCodes]).toEqual([1, 2]);
+  });
+
+  it('tokenizes in one graph where there is one, and then in no other', async () => {
+    const outputs = {
+      global_codes: new Tensor('int32', Int32Array.of(1, 2, 3, 4), [2, 2]),
+      patch_codes: new Tensor('int32', new Int32Array(12).fill(5), [2, 6]),
+      entropy: new Tensor('float32', new Float32Array(12).fill(0.5), [2, 6]),
+      surprisal: new Tensor('float32', new Float32Array(12).fill(0.25), [2, 6]),
+      expected_code: new Tensor('float32', new Float32Array(24).fill(-1), [2, 6, 2]),
+    };
+    const given = sessions({ tokenizer }, outputs);
+    const others = [given.encoder, given.entropy].map((session) => vi.spyOn(session, 'run'));
+    const graphs = new Graphs(given, tinyModel);
+    expect(graphs.tokenizesAtOnce).toBe(true);
+    const image = new Uint8Array(32 * 32 * 3);
+    const [, second] = await graphs.tokenizeAll([image, image]);
+    expect(second).toEqual({
+      globalCodes: Int32Array.of(3, 4),
+      patchCodes: new Int32Array(6).fill(5),
+      entropyBits: new Float32Array(6).fill(0.5),
+      surprisalBits: new Float32Array(6).fill(0.25),
+      expectedCodes: new Float32Array(12).fill(-1),
+    });
+    for (const run of others) expect(run).not.toHaveBeenCalled();
   });
 
   it('opens the encoder that returns attention once, when attention is first wanted, and releases it', async () => {
