@@ -39,9 +39,9 @@ describe('tokenize', () => {
 
   it('gives codes of the codebook, entropies within its bits and expectations within its cube', () => {
     const { globalCodes, patchCodes, entropyBits, surprisalBits, expectedCodes } = result.tokens;
-    expect([globalCodes.length, patchCodes.length, expectedCodes.length]).toEqual([32, patches, patches * 4]);
-    expect([...globalCodes, ...patchCodes].every((code) => code >= 0 && code < 4096)).toBe(true);
-    expect(entropyBits.every((bits) => bits >= 0 && bits <= 12)).toBe(true);
+    expect([globalCodes.length, patchCodes.length, expectedCodes.length]).toEqual([32, patches, patches * 6]);
+    expect([...globalCodes, ...patchCodes].every((code) => code >= 0 && code < 65_536)).toBe(true);
+    expect(entropyBits.every((bits) => bits >= 0 && bits <= 16)).toBe(true);
     expect(surprisalBits.every((bits) => bits >= 0 && Number.isFinite(bits))).toBe(true);
     expect(expectedCodes.every((coordinate) => Math.abs(coordinate) <= 1 + 1e-6)).toBe(true);
   });
@@ -51,7 +51,7 @@ describe('tokenize', () => {
     const filtered = filterTokens(tokens.entropyBits, model.grid, { ...settings, budgetBits: null });
     expect(reconstruction.keep).toEqual(filtered.keep);
     expect(reconstruction.totalTokens).toBe(32 + filtered.keptTokens);
-    expect(reconstruction.payloadBits).toBe(12 * reconstruction.totalTokens);
+    expect(reconstruction.payloadBits).toBe(16 * reconstruction.totalTokens);
     expect(reconstruction.actualLossRate).toBeLessThanOrEqual(settings.lossRate);
     expect(reconstruction.actualLossRate).toBeCloseTo(reconstruction.lostBits / reconstruction.budgetBits, 12);
   });
