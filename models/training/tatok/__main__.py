@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 from .config import PRESETS, TrainConfig, with_overrides
-from .train import RunFiles, profile, train
+from .profile import profile
+from .train import RunFiles, train
 
 
 def _counts(text: str) -> list[int]:
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     pack.add_argument("--short-side", type=int, default=320, help="larger images are scaled down to this (pixels)")
 
     train = commands.add_parser("train", help="train, or resume what lies in --out (run under torchrun for many GPUs)")
-    profile = commands.add_parser("profile", help="show where the time of a compiled training step goes")
+    profile = commands.add_parser("profile", help="show where the time of a training step goes")
     for command in (train, profile):
         command.add_argument("pack", type=Path)
         command.add_argument("--out", type=Path, required=True)
@@ -40,8 +41,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz; without it there is no perceptual loss")
         command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
         _add_config_options(command)
+        command.add_argument("--compile", action="store_true", help="compile the model in pieces (minutes, then much faster)")
     train.add_argument("--max-seconds", type=float, help="stop with a checkpoint after this long")
-    train.add_argument("--compile", action="store_true", help="torch.compile each block (a minute, then much faster)")
 
     export = commands.add_parser("export", help="write a bundle from a checkpoint or weights file")
     export.add_argument("weights", type=Path)
@@ -138,7 +139,7 @@ def _train(arguments: argparse.Namespace) -> None:
 def _profile(arguments: argparse.Namespace) -> None:
     files, config = _run(arguments)
     files.out.mkdir(parents=True, exist_ok=True)
-    table = profile(files, config)
+    table = profile(files, config, compile_model=arguments.compile)
     (files.out / "profile.txt").write_text(table)
     print(table)
 

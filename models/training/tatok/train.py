@@ -161,22 +161,3 @@ def _log(path: Path, entry: dict[str, float]) -> None:
         file.write(line + "\n")
     if entry["loss"] != entry["loss"]:
         raise FloatingPointError(f"the loss is not a number at step {entry['step']}")
-
-
-def profile(files: RunFiles, config: TrainConfig, *, warm_up: int = 30, steps: int = 5) -> str:
-    """Where the time of a compiled training step goes, as a table of the kernels that take longest."""
-    trainer = Trainer(files, config, Workers.join(), compile_model=True)
-    for _ in range(warm_up):
-        trainer.step()
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    if trainer.workers.device.type == "cuda":
-        activities.append(torch.profiler.ProfilerActivity.CUDA)
-        torch.cuda.synchronize()
-    started = time.monotonic()
-    with torch.profiler.profile(activities=activities) as recorded:
-        for _ in range(steps):
-            trainer.step()["loss"].item()
-    rate = steps * config.batch / (time.monotonic() - started)
-    key = "self_cuda_time_total" if len(activities) > 1 else "self_cpu_time_total"
-    table = recorded.key_averages().table(sort_by=key, row_limit=40, max_name_column_width=90)
-    return f"{rate:.0f} crops/s while profiled\n{table}"

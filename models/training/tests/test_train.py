@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tatok.distributed import Workers
 from tatok.model import TaTok, entropy_bits
 from tatok.objective import Draws, Objective
 from tatok.optimizer import learning_rate
+from tatok.profile import kind_of, profile
 from tatok.train import RunFiles, Trainer, train
 
 
@@ -176,3 +178,29 @@ def test_a_new_schedule_may_have_more_quantiser_dimensions(model: TaTok, tmp_pat
         assert torch.allclose(more_logits[:, :, :4], logits, atol=1e-5)
         assert torch.allclose(entropy_bits(more_logits), entropy_bits(logits) + 4, atol=1e-4)
         assert torch.allclose(new.decoder(*more_codes), old.decoder(*codes), atol=1e-5)
+
+
+def test_profile_tells_rate_kinds_and_kernels(files: RunFiles, tiny: TrainConfig):
+    text = profile(files, tiny, compile_model=False, warm_up=1, timed=1, traced=1)
+    assert re.match(rf"One training step of {tiny.batch} crops on \d+ CPU threads, .* crops a second over 1 steps\.", text)
+    kinds, kernels = text.split("ms        calls  kernel\n")
+    assert "convolutions" in kinds
+    assert "aten::" in kernels
+    total = float(re.search(r"([\d.]+) in all", kinds).group(1))
+    shares = [float(line.split()[0]) for line in kinds.splitlines() if line.count("%")]
+    assert sum(shares) == pytest.approx(total, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("nvjet_sm90_tst_192x192_64x3_2x1_v_bz_coopB_NNN", "products of matrices"),
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_bprop_wgmma_f16_knob_26", "attention"),
+        ("sm90_xmma_wgrad_indexed_implicit_gemm_bf16bf16_bf16f32_f32_nhwckrsc_nhwc", "convolutions"),
+        ("triton_per_fused__to_copy_native_layer_norm_0", "compiled: layer norms"),
+        ("triton_poi_fused__to_copy_convolution_silu_24", "compiled: other"),
+        ("Memset (Device)", "other"),
+    ],
+)
+def test_kinds_of_kernels(kernel: str, kind: str):
+    assert kind_of(kernel) == kind

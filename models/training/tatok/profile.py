@@ -1,0 +1,91 @@
+"""Where the time of a training step goes: its rate untraced, then every kernel of a few traced steps, by kind and by name."""
+
+import time
+from collections import Counter
+
+import torch
+from torch.autograd import DeviceType
+
+from .config import TrainConfig
+from .distributed import Workers
+from .train import RunFiles, Trainer
+
+_ROWS = 60
+# In this order: a compiled kernel is named after what was fused into it, a library's after what it computes.
+_KINDS = (
+    ("compiled: layer norms", ("triton", "layer_norm")),
+    ("compiled: group norms", ("triton", "group_norm")),
+    ("compiled: GELU", ("triton", "gelu")),
+    ("compiled: other", ("triton",)),
+    ("attention", ("sdpa",)),
+    ("attention", ("flash",)),
+    ("attention", ("cudnn::fusion",)),
+    ("convolutions", ("fprop",)),
+    ("convolutions", ("dgrad",)),
+    ("convolutions", ("wgrad",)),
+    ("convolutions", ("conv",)),
+    ("convolutions", ("nhwc",)),
+    ("products of matrices", ("nvjet",)),
+    ("products of matrices", ("gemm",)),
+    ("products of matrices", ("cublas",)),
+)
+
+
+def kind_of(kernel: str) -> str:
+    """What a kernel, or on a CPU an operator, computes, by its name."""
+    name = kernel.lower()
+    return next((kind for kind, parts in _KINDS if all(part in name for part in parts)), "other")
+
+
+def profile(
+    files: RunFiles,
+    config: TrainConfig,
+    *,
+    compile_model: bool,
+    warm_up: int = 12,
+    timed: int = 20,
+    traced: int = 3,
+) -> str:
+    """Text of three parts: crops a second over `timed` steps, then milliseconds a step by kind and by kernel over `traced`."""
+    trainer = Trainer(files, config, Workers.join(), compile_model=compile_model)
+    device = trainer.workers.device
+    _steps(trainer, warm_up)
+    started = time.monotonic()
+    _steps(trainer, timed)
+    seconds = (time.monotonic() - started) / timed
+    on_gpu = device.type == "cuda"
+    activities = [torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities) as recorded:
+        _steps(trainer, traced)
+    name = torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} CPU threads"
+    head = f"One training step of {config.batch} crops on {name}, PyTorch {torch.__version__}: {1e3 * seconds:.1f} ms, "
+    head += f"{config.batch / seconds:.0f} crops a second over {timed} steps"
+    if on_gpu:
+        head += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB at most"
+    return f"{head}.\n\n{_tables(recorded, on_gpu, traced)}"
+
+
+def _steps(trainer: Trainer, count: int) -> None:
+    for _ in range(count):
+        parts = trainer.step()
+    # The host runs ahead of a GPU until it asks for a number.
+    parts["loss"].item()
+
+
+def _tables(recorded: torch.profiler.profile, on_gpu: bool, steps: int) -> str:
+    kernels: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    for event in recorded.key_averages():
+        # Ranges that a program marks span kernels that are listed themselves.
+        if event.device_type == (DeviceType.CUDA if on_gpu else DeviceType.CPU) and not event.is_user_annotation:
+            kernels[event.key] += (event.self_device_time_total if on_gpu else event.self_cpu_time_total) / steps / 1e3
+            calls[event.key] += event.count
+    total = sum(kernels.values())
+    kinds: Counter[str] = Counter()
+    for name, milliseconds in kernels.items():
+        kinds[kind_of(name)] += milliseconds
+    lines = [f"ms a step, mean of {steps}: {total:.1f} in all"]
+    lines += [f"{value:8.2f}  {100 * value / total:5.1f} %  {kind}" for kind, value in kinds.most_common()]
+    lines += ["", "ms        calls  kernel"]
+    lines += [f"{value:8.3f}  {calls[name] / steps:5.1f}  {name[:150]}" for name, value in kernels.most_common(_ROWS)]
+    return "\n".join(lines) + "\n"
