@@ -68,7 +68,7 @@ class Trainer:
         if state is not None:
             self._restore(state)
         self.objective = self._objective(compile_model)
-        augmentation = Augmentation(config.colour_jitter, config.sharpening, config.turned_share)
+        augmentation = Augmentation(config.colour_jitter, config.sharpening, config.turned_share, config.mixed_share)
         self.source = CropSource.open(
             files.pack, config.model.image_size, config.smallest_crop, augmentation, device, compile_model
         )

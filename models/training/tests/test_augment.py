@@ -8,7 +8,7 @@ def crops() -> torch.Tensor:
 
 
 def draws(value: float, count: int = 6) -> torch.Tensor:
-    return torch.full((5, count), value)
+    return torch.full((8, count), value)
 
 
 def test_nothing_changes_where_nothing_may():
@@ -36,3 +36,18 @@ def test_colours_stay_in_range_and_grey_stays_grey():
     assert changed.abs().max() <= 1
     assert torch.allclose(changed[:, 0], changed[:, 2], atol=1e-5)
     assert not torch.allclose(changed, grey, atol=0.05)
+
+
+def test_mixed_crops_are_two_photographs_side_by_side():
+    image, draw = crops(), draws(0.5)
+    draw[6] = 0.25
+    draw[7, 1::2] = 0.1
+    mixed, other = Augmentation(0.0, 0.0, 0.0, 1.0)(image, draw), image.roll(-1, 0)
+    # The line is upright where the last draw is below one half.
+    upright, level = slice(1, None, 2), slice(0, None, 2)
+    assert torch.allclose(mixed[upright][..., :4], image[upright][..., :4], atol=1e-6)
+    assert torch.allclose(mixed[upright][..., 4:], other[upright][..., 4:], atol=1e-6)
+    assert torch.allclose(mixed[level][..., :4, :], image[level][..., :4, :], atol=1e-6)
+    assert torch.allclose(mixed[level][..., 4:, :], other[level][..., 4:, :], atol=1e-6)
+    draw[5] = 0.7
+    assert torch.allclose(Augmentation(0.0, 0.0, 0.0, 0.6)(image, draw), image, atol=1e-6)
