@@ -46,6 +46,8 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     globalTokens: model.globalTokens,
     patchTokens: model.patchTokens,
     filters: model.filters,
+    codebookSize: model.codebookSize,
+    levels: model.levels,
   };
 }
 
