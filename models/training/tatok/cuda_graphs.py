@@ -421,8 +421,8 @@ def _subpixels(
 ) -> str:
     """The convolution of an upsampling, scaled and shifted, as `_shuffle` takes it: [B, side, side, (2, 2, C)].
 
-    `lacking`: what the inputs' channels still have to be added. `channels`: C at least, with zeros added: cuDNN took half a
-    millisecond longer over twelve output channels than over sixteen at batch 1.
+    `lacking`: what the inputs' channels still have to be added. `channels`: C at least, with zeros added: graphs with
+    twelve output channels looked slower to launch at batch 1 than those with sixteen.
     """
     w = g.weights
     outputs, inputs = w.array(f"{name}.conv.weight").shape[:2]

@@ -110,8 +110,8 @@ class EntropyModel(nn.Module):
         self.global_tokens = config.global_tokens
         self.output_shape = (dimensions, most)
         # Dimensions with fewer levels have logits of levels that do not exist; finite, so that 0·log 0 stays 0.
-        missing = torch.arange(most) >= torch.tensor(config.levels).unsqueeze(1)
-        self.register_buffer("missing", missing * NO_LEVEL, persistent=False)
+        exists = FiniteScalarQuantizer(config.levels).exists
+        self.register_buffer("missing", torch.where(exists, 0.0, NO_LEVEL), persistent=False)
         if config.global_tokens:
             self.embed_global = nn.Linear(dimensions, width)
             self.global_position = position_embedding(config.global_tokens, width)

@@ -1,5 +1,6 @@
 """Where the time of a training step goes: its rate untraced, then every kernel of a few traced steps, by kind and by name."""
 
+import re
 import time
 from collections import Counter
 
@@ -11,30 +12,21 @@ from .distributed import Workers
 from .train import RunFiles, Trainer
 
 _ROWS = 60
-# In this order: a compiled kernel is named after what was fused into it, a library's after what it computes.
-_KINDS = (
-    ("compiled: layer norms", ("triton", "layer_norm")),
-    ("compiled: group norms", ("triton", "group_norm")),
-    ("compiled: GELU", ("triton", "gelu")),
-    ("compiled: other", ("triton",)),
-    ("attention", ("sdpa",)),
-    ("attention", ("flash",)),
-    ("attention", ("cudnn::fusion",)),
-    ("convolutions", ("fprop",)),
-    ("convolutions", ("dgrad",)),
-    ("convolutions", ("wgrad",)),
-    ("convolutions", ("conv",)),
-    ("convolutions", ("nhwc",)),
-    ("products of matrices", ("nvjet",)),
-    ("products of matrices", ("gemm",)),
-    ("products of matrices", ("cublas",)),
-)
+# Tried in this order: a compiled kernel is named after what was fused into it, a library's after what it computes.
+_KINDS = {
+    "compiled: layer norms": "triton.*layer_norm",
+    "compiled: group norms": "triton.*group_norm",
+    "compiled: GELU": "triton.*gelu",
+    "compiled: other": "triton",
+    "attention": "sdpa|flash|cudnn::fusion",
+    "convolutions": "fprop|dgrad|wgrad|conv|nhwc",
+    "products of matrices": "nvjet|gemm|cublas",
+}
 
 
 def kind_of(kernel: str) -> str:
     """What a kernel, or on a CPU an operator, computes, by its name."""
-    name = kernel.lower()
-    return next((kind for kind, parts in _KINDS if all(part in name for part in parts)), "other")
+    return next((kind for kind, pattern in _KINDS.items() if re.search(pattern, kernel, re.IGNORECASE)), "other")
 
 
 def profile(
