@@ -1,10 +1,19 @@
 /** *TaTok: Set Up CUDA…* as hands work it. */
 import type { Locator, Page } from 'playwright-core';
+import { findDriver } from '../../src/inference/cuda/driver';
+import { librariesPlaces } from '../../src/inference/cuda/places';
+import { thisSystem } from '../../src/inference/cuda/system';
 import { runCommand } from './vscode';
 
 const command = 'TaTok: Set Up CUDA…';
 
 export const providerLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
+
+/** Whether this machine has NVIDIA's driver, as the extension looks for it. */
+export async function driverIsHere(): Promise<boolean> {
+  const { library } = await findDriver(thisSystem, await librariesPlaces({}, thisSystem), false);
+  return library !== undefined;
+}
 
 /** Lines of the list. */
 export const lines = (page: Page) => page.locator('.quick-input-list').getByRole('option');
