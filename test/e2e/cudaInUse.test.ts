@@ -29,7 +29,7 @@ const provider = process.env['TATOK_CUDA_PROVIDER'] ?? '';
 const virtualEnvironment = process.env['VIRTUAL_ENV'];
 
 /** Milliseconds for what reads gigabytes of libraries from a disk the first time. */
-const long = 120_000;
+const long = 60_000;
 
 describe.runIf(codeServerRunsHere && provider !== '' && (await driverIsHere()))('CUDA in VS Code, on a GPU', () => {
   const vscode = useVSCode({
@@ -52,7 +52,7 @@ describe.runIf(codeServerRunsHere && provider !== '' && (await driverIsHere()))(
     const inspector = inspectorOf(vscode.page);
     await status(`TaTok: ${name}`).waitFor({ timeout: long });
     await expect.poll(() => inspector.getByTestId('provider').textContent(), { timeout: long }).toContain(name);
-    await settled(inspector, long);
+    await settled(inspector);
   }
 
   it('lacks the provider alone, while an image is inspected on the CPU', async () => {
