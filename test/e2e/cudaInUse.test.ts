@@ -77,14 +77,14 @@ describe.runIf(codeServerRunsHere && provider !== '' && (await driverIsHere()))(
     const unexpected = dialog(page).or(line(page, 'Look again'));
     await outcome.or(unexpected).first().waitFor({ timeout: long });
     expect(await unexpected.allTextContents(), 'the build is known, and nothing is missing any more').toEqual([]);
-    expect(await outcome.textContent()).toContain('CUDA is set up, and in use.');
+    expect(await outcome.innerText()).toContain('CUDA is set up, and in use.');
     await keepScreenshot(page, 'cuda-set-up');
     await expectOn('CUDA');
     await chooseOverlay(inspectorOf(page), 'kept');
     await keepScreenshot(page, 'cuda-same-image');
   });
 
-  it('tokenizes the next image, and decodes what the slider leaves of it', async () => {
+  it('tokenizes the next image, and decodes what the slider has it keep', async () => {
     const { page } = vscode;
     await runCommand(page, 'View: Close Editor');
     const inspector = inspectorOf(page);
@@ -97,11 +97,11 @@ describe.runIf(codeServerRunsHere && provider !== '' && (await driverIsHere()))(
     await settled(inspector);
     const [kept, psnr] = [inspector.getByTestId('kept-count'), inspector.getByTestId('psnr')];
     const before = { kept: await numberOf(kept), psnr: await numberOf(psnr) };
-    await dragRange(inspector.getByTestId('loss-rate'), 0.6);
+    await dragRange(inspector.getByTestId('loss-rate'), 0.3);
     await expect.poll(() => numberOf(psnr), { timeout: long }).not.toBe(before.psnr);
     await expectOn('CUDA');
-    expect(await numberOf(kept)).toBeLessThan(before.kept);
-    expect(await numberOf(psnr)).toBeGreaterThan(8);
+    expect(await numberOf(kept)).toBeGreaterThan(before.kept);
+    expect(await numberOf(psnr)).toBeGreaterThan(before.psnr);
     await keepScreenshot(page, 'cuda-next-image');
   });
 

@@ -18,8 +18,8 @@ export interface Driver {
   readonly gpus: readonly Gpu[] | undefined;
 }
 
-/** WSL keeps its nvidia-smi where its driver is. */
-const smiCommands = ['nvidia-smi', '/usr/lib/wsl/lib/nvidia-smi'];
+/** WSL, and containers that the driver is mounted into, keep nvidia-smi where the driver is; a login shell's path leads to neither. */
+const smiCommands = ['nvidia-smi', '/usr/lib/wsl/lib/nvidia-smi', '/usr/local/nvidia/bin/nvidia-smi'];
 
 /** @param askForGpus asks nvidia-smi even where the version is known without it; it can take seconds. */
 export async function findDriver(system: System, places: readonly Place[], askForGpus: boolean): Promise<Driver> {

@@ -207,19 +207,24 @@ describe('what is found', () => {
     expect(found.problems).toEqual([]);
   });
 
-  it('names the GPUs; nvidia-smi tells the driver’s version where the kernel does not, as in WSL', async () => {
-    const smi = '0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB\n1, NVIDIA L4, 580.159.04, 23034 MiB\n';
-    const commands = { '/usr/lib/wsl/lib/nvidia-smi': smi };
-    const found = await look({ files: ['/usr/lib/wsl/lib/libcuda.so.1'], commands });
-    expect(found.driver).toMatchObject({
-      version: '580.159.04',
-      library: { folder: '/usr/lib/wsl/lib', reach: 'folder' },
-      gpus: [
-        { index: 0, name: 'NVIDIA H100 80GB HBM3', memory: '81559 MiB' },
-        { index: 1, name: 'NVIDIA L4', memory: '23034 MiB' },
-      ],
-    });
-  });
+  it.each([
+    ['WSL', '/usr/lib/wsl/lib', '/usr/lib/wsl/lib'],
+    ['containers', '/usr/local/nvidia/lib64', '/usr/local/nvidia/bin'],
+  ])(
+    'names the GPUs; nvidia-smi tells the driver’s version where the kernel does not, as in %s',
+    async (_, lib, bin) => {
+      const smi = '0, NVIDIA H100 80GB HBM3, 580.159.04, 81559 MiB\n1, NVIDIA L4, 580.159.04, 23034 MiB\n';
+      const found = await look({ files: [`${lib}/libcuda.so.1`], commands: { [`${bin}/nvidia-smi`]: smi } });
+      expect(found.driver).toMatchObject({
+        version: '580.159.04',
+        library: { folder: lib, reach: 'folder' },
+        gpus: [
+          { index: 0, name: 'NVIDIA H100 80GB HBM3', memory: '81559 MiB' },
+          { index: 1, name: 'NVIDIA L4', memory: '23034 MiB' },
+        ],
+      });
+    },
+  );
 
   it('reads the version of the open kernel module', async () => {
     const open = {
