@@ -18,7 +18,10 @@ const node = {
 /** @type {readonly (esbuild.BuildOptions & { entryPoints: Record<string, string> })[]} */
 const bundles = [
   { ...node, entryPoints: { extension: 'src/extension.ts' } },
-  { ...node, entryPoints: { inference: 'src/inference/process.ts' } },
+  {
+    ...node,
+    entryPoints: { inference: 'src/inference/process.ts', sessionThread: 'src/inference/sessionThread.ts' },
+  },
   { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
   { ...node, entryPoints: { bench: 'src/cli/bench.ts', benchGraphs: 'src/cli/benchGraphs.ts' } },
   {

@@ -73,13 +73,15 @@ async function timeGraphs(task: GraphsToTime, stallMs: number, onTimed: (timed: 
   await timeGraphsIn(modulePath, task, { env, stallMs, onTimed });
 }
 
+const longestName = 'encode + entropy + decode, overlapped'.length;
+
 function table(warm: Readonly<Record<string, Spread>>): string {
   const cell = (value: number) => value.toFixed(2).padStart(10);
   const rows = Object.entries(warm).map(
-    ([name, { least, median, p90, most }]) => name.padEnd(32) + [median, least, p90, most].map(cell).join(''),
+    ([name, { least, median, p90, most }]) => name.padEnd(longestName) + [median, least, p90, most].map(cell).join(''),
   );
   const header = ['median', 'least', '90 %', 'most'].map((name) => name.padStart(10)).join('');
-  return [`${'ms'.padEnd(32)}${header}`, ...rows].join('\n');
+  return [`${'ms'.padEnd(longestName)}${header}`, ...rows].join('\n');
 }
 
 function batchTable({ batch, milliseconds, imagesPerSecond }: TimedBatch): string {

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { loadBundle } from '../inference/loadModel';
 import type { ModelChoice } from '../protocol/inference';
 import { keepEvery, rankPatches, selectKept } from '../tokenizer/filter';
-import type { Graphs } from '../tokenizer/graphs';
+import type { DecoderInput, Graphs } from '../tokenizer/graphs';
 import { decodeImage } from '../tokenizer/image';
 import { readBundle } from '../tokenizer/manifest';
 import { budgetOf, resolveSettings } from '../tokenizer/settings';
@@ -53,6 +53,16 @@ async function* timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTim
   const file = await readFile(image);
   for (const batch of batches) {
     const samples = { ...(await timeStages(graphs, loaded.model, file, batch, runs, warmUp)) };
+    if (graphs.decodesBatchesAside && batch > 1) {
+      samples['encode + entropy + decode, overlapped'] = await timeBatches(
+        graphs,
+        loaded.model,
+        file,
+        batch,
+        runs,
+        warmUp,
+      );
+    }
     samples['file bytes to overlays'] = await timeFiles(graphs, loaded.model, file, batch, runs, warmUp);
     const spreads = Object.entries(samples).map(([name, values]) => [name, spread(values)] as const);
     yield {
@@ -72,10 +82,9 @@ async function timeStages(
   runs: number,
   warmUp: number,
 ): Promise<Samples> {
-  const { rgb } = await decodeImage(file, model.imageSize);
-  const images = new Array<Uint8Array>(batch).fill(rgb);
+  const images = await copiesOf(file, model, batch);
   const visible = new Uint8Array(model.patchTokens);
-  const keep = visible.map((_, i) => (i % 4 === 0 ? 1 : 0));
+  const keep = everyFourth(model);
   const samples: Samples = {};
   for (let run = 0; run < warmUp + runs; run++) {
     const first = (stage: string) => (run === 0 ? doing(`${stage}, batch ${batch}, first run`) : undefined);
@@ -129,6 +138,23 @@ async function timeTokenizer(
   }
 }
 
+/** {@link timeOverlapped} from pictures in memory. */
+async function timeBatches(
+  graphs: Graphs,
+  model: ModelDescription,
+  file: Uint8Array,
+  batch: number,
+  runs: number,
+  warmUp: number,
+): Promise<number[]> {
+  const images = await copiesOf(file, model, batch);
+  const keep = everyFourth(model);
+  return timeOverlapped(graphs, runs, warmUp, async (run) => {
+    void doing(`overlapped, batch ${batch}, run ${run}`);
+    return (await graphs.tokenizeAll(images)).map((codes) => ({ codes, expectedCodes: codes.expectedCodes, keep }));
+  });
+}
+
 /**
  * From encoded files to codes, entropies, kept masks and decoded pictures. While the graphs run on one batch, sharp's threads
  * decode the files of the next.
@@ -144,27 +170,58 @@ async function timeFiles(
   const settings = resolveSettings({}, model);
   const budget = budgetOf(settings, model, model.grid);
   const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model.imageSize)));
-  const samples: number[] = [];
   let next = read();
-  let start = performance.now();
-  for (let run = 0; run < warmUp + runs; run++) {
+  const samples = await timeOverlapped(graphs, runs, warmUp, async (run) => {
     void doing(`files, batch ${batch}, run ${run}`);
     const pictures = await next;
     next = read();
     const tokenized = await graphs.tokenizeAll(pictures.map(({ rgb }) => rgb));
-    const jobs = tokenized.map((codes) => {
+    return tokenized.map((codes) => {
       const { keep } = model.filters
         ? selectKept(rankPatches(codes.entropyBits, model.grid, settings.edgePriority), settings.lossRate, budget)
         : keepEvery(model.patchTokens);
       return { codes, expectedCodes: codes.expectedCodes, keep };
     });
-    await graphs.decodeAll(jobs);
-    const now = performance.now();
-    if (run >= warmUp) samples.push(now - start);
-    start = now;
-  }
+  });
   await next;
   return samples;
+}
+
+/**
+ * Milliseconds from one finished batch to the next. Where batches are decoded in another thread, the next one is tokenized meanwhile, and
+ * waits there for its turn.
+ */
+async function timeOverlapped(
+  graphs: Graphs,
+  runs: number,
+  warmUp: number,
+  tokenize: (run: number) => Promise<readonly DecoderInput[]>,
+): Promise<number[]> {
+  const samples: number[] = [];
+  let decoding = graphs.decodeAll(await tokenize(0));
+  let start = performance.now();
+  for (let run = 1; run <= warmUp + runs; run++) {
+    const tokenized = tokenize(run);
+    const next = tokenized.then((inputs) => graphs.decodeAll(inputs));
+    // It is awaited in the next turn, which does not come if this one fails.
+    next.catch(() => undefined);
+    await Promise.all([decoding, tokenized]);
+    decoding = next;
+    const now = performance.now();
+    if (run > warmUp) samples.push(now - start);
+    start = now;
+  }
+  await decoding;
+  return samples;
+}
+
+async function copiesOf(file: Uint8Array, { imageSize }: ModelDescription, count: number): Promise<Uint8Array[]> {
+  const { rgb } = await decodeImage(file, imageSize);
+  return new Array<Uint8Array>(count).fill(rgb);
+}
+
+function everyFourth({ patchTokens }: ModelDescription): Uint8Array {
+  return new Uint8Array(patchTokens).map((_, i) => (i % 4 === 0 ? 1 : 0));
 }
 
 function add(samples: Samples, name: string, milliseconds: number): void {

@@ -6,6 +6,7 @@ import { TatokError } from '../tokenizer/errors';
 import { graphNames, Graphs, type Sessions } from '../tokenizer/graphs';
 import type { Bundle } from '../tokenizer/manifest';
 import { TaTok } from '../tokenizer/pipeline';
+import type { Session } from '../tokenizer/session';
 import type { ProviderName } from '../tokenizer/types';
 import { verifyFiles } from '../tokenizer/verify';
 import { batchSize } from './batchSize';
@@ -14,6 +15,10 @@ import { explainProviderFailure, sentence } from './failureReasons';
 import { ProviderFailed } from './providerFailed';
 import { firstProvider, mayFallBack } from './providers';
 import { sessionOptions } from './sessionOptions';
+import { ThreadedSession } from './threadedSession';
+
+/** Bundled to where whoever loads models is. */
+const sessionThread = join(__dirname, 'sessionThread.js');
 
 /** A model with its sessions, and what is said of it to the other side. */
 export interface RunningModel {
@@ -64,7 +69,8 @@ async function createSessions(
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
-  const open = (file: string) => InferenceSession.create(join(directory, file), sessionOptions(provider, choice));
+  const options = sessionOptions(provider, choice);
+  const open = (file: string) => InferenceSession.create(join(directory, file), options);
   const own = variants[provider];
   const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
@@ -74,13 +80,17 @@ async function createSessions(
     return session;
   };
   try {
-    const sessions = {
+    return {
       encoder: await create(encoder),
       ...(entropy !== undefined && { entropy: await create(entropy) }),
       decoder: await create(decoder),
       ...(own?.tokenizer !== undefined && { tokenizer: await create(own.tokenizer) }),
+      ...(own !== undefined && { openAttentive: () => open(graphs.encoder) }),
+      // On the CPU two sessions that run at a time would only share its cores; other providers were not tried.
+      ...(provider === 'cuda' && {
+        openBatchDecoder: () => ThreadedSession.open(sessionThread, join(directory, decoder), options),
+      }),
     };
-    return own === undefined ? sessions : { ...sessions, openAttentive: () => open(graphs.encoder) };
   } catch (error) {
     if (provider !== 'cpu') {
       if (created.length === 0 || !mayFallBack(choice.providers, provider)) throw error;
@@ -94,6 +104,6 @@ async function createSessions(
   }
 }
 
-async function releaseAll(sessions: readonly InferenceSession[]): Promise<void> {
+async function releaseAll(sessions: readonly Session[]): Promise<void> {
   await Promise.all(sessions.map((session) => session.release()));
 }

@@ -4,22 +4,26 @@
  */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { TatokError } from './errors';
+import { LazySession } from './lazySession';
 import { describeParts } from './parts';
 import { Scratch } from './scratch';
+import type { Session } from './session';
 import type { ModelDescription, Tokens } from './types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as const;
 export type GraphName = (typeof graphNames)[number];
 
 export interface Sessions {
-  readonly encoder: InferenceSession;
+  readonly encoder: Session;
   /** Absent where no token can be dropped. */
-  readonly entropy?: InferenceSession;
-  readonly decoder: InferenceSession;
+  readonly entropy?: Session;
+  readonly decoder: Session;
   /** Encoder, and then the entropy model with no patch visible, in one; graphs for one provider may have it. */
-  readonly tokenizer?: InferenceSession;
+  readonly tokenizer?: Session;
   /** Opens an encoder that also returns attention, where `encoder` does not: graphs for one provider leave it out. */
-  readonly openAttentive?: () => Promise<InferenceSession>;
+  readonly openAttentive?: () => Promise<Session>;
+  /** Opens a decoder that runs beside the other graphs, in another thread. Single images do not wait for the way there and back. */
+  readonly openBatchDecoder?: () => Promise<Session>;
 }
 
 /** K global and N patch codes. */
@@ -55,7 +59,8 @@ export class Graphs {
   private readonly patches: number;
   private readonly codeDimensions: number;
   private readonly imageMemory = new Scratch();
-  private opened: Promise<InferenceSession> | undefined;
+  private readonly attentive: LazySession | undefined;
+  private readonly batchDecoder: LazySession | undefined;
 
   /** @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises. */
   constructor(
@@ -69,7 +74,15 @@ export class Graphs {
       const session = sessions[graph];
       if (session !== undefined) checkGraph(graph, session, promised[graph]);
     }
-    if (sessions.openAttentive === undefined) checkGraph('encoder', sessions.encoder, promised.attentive);
+    const { openAttentive, openBatchDecoder } = sessions;
+    if (openAttentive === undefined) checkGraph('encoder', sessions.encoder, promised.attentive);
+    else
+      this.attentive = new LazySession(openAttentive, (session) => checkGraph('encoder', session, promised.attentive));
+    if (openBatchDecoder !== undefined) {
+      this.batchDecoder = new LazySession(openBatchDecoder, (session) =>
+        checkGraph('decoder', session, promised.decoder),
+      );
+    }
   }
 
   /** `rgb`: size·size·3 sRGB bytes. */
@@ -115,7 +128,7 @@ export class Graphs {
       'encoder',
       { image: this.imageTensor(rgb, 1) },
       ['global_attention'],
-      this.attentive(),
+      this.attentive?.get(),
     );
     return float32(output, 'global_attention').slice();
   }
@@ -140,6 +153,11 @@ export class Graphs {
     return first(await this.decodeAll([{ codes, expectedCodes, keep }]));
   }
 
+  /** Whether {@link decodeAll} of several images leaves this thread to others while it runs. */
+  get decodesBatchesAside(): boolean {
+    return this.batchDecoder !== undefined;
+  }
+
   /** {@link decode} of several images in one run of the graph; they lie in one piece of memory. */
   async decodeAll(batch: readonly DecoderInput[]): Promise<Uint8Array[]> {
     const expected = concatenated(
@@ -153,7 +171,8 @@ export class Graphs {
         keep: this.maskTensor(batch.map(({ keep }) => keep)),
       }),
     };
-    const { data } = found(await this.run('decoder', feeds, ['image']), 'image');
+    const decoder = batch.length > 1 ? this.batchDecoder?.get() : undefined;
+    const { data } = found(await this.run('decoder', feeds, ['image'], decoder), 'image');
     if (!(data instanceof Uint8Array)) throw wrongType('image');
     // onnxruntime-node copies outputs into memory of their own, also those that it was given memory for.
     const length = data.length / batch.length;
@@ -161,31 +180,15 @@ export class Graphs {
   }
 
   async release(): Promise<void> {
-    const opened = await this.opened?.catch(() => undefined);
-    const sessions = [...graphNames.map((graph) => this.sessions[graph]), opened];
+    const sessions = [...graphNames.map((graph) => this.sessions[graph]), this.attentive, this.batchDecoder];
     await Promise.all(sessions.flatMap((session) => session?.release() ?? []));
-  }
-
-  /** The encoder that returns attention, opened when it is first needed. */
-  private async attentive(): Promise<InferenceSession> {
-    const { encoder, openAttentive } = this.sessions;
-    if (openAttentive === undefined) return encoder;
-    this.opened ??= openAttentive();
-    try {
-      const session = await this.opened;
-      checkGraph('encoder', session, signatures(this.model).attentive);
-      return session;
-    } catch (error) {
-      this.opened = undefined;
-      throw error;
-    }
   }
 
   private async run(
     graph: GraphName,
     feeds: Record<string, Tensor>,
     fetches: readonly string[],
-    session: InferenceSession | Promise<InferenceSession> | undefined = this.sessions[graph],
+    session: Session | Promise<Session> | undefined = this.sessions[graph],
   ): Promise<Outputs> {
     if (session === undefined) throw new RangeError(`the model has no ${graph} graph`);
     try {
@@ -357,7 +360,7 @@ function signatures(model: ModelDescription): Record<GraphName | 'attentive', Si
   };
 }
 
-function checkGraph(graph: GraphName, session: InferenceSession, signature: Signature): void {
+function checkGraph(graph: GraphName, session: Session, signature: Signature): void {
   for (const [kind, metadata, expected] of [
     ['input', session.inputMetadata, signature.inputs],
     ['output', session.outputMetadata, signature.outputs],

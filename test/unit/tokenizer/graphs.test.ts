@@ -33,7 +33,7 @@ const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
 function sessions(
   changes: Partial<typeof promised> = {},
   outputs: Record<string, Tensor> = {},
-): Required<Omit<Sessions, 'openAttentive' | 'tokenizer'>> & { readonly tokenizer?: InferenceSession } {
+): Required<Pick<Sessions, 'encoder' | 'entropy' | 'decoder'>> & { readonly tokenizer?: InferenceSession } {
   const session = (graph: GraphName): InferenceSession => {
     const { inputs, outputs: results } = { ...promised, ...changes }[graph];
     return {
