@@ -2,6 +2,7 @@
  * What the patches of a picture are ranked by, over all of its tiles: ĥ given G, ĥ estimated anew as patches are revealed, or that weighed
  * by the squared error that keeping them saves.
  */
+import { setImmediate } from 'node:timers/promises';
 import { distortionWeights } from './distortion';
 import { rankPatches } from './filter';
 import { patchSide } from './patch';
@@ -105,20 +106,29 @@ class RevealingRounds {
     return distortionWeights(this.errors, this.floor, visible);
   }
 
-  /** Squared error of every patch as it is decoded with a kept set. */
+  /**
+   * Squared error of every patch as it is decoded with a kept set. Counting it takes longer than a GPU decodes: where batches are decoded
+   * in another thread, the next one is meanwhile.
+   */
   private measure(keep: Uint8Array, into: Float32Array): Promise<void> {
     const { tokens, tiling, picture } = this.ranked;
     const { expectedCodes } = this;
     const { imageSize } = this.model;
     const side = patchSide(this.model);
+    const compare = (tile: number, rgb: Uint8Array) => {
+      const squares = squaredErrors(tiling.cut(picture, tile), rgb, imageSize, side, tiling.extent(tile));
+      tiling.scatterRegion(squares, tile, into);
+    };
+    const last = this.unsettled.at(-1);
+    let compareFormer = () => {};
     return this.forUnsettled(async (tiles) => {
-      const decoded = await this.graphs.decode(
+      const decoding = this.graphs.decode(
         tiles.map((tile) => this.graphs.decoderInput(tokens, { expectedCodes }, keep, tiling, tile)),
       );
-      zip(tiles, decoded, (tile, rgb) => {
-        const squares = squaredErrors(tiling.cut(picture, tile), rgb, imageSize, side, tiling.extent(tile));
-        tiling.scatterRegion(squares, tile, into);
-      });
+      // After a turn of the loop the batch is on its way to the other thread.
+      const [decoded] = await Promise.all([decoding, setImmediate().then(compareFormer)]);
+      compareFormer = () => zip(tiles, decoded, compare);
+      if (tiles.at(-1) === last) compareFormer();
     });
   }
 

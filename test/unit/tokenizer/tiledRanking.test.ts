@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { distortionWeights } from '../../../src/tokenizer/distortion';
 import type { DecoderInput, EntropyInput, Graphs } from '../../../src/tokenizer/graphs';
@@ -176,6 +177,35 @@ describe('the ranking of tiles by distortion', () => {
       expect(last?.done).toBeLessThan(last?.total ?? NaN);
     },
   );
+
+  it('is the same whatever the batches, none of which is decoded when it may be stopped', async () => {
+    const stopped = new Error('stopped');
+    const { ranking } = await rank(16, 'distortion');
+    expect((await rank(1, 'distortion')).ranking).toEqual(ranking);
+    expect((await rank(4, 'distortion')).ranking).toEqual(ranking);
+    let decoding = 0;
+    let batches = 0;
+    const graphs = {
+      estimateEntropies: () => Promise.reject(new Error('nothing is estimated so early')),
+      decodeAll: async (inputs: readonly DecoderInput[]) => {
+        decoding++;
+        await setImmediate();
+        decoding--;
+        return inputs.map(decoded);
+      },
+    } as unknown as Graphs;
+    const stopAtThird = () => {
+      expect(decoding).toBe(0);
+      if (++batches === 3) throw stopped;
+    };
+    const ranked = new TaTok(model, graphs, 4).rank(
+      tokens,
+      picture,
+      { ...settings, conditioning: 'distortion' },
+      stopAtThird,
+    );
+    await expect(ranked).rejects.toBe(stopped);
+  });
 
   it('decodes every tile twice at first, then those that are estimated anew', async () => {
     const { batches, decodings } = await rank(16, 'distortion');
