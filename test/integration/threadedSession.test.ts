@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { build } from '../../esbuild.mjs';
+import { cudaDirectoryVariable } from '../../src/inference/cuda/environment';
+import { loadBundle } from '../../src/inference/loadModel';
 import { ThreadedSession } from '../../src/inference/threadedSession';
 import { Graphs, type Sessions } from '../../src/tokenizer/graphs';
 import { readBundle } from '../../src/tokenizer/manifest';
@@ -212,5 +214,21 @@ describe('graphs with a decoder for batches', () => {
   it('refuse one that is another graph', async () => {
     const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('encoder') }, model);
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({ code: 'model-incompatible' });
+  });
+
+  it('have it on CUDA alone', async () => {
+    const create = InferenceSession.create.bind(InferenceSession);
+    const onCpu = (file: string) => create(file, { executionProviders: ['cpu'] });
+    const spy = vi.spyOn(InferenceSession, 'create').mockImplementation(onCpu as typeof InferenceSession.create);
+    vi.stubEnv(cudaDirectoryVariable, tiny);
+    const bundle = await readBundle(tiny);
+    const aside = ['cuda', 'cpu'].map(async (provider) => {
+      const { graphs } = await loadBundle(bundle, { directory: tiny, providers: [provider] });
+      await graphs.release();
+      return graphs.decodesBatchesAside;
+    });
+    expect(await Promise.all(aside)).toEqual([true, false]);
+    spy.mockRestore();
+    vi.unstubAllEnvs();
   });
 });
