@@ -70,7 +70,7 @@ class TrainConfig:
     ema: float = 0.9995
     optimizer: str = "adamw"  # or "muon": Muon for matrices inside transformer blocks, AdamW for the rest
     perceptual_weight: float = 1.0  # λ_p
-    perceptual_every: int = 3  # the perceptual loss sees every n-th crop of a batch
+    perceptual_every: int = 4  # the perceptual loss sees every n-th crop of a batch
     perceptual_crop: float = 0.6875  # side of what the loss network sees of a crop, at another offset every step
     flat_area_weight: float = 4.0  # λ_f, of fine detail that the image does not have
     entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
@@ -83,7 +83,7 @@ class TrainConfig:
     full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
     smallest_crop: float = 0.8  # side of the smallest square crop relative to the image's short side
     colour_jitter: float = 0.2  # exposure, contrast and saturation each change by up to this share
-    sharpening: float = 0.6  # greatest strength of the unsharp mask on crops
+    sharpening: float = 1.2  # greatest strength of the unsharp mask on crops
     turned_share: float = 0.25  # share of crops that are transposed
     mixed_share: float = 0.0  # share of crops one side of which is another photograph's
     seed: int = 0

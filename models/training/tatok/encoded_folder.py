@@ -11,7 +11,9 @@ from .backend import Array, Backend, Estimate
 from .data import centre_crop, list_images
 from .frechet import frechet_distance
 from .losses import SqueezeNetDistance
-from .metrics import psnr, ssim
+from .metrics import psnr, reduced_psnr, ssim
+
+REDUCED_SIDES = (16, 32)
 
 
 @dataclass
@@ -94,6 +96,12 @@ class EncodedFolder:
         if frechet and self.distance is not None:
             result["squeezenet_frechet"] = frechet_distance(self.distance, pairs)
         return result
+
+    def reduced_quality(self) -> dict[str, float]:
+        """Mean PSNR (dB) of the images themselves at 16×16 and at 32×32 pixels, by the number of pixels a side."""
+        images = self.encoded.images
+        batches = [torch.from_numpy(images[s]).to(self.device) for s in self._slices(len(images))]
+        return {str(side): float(torch.cat([reduced_psnr(b, side) for b in batches]).mean()) for side in REDUCED_SIDES}
 
     def codebook_usage(self) -> dict[str, dict[str, float]]:
         """Distinct codes and perplexity, of patch tokens and of global tokens."""

@@ -14,6 +14,18 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(255**2 / error)
 
 
+def reduced_psnr(image: Tensor, side: int) -> Tensor:
+    """How much an image holds, whatever the model: PSNR (dB, at most 100) of it averaged down to side×side and bicubically up.
+
+    Folders differ in it by more than models do, so figures of two folders say little without it. uint8 [B, S, S, 3] -> [B].
+    """
+    pixels = image.permute(0, 3, 1, 2).float()
+    size = pixels.shape[-1]
+    small = F.adaptive_avg_pool2d(pixels, side)
+    back = F.interpolate(small, size=(size, size), mode="bicubic", align_corners=False)
+    return psnr(image, back.round().clamp(0, 255).permute(0, 2, 3, 1)).clamp(max=100.0)
+
+
 def luma(image: Tensor) -> Tensor:
     """uint8 [B, S, S, 3] -> 8-bit luma as float [B, 1, S, S]."""
     weights = torch.tensor(_LUMA, device=image.device)

@@ -37,7 +37,11 @@ def _quality_rows(named: dict[str, dict[str, float]], *more: str) -> list[tuple[
 def write_report(results: dict[str, Any], name: str, folder: EncodedFolder, out: Path) -> None:
     """`name`.md and `name`-examples.png in `out`; of a model that filters also -rate-distortion.png and -calibration.png."""
     data = results["folders"][name]
-    sections = [f"# {results['model']} on {name} ({data['images']} images)\n", _codebook_sentence(data["codebook"])]
+    sections = [
+        f"# {results['model']} on {name} ({data['images']} images)\n",
+        _reduced_sentence(data["reduced_psnr"]),
+        _codebook_sentence(data["codebook"]),
+    ]
     if folder.backend.filters:
         sections += _filter_sections(data)
         _plot_rate_distortion(data, out / f"{name}-rate-distortion.png")
@@ -46,6 +50,11 @@ def write_report(results: dict[str, Any], name: str, folder: EncodedFolder, out:
         sections += [table(("", *_QUALITY, FRECHET), _quality_rows({"every token": data["sweep"][0]}, FRECHET))]
     (out / f"{name}.md").write_text("\n".join(sections))
     _save_examples(folder, out / f"{name}-examples.png")
+
+
+def _reduced_sentence(reduced: dict[str, float]) -> str:
+    values = " and ".join(f"{psnr:.2f} dB at {side} pixels a side" for side, psnr in reduced.items())
+    return f"How much the images hold, whatever the model: averaged down and bicubically up they have {values}.\n"
 
 
 def _codebook_sentence(codebook: dict[str, Any]) -> str:
