@@ -85,6 +85,7 @@ class TrainConfig:
     colour_jitter: float = 0.2  # exposure, contrast and saturation each change by up to this share
     sharpening: float = 1.2  # greatest strength of the unsharp mask on crops
     turned_share: float = 0.25  # share of crops that are transposed
+    checkpoint_every: int = 2000  # steps; what a crash may lose
     mixed_share: float = 0.0  # share of crops one side of which is another photograph's
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)

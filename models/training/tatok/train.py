@@ -21,6 +21,7 @@ from .losses import SqueezeNetDistance
 from .model import TaTok
 from .objective import Draws, Objective
 from .optimizer import MovingAverage, learning_rate, make_optimizers
+from .stop_signals import StopSignals
 
 LOG_EVERY = 50
 STOP_CHECK_EVERY = 10
@@ -121,7 +122,10 @@ class Trainer:
 
 
 def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
-    """Trains until `config.steps`, or until `max_seconds` have passed, and leaves a checkpoint to resume from."""
+    """Trains until `config.steps`, until `max_seconds` have passed, or until told to end by SIGINT or SIGTERM.
+
+    Leaves a checkpoint to resume from, and one every `config.checkpoint_every` steps in case it cannot.
+    """
     workers = Workers.join()
     _train(files, config, workers, max_seconds, compile_model)
     workers.leave()
@@ -132,26 +136,29 @@ def _train(files: RunFiles, config: TrainConfig, workers: Workers, max_seconds: 
     files.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(files, config, workers, compile_model=compile_model)
     crops = LOG_EVERY * trainer.config.batch * workers.count
-    while trainer.step_number < trainer.config.steps:
-        parts = trainer.step()
-        step = trainer.step_number
-        if workers.is_first and step % LOG_EVERY == 0:
-            now = time.monotonic()
-            values = {name: round(value.item(), 5) for name, value in parts.items()}
-            rate = learning_rate(step - 1, trainer.config)
-            entry = {
-                "step": step,
-                "seconds": round(now - started, 1),
-                "lr": rate,
-                "crops_per_second": round(crops / (now - window)),
-            }
-            _log(files.out / "log.jsonl", entry | values)
-            window = now
-        late = max_seconds is not None and time.monotonic() - started > max_seconds
-        if step % STOP_CHECK_EVERY == 0 and workers.agree(late):
-            break
-    if workers.is_first:
-        trainer.save()
+    with StopSignals() as stop:
+        while trainer.step_number < trainer.config.steps:
+            parts = trainer.step()
+            step = trainer.step_number
+            if workers.is_first and step % LOG_EVERY == 0:
+                now = time.monotonic()
+                values = {name: round(value.item(), 5) for name, value in parts.items()}
+                rate = learning_rate(step - 1, trainer.config)
+                entry = {
+                    "step": step,
+                    "seconds": round(now - started, 1),
+                    "lr": rate,
+                    "crops_per_second": round(crops / (now - window)),
+                }
+                _log(files.out / "log.jsonl", entry | values)
+                window = now
+            late = max_seconds is not None and time.monotonic() - started > max_seconds
+            if step % STOP_CHECK_EVERY == 0 and workers.agree(late or stop.requested):
+                break
+            if workers.is_first and step % trainer.config.checkpoint_every == 0 and step < trainer.config.steps:
+                trainer.save()
+        if workers.is_first:
+            trainer.save()
 
 
 def _log(path: Path, entry: dict[str, float]) -> None:

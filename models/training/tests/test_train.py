@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -52,6 +53,29 @@ def test_resume_is_exact(files: RunFiles, tiny: TrainConfig, alone: Workers):
         assert torch.equal(a, b)
     for a, b in zip(trainer.average.parameters, resumed.average.parameters, strict=True):
         assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_end_leaves_a_checkpoint_that_goes_on(pack: Path, tmp_path: Path, told: signal.Signals):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "tatok", "train", pack, "--out", out, "--preset", "tiny", "--batch", "4", "--seed", "3"]
+    with subprocess.Popen([*command, "--steps", "100000"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline())["step"] == 50
+        process.send_signal(told)
+        assert process.wait(timeout=60) == 0
+    stopped = load_checkpoint(out / "checkpoint.pt")["step"]
+    assert 50 <= stopped < 100000
+    assert load_model(out / "weights.npz").config == TINY_MODEL
+    subprocess.run([*command, "--max-seconds", "0"], check=True, stdout=subprocess.DEVNULL, timeout=60)
+    assert load_checkpoint(out / "checkpoint.pt")["step"] == (stopped // 10 + 1) * 10
+
+
+def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch):
+    saved: list[int] = []
+    monkeypatch.setattr(Trainer, "save", lambda trainer: saved.append(trainer.step_number))
+    train(files, with_overrides(tiny, {"steps": 7, "checkpoint_every": 3}))
+    assert saved == [3, 6, 7]
 
 
 def test_a_new_schedule_starts_from_averaged_weights(files: RunFiles, tiny: TrainConfig, alone: Workers, tmp_path: Path):
@@ -108,7 +132,7 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
     generator = torch.Generator()
     for seed in range(20):
         trainer.objective(image, Draws.make(8, 16, generator.manual_seed(seed)), keep_all=True)
-    windows = image[::3].unfold(2, 56, 1).unfold(3, 56, 1)
+    windows = image[:: tiny.perceptual_every].unfold(2, 56, 1).unfold(3, 56, 1)
     places = {
         (top, left) for crop in seen for top in range(9) for left in range(9) if torch.equal(windows[:, :, top, left], crop)
     }
