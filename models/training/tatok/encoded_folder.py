@@ -38,7 +38,7 @@ class EncodedFolder:
         if not files:
             raise ValueError(f"no images in {folder}")
         images = np.stack([centre_crop(f, backend.image_size) for f in files])
-        codes = [backend.encode(images[s]) for s in self._slices(len(images))]
+        codes = [backend.encode(images[s]) for s in self.slices(len(images))]
         global_codes, patch_codes = (np.concatenate(part) for part in zip(*codes, strict=True))
         estimate = self.estimate(global_codes, patch_codes, None) if backend.filters else None
         self.encoded = Encoded(images, global_codes, patch_codes, estimate)
@@ -47,11 +47,12 @@ class EncodedFolder:
         """ĥ, s and E_q[z] of all images, given what is visible of each."""
         parts = [
             self.backend.estimate(global_codes[s], patch_codes[s], None if visible is None else visible[s])
-            for s in self._slices(len(patch_codes))
+            for s in self.slices(len(patch_codes))
         ]
         return Estimate(*(np.concatenate(p) for p in zip(*parts, strict=True)))
 
-    def _slices(self, count: int) -> list[slice]:
+    def slices(self, count: int) -> list[slice]:
+        """Batches of `count` images."""
         return [slice(i, i + self.batch) for i in range(0, count, self.batch)]
 
     def decode(self, keep: Array, expected: Array | None = None, images: slice = slice(None)) -> Array:
@@ -73,7 +74,7 @@ class EncodedFolder:
         `frechet` adds the Fréchet distance between the folder and its reconstructions.
         """
         data, values, pairs = self.encoded, [], []
-        for s in self._slices(len(keep)):
+        for s in self.slices(len(keep)):
             decoded = self.decode(keep, expected, s)
             a, b = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (decoded, data.images[s]))
             row = [psnr(a, b), ssim(a, b)]
@@ -100,7 +101,7 @@ class EncodedFolder:
     def reduced_quality(self) -> dict[str, float]:
         """Mean PSNR (dB) of the images themselves at 16×16 and at 32×32 pixels, by the number of pixels a side."""
         images = self.encoded.images
-        batches = [torch.from_numpy(images[s]).to(self.device) for s in self._slices(len(images))]
+        batches = [torch.from_numpy(images[s]).to(self.device) for s in self.slices(len(images))]
         return {str(side): float(torch.cat([reduced_psnr(b, side) for b in batches]).mean()) for side in REDUCED_SIDES}
 
     def codebook_usage(self) -> dict[str, dict[str, float]]:

@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from PIL import Image
 from .backend import Array, Backend, open_backend
 from .bundle import read_manifest
 from .data import eval_batches, list_images
-from .encoded_folder import Encoded, EncodedFolder
-from .filter import Ranking, distortion_weights, drop_order, filter_tokens, patch_errors, rank_sequentially
+from .encoded_folder import EncodedFolder
+from .filter import Ranking, drop_order, filter_tokens
 from .losses import SqueezeNetDistance
 from .metrics import luma
 from .report import write_report
+from .revealed_images import RevealedImages
 
 LOSS_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 EQUAL_KEPT = (24, 48, 96)
@@ -27,33 +28,6 @@ QUICK_LOSS_RATES, QUICK_EQUAL_KEPT = (0.0, 0.5, 0.8, 1.0), (48,)
 EDGE_PRIORITIES = (0.0, 0.5, 1.0, 2.0)
 TARGET_TOTAL = 57
 """Mean total of tokens at which adaptive models are compared: the paper's 56.4, TiTok-B's 57."""
-
-
-class _RevealedImage:
-    """One image whose patches are revealed in rounds: ĥ given what is visible, and what those bits are worth."""
-
-    def __init__(self, backend: Backend, data: Encoded, index: int) -> None:
-        self._backend, self._image = backend, data.images[index]
-        self._codes = data.global_codes[index : index + 1], data.patch_codes[index : index + 1]
-        self._expected = data.estimate.expected_code[index : index + 1]
-
-    def _errors(self, keep: Array) -> Array:
-        decoded = self._backend.decode(*self._codes, self._expected, keep[None])[0]
-        return patch_errors(self._image, decoded, *self._backend.grid)
-
-    def estimate(self, visible: Array) -> Array:
-        """ĥ given what is visible."""
-        given = self._backend.estimate(*self._codes, visible[None])
-        self._expected = given.expected_code
-        return given.entropy[0]
-
-    @cached_property
-    def _floor(self) -> Array:
-        return self._errors(np.ones(self._codes[1].shape[1], dtype=bool))
-
-    def weigh(self, visible: Array) -> Array:
-        """w of every patch as the last estimate fills what is hidden."""
-        return distortion_weights(self._errors(visible), self._floor, visible)
 
 
 class FilterEvaluation:
@@ -80,12 +54,9 @@ class FilterEvaluation:
 
     def rank_all(self, *, by_distortion: bool = False) -> list[Ranking]:
         """One ranking an image, patches revealed in rounds by re-estimated ĥ, which may be weighed by the error it saves."""
-        rankings = []
-        for index in range(len(self.encoded.images)):
-            revealed = _RevealedImage(self.backend, self.encoded, index)
-            weigh = revealed.weigh if by_distortion else None
-            rankings.append(rank_sequentially(revealed.estimate, *self.backend.grid, weigh=weigh))
-        return rankings
+        parts = self.folder.slices(len(self.encoded.images))
+        images = (RevealedImages(self.backend, self.encoded, part, by_distortion=by_distortion) for part in parts)
+        return [ranking for part in images for ranking in part.rank()]
 
     def sequential_quality(self, keep: Array, *, frechet: bool = False) -> dict[str, float]:
         """As `quality`, with E_q[z] given what is kept."""

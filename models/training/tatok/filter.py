@@ -1,7 +1,7 @@
 """Dynamic Token Filtering: the method note's definition, in NumPy. The inspector's TypeScript holds the same one."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 import numpy as np
@@ -88,31 +88,46 @@ def hidden_counts(patches: int, rounds: int = SEQUENTIAL_ROUNDS) -> list[int]:
 Estimator = Callable[[NDArray[np.bool_]], Floats]
 """From a visible set [N] to one value a patch [N]."""
 
+Revealed = tuple[Floats, Floats | None]
+"""What is said of an image's patches given the visible ones: ĥ in bits, and its factors in the priority, both [N]."""
 
-def rank_sequentially(
-    estimate: Estimator, rows: int, columns: int, edge_priority: float = 0.0, weigh: Estimator | None = None
-) -> Ranking:
+
+def sequential_rounds(rows: int, columns: int, edge_priority: float = 0.0) -> Generator[NDArray[np.bool_], Revealed, Ranking]:
     """Sequential conditioning: patches are revealed in rounds, highest priority first, ĥ re-estimated given G and Z_S.
 
-    `estimate(visible)` returns ĥ [N] in bits. `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ
-    of the m patches still hidden, given what was visible when their round began. Its running minimum from the end makes the
-    first stop at which Σ_D ĥ ≤ ε·B the one that a search finds, so kept sets nest in ε here too.
+    Yields the visible set [N] of every round, is sent what is said of the patches given it, and returns the ranking: whoever
+    drives it can ask a model about many images at a time. The priority is w_i·ĥ_i + β·e_i; the bits lost stay true ones.
 
-    `weigh(visible)` returns factors w_i of ĥ_i in the priority w_i·ĥ_i + β·e_i; the bits lost stay true ones.
+    `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ of the m patches still hidden, given what
+    was visible when their round began. Its running minimum from the end makes the first stop at which Σ_D ĥ ≤ ε·B the one
+    that a search finds, so kept sets nest in ε here too.
     """
     patches = rows * columns
     hidden = np.ones(patches, dtype=bool)
     lost = np.zeros(patches + 1)
     revealed: list[NDArray[np.int64]] = []
     for left in hidden_counts(patches):
-        entropy = estimate(~hidden)
-        weighed = entropy if weigh is None else entropy.astype(np.float64) * weigh(~hidden)
+        entropy, weights = yield ~hidden
+        weighed = entropy if weights is None else entropy.astype(np.float64) * weights
         order = drop_order(weighed, rows, columns, edge_priority)
         order = order[hidden[order]]
         lost[left + 1 : order.size + 1] = np.cumsum(entropy[order].astype(np.float64))[left:]
         revealed.append(order[left:])
         hidden[order[left:]] = False
     return Ranking(np.concatenate(revealed[::-1]), np.minimum.accumulate(lost[::-1])[::-1])
+
+
+def rank_sequentially(
+    estimate: Estimator, rows: int, columns: int, edge_priority: float = 0.0, weigh: Estimator | None = None
+) -> Ranking:
+    """The ranking of one image by `sequential_rounds`: `estimate(visible)` returns ĥ, `weigh(visible)` its factors."""
+    rounds = sequential_rounds(rows, columns, edge_priority)
+    visible = next(rounds)
+    while True:
+        try:
+            visible = rounds.send((estimate(visible), None if weigh is None else weigh(visible)))
+        except StopIteration as end:
+            return end.value
 
 
 def patch_errors(reference: NDArray[np.uint8], decoded: NDArray[np.uint8], rows: int, columns: int) -> Floats:
