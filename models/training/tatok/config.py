@@ -83,7 +83,7 @@ class TrainConfig:
     full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
     smallest_crop: float = 0.8  # side of the smallest square crop relative to the image's short side
     colour_jitter: float = 0.2  # exposure, contrast and saturation each change by up to this share
-    sharpening: float = 1.2  # greatest strength of the unsharp mask on crops
+    sharpening: float = 0.6  # greatest strength of the unsharp mask on crops
     turned_share: float = 0.25  # share of crops that are transposed
     checkpoint_every: int = 2000  # steps; what a crash may lose
     mixed_share: float = 0.0  # share of crops one side of which is another photograph's
