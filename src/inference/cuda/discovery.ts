@@ -109,14 +109,10 @@ async function findProvider(options: DiscoveryOptions, system: System): Promise<
   for (const candidate of candidates) {
     const { folder } = candidate;
     const names = await system.list(folder);
-    const absent = providerLibraries.find((name) => !names.includes(name));
-    if (absent !== undefined) {
-      if (folder === libraryPath)
-        problems.push({ kind: 'provider-missing', message: `There is no ${absent} in ${folder}.` });
-      continue;
-    }
+    // Nothing is wrong with that: the setting's folder may hold only what a provider needs.
+    if (!names.includes(cudaProviderLibrary)) continue;
     try {
-      return { provider: candidate, needed: await system.needed(join(folder, cudaProviderLibrary)), problems: [] };
+      return { provider: candidate, needed: await neededIn(folder, names, system), problems: [] };
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
       problems.push({
@@ -126,8 +122,16 @@ async function findProvider(options: DiscoveryOptions, system: System): Promise<
     }
   }
   if (problems.length > 0) return { provider: undefined, problems };
-  const message = `The CUDA provider of ONNX Runtime ${runtimeVersion} is not set up.`;
+  const lacks = libraryPath ? `is neither set up nor in ${libraryPath}` : 'is not set up';
+  const message = `The CUDA provider of ONNX Runtime ${runtimeVersion} ${lacks}.`;
   return { provider: undefined, problems: [{ kind: 'provider-missing', message }] };
+}
+
+/** What the provider in a folder names as needed. @throws Error where it cannot be used. */
+async function neededIn(folder: string, names: readonly string[], system: System): Promise<readonly string[]> {
+  const absent = providerLibraries.find((name) => !names.includes(name));
+  if (absent !== undefined) throw new Error(`there is no ${absent} beside it`);
+  return system.needed(join(folder, cudaProviderLibrary));
 }
 
 function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): Problem[] {

@@ -72,7 +72,7 @@ describe('the layouts that CUDA is installed in', () => {
     ['a folder of the setting', { files: [...toolkit('/mine'), cudnn] }, { libraryPath: '/mine' }, '/mine', 'folder'],
   ])('%s', async (_name, { files = [], ...machine }, more, folder, reach) => {
     const found = await look({ texts, ...machine, files: [...files, ...provider(storage), driver] }, more);
-    expect(found.problems.filter(({ message }) => !message.endsWith(' in /mine.'))).toEqual([]);
+    expect(found.problems).toEqual([]);
     expect(found.libraries.map(({ file }) => file)).toEqual(expect.arrayContaining(cuda13));
     for (const file of cuda13) expect(placesOf(found)[file], file).toBe(folder);
     expect(found.libraries[0]?.place?.reach).toBe(reach);
@@ -171,8 +171,33 @@ describe('what is missing or wrong', () => {
     expect(await problems({ files })).toEqual([
       'provider-missing: The CUDA provider of ONNX Runtime 1.29.0 is not set up.',
     ]);
-    expect(await problems({ files }, { libraryPath: '/mine' })).toEqual([
-      'provider-missing: There is no libonnxruntime_providers_shared.so in /mine.',
+  });
+
+  it('the provider itself, everywhere: the folder of the setting is named too', async () => {
+    const files = complete.filter((file) => !file.startsWith(storage));
+    const missing = 'The CUDA provider of ONNX Runtime 1.29.0 is neither set up nor in /mine.';
+    for (const mine of [[], toolkit('/mine'), ['/mine/libonnxruntime_providers_shared.so']]) {
+      const found = await look({ texts, files: [...files, ...mine] }, { libraryPath: '/mine' });
+      expect(found.problems).toEqual([{ kind: 'provider-missing', message: missing }]);
+      expect(reasonOf(found, '/mine')).toBe(missing);
+    }
+    const withoutDriver = await look({ files: toolkit('/mine') }, { libraryPath: '/mine' });
+    expect(reasonOf(withoutDriver, '/mine')).toBe(`No NVIDIA driver was found. ${missing}`);
+  });
+
+  it('half of a provider, unless another place has a whole one', async () => {
+    const files = [...complete, '/mine/libonnxruntime_providers_cuda.so'];
+    expect(await problems({ files }, { libraryPath: '/mine' })).toEqual([]);
+    expect(await problems({ files }, { libraryPath: '/mine', storage: undefined })).toEqual([
+      'provider-broken: The CUDA provider cannot be used: there is no libonnxruntime_providers_shared.so beside it (/mine/libonnxruntime_providers_cuda.so).',
+    ]);
+  });
+
+  it('a broken provider, and not that the folder of the setting has none', async () => {
+    const needs = { [`${storage}/libonnxruntime_providers_cuda.so`]: new Error('it is cut short') };
+    const files = [...complete, ...toolkit('/mine')];
+    expect(await problems({ files, needs }, { libraryPath: '/mine' })).toEqual([
+      `provider-broken: The CUDA provider cannot be used: it is cut short (${storage}/libonnxruntime_providers_cuda.so).`,
     ]);
   });
 

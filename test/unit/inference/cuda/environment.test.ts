@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { discoverCuda } from '../../../../src/inference/cuda/discovery';
-import { cudaEnvironment } from '../../../../src/inference/cuda/environment';
+import { cudaEnvironment, type CudaOptions } from '../../../../src/inference/cuda/environment';
 import { fakeSystem, type FakeMachine } from './fakeSystem';
 
 const providers = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'];
@@ -19,8 +19,8 @@ beforeEach(async () => {
 
 afterEach(() => rm(cacheDirectory, { recursive: true }));
 
-async function environmentOf(machine: FakeMachine) {
-  const options = { storage: '/storage', cacheDirectory, bindingDirectory: '/binding' };
+async function environmentOf(machine: FakeMachine, more: CudaOptions = {}) {
+  const options = { storage: '/storage', cacheDirectory, bindingDirectory: '/binding', ...more };
   return cudaEnvironment(await discoverCuda(options, fakeSystem(machine)), options, '/binding');
 }
 
@@ -56,6 +56,20 @@ describe('cudaEnvironment', () => {
     expect((await readdir(libraryPath[0] ?? '')).sort()).toEqual(
       ['libonnxruntime.so.1', ...providers, ...parts].sort(),
     );
+  });
+
+  it('takes the provider from where it was set up, and what it needs from the folder of the setting', async () => {
+    const files = [
+      ...below('/storage', providers),
+      ...below('/mine', [...cuda13, 'libcudnn.so.9']),
+      ...below('/usr/local/cuda/lib64', cuda13),
+      '/usr/lib/x86_64-linux-gnu/libcuda.so.1',
+    ];
+    const { libraryPath, reason } = await environmentOf({ files }, { libraryPath: '/mine' });
+    expect(reason).toBe('');
+    const [linked = '', ...folders] = libraryPath;
+    expect(folders).toEqual(['/mine']);
+    for (const name of providers) expect(await readlink(join(linked, name))).toBe(`/storage/${name}`);
   });
 
   it('is empty without a provider, and says why', async () => {
