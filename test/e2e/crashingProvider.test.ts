@@ -1,6 +1,7 @@
 /** A provider whose native code crashes in the middle of the work, in VS Code. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { beforeAll, expect, it } from 'vitest';
 import { alteredExtension } from '../packaging/alteredExtension';
 import { sharedLibrary } from '../sharedLibrary';
@@ -14,8 +15,17 @@ const crashingProvider = join(import.meta.dirname, '../integration/crashingProvi
 
 describeInVSCode('A provider that crashes the inference process, in VS Code', () => {
   const vscode = useVSCode(async () => {
-    const standIn = await readFile(crashingProvider, 'utf8');
-    return { vsix: await alteredExtension('crashing', 'inference', (code) => `{${standIn}}\n${code}`) };
+    const { outputFiles } = await build({
+      entryPoints: [crashingProvider],
+      bundle: true,
+      platform: 'node',
+      format: 'iife',
+      external: ['onnxruntime-node'],
+      write: false,
+    });
+    const standIn = outputFiles.map(({ text }) => text).join('');
+    const bundles = ['inference', 'sessionThread'] as const;
+    return { vsix: await alteredExtension('crashing', bundles, (code) => `${standIn}${code}`) };
   });
   const status = (text: string) => vscode.page.locator('.statusbar-item').filter({ hasText: text });
 

@@ -67,7 +67,7 @@ async function extensionWithServer(): Promise<string> {
     [`unpackedSize:${unpackedSize}`, 'unpackedSize:9000'],
     [known, sha256(libraries[cuda])],
   ];
-  return alteredExtension('set-up', 'extension', (code) =>
+  return alteredExtension('set-up', ['extension'], (code) =>
     replacements.reduce((altered, [old, replacement]) => replaceOnce(altered, old, replacement), code),
   );
 }

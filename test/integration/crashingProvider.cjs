@@ -1,10 +1,11 @@
-// Runs in the inference process before it: stands for a CUDA provider that opens every graph, and crashes when it runs a decoder once
-// there is a file of that name in the home folder.
+// Runs in the inference process and the threads of its sessions, before them: stands for a CUDA provider that opens every graph, and
+// crashes when it runs a decoder once there is a file named crash in the home folder.
 const { existsSync } = require('node:fs');
 const { homedir } = require('node:os');
 const { join } = require('node:path');
 const { kill, pid } = require('node:process');
-const { InferenceSession, Tensor } = require('onnxruntime-node');
+const { InferenceSession } = require('onnxruntime-node');
+const { tokenizerOf } = require('./tokenizerStandIn.cjs');
 
 const create = InferenceSession.create.bind(InferenceSession);
 
@@ -29,32 +30,6 @@ async function createOnAny(path, { executionProviders: [provider] = [], ...optio
     return Reflect.apply(run, session, given);
   };
   return Object.assign(session, { run: runOrCrash });
-}
-
-/**
- * The two graphs as one session.
- *
- * @param {import('onnxruntime-node').InferenceSession} encoder
- * @param {import('onnxruntime-node').InferenceSession} entropy
- */
-function tokenizerOf(encoder, entropy) {
-  return {
-    inputNames: encoder.inputNames,
-    outputNames: ['global_codes', 'patch_codes', ...entropy.outputNames],
-    inputMetadata: encoder.inputMetadata,
-    outputMetadata: [...encoder.outputMetadata, ...entropy.outputMetadata],
-    /** @param {import('onnxruntime-node').InferenceSession.FeedsType} feeds */
-    run: async (feeds) => {
-      const codes = await encoder.run(feeds, ['global_codes', 'patch_codes']);
-      const dims = codes['patch_codes']?.dims ?? [];
-      const visible = new Tensor('bool', new Uint8Array(dims.reduce((a, b) => a * b, 1)), dims);
-      return { ...codes, ...(await entropy.run({ ...codes, visible })) };
-    },
-    release: async () => {
-      await encoder.release();
-      await entropy.release();
-    },
-  };
 }
 
 Object.assign(InferenceSession, { create: createOnAny });

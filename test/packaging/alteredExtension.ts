@@ -4,24 +4,25 @@ import { strFromU8, strToU8, unzipSync, zipSync } from 'fflate';
 import { packedExtension } from './vsix';
 
 /**
- * Packs the extension with one of its bundles changed: what ships has no switches that only tests would use.
+ * Packs the extension with some of its bundles changed: what ships has no switches that only tests would use.
  *
  * @param name of the VSIX file to write, without its extension.
- * @param bundle "extension" or "inference".
  * @returns where it is.
  */
 export async function alteredExtension(
   name: string,
-  bundle: 'extension' | 'inference',
+  bundles: readonly ('extension' | 'inference' | 'sessionThread')[],
   alter: (code: string) => string,
 ): Promise<string> {
   const files = unzipSync(await readFile(await packedExtension()));
-  const path = `extension/dist/${bundle}.js`;
-  const code = files[path];
-  if (code === undefined) throw new Error(`There is no ${path} in the packed extension`);
-  const altered = { ...files, [path]: strToU8(alter(strFromU8(code))) };
+  for (const bundle of bundles) {
+    const path = `extension/dist/${bundle}.js`;
+    const code = files[path];
+    if (code === undefined) throw new Error(`There is no ${path} in the packed extension`);
+    files[path] = strToU8(alter(strFromU8(code)));
+  }
   const vsix = join('.cache', 'test', `${name}.vsix`);
-  await writeFile(vsix, zipSync(altered, { level: 0 }));
+  await writeFile(vsix, zipSync(files, { level: 0 }));
   return vsix;
 }
 
