@@ -81,7 +81,10 @@ class TrainConfig:
     random_mask_share: float = 0.2  # of the samples that are filtered
     distortion_mask_share: float = 0.4  # likewise: those that keep patches of much entropy and much variance
     full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
-    smallest_crop: float = 0.8  # side of the smallest square crop relative to the image's short side
+    smallest_crop: float = 0.8  # side of the smallest crop relative to the image's short side
+    largest_crop: float = 1.0  # of the largest; beyond 1 it is mirrored at the border
+    crop_stretch: float = 0.0  # greatest |ln(width / height)| of a crop in the image
+    crop_tilt: float = 0.0  # greatest rotation of a crop, degrees
     colour_jitter: float = 0.2  # exposure, contrast and saturation each change by up to this share
     sharpening: float = 0.6  # greatest strength of the unsharp mask on crops
     turned_share: float = 0.25  # share of crops that are transposed

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from .augment import Augmentation
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights, start_from
 from .config import TrainConfig
-from .data import CropSource
+from .crops import CropShape, CropSource
 from .distributed import Workers
 from .losses import SqueezeNetDistance
 from .model import TaTok
@@ -70,9 +70,8 @@ class Trainer:
             self._restore(state)
         self.objective = self._objective(compile_model)
         augmentation = Augmentation(config.colour_jitter, config.sharpening, config.turned_share, config.mixed_share)
-        self.source = CropSource.open(
-            files.pack, config.model.image_size, config.smallest_crop, augmentation, device, compile_model
-        )
+        shape = CropShape(config.smallest_crop, config.largest_crop, config.crop_stretch, config.crop_tilt)
+        self.source = CropSource.open(files.pack, config.model.image_size, shape, augmentation, device, compile_model)
         self.generator = torch.Generator(device)
 
     def _restore(self, state: dict[str, Any]) -> None:
