@@ -63,6 +63,8 @@ export class RunningProcess {
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
   private readonly listeners = new Map<number, RequestListener>();
+  /** Rejects the requests under way. Were each to wait for {@link ended}, that would hold their answers as long as the process lives. */
+  private readonly waiting = new Set<(reason: ProcessExited) => void>();
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private readonly end: (reason: string) => void;
@@ -85,7 +87,10 @@ export class RunningProcess {
       this.connection.dispose();
       if (!this.stopping) log(`The inference process ended: ${reason}.`);
       onEnd();
-      rejectEnded(new ProcessExited(reason, this.stopping, this.inUse));
+      const exited = new ProcessExited(reason, this.stopping, this.inUse);
+      rejectEnded(exited);
+      for (const reject of this.waiting) reject(exited);
+      this.waiting.clear();
     };
     this.child.once('error', (error) => this.end(error.message));
     this.child.once('exit', (code, signal) =>
@@ -105,7 +110,11 @@ export class RunningProcess {
   /** @throws ProcessExited when the process ends before it answers; otherwise what the request rejects with. */
   request<Result>(send: (connection: MessageConnection) => Promise<Result>): Promise<Result> {
     if (!this.alive) return this.ended;
-    return Promise.race([this.ended, send(this.connection).catch((error: unknown) => this.afterPendingExit(error))]);
+    const answer = send(this.connection).catch((error: unknown) => this.afterPendingExit(error));
+    return new Promise((resolve, reject) => {
+      this.waiting.add(reject);
+      void answer.then(resolve, reject).finally(() => this.waiting.delete(reject));
+    });
   }
 
   /** Listens to the notifications of one id; the result stops listening. */
