@@ -81,10 +81,12 @@ async function createSessions(
   };
   try {
     return {
-      encoder: await create(encoder),
+      // Where one graph does its work, the encoder by itself is for those who time it.
+      ...(own?.tokenizer === undefined
+        ? { encoder: await create(encoder) }
+        : { openEncoder: () => open(encoder), tokenizer: await create(own.tokenizer) }),
       ...(entropy !== undefined && { entropy: await create(entropy) }),
       decoder: await create(decoder),
-      ...(own?.tokenizer !== undefined && { tokenizer: await create(own.tokenizer) }),
       ...(own !== undefined && { openAttentive: () => open(graphs.encoder) }),
       // On the CPU two sessions that run at a time would only share its cores; other providers were not tried.
       ...(provider === 'cuda' && {
@@ -93,7 +95,12 @@ async function createSessions(
     };
   } catch (error) {
     if (provider !== 'cpu') {
-      if (created.length === 0 || !mayFallBack(choice.providers, provider)) throw error;
+      if (!mayFallBack(choice.providers, provider)) {
+        // This process goes on. On a device that is lost releasing may never return, so the error goes first.
+        setImmediate(() => void releaseAll(created).catch(() => undefined));
+        throw error;
+      }
+      if (created.length === 0) throw error;
       throw new ProviderFailed({ choice, provider, reason: explainProviderFailure(provider, error) }, error);
     }
     await releaseAll(created);

@@ -118,7 +118,7 @@ export class InferenceService {
 
   /** What a global token changes in the reconstruction. */
   influence(params: InfluenceParams, observer: StageObserver): Promise<InfluenceMap> {
-    return this.requests.inTurn(params.choice, 'soon', observer, async (run) => {
+    return this.requests.inTurn(params.choice, urgencyOf(params.image), observer, async (run) => {
       const { tokens, image, settings, tile, globalToken } = params;
       const model = await this.model(run);
       return this.memo.influence(

@@ -11,8 +11,8 @@ import type { ProviderName } from '../tokenizer/types';
  * what can be told:
  *
  * - How many images go through a graph at once (batchSize.ts).
- * - That weights are allocated by themselves, not out of the arena, which doubles whenever it grows: the three graphs of tatok-s-256 then
- *   take 146 MiB when they are opened instead of 223. It costs a few hundred allocations.
+ * - That weights are allocated by themselves, not out of the arena, which doubles whenever it grows: three graphs of tatok-s-256, in float32,
+ *   then took 146 MiB when they were opened instead of 223. It costs a few hundred allocations.
  */
 export function sessionOptions(
   provider: ProviderName,

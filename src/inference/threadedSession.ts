@@ -40,6 +40,10 @@ export class ThreadedSession implements Session {
     return new ThreadedSession(thread, answer.metadata);
   }
 
+  get ended(): boolean {
+    return this.thread.hasEnded;
+  }
+
   /** Runs that are asked for while another is under way wait for it. @throws Error of ONNX Runtime, or of a thread that died. */
   async run(
     feeds: InferenceSession.OnnxValueMapType,
@@ -72,6 +76,10 @@ class SessionThread {
       this.giveUp(new Error(`The session’s thread has ended with exit status ${status}.`)),
     );
     this.opened = this.answer();
+  }
+
+  get hasEnded(): boolean {
+    return this.ended !== undefined;
   }
 
   ask(feeds: PlainTensors, fetches: readonly string[]): Promise<ThreadAnswer> {

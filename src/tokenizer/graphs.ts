@@ -14,13 +14,16 @@ export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as cons
 export type GraphName = (typeof graphNames)[number];
 
 export interface Sessions {
-  readonly encoder: Session;
+  /** Absent where `openEncoder` stands for it. */
+  readonly encoder?: Session;
+  /** Opens the encoder where `tokenizer` does its work. */
+  readonly openEncoder?: () => Promise<Session>;
   /** Absent where no token can be dropped. */
   readonly entropy?: Session;
   readonly decoder: Session;
   /** Encoder, and then the entropy model with no patch visible, in one; graphs for one provider may have it. */
   readonly tokenizer?: Session;
-  /** Opens an encoder that also returns attention, where `encoder` does not: graphs for one provider leave it out. */
+  /** Opens an encoder that also returns attention, where the other does not: graphs for one provider leave it out. */
   readonly openAttentive?: () => Promise<Session>;
   /** Opens a decoder that runs beside the other graphs, in another thread. Single images do not wait for the way there and back. */
   readonly openBatchDecoder?: () => Promise<Session>;
@@ -59,6 +62,7 @@ export class Graphs {
   private readonly patches: number;
   private readonly codeDimensions: number;
   private readonly imageMemory = new Scratch();
+  private readonly encoder: LazySession | undefined;
   private readonly attentive: LazySession | undefined;
   private readonly batchDecoder: LazySession | undefined;
 
@@ -74,26 +78,19 @@ export class Graphs {
       const session = sessions[graph];
       if (session !== undefined) checkGraph(graph, session, promised[graph]);
     }
-    const { openAttentive, openBatchDecoder } = sessions;
-    if (openAttentive === undefined) checkGraph('encoder', sessions.encoder, promised.attentive);
-    else
-      this.attentive = new LazySession(openAttentive, (session) => checkGraph('encoder', session, promised.attentive));
-    if (openBatchDecoder !== undefined) {
-      this.batchDecoder = new LazySession(openBatchDecoder, (session) =>
-        checkGraph('decoder', session, promised.decoder),
-      );
-    }
+    const { encoder, openEncoder, openAttentive, openBatchDecoder } = sessions;
+    if (openAttentive === undefined && encoder !== undefined) checkGraph('encoder', encoder, promised.attentive);
+    const lazily = (open: (() => Promise<Session>) | undefined, graph: GraphName, signature: Signature) =>
+      open && new LazySession(open, (session) => checkGraph(graph, session, signature));
+    this.encoder = lazily(openEncoder, 'encoder', promised.encoder);
+    this.attentive = lazily(openAttentive, 'encoder', promised.attentive);
+    this.batchDecoder = lazily(openBatchDecoder, 'decoder', promised.decoder);
   }
 
-  /** `rgb`: size·size·3 sRGB bytes. */
-  async encode(rgb: Uint8Array): Promise<Codes> {
-    return first(await this.encodeAll([rgb]));
-  }
-
-  /** {@link encode} of several images in one run of the graph. */
+  /** Codes of several images in one run of the graph. @param batch size·size·3 sRGB bytes each. */
   async encodeAll(batch: readonly Uint8Array[]): Promise<Codes[]> {
     const names = Object.keys(signatures(this.model).encoder.outputs);
-    return codesIn(await this.runOnImages('encoder', batch, names), names, batch.length);
+    return codesIn(await this.runOnImages('encoder', batch, names, this.encoder?.get()), names, batch.length);
   }
 
   /** Whether {@link tokenizeAll} is one graph rather than two. */
@@ -180,7 +177,8 @@ export class Graphs {
   }
 
   async release(): Promise<void> {
-    const sessions = [...graphNames.map((graph) => this.sessions[graph]), this.attentive, this.batchDecoder];
+    const lazy = [this.encoder, this.attentive, this.batchDecoder];
+    const sessions = [...graphNames.map((graph) => this.sessions[graph]), ...lazy];
     await Promise.all(sessions.flatMap((session) => session?.release() ?? []));
   }
 
@@ -203,8 +201,14 @@ export class Graphs {
   }
 
   /** Several images are put together in memory that is lent. */
-  private runOnImages(graph: GraphName, batch: readonly Uint8Array[], names: readonly string[]): Promise<Outputs> {
-    const run = (bytes: Uint8Array) => this.run(graph, { image: this.imageTensor(bytes, batch.length) }, names);
+  private runOnImages(
+    graph: GraphName,
+    batch: readonly Uint8Array[],
+    names: readonly string[],
+    session?: Promise<Session>,
+  ): Promise<Outputs> {
+    const run = (bytes: Uint8Array) =>
+      this.run(graph, { image: this.imageTensor(bytes, batch.length) }, names, session);
     return batch.length === 1
       ? run(first(batch))
       : this.imageMemory.lend(lengthOf(batch), (memory) => run(writeAll<Uint8Array>(memory, batch)));

@@ -1,10 +1,10 @@
 import type { Session } from './session';
 
-/** A session that most requests do without: opened when it is first needed, and again if that failed. */
+/** A session that most requests do without: opened when it is first needed, and again if that failed or it has ended. */
 export class LazySession {
   private opened: Promise<Session> | undefined;
 
-  /** @param check throws if the session is not the one that was promised. */
+  /** @param check throws if the session is not the one that was promised; it is released then. */
   constructor(
     private readonly open: () => Promise<Session>,
     private readonly check: (session: Session) => void,
@@ -12,13 +12,13 @@ export class LazySession {
 
   /** @throws whatever opening or checking it does. */
   async get(): Promise<Session> {
-    this.opened ??= this.open();
+    const before = this.opened;
+    if ((await before?.catch(() => undefined))?.ended === true) this.forget(before);
+    const opened = (this.opened ??= this.openChecked());
     try {
-      const session = await this.opened;
-      this.check(session);
-      return session;
+      return await opened;
     } catch (error) {
-      this.opened = undefined;
+      this.forget(opened);
       throw error;
     }
   }
@@ -27,5 +27,21 @@ export class LazySession {
   async release(): Promise<void> {
     const session = await this.opened?.catch(() => undefined);
     await session?.release();
+  }
+
+  private async openChecked(): Promise<Session> {
+    const session = await this.open();
+    try {
+      this.check(session);
+    } catch (error) {
+      await session.release().catch(() => undefined);
+      throw error;
+    }
+    return session;
+  }
+
+  /** Whoever else waited for it may have opened the next one. */
+  private forget(opened: Promise<Session> | undefined): void {
+    if (this.opened === opened) this.opened = undefined;
   }
 }

@@ -137,11 +137,13 @@ it('fails what is under way when the thread dies, and whatever is asked later', 
      parentPort.postMessage({ kind: 'open', metadata: { inputMetadata: [], outputMetadata: [] } });`,
   );
   const session = await ThreadedSession.open(dying, graph('decoder'), {});
+  expect(session.ended).toBe(false);
   const running = [1, 2].map((code) => failureOf(session.run(feeds(code), ['image'])));
   const later = Promise.all(running).then(() => failureOf(session.run(feeds(1), ['image'])));
   for (const error of [...(await Promise.all(running)), await later]) {
     expect(error).toMatchObject({ message: 'The session’s thread has ended with exit status 3.' });
   }
+  expect(session.ended).toBe(true);
   await session.release();
   await rm(directory, { recursive: true });
 });

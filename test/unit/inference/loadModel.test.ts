@@ -58,6 +58,8 @@ describe('a provider that fails while a model is loaded', () => {
     const error = await refusalOf(() => loadBundle(bundle, { ...choice, providers: ['cuda'] }));
     expect(error.code).toBe('provider-unavailable');
     expect(error.message).toContain('cuda: CUDA failure 2: out of memory.');
+    // The process lives on: what was opened must not wait for the garbage collector on a GPU that is full.
+    await vi.waitFor(() => expect(release).toHaveBeenCalledTimes(2));
   });
 
   it('is followed by the next where no session was opened', async () => {

@@ -130,9 +130,9 @@ describe('Graphs', () => {
       global_codes: new Tensor('int32', data, [1, 2]),
       patch_codes: new Tensor('int32', new Int32Array(6), [1, 6]),
     };
-    const { globalCodes } = await new Graphs(sessions({}, outputs), tinyModel).encode(new Uint8Array(32 * 32 * 3));
+    const [only] = await new Graphs(sessions({}, outputs), tinyModel).encodeAll([new Uint8Array(32 * 32 * 3)]);
     data.fill(0);
-    expect([...globalCodes]).toEqual([1, 2]);
+    expect([...(only?.globalCodes ?? [])]).toEqual([1, 2]);
   });
 
   it('tokenizes in one graph where there is one, and then in no other', async () => {
@@ -157,6 +157,21 @@ describe('Graphs', () => {
       expectedCodes: new Float32Array(12).fill(-1),
     });
     for (const run of others) expect(run).not.toHaveBeenCalled();
+  });
+
+  it('opens the encoder by itself when it is wanted, where one graph does its work', async () => {
+    const outputs = {
+      global_codes: new Tensor('int32', Int32Array.of(1, 2), [1, 2]),
+      patch_codes: new Tensor('int32', new Int32Array(6).fill(5), [1, 6]),
+    };
+    const { encoder: own, ...others } = sessions({ tokenizer }, outputs);
+    const openEncoder = vi.fn(() => Promise.resolve(own));
+    const graphs = new Graphs({ ...others, openEncoder, openAttentive: () => Promise.resolve(own) }, tinyModel);
+    expect(openEncoder).not.toHaveBeenCalled();
+    const codesOf = async () => (await graphs.encodeAll([new Uint8Array(32 * 32 * 3)]))[0];
+    expect(await codesOf()).toEqual({ globalCodes: Int32Array.of(1, 2), patchCodes: new Int32Array(6).fill(5) });
+    await codesOf();
+    expect(openEncoder).toHaveBeenCalledOnce();
   });
 
   it('opens the encoder that returns attention once, when attention is first wanted, and releases it', async () => {
