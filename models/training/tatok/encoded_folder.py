@@ -11,9 +11,11 @@ from .backend import Array, Backend, Estimate
 from .data import centre_crop, list_images
 from .frechet import frechet_distance
 from .losses import SqueezeNetDistance
-from .metrics import psnr, reduced_psnr, ssim
+from .metrics import psnr, reduced, ssim
 
 REDUCED_SIDES = (16, 32)
+HIGHEST_PSNR = 100.0
+"""dB, in place of infinity for an image that lost nothing, which is flat."""
 
 
 @dataclass
@@ -77,11 +79,7 @@ class EncodedFolder:
         for s in self.slices(len(keep)):
             decoded = self.decode(keep, expected, s)
             a, b = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (decoded, data.images[s]))
-            row = [psnr(a, b), ssim(a, b)]
-            if self.distance is not None:
-                with torch.inference_mode():
-                    row.append(self.distance(*(x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (a, b))))
-            values.append(torch.stack(row, 1).cpu())
+            values.append(self._differences(a, b))
             if frechet:
                 pairs.append((b.permute(0, 3, 1, 2), a.permute(0, 3, 1, 2)))
         kept = keep.sum(1)
@@ -92,17 +90,24 @@ class EncodedFolder:
             "payload_bits": total * math.log2(self.backend.codebook_size),
             "mask_bits": float(np.mean([_mask_bits(keep.shape[1], int(k)) for k in kept])),
         }
-        means = torch.cat(values).double().mean(0).tolist()
-        result |= dict(zip(("psnr", "ssim", "squeezenet_distance"), means, strict=False))
+        result |= _means(values)
         if frechet and self.distance is not None:
             result["squeezenet_frechet"] = frechet_distance(self.distance, pairs)
         return result
 
-    def reduced_quality(self) -> dict[str, float]:
-        """Mean PSNR (dB) of the images themselves at 16×16 and at 32×32 pixels, by the number of pixels a side."""
+    def reduced_quality(self) -> dict[str, dict[str, float]]:
+        """PSNR, SSIM and perceptual distance of the images themselves at few pixels, by the number of pixels a side."""
         images = self.encoded.images
         batches = [torch.from_numpy(images[s]).to(self.device) for s in self.slices(len(images))]
-        return {str(side): float(torch.cat([reduced_psnr(b, side) for b in batches]).mean()) for side in REDUCED_SIDES}
+        return {str(side): _means([self._differences(reduced(b, side), b) for b in batches]) for side in REDUCED_SIDES}
+
+    def _differences(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """PSNR, SSIM and, with a loss network, perceptual distance: uint8 [B, S, S, 3] twice -> [B, 2 or 3]."""
+        row = [psnr(a, b).clamp(max=HIGHEST_PSNR), ssim(a, b)]
+        if self.distance is not None:
+            with torch.inference_mode():
+                row.append(self.distance(*(x.permute(0, 3, 1, 2).float() / 127.5 - 1 for x in (a, b))))
+        return torch.stack(row, 1).cpu()
 
     def codebook_usage(self) -> dict[str, dict[str, float]]:
         """Distinct codes and perplexity, of patch tokens and of global tokens."""
@@ -113,6 +118,11 @@ class EncodedFolder:
                 share = counts[counts > 0] / codes.size
                 usage[name] = {"distinct": len(share), "perplexity": float(2 ** -(share * np.log2(share)).sum())}
         return usage
+
+
+def _means(differences: list[torch.Tensor]) -> dict[str, float]:
+    means = torch.cat(differences).double().mean(0).tolist()
+    return dict(zip(("psnr", "ssim", "squeezenet_distance"), means, strict=False))
 
 
 def _mask_bits(patches: int, kept: int) -> float:

@@ -167,7 +167,7 @@ def measure(folder: EncodedFolder, reference_bits: float | None, *, quick: bool 
     """All figures of one folder. A model whose tokens cannot be dropped has one point where others have a curve."""
     result: dict[str, Any] = {
         "images": len(folder.encoded.images),
-        "reduced_psnr": folder.reduced_quality(),
+        "reduced": folder.reduced_quality(),
         "codebook": {"size": folder.backend.codebook_size, **folder.codebook_usage()},
     }
     if folder.backend.filters:

@@ -14,16 +14,17 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return 10 * torch.log10(255**2 / error)
 
 
-def reduced_psnr(image: Tensor, side: int) -> Tensor:
-    """How much an image holds, whatever the model: PSNR (dB, at most 100) of it averaged down to side×side and bicubically up.
+def reduced(image: Tensor, side: int) -> Tensor:
+    """What is left of images at side×side pixels: averaged down, and bicubically up again. uint8 [B, S, S, 3] -> the same.
 
-    Folders differ in it by more than models do, so figures of two folders say little without it. uint8 [B, S, S, 3] -> [B].
+    How good that is tells how much images hold, whatever the model. Folders differ in it by more than models do, so figures of
+    two folders say little without it.
     """
     pixels = image.permute(0, 3, 1, 2).float()
     size = pixels.shape[-1]
     small = F.adaptive_avg_pool2d(pixels, side)
     back = F.interpolate(small, size=(size, size), mode="bicubic", align_corners=False)
-    return psnr(image, back.round().clamp(0, 255).permute(0, 2, 3, 1)).clamp(max=100.0)
+    return back.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous()
 
 
 def luma(image: Tensor) -> Tensor:

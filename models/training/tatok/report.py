@@ -39,7 +39,11 @@ def write_report(results: dict[str, Any], name: str, folder: EncodedFolder, out:
     data = results["folders"][name]
     sections = [
         f"# {results['model']} on {name} ({data['images']} images)\n",
-        _reduced_sentence(data["reduced_psnr"]),
+        "How much the images hold, whatever the model: averaged down, and bicubically up again.\n",
+        table(
+            ("pixels a side", *QUALITIES),
+            [(n, *(q.get(k, float("nan")) for k in QUALITIES)) for n, q in data["reduced"].items()],
+        ),
         _codebook_sentence(data["codebook"]),
     ]
     if folder.backend.filters:
@@ -50,11 +54,6 @@ def write_report(results: dict[str, Any], name: str, folder: EncodedFolder, out:
         sections += [table(("", *_QUALITY, FRECHET), _quality_rows({"every token": data["sweep"][0]}, FRECHET))]
     (out / f"{name}.md").write_text("\n".join(sections))
     _save_examples(folder, out / f"{name}-examples.png")
-
-
-def _reduced_sentence(reduced: dict[str, float]) -> str:
-    values = " and ".join(f"{psnr:.2f} dB at {side} pixels a side" for side, psnr in reduced.items())
-    return f"How much the images hold, whatever the model: averaged down and bicubically up they have {values}.\n"
 
 
 def _codebook_sentence(codebook: dict[str, Any]) -> str:
