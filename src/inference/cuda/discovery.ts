@@ -157,14 +157,17 @@ function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): 
   ];
 }
 
-/** A sentence for the libraries that are not there, and one for all of another major version. */
+/**
+ * A sentence for the libraries that are not there. Where CUDA's runtime is one of them and there is one of another major version,
+ * that says it for all of CUDA; beside the right runtime it would only hide what is missing.
+ */
 function missing(libraries: readonly FoundLibrary[], places: readonly Place[], { cudaMajor }: Requirements): Problem[] {
   const absent = libraries.filter(({ place, always }) => place === undefined && always);
-  const other = otherMajor(places, cudaMajor);
-  const wrong = absent.filter(({ file }) => file.endsWith(`.${cudaMajor}`));
-  const rest = absent.filter((library) => other === undefined || !wrong.includes(library));
+  const noRuntime = absent.some(({ file }) => file.startsWith('libcudart.so.'));
+  const other = noRuntime ? otherMajor(places, cudaMajor) : undefined;
+  const rest = absent.filter(({ file }) => other === undefined || !file.endsWith(`.${cudaMajor}`));
   const problems: Problem[] = rest.length === 0 ? [] : [notFound(rest)];
-  if (other === undefined || wrong.length === 0) return problems;
+  if (other === undefined) return problems;
   const message = `The provider needs CUDA ${cudaMajor}, but CUDA ${other.major} was found in ${other.folder}.`;
   return [{ kind: 'wrong-major', message }, ...problems];
 }

@@ -151,6 +151,20 @@ describe('what is missing or wrong', () => {
     ]);
   });
 
+  it('a library beside the runtime of the right major version, whatever else there is', async () => {
+    const nvidia = '/venvs/a/lib/python3.12/site-packages/nvidia';
+    const files = [
+      ...provider(storage),
+      driver,
+      ...['libcudart.so.12', 'libcublas.so.12', 'libcublasLt.so.12'].map((name) => `/usr/local/cuda/lib64/${name}`),
+      ...['libcudart.so.13', 'libcurand.so.10'].map((name) => `${nvidia}/cu13/lib/${name}`),
+      `${nvidia}/cudnn/lib/libcudnn.so.9`,
+    ];
+    expect(await problems({ files, env: { VIRTUAL_ENV: '/venvs/a' } })).toEqual([
+      'library-missing: cuBLASLt and cuBLAS were not found.',
+    ]);
+  });
+
   it('missing libraries in one sentence, but none that only some operators want', async () => {
     const without = (pattern: RegExp) => complete.filter((file) => !pattern.test(file));
     expect(await problems({ files: without(/cufft|libcublas\./) })).toEqual([
