@@ -2,6 +2,8 @@ import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import type { SharedInference } from '../host/inference';
 import { providerLabels } from '../host/providerStatus';
+import { providerOrder } from '../inference/providers';
+import type { ProviderName } from '../tokenizer/types';
 import { showOutputCommand } from './showOutput';
 
 export interface OutcomeServices {
@@ -25,11 +27,14 @@ export async function tellOutcome({ inference, configuration }: OutcomeServices)
     void tellFailure(`CUDA is set up, but cannot be used. ${failure.reason}`);
     return;
   }
-  const used =
-    provider === 'cuda'
-      ? 'CUDA is set up, and in use.'
-      : `CUDA is set up. The setting tatok.providers puts ${providerLabels[provider]} first.`;
-  void vscode.window.showInformationMessage(used);
+  const used = 'CUDA is set up, and in use.';
+  const notUsed = `CUDA is set up. The setting tatok.providers ${unwanted(choice.providers, provider)}.`;
+  void vscode.window.showInformationMessage(provider === 'cuda' ? used : notUsed);
+}
+
+/** What an order of providers does that leads to `used` without CUDA having been tried. */
+function unwanted(order: readonly string[], used: ProviderName): string {
+  return providerOrder(order).includes('cuda') ? `puts ${providerLabels[used]} first` : 'does not name cuda';
 }
 
 async function tellFailure(message: string): Promise<void> {

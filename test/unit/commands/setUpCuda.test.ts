@@ -40,6 +40,8 @@ let found: CudaDiscovery;
 let inference: SetUpServices['inference'];
 /** What the model runs on, once it is loaded. */
 let report: ProviderReport;
+/** The setting tatok.providers. */
+let providers: string[];
 let run: () => Promise<void>;
 /** Parts of the labels to choose, one for each time the list is shown. */
 let chosen: string[];
@@ -49,6 +51,7 @@ beforeEach(async () => {
   vi.clearAllMocks();
   found = await look(withoutProvider);
   report = { provider: 'cuda', failures: [] };
+  providers = ['auto'];
   const loadModel = vi.fn(() => Promise.resolve({ provider: report }));
   inference = {
     client: { loadModel } as unknown as InferenceClient,
@@ -72,7 +75,7 @@ beforeEach(async () => {
   vi.mocked(fetchProvider).mockResolvedValue(staged);
   vi.mocked(stageProvider).mockResolvedValue(staged);
   const configuration = {
-    read: () => ({ choice: { directory: '/model', providers: ['auto'] } }) as unknown as TatokSettings,
+    read: () => ({ choice: { directory: '/model', providers } }) as unknown as TatokSettings,
   };
   registerSetUpCuda({ inference, configuration, log: { error: vi.fn() } });
 });
@@ -122,14 +125,27 @@ describe('Set Up CUDA', () => {
     expect(shown).toHaveLength(1);
   });
 
-  it.each<[string, ProviderReport, string]>([
+  it.each<[string, string[], ProviderReport, string]>([
     [
       'cannot be used',
+      ['cuda', 'cpu'],
       { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'CUDA failure 35: the driver is too old.' }] },
       'CUDA is set up, but cannot be used. CUDA failure 35: the driver is too old.',
     ],
-    ['is not wanted', { provider: 'cpu', failures: [] }, 'CUDA is set up. The setting tatok.providers puts CPU first.'],
-  ])('says in the end that what was set up %s', async (_, outcome, text) => {
+    [
+      'is not wanted first',
+      ['cpu', 'cuda'],
+      { provider: 'cpu', failures: [] },
+      'CUDA is set up. The setting tatok.providers puts CPU first.',
+    ],
+    [
+      'is not wanted at all',
+      ['cpu'],
+      { provider: 'cpu', failures: [] },
+      'CUDA is set up. The setting tatok.providers does not name cuda.',
+    ],
+  ])('says in the end that what was set up %s', async (_, order, outcome, text) => {
+    providers = order;
     chosen = ['Fetch'];
     answer('Fetch 202 MB');
     report = outcome;
