@@ -14,7 +14,10 @@ export interface SessionToOpen {
 /** A run of the graph, or undefined: release the session and end. */
 export type ThreadRequest = { readonly feeds: PlainTensors; readonly fetches: readonly string[] } | undefined;
 
-/** The first answer says that the session is open; then there is one for every run. Errors lose nothing but their class. */
+/**
+ * The first answer says that the session is open; then there is one for every run. Of an error come its message, stack and cause, but
+ * neither a class of its own nor properties such as `code`.
+ */
 export type ThreadAnswer =
   | { readonly kind: 'open'; readonly metadata: Pick<InferenceSession, 'inputMetadata' | 'outputMetadata'> }
   | { readonly kind: 'ran'; readonly outputs: PlainTensors }

@@ -106,7 +106,7 @@ export interface Tokens {
   readonly entropyBits: Float32Array;
   /** s_i = −log2 q(z_i | G), N values in bits. */
   readonly surprisalBits: Float32Array;
-  /** E_q[z_i], N×4 code coordinates in [−1, 1]; what the decoder puts where a token was dropped. */
+  /** E_q[z_i], N×D code coordinates in [−1, 1], D the number of the model's levels; what the decoder puts where a token was dropped. */
   readonly expectedCodes: Float32Array;
 }
 
