@@ -8,6 +8,7 @@ import { cudaVariables } from '../inference/cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/inference';
 import { conditionings, type Conditioning, type StageTimings, type Tokenized } from '../tokenizer/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
+import { cudaOptionsIn } from './cuda';
 import { timeGraphsIn } from './graphsProcess';
 import { spread, type Spread } from './spread';
 
@@ -69,7 +70,7 @@ function add(samples: Map<string, number[]>, name: string, value: number): void 
 /** Times the graphs alone, in a process of their own that finds CUDA as the inference process does. */
 async function timeGraphs(task: GraphsToTime, stallMs: number, onTimed: (timed: TimedBatch) => void): Promise<void> {
   const modulePath = join(__dirname, 'benchGraphs.js');
-  const env = { ...process.env, ...(await cudaVariables({}, modulePath)) };
+  const env = { ...process.env, ...(await cudaVariables(cudaOptionsIn(packageFolder), modulePath)) };
   await timeGraphsIn(modulePath, task, { env, stallMs, onTimed });
 }
 
@@ -130,7 +131,10 @@ async function main(): Promise<void> {
   const options = command.opts<BenchOptions>();
   const image = command.processedArgs[0] as string;
   const directory = resolve(options.model ?? join(packageFolder, 'models', 'tatok-s-256'));
-  const client = new InferenceClient({ modulePath: join(__dirname, 'inference.js') });
+  const client = new InferenceClient({
+    modulePath: join(__dirname, 'inference.js'),
+    cuda: () => cudaOptionsIn(packageFolder),
+  });
   try {
     const choice = { directory, providers: [options.provider] };
     const { loaded, ...figures } = await measure(client, choice, image, options);

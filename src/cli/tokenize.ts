@@ -5,6 +5,7 @@ import { InferenceClient } from '../inference/client';
 import { tokenizeWhole } from '../inference/whole';
 import { TatokError } from '../tokenizer/errors';
 import { describeParts } from '../tokenizer/parts';
+import { cudaOptionsIn } from './cuda';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
 import type { StageTimings } from '../tokenizer/types';
@@ -55,7 +56,7 @@ async function main(): Promise<number> {
   }
   const client = new InferenceClient({
     modulePath: join(__dirname, 'inference.js'),
-    cuda: () => ({ environments: [{ folder: join(packageFolder, '.venv'), from: 'this checkout’s .venv' }] }),
+    cuda: () => cudaOptionsIn(packageFolder),
   });
   try {
     return await tokenizeImages(options, client);
