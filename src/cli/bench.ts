@@ -11,6 +11,7 @@ import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { cudaOptionsIn } from './cuda';
 import { timeGraphsIn } from './graphsProcess';
 import { spread, type Spread } from './spread';
+import { timed } from './timed';
 
 interface BenchOptions {
   readonly provider: string;
@@ -51,12 +52,6 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
 function reconstructAgain(client: InferenceClient, choice: ModelChoice, { tokens, image, settings: given }: Tokenized) {
   const settings = { ...given, lossRate: given.lossRate / 2 };
   return client.reconstruct({ choice, tokens, image, settings });
-}
-
-async function timed<Value>(run: () => Promise<Value>): Promise<{ value: Value; milliseconds: number }> {
-  const start = performance.now();
-  const value = await run();
-  return { value, milliseconds: performance.now() - start };
 }
 
 function record(samples: Map<string, number[]>, prefix: string, timings: StageTimings): void {

@@ -12,6 +12,7 @@ import { readBundle } from '../tokenizer/manifest';
 import { budgetOf, resolveSettings } from '../tokenizer/settings';
 import type { ModelDescription } from '../tokenizer/types';
 import { spread, type Spread } from './spread';
+import { timed } from './timed';
 
 export interface GraphsToTime {
   readonly choice: ModelChoice;
@@ -39,7 +40,10 @@ function tell(message: GraphsMessage): Promise<void> {
   return new Promise((resolve) => process.send?.(message, () => resolve()));
 }
 
-/** Before what is timed, not in it; only the first run, which may compile or choose algorithms, tells every stage. */
+/**
+ * Awaited before what is timed, so that it is not in it; only the first run, which may compile or choose algorithms, tells every stage.
+ * Of overlapped batches it is told in the midst of what is timed, unawaited: nothing may hold up the batch that is due.
+ */
 function doing(what: string): Promise<void> {
   return tell({ kind: 'doing', what });
 }
@@ -90,26 +94,25 @@ async function timeStages(
     const first = (stage: string) => (run === 0 ? doing(`${stage}, batch ${batch}, first run`) : undefined);
     await doing(`graphs, batch ${batch}, run ${run}`);
     await first('encode');
-    const start = performance.now();
-    const codes = await graphs.encodeAll(images);
-    const encoded = performance.now();
+    const encoded = await timed(() => graphs.encodeAll(images));
+    const codes = encoded.value;
+    const hidden = codes.map((each) => ({ codes: each, visible }));
     await first('entropy');
-    const estimates = await graphs.estimateEntropies(codes.map((each) => ({ codes: each, visible })));
-    const estimated = performance.now();
-    const jobs = estimates.flatMap(({ expectedCodes }, i) => {
+    const estimated = await timed(() => graphs.estimateEntropies(hidden));
+    const jobs = estimated.value.flatMap(({ expectedCodes }, i) => {
       const each = codes[i];
       return each === undefined ? [] : [{ codes: each, expectedCodes, keep }];
     });
     await first('decode');
-    await graphs.decodeAll(jobs);
-    const decoded = performance.now();
+    const decoded = await timed(() => graphs.decodeAll(jobs));
     if (run < warmUp) continue;
-    add(samples, 'encode', encoded - start);
-    add(samples, 'entropy', estimated - encoded);
-    add(samples, 'decode', decoded - estimated);
+    add(samples, 'encode', encoded.milliseconds);
+    add(samples, 'entropy', estimated.milliseconds);
+    add(samples, 'decode', decoded.milliseconds);
     if (!graphs.tokenizesAtOnce) {
-      add(samples, 'encode + entropy', estimated - start);
-      add(samples, 'encode + entropy + decode', decoded - start);
+      const tokenized = encoded.milliseconds + estimated.milliseconds;
+      add(samples, 'encode + entropy', tokenized);
+      add(samples, 'encode + entropy + decode', tokenized + decoded.milliseconds);
     }
   }
   if (graphs.tokenizesAtOnce) await timeTokenizer(graphs, images, keep, runs, warmUp, samples);
@@ -229,8 +232,8 @@ function add(samples: Samples, name: string, milliseconds: number): void {
 }
 
 async function main(): Promise<void> {
-  for await (const timed of timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime)) {
-    await tell({ kind: 'timed', timed });
+  for await (const batch of timeGraphs(JSON.parse(process.argv[2] ?? '') as GraphsToTime)) {
+    await tell({ kind: 'timed', timed: batch });
   }
 }
 
