@@ -19,13 +19,6 @@ export interface Selection {
   readonly lostBits: number;
 }
 
-/** ε, β and what ε is a share of; `budgetBits` null is the image budget B = Σĥ. */
-export interface FilterParameters {
-  readonly lossRate: number;
-  readonly edgePriority: number;
-  readonly budgetBits: number | null;
-}
-
 /**
  * Tie-break: the rank, in [0, N), of every cell in the recursive checkerboard (Bayer's ordered dither) order, in raster order.
  *
@@ -102,8 +95,8 @@ export function rankPatches(
 /**
  * m*, the length of the dropped prefix of π: the largest m with Σ_{j≤m} ĥ_π(j) ≤ ε·B. O(log N).
  *
- * ε = 0 keeps everything, even patches whose entropy is exactly 0. The image budget is the end of the same cumulative sum,
- * so that ε = 1 drops everything whatever the rounding.
+ * ε = 0 keeps everything, even patches whose entropy is exactly 0. `budgetBits` null is the image budget B = Σĥ, the end of the
+ * same cumulative sum, so that ε = 1 drops everything whatever the rounding.
  */
 export function droppedPrefix(ranking: Ranking, lossRate: number, budgetBits: number | null): number {
   if (!(lossRate > 0)) return 0;
@@ -141,15 +134,6 @@ export function keepRanks(order: Uint32Array): Uint32Array {
   const rank = new Uint32Array(order.length);
   order.forEach((patch, position) => (rank[patch] = order.length - position));
   return rank;
-}
-
-/** Ranks and selects in one call. */
-export function filterTokens(
-  entropyBits: Float32Array | Float64Array,
-  grid: Grid,
-  { lossRate, edgePriority, budgetBits }: FilterParameters,
-): Selection {
-  return selectKept(rankPatches(entropyBits, grid, edgePriority), lossRate, budgetBits);
 }
 
 /** B of the reference budget, bits: the training set's mean per patch, for as many patches as the picture has. */

@@ -1,42 +1,9 @@
 /** Image quality, as image codecs and tokenizers report it. */
 import { ssim as windowedSsim } from '@blazediff/ssim';
 
-/** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. Both are sRGB bytes of one length. */
-export function psnr(a: Uint8Array, b: Uint8Array): number {
-  return decibels(squaredErrors(a, b), a.length);
-}
-
-function squaredErrors(a: Uint8Array, b: Uint8Array): number {
-  requireSameLength(a, b);
-  let squares = 0;
-  for (let i = 0; i < a.length; i++) {
-    const error = (a[i] ?? 0) - (b[i] ?? 0);
-    squares += error * error;
-  }
-  return squares;
-}
-
-function decibels(squares: number, values: number): number {
-  return squares === 0 ? Infinity : 10 * Math.log10((255 * 255 * values) / squares);
-}
-
 const window = 11;
 /** The library halves images from 384 pixels on; bands of fewer rows are measured at their own size. */
 const bandRows = 256;
-
-/**
- * Mean structural similarity (Wang et al. 2004) on 8-bit BT.601 luma: 11×11 Gaussian window of σ 1.5 wherever it fits, at the
- * images' own resolution. Both are `width`×`height`×3 sRGB bytes, at least 11×11.
- */
-export function ssim(a: Uint8Array, b: Uint8Array, width: number, height: number): number {
-  requireSameLength(a, b);
-  if (a.length !== width * height * 3 || Math.min(width, height) < window) {
-    throw new RangeError(
-      `${a.length} bytes are not an RGB image of ${width}×${height} pixels, at least ${window}×${window}`,
-    );
-  }
-  return new QualityMeter(width).add(a, b).ssim;
-}
 
 /** PSNR and SSIM of pictures that come in strips, from top to bottom: exactly those of the whole, without holding it. */
 export class QualityMeter {
@@ -50,7 +17,7 @@ export class QualityMeter {
   /** @param width of the pictures in pixels. */
   constructor(private readonly width: number) {}
 
-  /** The next rows of both pictures, width·rows·3 sRGB bytes. */
+  /** The next rows of both pictures, width·rows·3 sRGB bytes. @throws RangeError when they differ in length. */
   add(a: Uint8Array, b: Uint8Array): this {
     this.squares += squaredErrors(a, b);
     this.bytes += a.length;
@@ -72,11 +39,15 @@ export class QualityMeter {
     return this;
   }
 
+  /** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. */
   get psnr(): number {
-    return decibels(this.squares, this.bytes);
+    return this.squares === 0 ? Infinity : 10 * Math.log10((255 * 255 * this.bytes) / this.squares);
   }
 
-  /** NaN where no window fits. */
+  /**
+   * Mean structural similarity (Wang et al. 2004) on 8-bit BT.601 luma: 11×11 Gaussian window of σ 1.5 wherever it fits, at the
+   * pictures' own resolution; NaN where none fits.
+   */
   get ssim(): number {
     return this.similarity / this.windowRows;
   }
@@ -96,6 +67,12 @@ function greyPixels(rgb: Uint8Array, before: Uint8Array): Uint8Array {
   return grey;
 }
 
-function requireSameLength(a: Uint8Array, b: Uint8Array): void {
+function squaredErrors(a: Uint8Array, b: Uint8Array): number {
   if (a.length !== b.length) throw new RangeError(`images of ${a.length} and ${b.length} bytes cannot be compared`);
+  let squares = 0;
+  for (let i = 0; i < a.length; i++) {
+    const error = (a[i] ?? 0) - (b[i] ?? 0);
+    squares += error * error;
+  }
+  return squares;
 }

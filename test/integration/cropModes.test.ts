@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { InferenceService } from '../../src/inference/service';
 import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
 import { TatokError } from '../../src/tokenizer/errors';
-import { psnr, ssim } from '../../src/tokenizer/metrics';
+import { QualityMeter } from '../../src/tokenizer/metrics';
 import type { CropMode, FilterSettings, Stage, TileProgress, Tokenization } from '../../src/tokenizer/types';
 import { modelDirectory, sample, tokenizeIn } from './support';
 
@@ -43,8 +43,9 @@ describe('tiles of a photograph of 768×512', () => {
       tokens.entropyBits.reduce((sum, bits) => sum + bits, 0),
       3,
     );
-    expect(reconstruction.psnr).toBeCloseTo(psnr(image.rgb, reconstruction.rgb), 9);
-    expect(reconstruction.ssim).toBeCloseTo(ssim(image.rgb, reconstruction.rgb, 768, 512), 9);
+    const { psnr, ssim } = new QualityMeter(768).add(image.rgb, reconstruction.rgb);
+    expect(reconstruction.psnr).toBeCloseTo(psnr, 9);
+    expect(reconstruction.ssim).toBeCloseTo(ssim, 9);
   });
 
   it('are tokenized as each would be alone, in its place', async () => {
@@ -115,7 +116,7 @@ describe('a photograph scaled to fit', () => {
     expect(image.grid).toEqual({ rows: 11, columns: 16 });
     expect([tokens.patchCodes.length, reconstruction.keptTokens]).toEqual([11 * 16, 11 * 16]);
     expect(reconstruction.rgb).toHaveLength(256 * 171 * 3);
-    expect(reconstruction.psnr).toBeCloseTo(psnr(image.rgb, reconstruction.rgb), 9);
+    expect(reconstruction.psnr).toBeCloseTo(new QualityMeter(256).add(image.rgb, reconstruction.rgb).psnr, 9);
     const request = { choice, image, tile: 0, layer: 'mean', head: 'mean' } as const;
     const { region } = await service.attention(request, ignore);
     expect(region).toEqual({ row: 0, column: 0, rows: 11, columns: 16 });

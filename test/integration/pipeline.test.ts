@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { loadBundle } from '../../src/inference/loadModel';
 import { InferenceService } from '../../src/inference/service';
 import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
-import { filterTokens } from '../../src/tokenizer/filter';
+import { rankPatches, selectKept } from '../../src/tokenizer/filter';
 import type { Graphs } from '../../src/tokenizer/graphs';
 import { readBundle } from '../../src/tokenizer/manifest';
 import { hiddenCounts } from '../../src/tokenizer/sequential';
@@ -48,7 +48,8 @@ describe('tokenize', () => {
 
   it('filters by its own entropies and counts what is left', () => {
     const { reconstruction, tokens, model } = result;
-    const filtered = filterTokens(tokens.entropyBits, model.grid, { ...settings, budgetBits: null });
+    const ranking = rankPatches(tokens.entropyBits, model.grid, settings.edgePriority);
+    const filtered = selectKept(ranking, settings.lossRate, null);
     expect(reconstruction.keep).toEqual(filtered.keep);
     expect(reconstruction.totalTokens).toBe(32 + filtered.keptTokens);
     expect(reconstruction.payloadBits).toBe(16 * reconstruction.totalTokens);

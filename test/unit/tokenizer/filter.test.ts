@@ -3,7 +3,6 @@ import { describe, expect, it } from 'vitest';
 import {
   checkerboardRank,
   edgePatches,
-  filterTokens,
   maskBits,
   payloadBits,
   rankPatches,
@@ -38,11 +37,20 @@ const sum = (values: Iterable<number>) => [...values].reduce((total, value) => t
 const droppedBits = (keep: Uint8Array, entropyBits: Float32Array) => sum(entropyBits.filter((_, i) => keep[i] === 0));
 const tolerance = 1e-9;
 
+interface Parameters {
+  readonly lossRate: number;
+  readonly edgePriority: number;
+  readonly budgetBits: number | null;
+}
+
+const filtered = (entropyBits: Float32Array, grid: Grid, { lossRate, edgePriority, budgetBits }: Parameters) =>
+  selectKept(rankPatches(entropyBits, grid, edgePriority), lossRate, budgetBits);
+
 /** The definition, word for word and slow. */
 function byDefinition(
   entropyBits: Float32Array,
   grid: Grid,
-  { lossRate, edgePriority, budgetBits }: { lossRate: number; edgePriority: number; budgetBits: number | null },
+  { lossRate, edgePriority, budgetBits }: Parameters,
 ): number[] {
   const tieBreak = checkerboardRank(grid);
   const cells = [...entropyBits].map((h, i) => {
@@ -97,11 +105,11 @@ describe('edgePatches', () => {
   });
 });
 
-describe('filterTokens', () => {
+describe('rankPatches and selectKept', () => {
   it('is the definition', () => {
     fc.assert(
       fc.property(images, parameters, ({ grid, entropyBits }, given) => {
-        expect([...filterTokens(entropyBits, grid, given).keep]).toEqual(byDefinition(entropyBits, grid, given));
+        expect([...filtered(entropyBits, grid, given).keep]).toEqual(byDefinition(entropyBits, grid, given));
       }),
       { numRuns: 500 },
     );
@@ -110,7 +118,7 @@ describe('filterTokens', () => {
   it('never loses more true bits than ε·B, whatever β', () => {
     fc.assert(
       fc.property(images, parameters, ({ grid, entropyBits }, given) => {
-        const { keep, budgetBits, lostBits } = filterTokens(entropyBits, grid, given);
+        const { keep, budgetBits, lostBits } = filtered(entropyBits, grid, given);
         expect(lostBits).toBeLessThanOrEqual(given.lossRate * budgetBits);
         expect(droppedBits(keep, entropyBits)).toBeCloseTo(lostBits, 6);
       }),
@@ -133,8 +141,8 @@ describe('filterTokens', () => {
     const rates = fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }));
     fc.assert(
       fc.property(images, parameters, rates, ({ grid, entropyBits }, given, [a, b]) => {
-        const strict = filterTokens(entropyBits, grid, { ...given, lossRate: Math.min(a, b) }).keep;
-        const loose = filterTokens(entropyBits, grid, { ...given, lossRate: Math.max(a, b) }).keep;
+        const strict = filtered(entropyBits, grid, { ...given, lossRate: Math.min(a, b) }).keep;
+        const loose = filtered(entropyBits, grid, { ...given, lossRate: Math.max(a, b) }).keep;
         expect(loose.every((kept, i) => kept <= (strict[i] ?? 0))).toBe(true);
       }),
     );
@@ -143,7 +151,7 @@ describe('filterTokens', () => {
   it('keeps everything at ε = 0, even patches of exactly 0 bits', () => {
     fc.assert(
       fc.property(images, parameters, ({ grid, entropyBits }, given) => {
-        const { keptTokens, lostBits } = filterTokens(entropyBits, grid, { ...given, lossRate: 0 });
+        const { keptTokens, lostBits } = filtered(entropyBits, grid, { ...given, lossRate: 0 });
         expect([keptTokens, lostBits]).toEqual([entropyBits.length, 0]);
       }),
     );
@@ -153,7 +161,7 @@ describe('filterTokens', () => {
     fc.assert(
       fc.property(images, parameters, ({ grid, entropyBits }, { edgePriority }) => {
         const all = { lossRate: 1, edgePriority, budgetBits: null };
-        expect(filterTokens(entropyBits, grid, all).keptTokens).toBe(0);
+        expect(filtered(entropyBits, grid, all).keptTokens).toBe(0);
       }),
     );
   });
@@ -162,7 +170,7 @@ describe('filterTokens', () => {
     fc.assert(
       fc.property(grids, fc.double({ min: 0.01, max: 1, noNaN: true }), (grid, lossRate) => {
         const entropyBits = new Float32Array(grid.rows * grid.columns).fill(2);
-        const { keep, keptTokens } = filterTokens(entropyBits, grid, { lossRate, edgePriority: 0, budgetBits: null });
+        const { keep, keptTokens } = filtered(entropyBits, grid, { lossRate, edgePriority: 0, budgetBits: null });
         const dropped = keep.length - keptTokens;
         expect([...keep]).toEqual([...checkerboardRank(grid)].map((rank) => Number(rank >= dropped)));
       }),
@@ -172,7 +180,7 @@ describe('filterTokens', () => {
   it('counts the kept tokens of its mask', () => {
     fc.assert(
       fc.property(images, parameters, ({ grid, entropyBits }, given) => {
-        const { keep, keptTokens } = filterTokens(entropyBits, grid, given);
+        const { keep, keptTokens } = filtered(entropyBits, grid, given);
         expect(keptTokens).toBe(sum(keep));
       }),
     );
@@ -181,7 +189,7 @@ describe('filterTokens', () => {
   it('prefers edge patches when β is above every entropy', () => {
     const grid = { rows: 6, columns: 6 };
     const entropyBits = Float32Array.from({ length: 36 }, (_, i) => 1 + (i % 5));
-    const { keep, keptTokens } = filterTokens(entropyBits, grid, {
+    const { keep, keptTokens } = filtered(entropyBits, grid, {
       lossRate: 0.2,
       edgePriority: 100,
       budgetBits: null,

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { distortionWeights } from '../../../src/tokenizer/distortion';
-import { filterTokens } from '../../../src/tokenizer/filter';
+import { rankPatches, selectKept } from '../../../src/tokenizer/filter';
 import { rankSequentially } from '../../../src/tokenizer/sequential';
 import type { Grid } from '../../../src/tokenizer/types';
 
@@ -41,8 +41,9 @@ describe('the filter agrees with the training package', () => {
   it(`in the ${filterVectors.length} kept masks`, () => {
     expect(filterVectors.length).toBeGreaterThan(100);
     for (const { grid, entropyBits, settings, budgetBits, keep } of filterVectors) {
-      const filtered = filterTokens(Float32Array.from(entropyBits), grid, { ...settings, budgetBits });
-      expect([...filtered.keep], JSON.stringify({ grid, settings, budgetBits })).toEqual(keep);
+      const ranking = rankPatches(Float32Array.from(entropyBits), grid, settings.edgePriority);
+      const selection = selectKept(ranking, settings.lossRate, budgetBits);
+      expect([...selection.keep], JSON.stringify({ grid, settings, budgetBits })).toEqual(keep);
     }
   });
 
