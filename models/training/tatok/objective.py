@@ -108,8 +108,8 @@ class Objective(nn.Module):
         """What the entropy model says of a batch, and what is kept by it.
 
         Most samples are filled by what is expected given G alone; the first quarter is filled given G and the kept patches Z_S,
-        as sequential conditioning does. Every other sample of that quarter keeps patches drawn one by one, because a subset
-        that a filter chose is not all that the entropy model must know about.
+        as sequential conditioning does. The first half of that quarter keeps patches drawn one by one, because a subset that a
+        filter chose is not all that the entropy model must know about.
         """
         config, entropy_model = self.config, self.model.entropy_model
         levels = patch_position.detach().round().int()
@@ -126,7 +126,9 @@ class Objective(nn.Module):
         visible = keep[:quarter]
         if not keep_all:
             drawn = draws.visible[:quarter] < draws.visible_share[:quarter, None].square()
-            visible = torch.where(torch.arange(quarter, device=drawn.device)[:, None] % 2 == 0, drawn, visible)
+            # In runs and not in turn: whoever takes every n-th sample of a batch sees both kinds.
+            is_drawn = torch.arange(quarter, device=drawn.device)[:, None] < (quarter + 1) // 2
+            visible = torch.where(is_drawn, drawn, visible)
         partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
@@ -142,16 +144,18 @@ class Objective(nn.Module):
         )
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
-        """L1 + L2 + λ_p·perceptual + λ_f·roughness of flat areas, and its parts."""
+        """L1 + L2 + λ_p·perceptual + λ_f·roughness of flat areas, and its parts; what weighs nothing is not computed."""
         config, perceptual = self.config, self._perceptual[0]
         l1, l2 = self._pixel_errors(output, image)
         parts, loss = {"l1": l1, "l2": l2}, l1 + l2
+        # Every n-th and not the first ones: how a sample is filled depends on its place in the batch, see `_estimate`.
+        crops = [_crop(x[:: config.perceptual_every], config.perceptual_crop, offset) for x in (output, image)]
         if perceptual is not None and config.perceptual_weight:
-            # Every n-th, because what kind of fill a sample has depends on its place in the batch.
-            crops = [_crop(x[:: config.perceptual_every], config.perceptual_crop, offset) for x in (output, image)]
             parts["perceptual"] = perceptual(*crops).mean()
+            loss = loss + config.perceptual_weight * parts["perceptual"]
+        if config.flat_area_weight:
             parts["roughness"] = self._roughness(*crops)
-            loss = loss + config.perceptual_weight * parts["perceptual"] + config.flat_area_weight * parts["roughness"]
+            loss = loss + config.flat_area_weight * parts["roughness"]
         return loss, parts
 
 

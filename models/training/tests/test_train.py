@@ -146,8 +146,8 @@ def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
 
 
 def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny: TrainConfig, alone: Workers):
-    """Sequential conditioning is what the decoder sees there: a subset, and expectations given it."""
-    trainer = Trainer(files, tiny, alone)
+    """Sequential conditioning is what the decoder sees there: a subset, drawn or a filter's, and expectations given it."""
+    trainer = Trainer(files, replace(tiny, keep_all_share=1.0), alone)
     model, seen = trainer.model, []
     model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
     image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -155,11 +155,55 @@ def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny
     trainer.objective(image, draws, keep_all=False)
     ((global_codes, patch_codes, expected, keep),) = seen
     assert torch.equal(keep[0], draws.visible[0] < draws.visible_share[0].square())
+    assert not keep[0].all()
+    assert keep[1].all()
     for part, given in ((slice(0, 2), keep[:2]), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
         logits = model.entropy_model(global_codes[part], patch_codes[part], given)
         assert torch.allclose(expected[part], model.quantizer.expectation(logits), atol=1e-5)
     trainer.objective(image, draws, keep_all=True)
     assert seen[1][3].all()
+
+
+@pytest.mark.parametrize(("batch", "every"), [(32, 1), (32, 2), (32, 3), (32, 4), (64, 8)])
+def test_the_loss_network_sees_every_kind_of_fill(tiny: TrainConfig, model: TaTok, batch: int, every: int):
+    """Given G and a drawn subset, given G and what a filter chose, and given G alone. Here a filter chooses everything."""
+    objective = Objective(model, replace(tiny, keep_all_share=1.0, perceptual_every=every), None)
+    seen: list[torch.Tensor] = []
+    hook = model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[3]))
+    draws = Draws.make(batch, 16, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        objective(torch.rand(batch, 3, 64, 64) * 2 - 1, draws, keep_all=False)
+    hook.remove()
+    drawn = (draws.visible < draws.visible_share[:, None].square())[::every]
+    kept = seen[0][::every]
+    quarter = -(-batch // 4 // every)
+    of_quarter = ["drawn" if torch.equal(k, d) else "chosen" for k, d in zip(kept[:quarter], drawn[:quarter], strict=True)]
+    assert set(of_quarter) == {"drawn", "chosen"}
+    assert len(kept) > quarter
+
+
+@pytest.mark.parametrize(("weight", "parts"), [(0.0, set()), (2.0, {"roughness"})])
+def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, weight: float, parts: set[str]):
+    objective = Objective(model, replace(tiny, flat_area_weight=weight, rate_weight=0.0), None)
+    image, draws = torch.zeros(8, 3, 64, 64), Draws.make(8, 16, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        loss, values = objective(image, draws, keep_all=True)
+    assert {"perceptual", "roughness"} & values.keys() == parts
+    rest = tiny.entropy_weight * (values["cross_entropy"] + 0.25 * values["partial"]) + values["l1"] + values["l2"]
+    assert loss.item() == pytest.approx((rest + weight * values.get("roughness", 0)).item(), rel=1e-5)
+
+
+def test_roughness_and_perceptual_distance_are_weighed_apart(tiny: TrainConfig, model: TaTok):
+    image, draws = torch.rand(8, 3, 64, 64), Draws.make(8, 16, torch.Generator().manual_seed(1))
+
+    def network(output: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        return (output - image).square().mean((1, 2, 3))
+
+    for weights, parts in (((0.0, 1.0), {"roughness"}), ((1.0, 0.0), {"perceptual"}), ((0.0, 0.0), set())):
+        config = replace(tiny, perceptual_weight=weights[0], flat_area_weight=weights[1])
+        with torch.no_grad():
+            _, values = Objective(model, config, network)(image, draws, keep_all=True)
+        assert {"perceptual", "roughness"} & values.keys() == parts
 
 
 def test_a_new_schedule_starts_only_from_weights_of_its_shape(model: TaTok, tmp_path: Path):
