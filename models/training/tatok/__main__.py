@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 from .config import PRESETS, TrainConfig, with_overrides
+from .distributed import own_rank
 from .profile import profile
+from .resume import resume_note
 from .train import RunFiles, train
+
+_PRESET = "tatok-s-256"
+_LOSS_NETWORK = "SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names; not torchvision's weights"
 
 
 def _counts(text: str) -> list[int]:
@@ -18,8 +23,8 @@ def _add_config_options(parser: argparse.ArgumentParser) -> None:
     """One option per scalar field of the training configuration, all optional."""
     for field in dataclasses.fields(TrainConfig):
         if field.type in (int, float, str):
-            option = "--" + field.name.replace("_", "-")
-            parser.add_argument(option, type=field.type, default=None, help=f"default {field.default}")
+            option, choices = "--" + field.name.replace("_", "-"), field.metadata.get("choices")
+            parser.add_argument(option, type=field.type, choices=choices, default=None, help=f"default {field.default}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,9 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (train, profile):
         command.add_argument("pack", type=Path)
         command.add_argument("--out", type=Path, required=True)
-        command.add_argument("--preset", choices=sorted(PRESETS), default="tatok-s-256")
+        command.add_argument("--preset", choices=sorted(PRESETS), help=f"shape of the model, default {_PRESET}")
         command.add_argument("--levels", type=_counts, help="FSQ levels of each dimension, such as 8,8,8,8: their product is V")
-        command.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz; without it there is no perceptual loss")
+        command.add_argument("--perceptual", type=Path, help=f"{_LOSS_NETWORK}; without it there is no perceptual loss")
         command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
         _add_config_options(command)
         command.add_argument("--compile", action="store_true", help="compile the model in pieces (minutes, then much faster)")
@@ -64,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
     evaluate.add_argument("images", type=Path, nargs="+", help="folders; each is reported on its own")
     evaluate.add_argument("--out", type=Path, required=True)
-    evaluate.add_argument("--perceptual", type=Path, help="squeezenet1_0.npz, for the perceptual distance")
+    evaluate.add_argument("--perceptual", type=Path, help=f"{_LOSS_NETWORK}, for the perceptual distance")
     evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
     evaluate.add_argument("--batch", type=int, default=8)
     evaluate.add_argument("--quick", action="store_true", help="fewer points of the curves, and no ablations")
@@ -122,13 +127,17 @@ def _pack(arguments: argparse.Namespace) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> tuple[RunFiles, TrainConfig]:
-    names = [f.name for f in dataclasses.fields(TrainConfig)]
-    given = {n: getattr(arguments, n) for n in names if hasattr(arguments, n)}
-    model = PRESETS[arguments.preset]
+    options = {name: value for name, value in vars(arguments).items() if value is not None}
+    fields = {f.name for f in dataclasses.fields(TrainConfig)}
+    model = PRESETS[options.get("preset", _PRESET)]
     if arguments.levels:
         model = dataclasses.replace(model, levels=tuple(arguments.levels))
-    config = with_overrides(TrainConfig(model=model), given)
-    return RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from), config
+    config = with_overrides(TrainConfig(model=model), {name: options[name] for name in fields & options.keys()})
+    files = RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from)
+    if files.checkpoint.exists() and own_rank() == 0:
+        given = options.keys() & {*fields, "preset", "levels", "start_from"}
+        print(f"tatok: {resume_note(files, config, given)}", file=sys.stderr)
+    return files, config
 
 
 def _train(arguments: argparse.Namespace) -> None:

@@ -55,9 +55,16 @@ class ModelConfig:
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
 
 
+OPTIMIZERS = ("adamw", "muon")
+"""AdamW for everything, or Muon for matrices inside transformer blocks and AdamW for the rest."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. `batch` is per process; with n processes a step sees n·batch crops."""
+    """One training run. `batch` is per process; with n processes a step sees n·batch crops.
+
+    Raises ValueError for an optimiser that does not exist, and for an entropy model that nothing trains.
+    """
 
     steps: int = 20_000
     batch: int = 256
@@ -68,7 +75,7 @@ class TrainConfig:
     betas: tuple[float, float] = (0.9, 0.98)
     gradient_clip: float = 1.0
     ema: float = 0.9995
-    optimizer: str = "adamw"  # or "muon": Muon for matrices inside transformer blocks, AdamW for the rest
+    optimizer: str = field(default="adamw", metadata={"choices": OPTIMIZERS})
     perceptual_weight: float = 1.0  # λ_p
     perceptual_every: int = 4  # the last two terms see every n-th crop: of every kind of fill up to an eighth of the batch
     perceptual_crop: float = 0.6875  # side of what they see of a crop, at another offset every step
@@ -93,6 +100,14 @@ class TrainConfig:
     seed: int = 0
     model: ModelConfig = field(default_factory=ModelConfig)
 
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(f"no optimizer is called {self.optimizer!r}: there are {' and '.join(OPTIMIZERS)}")
+        if self.model.filters and not self.entropy_weight > 0:
+            raise ValueError(
+                f"an entropy weight of {self.entropy_weight} leaves the entropy model untrained: it must be above 0"
+            )
+
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -116,7 +131,7 @@ TINY_MODEL = ModelConfig(
 )
 """Seconds on a CPU: for tests and for trying a command before spending GPU time on it."""
 
-# The rivals spend the entropy model's four layers on encoder and decoder, so that all have about 39 million parameters.
+# The rivals spend the entropy model's four layers on encoder and decoder, so that all have about 38 million parameters.
 PRESETS: dict[str, ModelConfig] = {
     "tatok-s-256": ModelConfig(),
     "fixed-256": ModelConfig(global_tokens=0, encoder_layers=8, entropy_layers=0, decoder_layers=10),

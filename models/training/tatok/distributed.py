@@ -8,6 +8,11 @@ import torch
 import torch.distributed as dist
 
 
+def own_rank() -> int:
+    """This process's number among those of torchrun; 0 without."""
+    return int(os.environ.get("RANK", 0))
+
+
 @dataclass(frozen=True)
 class Workers:
     """This process among its peers, and its device."""
@@ -23,7 +28,7 @@ class Workers:
     @classmethod
     def join(cls) -> "Workers":
         """Joins torchrun's group where there is one: NCCL on GPUs, gloo on CPUs."""
-        rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        rank, count = own_rank(), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available()
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
         if cuda:

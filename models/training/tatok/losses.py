@@ -67,6 +67,10 @@ def _mean5(x: Tensor) -> Tensor:
 class SqueezeNetDistance(nn.Module):
     """Perceptual distance in SqueezeNet 1.0 features (ImageNet, Iandola et al. 2016).
 
+    The weights are those of the original Caffe release, for BGR images of 0–255 minus a mean, under torchvision's names.
+    Torchvision's own, for RGB images normalised otherwise, have the same shapes: they load without an error, and every distance
+    is then another.
+
     Mean over five layers of the squared difference of channel-normalised features, as Zhang et al. (2018) without their
     learned weights; 0 for equal images, at most 2. It is neither LPIPS nor a Fréchet distance, and is never called so.
     """

@@ -10,7 +10,7 @@ from .muon import Muon
 
 
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """AdamW for everything, or Muon (Jordan et al., 2024) for matrices inside transformer blocks and AdamW for the rest.
+    """Those of `config.optimizer`; Muon is that of Jordan et al. (2024).
 
     Weight decay applies to matrices and convolutions only.
     """

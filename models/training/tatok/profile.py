@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from dataclasses import replace
 
 import torch
 from torch.autograd import DeviceType
@@ -38,9 +39,14 @@ def profile(
     timed: int = 20,
     traced: int = 3,
 ) -> str:
-    """Text of three parts: crops a second over `timed` steps, then milliseconds a step by kind and by kernel over `traced`."""
+    """Text of three parts: crops a second over `timed` steps, then milliseconds a step by kind and by kernel over `traced`.
+
+    A run that has a checkpoint is profiled as that has it. No step is of the phase that keeps every token, in which other work
+    is done than in most.
+    """
     trainer = Trainer(files, config, Workers.join(), compile_model=compile_model)
-    device = trainer.workers.device
+    trainer.config = replace(trainer.config, full_token_phase=0.0)
+    device, crops = trainer.workers.device, trainer.config.batch * trainer.workers.count
     _steps(trainer, warm_up)
     started = time.monotonic()
     _steps(trainer, timed)
@@ -50,8 +56,8 @@ def profile(
     with torch.profiler.profile(activities=activities) as recorded:
         _steps(trainer, traced)
     name = torch.cuda.get_device_name(device) if on_gpu else f"{torch.get_num_threads()} CPU threads"
-    head = f"One training step of {config.batch} crops on {name}, PyTorch {torch.__version__}: {1e3 * seconds:.1f} ms, "
-    head += f"{config.batch / seconds:.0f} crops a second over {timed} steps"
+    head = f"One training step of {crops} crops on {name}, PyTorch {torch.__version__}: {1e3 * seconds:.1f} ms, "
+    head += f"{crops / seconds:.0f} crops a second over {timed} steps"
     if on_gpu:
         head += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB at most"
     return f"{head}.\n\n{_tables(recorded, on_gpu, traced)}"

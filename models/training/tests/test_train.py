@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tatok.__main__ import main
 from tatok.checkpoint import load_checkpoint, load_model, save_weights, start_from
 from tatok.config import TINY_MODEL, TrainConfig, with_overrides
 from tatok.distributed import Workers
@@ -236,6 +237,55 @@ def test_a_new_schedule_may_have_more_quantiser_dimensions(model: TaTok, tmp_pat
         assert torch.allclose(more_logits[:, :, :4], logits, atol=1e-5)
         assert torch.allclose(entropy_bits(more_logits), entropy_bits(logits) + 4, atol=1e-4)
         assert torch.allclose(new.decoder(*more_codes), old.decoder(*codes), atol=1e-5)
+
+
+@pytest.mark.parametrize("option", ["Muon", "sgd"])
+def test_an_optimizer_that_does_not_exist_is_refused(option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(ValueError, match=f"'{option}': there are adamw and muon"):
+        TrainConfig(optimizer=option)
+    with pytest.raises(SystemExit):
+        main(["train", str(tmp_path), "--out", str(tmp_path), "--optimizer", option])
+    assert "choose from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0])
+def test_an_entropy_model_must_be_trained(tiny: TrainConfig, weight: float):
+    with pytest.raises(ValueError, match="leaves the entropy model untrained"):
+        replace(tiny, entropy_weight=weight)
+    replace(tiny, entropy_weight=weight, model=replace(TINY_MODEL, entropy_layers=0))
+
+
+def test_a_run_that_goes_on_says_which_options_have_no_say(files: RunFiles, capsys: pytest.CaptureFixture[str], model: TaTok):
+    command = ["train", str(files.pack), "--out", str(files.out), "--preset", "tiny", "--steps", "2", "--batch", "4"]
+    assert main(command) == 0
+    assert capsys.readouterr().err == ""
+    assert main(command) == 0
+    note = f"tatok: {files.out} resumes at step 2 with its checkpoint's configuration"
+    assert capsys.readouterr().err == note + "\n"
+    others = ["--preset", "fixed-57", "--learning-rate", "0.5", "--steps", "9", "--start-from", str(files.out)]
+    assert main([*command, *others]) == 0
+    ignored = "--preset, --learning-rate 0.5 (it has 0.001), --steps 9 (it has 2), --start-from (it has weights)"
+    assert capsys.readouterr().err == f"{note}; ignored: {ignored}\n"
+
+
+def test_a_profile_is_of_the_steps_that_a_run_has(
+    files: RunFiles, tiny: TrainConfig, alone: Workers, monkeypatch: pytest.MonkeyPatch
+):
+    """Of the checkpoint's batch, and of the phase in which tokens are dropped."""
+    Trainer(files, replace(tiny, batch=4, full_token_phase=0.5), alone).save()
+    phases: list[bool] = []
+    forward = Objective.forward
+
+    def record(
+        self: Objective, image: torch.Tensor, draws: Draws, keep_all: bool
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        phases.append(keep_all)
+        return forward(self, image, draws, keep_all)
+
+    monkeypatch.setattr(Objective, "forward", record)
+    text = profile(files, tiny, compile_model=False, warm_up=1, timed=1, traced=1)
+    assert text.startswith("One training step of 4 crops on ")
+    assert phases == [False] * 3
 
 
 def test_profile_tells_rate_kinds_and_kernels(files: RunFiles, tiny: TrainConfig):
