@@ -6,7 +6,7 @@ the rates that this GPU was measured to reach.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import load_model
-from .export import example_inputs, graph_modules
+from .export import Graph, example_inputs, graph_modules
 from .floor import Ceilings, floor_milliseconds, measure_ceilings
 from .machine import describe_machine
 from .model import TaTok
 
 STAGES = {"encode": "encoder", "entropy": "entropy", "decode": "decoder"}
-"""Graphs by the names that the benchmark of ONNX Runtime gives them."""
+"""Graphs by the names that the benchmark of ONNX Runtime gives them; a model of fixed length has no entropy graph."""
 
 Stage = Callable[[], object]
 
@@ -59,8 +59,7 @@ def _in_bfloat16(model: TaTok) -> None:
 def _time(model: TaTok, batch: int, mode: str, device: str, runs: int, warm_up: int) -> dict[str, dict[str, float]]:
     modules, inputs = graph_modules(model, attention=device == "cpu"), example_inputs(model, batch)
     stages: dict[str, Stage] = {}
-    for name, graph in STAGES.items():
-        module = modules[graph]
+    for name, module in _stages(modules).items():
         given = [inputs[i] for i in module.inputs]
         if device == "cpu":
             stages[name] = _on_host(module, given)
@@ -73,9 +72,15 @@ def _time(model: TaTok, batch: int, mode: str, device: str, runs: int, warm_up: 
             call()
             if run >= warm_up:
                 samples[stage].append(1000 * (time.perf_counter() - start))
-    samples["encode + entropy"] = _sums(samples["encode"], samples["entropy"])
-    samples["encode + entropy + decode"] = _sums(samples["encode + entropy"], samples["decode"])
+    for count in range(2, len(stages) + 1):
+        first = list(stages)[:count]
+        samples[" + ".join(first)] = [sum(times) for times in zip(*(samples[stage] for stage in first), strict=True)]
     return {stage: _spread(values) for stage, values in samples.items()}
+
+
+def _stages(modules: Mapping[str, Graph]) -> dict[str, Graph]:
+    """The graphs that a model has, by stage."""
+    return {stage: modules[graph] for stage, graph in STAGES.items() if graph in modules}
 
 
 def _on_host(module: nn.Module, inputs: list[Tensor]) -> Stage:
@@ -117,8 +122,8 @@ def _floor(model: Path, batch: int, ceilings: Ceilings) -> dict[str, dict[str, f
     tatok = load_model(model).eval()
     modules, inputs = graph_modules(tatok, attention=False), example_inputs(tatok, batch)
     return {
-        name: floor_milliseconds(modules[graph], [inputs[i] for i in modules[graph].inputs], ceilings)
-        for name, graph in STAGES.items()
+        name: floor_milliseconds(module, [inputs[i] for i in module.inputs], ceilings)
+        for name, module in _stages(modules).items()
     }
 
 
@@ -131,10 +136,6 @@ def table(result: dict[str, Any]) -> str:
                 values = " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
                 lines.append(f"batch {entry['batch']:>3} {mode:<8} {stage:<25} {values} ms")
     return "\n".join(lines)
-
-
-def _sums(first: list[float], second: list[float]) -> list[float]:
-    return [a + b for a, b in zip(first, second, strict=True)]
 
 
 def _spread(values: list[float]) -> dict[str, float]:

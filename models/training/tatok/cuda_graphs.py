@@ -56,17 +56,23 @@ _FLOAT, _HALF, _INT, _LONG, _BYTE, _BOOL = (
 _EPSILON = 1e-5  # of every norm in PyTorch
 
 
-def has_cuda_graphs(config: ModelConfig) -> bool:
-    """Whether these graphs exist for a model: it has both kinds of token, an entropy model and a codebook that fits a table."""
-    return config.filters and config.global_tokens > 0 and config.codebook_size <= _LARGEST_CODEBOOK
+def _require_graphs(bundle: Path, config: ModelConfig) -> None:
+    """Raises ValueError where these graphs cannot be made for a model."""
+    if not config.filters or config.global_tokens == 0:
+        raise ValueError(f"{bundle} has no graphs for CUDA: they need global and patch tokens and an entropy model")
+    if config.codebook_size > _LARGEST_CODEBOOK:
+        size = f"its codebook has {config.codebook_size:,} codes and they look up at most {_LARGEST_CODEBOOK:,}"
+        raise ValueError(f"{bundle} has no graphs for CUDA: {size}")
 
 
 def add_cuda_graphs(bundle: Path) -> None:
-    """Writes the CUDA graphs into a bundle's folder and lists them in its manifest."""
+    """Writes the CUDA graphs into a bundle's folder and lists them in its manifest.
+
+    Raises ValueError for a model that drops no tokens, has no global tokens or has more than 65,536 codes.
+    """
     manifest = read_manifest(bundle)
     config = ModelConfig.from_dict(manifest["model"])
-    if not has_cuda_graphs(config):
-        raise ValueError(f"{bundle} has no graphs for CUDA: they need global and patch tokens and an entropy model")
+    _require_graphs(bundle, config)
     weights = StoredWeights(bundle)
     for graph, model in cuda_graphs(config, weights).items():
         onnx.save(model, bundle / GRAPHS[graph])

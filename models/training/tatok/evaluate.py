@@ -18,7 +18,7 @@ from .encoded_folder import EncodedFolder
 from .filter import Ranking, drop_order, filter_tokens
 from .losses import SqueezeNetDistance
 from .metrics import luma
-from .report import write_report
+from .report import TARGET_TOTAL, write_report
 from .revealed_images import RevealedImages
 
 LOSS_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
@@ -26,8 +26,6 @@ EQUAL_KEPT = (24, 48, 96)
 QUICK_LOSS_RATES, QUICK_EQUAL_KEPT = (0.0, 0.5, 0.8, 1.0), (48,)
 """What a quick evaluation leaves of them."""
 EDGE_PRIORITIES = (0.0, 0.5, 1.0, 2.0)
-TARGET_TOTAL = 57
-"""Mean total of tokens at which adaptive models are compared: the paper's 56.4, TiTok-B's 57."""
 
 
 class FilterEvaluation:
@@ -97,7 +95,10 @@ class FilterEvaluation:
         return np.stack([ranking.keep(loss_rate, budget_bits) for ranking in self.rankings[conditioning]])
 
     def at_mean_total(self, filtered: Callable[[float], Array]) -> tuple[float, Array]:
-        """The smallest ε (to 1/1000) at which the masks of `filtered` have a mean K + |S| of at most 57, and those masks."""
+        """The smallest ε (to 1/1000) at which the masks of `filtered` have a mean K + |S| of at most 57, and those masks.
+
+        ε = 1 where none has: all that it may drop is a budget of the training set's, which is less than these images hold.
+        """
         low, high = 0, 1000
         while low < high:
             middle = (low + high) // 2
@@ -105,11 +106,15 @@ class FilterEvaluation:
             low, high = (low, middle) if mean <= TARGET_TOTAL else (middle + 1, high)
         return low / 1000, filtered(low / 1000)
 
-    def adaptivity(self, reference_bits: float) -> dict[str, Any]:
-        """How token counts spread, and follow JPEG size, under both budgets at the target mean total."""
+    def adaptivity(self, reference_bits: float | None) -> dict[str, Any]:
+        """How token counts spread, and follow JPEG size, under both budgets at the target mean total.
+
+        Under the image budget alone where there is no reference budget. Totals may stay above the target, see `at_mean_total`.
+        """
         sizes = [_jpeg_bytes(image) for image in self.encoded.images]
+        budgets = {"image": None} if reference_bits is None else {"image": None, "reference": reference_bits}
         result = {}
-        for budget, bits in (("image", None), ("reference", reference_bits)):
+        for budget, bits in budgets.items():
             for conditioning, filtered, quality in (
                 ("global", self.filtered, self.quality),
                 *((c, partial(self.filtered_in_rounds, conditioning=c), self.sequential_quality) for c in self.rankings),
@@ -136,7 +141,10 @@ class FilterEvaluation:
         ]
 
     def measure(self, reference_bits: float | None, *, quick: bool = False) -> dict[str, Any]:
-        """Everything of this class as one JSON-able object; `quick` leaves points of curves and the ablations out."""
+        """Everything of this class as one JSON-able object; `quick` leaves points of curves and the ablations out.
+
+        Without `reference_bits`, which weights that no bundle holds do not know, nothing is said of the reference budget.
+        """
         loss_rates, equal_kept = (QUICK_LOSS_RATES, QUICK_EQUAL_KEPT) if quick else (LOSS_RATES, EQUAL_KEPT)
         entropy = self.estimate.entropy.astype(np.float64)
         result: dict[str, Any] = {
@@ -152,7 +160,7 @@ class FilterEvaluation:
                 {"loss_rate": e, **self.sequential_quality(keep, frechet=e == 0)} for e, keep in kept
             ]
         result["orders"] = {str(count): self.orders(count) for count in equal_kept}
-        result["adaptivity"] = self.adaptivity(reference_bits or result["entropy_sum_mean"])
+        result["adaptivity"] = self.adaptivity(reference_bits)
         result["calibration"] = self.calibration()
         return result if quick else result | self._ablations()
 
@@ -214,7 +222,13 @@ def evaluate(
     quick: bool = False,
     progress: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Measures `model` on each folder; writes metrics.json, metrics.md and plots to `out`."""
+    """Measures `model` on each folder; writes metrics.json and, named after the folder, a table and plots to `out`.
+
+    Raises ValueError when two folders have one name, and for a folder without images.
+    """
+    names = [path.name for path in folders]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"several folders are called {', '.join(twice)}: reports are named after their folders")
     backend = open_backend(model, runtime)
     reference = _reference_bits(model)
     distance = None if perceptual is None else SqueezeNetDistance(perceptual)

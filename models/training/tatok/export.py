@@ -100,7 +100,10 @@ def to_bytes(image: Tensor) -> Tensor:
     return ((image.float() + 1) * 127.5).clamp(0, 255).round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
-def graph_modules(model: TaTok, *, attention: bool = True) -> dict[str, EncoderGraph | EntropyGraph | DecoderGraph]:
+Graph = EncoderGraph | EntropyGraph | DecoderGraph
+
+
+def graph_modules(model: TaTok, *, attention: bool = True) -> dict[str, Graph]:
     """The graphs of a model's bundle; a model that cannot drop tokens has no entropy graph."""
     entropy = {"entropy": EntropyGraph(model)} if model.config.filters else {}
     return {"encoder": EncoderGraph(model, attention=attention), **entropy, "decoder": DecoderGraph(model)}

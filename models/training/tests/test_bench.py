@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from test_bundle import MANIFEST
 
 from tatok.__main__ import main
 from tatok.bench import bench, table
+from tatok.checkpoint import save_weights
+from tatok.config import TINY_MODEL
 from tatok.export import export_bundle
 from tatok.floor import Ceilings, floor_milliseconds
 from tatok.model import TaTok
@@ -34,6 +37,14 @@ def test_every_stage_of_every_batch_is_timed(model: TaTok, tmp_path: Path, capsy
     assert "batch   2 eager    decode" in table(result)
     assert main(["bench", str(bundle), "--threads", "1", "--batches", "1", "--runs", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["threads"] == 1
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_model_of_fixed_length_is_timed_without_an_entropy_model(tmp_path: Path):
+    config = replace(TINY_MODEL, global_tokens=0, entropy_layers=0)
+    save_weights(tmp_path / "weights.npz", config, TaTok(config).state_dict())
+    result = bench(tmp_path / "weights.npz", device="cpu", threads=1, batches=[1], runs=2, warm_up=0)
+    assert list(result["batches"][0]["eager"]) == ["encode", "decode", "encode + decode"]
 
 
 def test_the_floor_counts_arithmetic_weights_and_transfers():

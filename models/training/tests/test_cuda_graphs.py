@@ -147,6 +147,14 @@ def test_a_model_without_entropy_model_has_none(tmp_path: Path):
         add_cuda_graphs(tmp_path)
 
 
+def test_a_codebook_that_fits_no_table_is_named_with_its_limit(bundle: Path, tmp_path: Path):
+    manifest = read_manifest(bundle)
+    manifest["model"]["levels"] = [8, 8, 8, 8, 4, 5]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ValueError, match="81,920 codes and they look up at most 65,536"):
+        add_cuda_graphs(tmp_path)
+
+
 def test_parity_of_whole_paths(bundle: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["parity", str(bundle), str(SAMPLES), "--limit", "2"]) == 0
     figures = json.loads(capsys.readouterr().out)
