@@ -52,7 +52,9 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a bundle from a checkpoint or weights file")
     export.add_argument("weights", type=Path)
     export.add_argument("--out", type=Path, required=True)
-    export.add_argument("--manifest", type=Path, required=True, help="JSON with name, version, licence, defaults, training, …")
+    export.add_argument(
+        "--manifest", type=Path, required=True, help="JSON with name, version, description, licence, defaults, training"
+    )
     export.add_argument("--calibration", type=Path, help="images kept out of training, for the temperature of ĥ")
     export.add_argument("--reference", type=Path, required=True, help="training images whose mean Σĥ is the reference budget")
 
@@ -154,22 +156,22 @@ def _profile(arguments: argparse.Namespace) -> None:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    import json
-
     from .backend import TorchBackend
     from .calibration import calibrate
     from .checkpoint import load_model
+    from .description import read_description
     from .evaluate import reference_budget
     from .export import export_bundle, round_to_half
 
+    description = read_description(arguments.manifest)
     model = load_model(arguments.weights)
-    manifest = json.loads(arguments.manifest.read_text())
+    measured = {}
     if arguments.calibration is not None:
-        manifest["entropyTemperature"] = calibrate(model, arguments.calibration)
+        measured["entropyTemperature"] = calibrate(model, arguments.calibration)
     round_to_half(model)
     filters = model.config.filters
-    manifest["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference) if filters else 0.0
-    export_bundle(model, arguments.out, manifest)
+    measured["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference) if filters else 0.0
+    export_bundle(model, arguments.out, description, measured)
 
 
 def _cuda_graphs(arguments: argparse.Namespace) -> None:

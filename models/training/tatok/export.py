@@ -10,10 +10,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from .bundle import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
+from .description import without_measurements
 from .model import TaTok, entropy_bits, surprisal_bits
 
 OPSET = 20
-# Smaller tensors (biases, norms, constants of the graph) stay float32: they weigh nothing.
+# Smaller tensors (biases, norms, most constants of the graph) stay float32: they weigh nothing. Larger ones become float16,
+# weights or not: the encoder's pooling matrix does.
 _HALF_FROM = 4096
 
 
@@ -137,9 +139,16 @@ def round_to_half(model: TaTok) -> TaTok:
     return model
 
 
-def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
-    """Writes the graphs and the manifest. `manifest` holds what the model itself does not know."""
+def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured: dict[str, float]) -> None:
+    """Writes the graphs and the manifest; graphs for CUDA that lie in the folder are of other weights and go.
+
+    `description` holds what the model itself does not know; where it contradicts the model, or says what is of other weights,
+    it has no say. `measured` is what was found with these weights: `referenceBudgetBits`, and where they were calibrated
+    `entropyTemperature`.
+    """
     out.mkdir(parents=True, exist_ok=True)
+    for stale in out.glob("*.cuda.onnx"):
+        stale.unlink()
     model = round_to_half(model.cpu().eval())
     config = model.config
     graphs = graph_modules(model)
@@ -161,22 +170,20 @@ def export_bundle(model: TaTok, out: Path, manifest: dict[str, Any]) -> None:
         graph = _store_as_half(program.model_proto)
         onnx.checker.check_model(graph)
         onnx.save(graph, out / GRAPHS[name])
-    write_manifest(
-        out,
-        {
-            "format": FORMAT,
-            "formatVersion": FORMAT_VERSION,
-            "image": {"size": config.image_size, "patch": config.patch_size},
-            "grid": {"rows": config.grid, "columns": config.grid},
-            "globalTokens": config.global_tokens,
-            "patchTokens": config.patch_tokens,
-            "codebook": {"size": config.codebook_size, "levels": list(config.levels)},
-            "attention": {"layers": config.encoder_layers, "heads": config.heads},
-            "graphs": {name: GRAPHS[name] for name in graphs},
-            "model": asdict(config),
-        }
-        | manifest,
-    )
+    known = {
+        "format": FORMAT,
+        "formatVersion": FORMAT_VERSION,
+        "image": {"size": config.image_size, "patch": config.patch_size},
+        "grid": {"rows": config.grid, "columns": config.grid},
+        "globalTokens": config.global_tokens,
+        "patchTokens": config.patch_tokens,
+        "codebook": {"size": config.codebook_size, "levels": list(config.levels)},
+        "attention": {"layers": config.encoder_layers, "heads": config.heads},
+        "graphs": {name: GRAPHS[name] for name in graphs},
+        "model": asdict(config),
+    }
+    # `known` twice: it comes first, and it wins.
+    write_manifest(out, known | without_measurements(description) | known | measured)
 
 
 def _store_as_half(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_bundle import MANIFEST
+from test_bundle import MANIFEST, MEASURED
 
 from tatok.__main__ import main
 from tatok.bench import bench, table
@@ -27,7 +27,7 @@ def threads() -> Iterator[None]:
 @pytest.mark.usefixtures("threads")
 def test_every_stage_of_every_batch_is_timed(model: TaTok, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle = tmp_path / "bundle"
-    export_bundle(model, bundle, MANIFEST)
+    export_bundle(model, bundle, MANIFEST, MEASURED)
     result = bench(bundle, device="cpu", threads=1, batches=[1, 2], runs=3, warm_up=1)
     assert [entry["batch"] for entry in result["batches"]] == [1, 2]
     for entry in result["batches"]:

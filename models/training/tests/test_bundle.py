@@ -6,10 +6,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from conftest import SAMPLES
+from conftest import ROOT, SAMPLES
 
 from tatok.__main__ import main
 from tatok.bundle import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.description import read_description
 from tatok.export import example_inputs, export_bundle, graph_modules
 from tatok.model import TaTok
 
@@ -19,14 +20,15 @@ MANIFEST = {
     "description": "a test",
     "licence": "MIT",
     "defaults": {"lossRate": 0.5, "edgePriority": 0, "budget": "image", "conditioning": "global"},
-    "referenceBudgetBits": 100.0,
+    "training": {"images": 3},
 }
+MEASURED = {"referenceBudgetBits": 100.0}
 
 
 @pytest.fixture(scope="module")
 def bundle(model: TaTok, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle")
-    export_bundle(model, out, MANIFEST)
+    export_bundle(model, out, MANIFEST, MEASURED)
     return out
 
 
@@ -70,6 +72,39 @@ def test_manifest_lists_the_files_as_they_are(bundle: Path):
     assert manifest["codebook"] == {"size": 65536, "levels": [8, 8, 8, 8, 4, 4]}
 
 
+def test_a_manifest_has_no_say_where_the_model_knows_better(bundle: Path, model: TaTok, tmp_path: Path):
+    """As when one starts from a shipped bundle: its figures are not of these weights, nor are its graphs for CUDA."""
+    given = read_manifest(bundle) | {
+        "name": "another",
+        "codebook": {"size": 4096, "levels": [8, 8, 8, 8]},
+        "model": {"image_size": 512},
+        "graphs": {"encoder": "old.onnx"},
+        "variants": {"cuda": {"encoder": "encoder.cuda.onnx"}},
+        "metrics": {"protocol": "…"},
+        "entropyTemperature": 2.0,
+        "referenceBudgetBits": 1.0,
+    }
+    (tmp_path / "encoder.cuda.onnx").write_text("stale")
+    export_bundle(model, tmp_path, given, MEASURED)
+    assert read_manifest(tmp_path) == read_manifest(bundle) | {"name": "another"}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["decoder.onnx", "encoder.onnx", "entropy.onnx", "manifest.json"]
+
+
+def test_what_a_given_manifest_lacks_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    manifest = tmp_path / "manifest.json"
+    given = {k: v for k, v in MANIFEST.items() if k not in ("licence", "training")}
+    manifest.write_text(json.dumps(given | {"defaults": {"lossRate": 0.5, "edgePriority": 0, "budget": "image"}}))
+    options = ["--out", str(tmp_path / "bundle"), "--manifest", str(manifest), "--reference", str(SAMPLES)]
+    assert main(["export", "no-weights.npz", *options]) == 1
+    assert capsys.readouterr().err == f"tatok: {manifest} lacks licence, training, defaults.conditioning\n"
+
+
+def test_the_manifest_that_the_readme_shows_is_complete(tmp_path: Path):
+    text = (ROOT / "models/training/README.md").read_text()
+    (tmp_path / "manifest.json").write_text(text.split("```json\n")[1].split("```")[0])
+    assert read_description(tmp_path / "manifest.json").keys() == MANIFEST.keys()
+
+
 def test_weights_come_back_out_of_a_bundle(bundle: Path, model: TaTok):
     config, weights = read_bundle_weights(bundle)
     assert config == model.config
@@ -86,7 +121,7 @@ def test_large_weights_are_stored_as_float16(bundle: Path):
 def test_the_whole_path_from_a_folder_of_images(tmp_path: Path):
     """pack → train → export → evaluate, as a user types it."""
     manifest = tmp_path / "manifest.json"
-    manifest.write_text(json.dumps({k: v for k, v in MANIFEST.items() if k != "referenceBudgetBits"}))
+    manifest.write_text(json.dumps(MANIFEST))
     pack, run, bundle, report = (tmp_path / name for name in ("pack", "run", "bundle", "report"))
     options = ["--preset", "tiny", "--steps", "3", "--batch", "4"]
     assert main(["pack", str(SAMPLES), "--out", str(pack), "--short-side", "80"]) == 0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import SAMPLES
 from onnx import TensorProto
-from test_bundle import MANIFEST
+from test_bundle import MANIFEST, MEASURED
 
 from tatok.__main__ import main
 from tatok.backend import OnnxBackend
@@ -51,7 +51,7 @@ def wide() -> TaTok:
 @pytest.fixture(scope="module")
 def bundle(wide: TaTok, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle")
-    export_bundle(wide, out, MANIFEST)
+    export_bundle(wide, out, MANIFEST, MEASURED)
     add_cuda_graphs(out)
     return out
 
@@ -96,7 +96,7 @@ def test_they_compute_what_the_plain_graphs_compute(
 @pytest.mark.parametrize("config", OTHER)
 def test_they_do_so_for_other_codebooks(config: ModelConfig, tmp_path: Path):
     model = random_model(config)
-    export_bundle(model, tmp_path, MANIFEST)
+    export_bundle(model, tmp_path, MANIFEST, MEASURED)
     add_cuda_graphs(tmp_path)
     for graph, file in GRAPHS.items():
         inputs = inputs_of(tmp_path / file, model, 2)
@@ -142,7 +142,7 @@ def test_adding_them_again_changes_nothing(bundle: Path):
 
 def test_a_model_without_entropy_model_has_none(tmp_path: Path):
     config = replace(TINY_MODEL, encoder_layers=1, entropy_layers=0, decoder_layers=1)
-    export_bundle(TaTok(config), tmp_path, MANIFEST)
+    export_bundle(TaTok(config), tmp_path, MANIFEST, MEASURED)
     with pytest.raises(ValueError, match="need global and patch tokens and an entropy model"):
         add_cuda_graphs(tmp_path)
 

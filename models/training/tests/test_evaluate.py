@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SAMPLES
-from test_bundle import MANIFEST
+from test_bundle import MANIFEST, MEASURED
 
 from tatok import evaluate as evaluation
 from tatok import report
@@ -18,7 +18,7 @@ CONDITIONINGS = ("global", "sequential", "distortion")
 
 
 def test_a_total_that_a_budget_does_not_reach_is_marked(model: TaTok, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    export_bundle(model, tmp_path, MANIFEST)
+    export_bundle(model, tmp_path, MANIFEST, MEASURED)
     write_manifest(tmp_path, read_manifest(tmp_path) | {"referenceBudgetBits": 1.0})
     for module in (evaluation, report):
         monkeypatch.setattr(module, "TARGET_TOTAL", 10)

@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 import torch
 from conftest import SAMPLES
-from test_bundle import MANIFEST
+from test_bundle import MANIFEST, MEASURED
 
 from tatok.__main__ import main
 from tatok.backend import open_backend
@@ -47,7 +47,7 @@ def shape(request: pytest.FixtureRequest) -> str:
 def bundle(shape: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     out = tmp_path_factory.mktemp(shape)
-    export_bundle(TaTok(SHAPES[shape]), out, MANIFEST | {"name": shape})
+    export_bundle(TaTok(SHAPES[shape]), out, MANIFEST | {"name": shape}, MEASURED)
     return out
 
 
