@@ -77,8 +77,9 @@ class TrainConfig:
     ema: float = 0.9995
     optimizer: str = field(default="adamw", metadata={"choices": OPTIMIZERS})
     perceptual_weight: float = 1.0  # λ_p
-    perceptual_every: int = 4  # the last two terms see every n-th crop: of every kind of fill up to an eighth of the batch
-    perceptual_crop: float = 0.6875  # side of what they see of a crop, at another offset every step
+    # Perceptual distance and roughness see every n-th crop; up to an eighth of the batch that has some of every kind of fill.
+    perceptual_every: int = 4
+    perceptual_crop: float = 0.6875  # side of what the two see of a crop, at another offset every step
     flat_area_weight: float = 4.0  # λ_f, of fine detail that the image does not have
     entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
     rate_weight: float = 1e-3  # λ_R, per bit of rate per patch
