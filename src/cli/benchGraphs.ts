@@ -51,23 +51,28 @@ function doing(what: string): Promise<void> {
 /** Samples in milliseconds by name. */
 type Samples = Record<string, number[]>;
 
+/** One size of batch of one picture, and how often. */
+interface BatchToTime {
+  readonly graphs: Graphs;
+  readonly model: ModelDescription;
+  /** Of the picture, encoded. */
+  readonly file: Uint8Array;
+  readonly batch: number;
+  readonly runs: number;
+  readonly warmUp: number;
+}
+
 async function* timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTime): AsyncGenerator<TimedBatch> {
   await doing('load');
   const { graphs, loaded } = await loadBundle(await readBundle(choice.directory), choice);
   const file = await readFile(image);
   for (const batch of batches) {
-    const samples = { ...(await timeStages(graphs, loaded.model, file, batch, runs, warmUp)) };
+    const task = { graphs, model: loaded.model, file, batch, runs, warmUp };
+    const samples = { ...(await timeStages(task)) };
     if (graphs.decodesBatchesAside && batch > 1) {
-      samples['encode + entropy + decode, overlapped'] = await timeBatches(
-        graphs,
-        loaded.model,
-        file,
-        batch,
-        runs,
-        warmUp,
-      );
+      samples['encode + entropy + decode, overlapped'] = await timeBatches(task);
     }
-    samples['file bytes to overlays'] = await timeFiles(graphs, loaded.model, file, batch, runs, warmUp);
+    samples['file bytes to overlays'] = await timeFiles(task);
     const spreads = Object.entries(samples).map(([name, values]) => [name, spread(values)] as const);
     yield {
       batch,
@@ -78,15 +83,9 @@ async function* timeGraphs({ choice, image, batches, runs, warmUp }: GraphsToTim
 }
 
 /** One graph after another on the same batch, and their sums in each run; sums are of other runs where one graph does for two. */
-async function timeStages(
-  graphs: Graphs,
-  model: ModelDescription,
-  file: Uint8Array,
-  batch: number,
-  runs: number,
-  warmUp: number,
-): Promise<Samples> {
-  const images = await copiesOf(file, model, batch);
+async function timeStages(task: BatchToTime): Promise<Samples> {
+  const { graphs, model, batch, runs, warmUp } = task;
+  const images = await copiesOf(task);
   const visible = new Uint8Array(model.patchTokens);
   const keep = everyFourth(model);
   const samples: Samples = {};
@@ -115,19 +114,14 @@ async function timeStages(
       add(samples, 'encode + entropy + decode', tokenized + decoded.milliseconds);
     }
   }
-  if (graphs.tokenizesAtOnce) await timeTokenizer(graphs, images, keep, runs, warmUp, samples);
+  if (graphs.tokenizesAtOnce) await timeTokenizer(task, images, samples);
   return samples;
 }
 
 /** The graph that stands for encoder and entropy model, and the decoder after it. */
-async function timeTokenizer(
-  graphs: Graphs,
-  images: readonly Uint8Array[],
-  keep: Uint8Array,
-  runs: number,
-  warmUp: number,
-  samples: Samples,
-): Promise<void> {
+async function timeTokenizer(task: BatchToTime, images: readonly Uint8Array[], samples: Samples): Promise<void> {
+  const { graphs, model, runs, warmUp } = task;
+  const keep = everyFourth(model);
   for (let run = 0; run < warmUp + runs; run++) {
     await doing(`tokenizer, batch ${images.length}, run ${run}`);
     const start = performance.now();
@@ -142,17 +136,11 @@ async function timeTokenizer(
 }
 
 /** {@link timeOverlapped} from pictures in memory. */
-async function timeBatches(
-  graphs: Graphs,
-  model: ModelDescription,
-  file: Uint8Array,
-  batch: number,
-  runs: number,
-  warmUp: number,
-): Promise<number[]> {
-  const images = await copiesOf(file, model, batch);
+async function timeBatches(task: BatchToTime): Promise<number[]> {
+  const { graphs, model, batch } = task;
+  const images = await copiesOf(task);
   const keep = everyFourth(model);
-  return timeOverlapped(graphs, runs, warmUp, async (run) => {
+  return timeOverlapped(task, async (run) => {
     void doing(`overlapped, batch ${batch}, run ${run}`);
     return (await graphs.tokenizeAll(images)).map((codes) => ({ codes, expectedCodes: codes.expectedCodes, keep }));
   });
@@ -162,19 +150,13 @@ async function timeBatches(
  * From encoded files to codes, entropies, kept masks and decoded pictures. While the graphs run on one batch, sharp's threads
  * decode the files of the next.
  */
-async function timeFiles(
-  graphs: Graphs,
-  model: ModelDescription,
-  file: Uint8Array,
-  batch: number,
-  runs: number,
-  warmUp: number,
-): Promise<number[]> {
+async function timeFiles(task: BatchToTime): Promise<number[]> {
+  const { graphs, model, file, batch } = task;
   const settings = resolveSettings({}, model);
   const budget = budgetOf(settings, model, model.grid);
   const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model.imageSize)));
   let next = read();
-  const samples = await timeOverlapped(graphs, runs, warmUp, async (run) => {
+  const samples = await timeOverlapped(task, async (run) => {
     void doing(`files, batch ${batch}, run ${run}`);
     const pictures = await next;
     next = read();
@@ -195,9 +177,7 @@ async function timeFiles(
  * waits there for its turn.
  */
 async function timeOverlapped(
-  graphs: Graphs,
-  runs: number,
-  warmUp: number,
+  { graphs, runs, warmUp }: BatchToTime,
   tokenize: (run: number) => Promise<readonly DecoderInput[]>,
 ): Promise<number[]> {
   const samples: number[] = [];
@@ -218,9 +198,9 @@ async function timeOverlapped(
   return samples;
 }
 
-async function copiesOf(file: Uint8Array, { imageSize }: ModelDescription, count: number): Promise<Uint8Array[]> {
-  const { rgb } = await decodeImage(file, imageSize);
-  return new Array<Uint8Array>(count).fill(rgb);
+async function copiesOf({ file, model, batch }: BatchToTime): Promise<Uint8Array[]> {
+  const { rgb } = await decodeImage(file, model.imageSize);
+  return new Array<Uint8Array>(batch).fill(rgb);
 }
 
 function everyFourth({ patchTokens }: ModelDescription): Uint8Array {

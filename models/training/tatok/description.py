@@ -11,13 +11,13 @@ _OF_WEIGHTS = ("variants", "metrics", "files", "entropyTemperature", "referenceB
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """Reads a given manifest, without what is of other weights. Raises ValueError naming every key that it lacks."""
+    """Reads a given manifest. Raises ValueError naming every key that it lacks."""
     given = json.loads(path.read_text(encoding="utf-8"))
     defaults = given.get("defaults", {})
     missing = [key for key in _REQUIRED if key not in given] + [f"defaults.{key}" for key in _DEFAULTS if key not in defaults]
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing)}")
-    return without_measurements(given)
+    return given
 
 
 def without_measurements(manifest: dict[str, Any]) -> dict[str, Any]:
