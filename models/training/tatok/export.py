@@ -140,15 +140,15 @@ def round_to_half(model: TaTok) -> TaTok:
 
 
 def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured: dict[str, float]) -> None:
-    """Writes the graphs and the manifest; graphs for CUDA that lie in the folder are of other weights and go.
+    """Writes the graphs and the manifest; graphs that lie in the folder are of other weights and go.
 
     `description` holds what the model itself does not know; where it contradicts the model, or says what is of other weights,
     it has no say. `measured` is what was found with these weights: `referenceBudgetBits`, and where they were calibrated
     `entropyTemperature`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for stale in out.glob("*.cuda.onnx"):
-        stale.unlink()
+    for stale in (*out.glob("*.cuda.onnx"), *(out / file for file in GRAPHS.values())):
+        stale.unlink(missing_ok=True)
     model = round_to_half(model.cpu().eval())
     config = model.config
     graphs = graph_modules(model)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import ROOT, SAMPLES
 
 from tatok.__main__ import main
 from tatok.bundle import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.config import TINY_MODEL
 from tatok.description import read_description
 from tatok.export import example_inputs, export_bundle, graph_modules
 from tatok.model import TaTok
@@ -88,6 +90,12 @@ def test_a_manifest_has_no_say_where_the_model_knows_better(bundle: Path, model:
     export_bundle(model, tmp_path, given, MEASURED)
     assert read_manifest(tmp_path) == read_manifest(bundle) | {"name": "another"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["decoder.onnx", "encoder.onnx", "entropy.onnx", "manifest.json"]
+
+
+def test_a_model_without_an_entropy_model_leaves_no_entropy_graph_of_another(bundle: Path, tmp_path: Path):
+    (tmp_path / "entropy.onnx").write_bytes((bundle / "entropy.onnx").read_bytes())
+    export_bundle(TaTok(replace(TINY_MODEL, entropy_layers=0)), tmp_path, MANIFEST, {"referenceBudgetBits": 0.0})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["decoder.onnx", "encoder.onnx", "manifest.json"]
 
 
 def test_what_a_given_manifest_lacks_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
