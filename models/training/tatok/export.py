@@ -167,7 +167,7 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
             optimize=False,
             verbose=False,
         )
-        graph = _store_as_half(program.model_proto)
+        graph = _without_traces(_store_as_half(program.model_proto))
         onnx.checker.check_model(graph)
         onnx.save(graph, out / GRAPHS[name])
     known = {
@@ -184,6 +184,13 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
     }
     # `known` twice: it comes first, and it wins.
     write_manifest(out, known | without_measurements(description) | known | measured)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Takes out what the exporter notes of every node: the lines of source that it came from name folders of the machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    return model
 
 
 def _store_as_half(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -126,6 +126,11 @@ def test_large_weights_are_stored_as_float16(bundle: Path):
             assert tensor.data_type != onnx.TensorProto.FLOAT or np.prod(tensor.dims) < 4096
 
 
+def test_a_bundle_names_no_folder_of_this_machine(bundle: Path):
+    for file in bundle.iterdir():
+        assert str(ROOT).encode() not in file.read_bytes(), file.name
+
+
 def test_the_whole_path_from_a_folder_of_images(tmp_path: Path):
     """pack → train → export → evaluate, as a user types it."""
     manifest = tmp_path / "manifest.json"
