@@ -29,9 +29,9 @@ PROTOCOL = (
 
 
 def adaptive_tokens(bundle: Path) -> float:
-    """K + |S| at the model's default ε, the mean over the images that its manifest reports on."""
+    """K + |S| at the model's default ε, the mean over the images of which its manifest reports that."""
     folders = read_manifest(bundle).get("metrics", {}).get("folders", {})
-    counted = [(folder["images"], folder["default"]["tokens"]) for folder in folders.values()]
+    counted = [(folder["images"], folder["default"]["tokens"]) for folder in folders.values() if "default" in folder]
     if not counted:
         raise ValueError(f"the manifest of {bundle} reports no token counts; give them with --tokens")
     return sum(images * tokens for images, tokens in counted) / sum(images for images, _ in counted)

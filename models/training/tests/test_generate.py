@@ -49,7 +49,8 @@ def test_no_code_looks_ahead(gpt: Gpt):
 
 def test_the_adaptive_count_is_the_mean_over_the_manifests_images(tmp_path: Path):
     folders = {"a": {"images": 1, "default": {"tokens": 40.0}}, "b": {"images": 3, "default": {"tokens": 80.0}}}
-    assert adaptive_tokens(manifest(tmp_path, metrics={"folders": folders})) == 70
+    elsewhere = {"c": {"images": 9, "allTokens": {"tokens": 288.0}}}
+    assert adaptive_tokens(manifest(tmp_path, metrics={"folders": folders | elsewhere})) == 70
 
 
 def test_a_manifest_without_counts_asks_for_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
