@@ -25,7 +25,7 @@ export default defineConfig({
           include: ['test/webview/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
       {

@@ -58,6 +58,9 @@ async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined>
     title: 'TaTok: Set Up CUDA',
     placeHolder: 'What was found, what is missing, and what can be done',
     matchOnDetail: true,
+    // A message whose button opened the list gives the focus back to the editor as it goes; and whoever reads the list may want
+    // to type one of its commands in a terminal.
+    ignoreFocusOut: true,
   });
 }
 

@@ -14,6 +14,7 @@ import {
   lines,
   message,
   openList,
+  press,
   providerLibraries,
 } from './cuda';
 import { startVSCode, type VSCode } from './vscode';
@@ -57,6 +58,16 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
     await page.keyboard.press('Escape');
   });
 
+  it('stays open while something else has the focus, until it is dismissed', async () => {
+    const { page } = vscode;
+    await openList(page);
+    await page.locator('.explorer-folders-view').getByRole('treeitem', { name: 'kodim05.png' }).click();
+    await page.waitForTimeout(500);
+    await line(page, 'Look again').waitFor({ timeout: 1000 });
+    await page.locator('.quick-input-widget input[type="text"]').press('Escape');
+    await line(page, 'Look again').waitFor({ state: 'hidden' });
+  });
+
   it.skipIf(hasDriver)('says without a driver that the CPU is used, and what a download is worth', async () => {
     const { page } = vscode;
     await openList(page);
@@ -98,7 +109,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
       'ECONNREFUSED 127.0.0.1:9. Check VS Code’s setting http.proxy, or fetch the file another way and choose it as a local archive.',
     );
     expect(await isWhole(toast)).toBe(true);
-    await toast.getByRole('button', { name: 'Copy Link' }).click();
+    await press(toast, 'Copy Link');
     await expect
       .poll(() => page.evaluate(() => navigator.clipboard.readText()))
       .toMatch(new RegExp(`^https://files\\.pythonhosted\\.org/.*/${wheel}$`));
@@ -117,7 +128,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
       `libonnxruntime_providers_cuda.so of broken cannot be used: it is no shared library. ${otherSource}`,
     );
     expect(await isWhole(toast)).toBe(true);
-    await toast.getByRole('button', { name: 'Set Up CUDA…' }).click();
+    await press(toast, 'Set Up CUDA…');
     await line(page, 'Look again').waitFor();
     await page.keyboard.press('Escape');
   });

@@ -27,6 +27,19 @@ export async function openList(page: Page): Promise<void> {
   await line(page, 'Look again').waitFor();
 }
 
+/** Presses a button of a message, which then goes. While messages come and go, their buttons are made anew, and a click can miss both. */
+export async function press(toast: Locator, name: string): Promise<void> {
+  await toast.waitFor();
+  for (let attempt = 0; await toast.isVisible(); attempt++) {
+    if (attempt === 5) throw new Error(`The button "${name}" is of no effect`);
+    await toast
+      .getByRole('button', { name })
+      .click({ timeout: 5000 })
+      .catch(() => undefined);
+    await toast.waitFor({ state: 'hidden', timeout: 5000 }).catch(() => undefined);
+  }
+}
+
 /** Answers the dialog for files or folders, which in a browser is a box that a path is typed into. */
 export async function choosePath(page: Page, path: string): Promise<void> {
   const widget = page.locator('.quick-input-widget');
