@@ -7,10 +7,13 @@ import { packMemoryFiles } from './memfs/pack';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
+/** Which model it is, is of no matter here; this one is quick. */
+const model = join(import.meta.dirname, '../fixtures/bundles/tiny');
+
 describeInVSCode('Image files in VS Code', () => {
   const vscode = useVSCode(async () => ({
     extensions: [await packMemoryFiles()],
-    settings: { 'tatok.maxMegapixels': 0.5 },
+    settings: { 'tatok.maxMegapixels': 0.5, 'tatok.model': model },
   }));
 
   it('are tokenized again when they change, and said to be deleted when they are', async () => {
