@@ -3,10 +3,10 @@ import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
+import { chooseInExplorer, inspectorOf, quickRanking, runCommand } from './vscode';
 
 describeInVSCode('Compare Tokenizations in VS Code', () => {
-  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
+  const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern', ...quickRanking } });
 
   /** Waits until both sides are tokenized and decoded. */
   async function compared(): Promise<void> {

@@ -1,10 +1,18 @@
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, difference, numberOf, readCanvas, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, imagesShown, inspectorsOf, openFromExplorer, runCommand } from './vscode';
+import {
+  chooseInExplorer,
+  inspectorOf,
+  imagesShown,
+  inspectorsOf,
+  openFromExplorer,
+  quickRanking,
+  runCommand,
+} from './vscode';
 
 describeInVSCode('Editors of VS Code', () => {
-  const vscode = useVSCode();
+  const vscode = useVSCode({ settings: quickRanking });
 
   it('show an image that is open already, by Reopen Editor With', async () => {
     const { page } = vscode;

@@ -2,10 +2,10 @@ import type { FrameLocator } from 'playwright-core';
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, openFromExplorer, reloadWindow, runCommand } from './vscode';
+import { chooseInExplorer, inspectorOf, openFromExplorer, quickRanking, reloadWindow, runCommand } from './vscode';
 
 describeInVSCode('After the window is reloaded', () => {
-  const vscode = useVSCode();
+  const vscode = useVSCode({ settings: quickRanking });
 
   const chosen = (inspector: FrameLocator, group: 'view' | 'overlay') =>
     inspector.locator(`[data-testid^="${group}-"]:has(:checked)`).textContent();

@@ -10,6 +10,9 @@ import { packedExtension } from '../packaging/vsix';
 
 const samples = join(import.meta.dirname, '../../media/samples');
 
+/** For tests to which it is of no matter how patches are ranked: by distortion, the default, takes seconds a picture. */
+export const quickRanking = { 'tatok.conditioning': 'global' };
+
 export interface VSCodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>;
   /** VSIX file of the extension; absent: as it is packed. */
