@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   test: {
-    // Kinds run one after another, and of VS Code one file at a time: two cores are all that some machines have.
+    // Kinds run one after another, pages in two browsers at a time and VS Code once: two cores are all that some machines have.
     projects: [
       { extends: true, test: { name: 'unit', sequence: { groupOrder: 0 }, include: ['test/unit/**/*.test.{ts,tsx}'] } },
       {

@@ -27,7 +27,7 @@ export async function openList(page: Page): Promise<void> {
   await line(page, 'Look again').waitFor();
 }
 
-/** Presses a button of a message, which then goes. While messages come and go, their buttons are made anew, and a click can miss both. */
+/** Presses a button of a message until the message goes: VS Code lays messages out anew as they come and go, perhaps under the mouse. */
 export async function press(toast: Locator, name: string): Promise<void> {
   await toast.waitFor();
   for (let attempt = 0; await toast.isVisible(); attempt++) {

@@ -10,7 +10,7 @@ import { packedExtension } from '../packaging/vsix';
 
 const samples = join(import.meta.dirname, '../../media/samples');
 
-/** For tests to which it is of no matter how patches are ranked: by distortion, the default, takes seconds a picture. */
+/** For tests to which it is of no matter how patches are ranked: the default, by distortion, runs the models many times a picture. */
 export const quickRanking = { 'tatok.conditioning': 'global' };
 
 export interface VSCodeOptions {
