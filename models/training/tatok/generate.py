@@ -14,6 +14,7 @@ import matplotlib.pyplot as plt
 import torch
 
 from .bundle import read_manifest
+from .config import ModelConfig
 from .gpt import SIZES, Gpt, GreedyDecoder
 from .machine import describe_machine
 
@@ -38,13 +39,21 @@ def adaptive_tokens(bundle: Path) -> float:
 
 
 def benchmark(
-    size: str, adaptive: int, lengths: list[int], batches: list[int], modes: list[str], runs: int, device: torch.device
+    size: str,
+    codes: int,
+    adaptive: int,
+    lengths: list[int],
+    batches: list[int],
+    modes: list[str],
+    runs: int,
+    device: torch.device,
 ) -> dict[str, Any]:
-    """Times every mode and batch at every length; the adaptive and the fixed count are always among the lengths."""
+    """Times every mode and batch at every length; the adaptive and the fixed count are always among the lengths, and both have
+    the same V = `codes`."""
     torch.manual_seed(0)
     lengths = sorted({adaptive, FIXED_TOKENS, *lengths})
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = Gpt(SIZES[size], max(lengths)).to(device, dtype).eval()
+    model = Gpt(SIZES[size], codes, max(lengths)).to(device, dtype).eval()
     parameters = sum(p.numel() for p in model.parameters())
     results = []
     for mode in modes:
@@ -56,7 +65,13 @@ def benchmark(
         for batch in batches:
             results += [_measure(model, mode, batch, length, runs) for length in timed]
     return {
-        "model": {"size": size, **vars(SIZES[size]), "parameters": parameters, "dtype": str(dtype).removeprefix("torch.")},
+        "model": {
+            "size": size,
+            **vars(SIZES[size]),
+            "codes": codes,
+            "parameters": parameters,
+            "dtype": str(dtype).removeprefix("torch."),
+        },
         "machine": describe_machine(),
         "protocol": PROTOCOL,
         "runs": runs,
@@ -128,7 +143,8 @@ def generate(bundle: Path, out: Path, size: str, tokens: int | None, lengths: li
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     modes = ["eager", "graph", "compiled"] if device.type == "cuda" else ["eager"]
     adaptive = round(adaptive_tokens(bundle)) if tokens is None else tokens
-    results = benchmark(size, adaptive, lengths, batches, modes, runs, device)
+    codes = ModelConfig.from_dict(read_manifest(bundle)["model"]).codebook_size
+    results = benchmark(size, codes, adaptive, lengths, batches, modes, runs, device)
     write_results(results, out)
     for row in results["ratios"]:
         print(f"{row['mode']}, batch {row['batch']}: {FIXED_TOKENS} tokens take {row['ratio']:.2f} times as long as {adaptive}")

@@ -12,11 +12,10 @@ class GptConfig:
     layers: int
     width: int
     heads: int
-    codes: int = 4096
 
 
 SIZES = {
-    "tiny": GptConfig(2, 32, 2, 64),
+    "tiny": GptConfig(2, 32, 2),
     "base": GptConfig(12, 768, 12),
     "large": GptConfig(24, 1024, 16),
     "xl": GptConfig(36, 1280, 20),
@@ -49,14 +48,14 @@ class GptBlock(nn.Module):
 class Gpt(nn.Module):
     """Next-code model; code number `codes` starts a sequence."""
 
-    def __init__(self, config: GptConfig, length: int) -> None:
+    def __init__(self, config: GptConfig, codes: int, length: int) -> None:
         super().__init__()
-        self.config, self.length = config, length
-        self.token = nn.Embedding(config.codes + 1, config.width)
+        self.config, self.codes, self.length = config, codes, length
+        self.token = nn.Embedding(codes + 1, config.width)
         self.position = nn.Embedding(length, config.width)
         self.blocks = nn.ModuleList(GptBlock(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
-        self.head = nn.Linear(config.width, config.codes, bias=False)
+        self.head = nn.Linear(config.width, codes, bias=False)
 
     def forward(self, tokens: Tensor, positions: Tensor, cache: Tensor) -> Tensor:
         """Codes [B, T] at `positions` [T], cache [layers, 2, B, H, length, d] -> logits of what follows, [B, T, codes]."""
@@ -85,7 +84,7 @@ class GreedyDecoder:
         self.reset()
 
     def reset(self) -> None:
-        self.token.fill_(self.model.config.codes)
+        self.token.fill_(self.model.codes)
         self.position.zero_()
 
     @torch.inference_mode()

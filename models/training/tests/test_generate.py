@@ -1,10 +1,12 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
 
 from tatok.__main__ import main
+from tatok.config import TINY_MODEL
 from tatok.generate import adaptive_tokens
 from tatok.gpt import SIZES, Gpt, GreedyDecoder
 
@@ -12,18 +14,20 @@ from tatok.gpt import SIZES, Gpt, GreedyDecoder
 @pytest.fixture
 def gpt() -> Gpt:
     torch.manual_seed(0)
-    return Gpt(SIZES["tiny"], 12).eval()
+    return Gpt(SIZES["tiny"], 64, 12).eval()
 
 
 def manifest(folder: Path, **values: object) -> Path:
-    (folder / "manifest.json").write_text(json.dumps({"format": "tatok-bundle", "formatVersion": 1} | values))
+    (folder / "manifest.json").write_text(
+        json.dumps({"format": "tatok-bundle", "formatVersion": 1, "model": asdict(TINY_MODEL)} | values)
+    )
     return folder
 
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_cache_changes_nothing(gpt: Gpt, batch: int):
     codes = GreedyDecoder(gpt, batch, 9).decode()
-    before = torch.cat([torch.full((batch, 1), gpt.config.codes), codes[:, :-1]], dim=1)
+    before = torch.cat([torch.full((batch, 1), gpt.codes), codes[:, :-1]], dim=1)
     with torch.inference_mode():
         for length in range(1, 10):
             # All of the sequence at once, as if for the first time.
@@ -63,6 +67,7 @@ def test_the_command_leaves_figures_and_a_plot(tmp_path: Path, capsys: pytest.Ca
     assert main(["generate", str(manifest(tmp_path)), "--out", str(tmp_path / "out"), *options]) == 0
     assert "256 tokens take" in capsys.readouterr().out
     results = json.loads((tmp_path / "out" / "generation.json").read_text())
+    assert results["model"]["codes"] == TINY_MODEL.codebook_size
     assert (tmp_path / "out" / "generation.png").stat().st_size > 1000
     modes = {"eager", "graph", "compiled"} if torch.cuda.is_available() else {"eager"}
     assert {(r["mode"], r["batch"]) for r in results["ratios"]} == {(m, b) for m in modes for b in (1, 2)}
