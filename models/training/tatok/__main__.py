@@ -122,6 +122,9 @@ def main(argv: list[str] | None = None) -> int:
 def _pack(arguments: argparse.Namespace) -> None:
     from .data import list_images, write_pack
 
+    for path in arguments.images:
+        if not path.exists():
+            raise ValueError(f"there is no {path}")
     files = [f for p in arguments.images for f in (list_images(p) if p.is_dir() else [p])]
     if not files:
         raise ValueError(f"no images in {', '.join(map(str, arguments.images))}")

@@ -103,6 +103,8 @@ class TorchBackend(Backend):
         self.global_tokens, self.patch_tokens = config.global_tokens, config.patch_tokens
         self.filters, self.codebook_size = config.filters, config.codebook_size
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        # PyTorch's default rounds what convolutions multiply to ten bits.
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         self._graphs = {n: m.eval().to(self._device) for n, m in graph_modules(model).items()}
 
     @torch.inference_mode()

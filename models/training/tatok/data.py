@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from .pixels import open_srgb
+
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
 
 
@@ -19,38 +21,40 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def read_rgb(path: Path, short_side: int | None = None) -> np.ndarray:
-    """[H, W, 3] uint8 sRGB, upright; scaled down so that its short side is at most `short_side`."""
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image).convert("RGB")
-        scale = 1 if short_side is None else short_side / min(image.size)
-        if scale < 1:
-            image = image.resize([max(short_side, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
-        return np.asarray(image)
+    """[H, W, 3] uint8 sRGB, scaled down so that its short side is at most `short_side`. Raises ValueError, see `open_srgb`."""
+    image = open_srgb(path)
+    scale = 1 if short_side is None else short_side / min(image.size)
+    if scale < 1:
+        image = image.resize([max(short_side, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)
+    return np.asarray(image)
 
 
 def centre_crop(path: Path, size: int) -> np.ndarray:
-    """The evaluation protocol of ImageNet models: short side to `size` by Lanczos, then the central square. uint8 [S, S, 3]."""
-    with Image.open(path) as image:
-        image = ImageOps.exif_transpose(image).convert("RGB")
-        return np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+    """The evaluation protocol of ImageNet models: short side to `size` by Lanczos, central square. [S, S, 3] uint8 sRGB.
+
+    Raises ValueError, see `open_srgb`.
+    """
+    return np.asarray(ImageOps.fit(open_srgb(path), (size, size), Image.Resampling.LANCZOS))
 
 
 def _read_for_pack(arguments: tuple[Path, int]) -> np.ndarray | None:
     try:
         return read_rgb(*arguments)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except ValueError:
         return None
 
 
 def write_pack(images: list[Path], out: Path, short_side: int) -> int:
     """Decodes `images` into `out`/pixels.bin (their bytes, one after the other) and `out`/index.json.
 
-    Unreadable files are skipped and listed in `out`/skipped.csv. Returns the number of images packed.
+    Unreadable files are skipped and listed in `out`/skipped.csv. Returns the number of images packed. A pack that is there
+    already is replaced at the end. Raises ValueError where no file can be read.
     """
     out.mkdir(parents=True, exist_ok=True)
+    partial = out / "pixels.bin.partial"
     sizes: list[tuple[int, int]] = []
     skipped: list[Path] = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool, (out / "pixels.bin").open("wb") as pixels:
+    with ProcessPoolExecutor(os.cpu_count()) as pool, partial.open("wb") as pixels:
         work = pool.map(_read_for_pack, ((p, short_side) for p in images), chunksize=16)
         for path, rgb in zip(images, work, strict=True):
             if rgb is None:
@@ -58,6 +62,12 @@ def write_pack(images: list[Path], out: Path, short_side: int) -> int:
                 continue
             sizes.append(rgb.shape[:2])
             pixels.write(rgb.tobytes())
+    if not sizes:
+        partial.unlink()
+        raise ValueError(f"none of {len(images)} files can be read as an image, the first is {images[0]}")
+    # Without its index a pack is none: sizes never lie beside the pixels of another.
+    (out / "index.json").unlink(missing_ok=True)
+    partial.replace(out / "pixels.bin")
     with (out / "skipped.csv").open("w", newline="") as file:
         csv.writer(file).writerows([[p] for p in skipped])
     (out / "index.json").write_text(json.dumps({"sizes": sizes}))

@@ -9,7 +9,7 @@ import torch
 
 from .backend import Array, Backend, Estimate
 from .data import centre_crop, list_images
-from .frechet import frechet_distance
+from .frechet import FrechetDistance
 from .losses import SqueezeNetDistance
 from .metrics import psnr, reduced, ssim
 
@@ -73,15 +73,17 @@ class EncodedFolder:
     def quality(self, keep: Array, expected: Array | None = None, *, frechet: bool = False) -> dict[str, float]:
         """Mean tokens, bits, PSNR, SSIM and perceptual distance of the images decoded with these kept masks [images, N].
 
-        `frechet` adds the Fréchet distance between the folder and its reconstructions.
+        `frechet` adds the Fréchet distance between the folder and its reconstructions, which takes two images at least.
         """
-        data, values, pairs = self.encoded, [], []
+        data, values, distance = self.encoded, [], None
+        if frechet and self.distance is not None and len(keep) > 1:
+            distance = FrechetDistance(self.distance, self.device)
         for s in self.slices(len(keep)):
             decoded = self.decode(keep, expected, s)
             a, b = (torch.from_numpy(np.ascontiguousarray(x)).to(self.device) for x in (decoded, data.images[s]))
             values.append(self._differences(a, b))
-            if frechet:
-                pairs.append((b.permute(0, 3, 1, 2), a.permute(0, 3, 1, 2)))
+            if distance is not None:
+                distance.update(b.permute(0, 3, 1, 2), a.permute(0, 3, 1, 2))
         kept = keep.sum(1)
         total = float(kept.mean()) + self.backend.global_tokens
         result = {
@@ -91,15 +93,18 @@ class EncodedFolder:
             "mask_bits": float(np.mean([_mask_bits(keep.shape[1], int(k)) for k in kept])),
         }
         result |= _means(values)
-        if frechet and self.distance is not None:
-            result["squeezenet_frechet"] = frechet_distance(self.distance, pairs)
+        if distance is not None:
+            result["squeezenet_frechet"] = distance.compute()
         return result
 
     def reduced_quality(self) -> dict[str, dict[str, float]]:
         """PSNR, SSIM and perceptual distance of the images themselves at few pixels, by the number of pixels a side."""
-        images = self.encoded.images
-        batches = [torch.from_numpy(images[s]).to(self.device) for s in self.slices(len(images))]
-        return {str(side): _means([self._differences(reduced(b, side), b) for b in batches]) for side in REDUCED_SIDES}
+        images, values = self.encoded.images, {side: [] for side in REDUCED_SIDES}
+        for s in self.slices(len(images)):
+            batch = torch.from_numpy(images[s]).to(self.device)
+            for side, rows in values.items():
+                rows.append(self._differences(reduced(batch, side), batch))
+        return {str(side): _means(rows) for side, rows in values.items()}
 
     def _differences(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """PSNR, SSIM and, with a loss network, perceptual distance: uint8 [B, S, S, 3] twice -> [B, 2 or 3]."""

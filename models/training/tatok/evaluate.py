@@ -85,10 +85,13 @@ class FilterEvaluation:
         return result
 
     def _patch_variance(self) -> Array:
-        rows, columns = self.backend.grid
-        grey = luma(torch.from_numpy(self.encoded.images)).squeeze(1).numpy()
-        tiles = grey.reshape(len(grey), rows, grey.shape[1] // rows, columns, grey.shape[2] // columns)
-        return tiles.var(axis=(2, 4)).reshape(len(grey), -1)
+        (rows, columns), images = self.backend.grid, self.encoded.images
+        variances = []
+        for part in self.folder.slices(len(images)):
+            grey = luma(torch.from_numpy(images[part])).squeeze(1).numpy()
+            tiles = grey.reshape(len(grey), rows, grey.shape[1] // rows, columns, grey.shape[2] // columns)
+            variances.append(tiles.var(axis=(2, 4)).reshape(len(grey), -1))
+        return np.concatenate(variances)
 
     def filtered_in_rounds(self, loss_rate: float, budget_bits: float | None = None, *, conditioning: str) -> Array:
         """Kept masks of the filter with sequential conditioning, or of that by distortion."""
@@ -184,10 +187,15 @@ def measure(folder: EncodedFolder, reference_bits: float | None, *, quick: bool 
 
 
 def reference_budget(backend: Backend, folder: Path, batch: int = 8) -> float:
-    """Mean Σĥ in bits over a folder of training images: the B of the reference budget."""
+    """Mean Σĥ in bits over a folder of training images: the B of the reference budget.
+
+    Raises ValueError for a folder without images.
+    """
     sums = []
     for images in eval_batches(list_images(folder), backend.image_size, batch):
         sums.append(backend.estimate(*backend.encode(images)).entropy.astype(np.float64).sum(1))
+    if not sums:
+        raise ValueError(f"no images in {folder}")
     return float(np.concatenate(sums).mean())
 
 

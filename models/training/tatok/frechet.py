@@ -23,14 +23,22 @@ class PooledFeatures(nn.Module):
         return self.network.pooled(image.float() / 127.5 - 1)
 
 
-@torch.inference_mode()
-def frechet_distance(network: SqueezeNetDistance, pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Between the originals and the reconstructions of (originals, reconstructions) batches, uint8 [B, 3, S, S] each.
+class FrechetDistance:
+    """Between originals and reconstructions, batch by batch.
 
     Covariances of fewer images than features are singular: values are comparable between models on the same images only.
     """
-    metric = FrechetInceptionDistance(feature=PooledFeatures(network), normalize=False).to(pairs[0][0].device)
-    for originals, reconstructions in pairs:
-        metric.update(originals, real=True)
-        metric.update(reconstructions, real=False)
-    return float(metric.compute())
+
+    def __init__(self, network: SqueezeNetDistance, device: torch.device) -> None:
+        self._metric = FrechetInceptionDistance(feature=PooledFeatures(network), normalize=False).to(device)
+
+    @torch.inference_mode()
+    def update(self, originals: Tensor, reconstructions: Tensor) -> None:
+        """uint8 [B, 3, S, S] each."""
+        self._metric.update(originals, real=True)
+        self._metric.update(reconstructions, real=False)
+
+    @torch.inference_mode()
+    def compute(self) -> float:
+        """Of all batches. Raises RuntimeError for fewer than two images."""
+        return float(self._metric.compute())

@@ -56,3 +56,26 @@ def model() -> TaTok:
 @pytest.fixture(scope="session")
 def photograph() -> np.ndarray:
     return np.asarray(Image.open(sorted(SAMPLES.glob("*.png"))[0]).convert("RGB"))
+
+
+@pytest.fixture
+def perceptual(tmp_path: Path) -> Path:
+    """A loss network of random weights: the trained ones are not part of the project."""
+    path = tmp_path / "squeezenet.npz"
+    arrays: dict[str, np.ndarray] = {}
+    generator = np.random.default_rng(0)
+
+    def add(name: str, outputs: int, inputs: int, kernel: int) -> None:
+        arrays[f"features.{name}.weight"] = generator.normal(0, (inputs * kernel**2) ** -0.5, (outputs, inputs, kernel, kernel))
+        arrays[f"features.{name}.bias"] = np.zeros(outputs)
+
+    add("0", 96, 3, 7)
+    inputs = 96
+    fires = {3: (16, 64), 4: (16, 64), 5: (32, 128), 7: (32, 128), 8: (48, 192), 9: (48, 192), 10: (64, 256), 12: (64, 256)}
+    for index, (squeeze, expand) in fires.items():
+        add(f"{index}.squeeze", squeeze, inputs, 1)
+        add(f"{index}.expand1x1", expand, squeeze, 1)
+        add(f"{index}.expand3x3", expand, squeeze, 3)
+        inputs = 2 * expand
+    np.savez(path, **{k: v.astype(np.float16) for k, v in arrays.items()})
+    return path

@@ -8,9 +8,10 @@ from test_bundle import MANIFEST, MEASURED
 
 from tatok import evaluate as evaluation
 from tatok import report
+from tatok.backend import TorchBackend
 from tatok.bundle import read_manifest, write_manifest
 from tatok.checkpoint import save_weights
-from tatok.evaluate import evaluate
+from tatok.evaluate import evaluate, reference_budget
 from tatok.export import export_bundle
 from tatok.model import TaTok
 
@@ -46,3 +47,17 @@ def test_folders_of_one_name_are_refused(model: TaTok, tmp_path: Path):
     with pytest.raises(ValueError, match="several folders are called samples:"):
         evaluate(tmp_path / "weights.npz", [SAMPLES, tmp_path / "samples"], tmp_path / "report")
     assert not (tmp_path / "report").exists()
+
+
+def test_one_image_has_no_frechet_distance(model: TaTok, perceptual: Path, tmp_path: Path):
+    save_weights(tmp_path / "weights.npz", model.config, model.state_dict())
+    for limit, wanted in ((1, False), (2, True)):
+        results = evaluate(tmp_path / "weights.npz", [SAMPLES], tmp_path, perceptual=perceptual, limit=limit, quick=True)
+        first = results["folders"][SAMPLES.name]["sweep"][0]
+        assert "squeezenet_distance" in first
+        assert ("squeezenet_frechet" in first) == wanted
+
+
+def test_a_reference_folder_without_images_is_refused(model: TaTok, tmp_path: Path):
+    with pytest.raises(ValueError, match="no images in"):
+        reference_budget(TorchBackend(model, "tiny"), tmp_path)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from tatok.frechet import frechet_distance
+from tatok.frechet import FrechetDistance
 from tatok.losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
 from tatok.model import NO_LEVEL, entropy_bits, surprisal_bits
 from tatok.quantizer import FiniteScalarQuantizer
@@ -78,26 +78,8 @@ def test_scaled_gradient():
 
 
 @pytest.fixture
-def distance(tmp_path: Path) -> SqueezeNetDistance:
-    """The architecture with random weights: the trained ones are not part of the project."""
-    path = tmp_path / "weights.npz"
-    arrays: dict[str, np.ndarray] = {}
-    generator = np.random.default_rng(0)
-
-    def add(name: str, outputs: int, inputs: int, kernel: int) -> None:
-        arrays[f"features.{name}.weight"] = generator.normal(0, (inputs * kernel**2) ** -0.5, (outputs, inputs, kernel, kernel))
-        arrays[f"features.{name}.bias"] = np.zeros(outputs)
-
-    add("0", 96, 3, 7)
-    inputs = 96
-    fires = {3: (16, 64), 4: (16, 64), 5: (32, 128), 7: (32, 128), 8: (48, 192), 9: (48, 192), 10: (64, 256), 12: (64, 256)}
-    for index, (squeeze, expand) in fires.items():
-        add(f"{index}.squeeze", squeeze, inputs, 1)
-        add(f"{index}.expand1x1", expand, squeeze, 1)
-        add(f"{index}.expand3x3", expand, squeeze, 3)
-        inputs = 2 * expand
-    np.savez(path, **{k: v.astype(np.float16) for k, v in arrays.items()})
-    return SqueezeNetDistance(path)
+def distance(perceptual: Path) -> SqueezeNetDistance:
+    return SqueezeNetDistance(perceptual)
 
 
 def test_perceptual_distance_is_zero_only_for_equal_images_and_grows_with_noise(distance: SqueezeNetDistance):
@@ -113,7 +95,10 @@ def test_perceptual_distance_is_zero_only_for_equal_images_and_grows_with_noise(
 def test_frechet_distance_is_that_of_the_two_gaussians(distance: SqueezeNetDistance):
     images = torch.randint(256, (40, 3, 64, 64), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     darker = (images * 0.6).to(torch.uint8)
-    pairs = [(images[i : i + 10], darker[i : i + 10]) for i in range(0, 40, 10)]
+    of_pairs, of_same = (FrechetDistance(distance, images.device) for _ in range(2))
+    for i in range(0, 40, 10):
+        of_pairs.update(images[i : i + 10], darker[i : i + 10])
+        of_same.update(images[i : i + 10], images[i : i + 10])
     with torch.no_grad():
         a, b = (distance.pooled(x / 127.5 - 1).double().numpy() for x in (images, darker))
     covariance_a, covariance_b = np.cov(a.T), np.cov(b.T)
@@ -123,5 +108,5 @@ def test_frechet_distance_is_that_of_the_two_gaussians(distance: SqueezeNetDista
     ]
     overlap = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
     wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
-    assert frechet_distance(distance, pairs) == pytest.approx(wanted, rel=0.01)
-    assert frechet_distance(distance, [(images, images)]) == pytest.approx(0, abs=0.01 * wanted)
+    assert of_pairs.compute() == pytest.approx(wanted, rel=0.01)
+    assert of_same.compute() == pytest.approx(0, abs=0.01 * wanted)
