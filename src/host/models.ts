@@ -9,6 +9,8 @@ const recentKey = 'models.recent';
 const chosenKey = 'models.chosen';
 /** Folders that the menu remembers. */
 const keptRecent = 5;
+/** Stands for the bundled model in what is kept: with every update of the extension its folder is another. */
+const bundledMark = '(bundled)';
 /** Images whose model is remembered for the next window. */
 const keptChosen = 100;
 
@@ -62,9 +64,20 @@ export class Models {
     return folder.fsPath;
   }
 
+  /** What to keep of a model's folder, so that {@link located} finds it again. */
+  kept(directory: string): string {
+    return directory === this.bundled.fsPath ? bundledMark : directory;
+  }
+
+  /** The folder of what was kept. */
+  located(kept: string): string {
+    return kept === bundledMark ? this.bundled.fsPath : kept;
+  }
+
   /** The folder chosen for an image, if it is not the configured one. */
   chosenFor(resource: vscode.Uri): string | undefined {
-    return new Map(this.workspaceState.get<[string, string][]>(chosenKey, [])).get(resource.toString());
+    const kept = new Map(this.workspaceState.get<[string, string][]>(chosenKey, [])).get(resource.toString());
+    return kept === undefined ? undefined : this.located(kept);
   }
 
   /** Keeps what was chosen: for the menu of every panel, and for this image when it is opened again. */
@@ -72,7 +85,7 @@ export class Models {
     const configured = this.configuration.read(resource).choice.directory;
     const chosen = new Map(this.workspaceState.get<[string, string][]>(chosenKey, []));
     chosen.delete(resource.toString());
-    if (directory !== configured) chosen.set(resource.toString(), directory);
+    if (directory !== configured) chosen.set(resource.toString(), this.kept(directory));
     await this.workspaceState.update(chosenKey, [...chosen].slice(-keptChosen));
     if (directory === this.bundled.fsPath) return;
     await this.globalState.update(recentKey, [...new Set([directory, ...this.recent()])].slice(0, keptRecent));

@@ -39,7 +39,8 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
       const document = this.open(compared[side]);
       const { settings, model } = compared[side];
       const port = sidePort(panel.webview, side);
-      this.servers.set(side, this.register(new DocumentServer(document, port, services, { settings, model })));
+      const shown = { settings, model: model === undefined ? undefined : services.models.kept(model) };
+      this.servers.set(side, this.register(new DocumentServer(document, port, services, shown)));
     }
     this.first = this.open(compared.a);
     this.register(this.first.onDidChangeState(() => this.showStatus()));

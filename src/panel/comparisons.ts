@@ -1,12 +1,13 @@
 import * as vscode from 'vscode';
 import { z } from 'zod';
 import { Disposable } from '../host/disposable';
-import { ComparisonPanel, type ComparedSides } from './comparisonPanel';
+import { ComparisonPanel, type ComparedSide, type ComparedSides } from './comparisonPanel';
 import type { EditorServices } from './inspectorEditor';
 
 export const comparisonViewType = 'tatok.comparison';
 
 const side = z.object({ uri: z.string().min(1), model: z.string().min(1).optional() });
+type StoredSide = z.infer<typeof side>;
 
 /** The part of the page's state that says what is compared; the rest is the page's own. */
 const storedState = z.object({ a: side, b: side });
@@ -43,11 +44,12 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
       panel.dispose();
       return;
     }
-    const { a, b } = stored.data;
-    this.show(panel, {
-      a: { ...a, uri: vscode.Uri.parse(a.uri, true) },
-      b: { ...b, uri: vscode.Uri.parse(b.uri, true) },
+    const restored = ({ uri, model }: StoredSide): ComparedSide => ({
+      uri: vscode.Uri.parse(uri, true),
+      model: model === undefined ? undefined : this.services.models.located(model),
     });
+    const { a, b } = stored.data;
+    this.show(panel, { a: restored(a), b: restored(b) });
   }
 
   private show(panel: vscode.WebviewPanel, compared: ComparedSides): void {

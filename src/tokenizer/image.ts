@@ -16,8 +16,8 @@ const readable = new Map([
   ['heif', 'AVIF'],
 ]);
 
-/** sharp's own limit, 0x3FFF², in pixels. */
-const defaultMaxPixels = 0x3fff ** 2;
+/** sharp's own limit, 0x3FFF², in pixels: what is larger is not decoded whatever the settings say. */
+const mostPixels = 0x3fff ** 2;
 
 export interface DecodeOptions {
   /** Absent: the centre crop. */
@@ -119,11 +119,18 @@ async function readMetadata(file: Uint8Array): Promise<Metadata> {
 }
 
 function requirePixelLimit(width: number, height: number, maxMegapixels: number | undefined): void {
-  const limit = Math.min(maxMegapixels === undefined ? Infinity : maxMegapixels * 1e6, defaultMaxPixels);
-  if (width * height <= limit) return;
+  const pixels = width * height;
+  if (pixels > mostPixels) {
+    throw new TatokError(
+      'image-unsupported',
+      `The image has ${width}×${height} pixels; more than ${megapixels(mostPixels)} megapixels cannot be decoded.`,
+      'Scale it down.',
+    );
+  }
+  if (maxMegapixels === undefined || pixels <= maxMegapixels * 1e6) return;
   throw new TatokError(
     'image-too-large',
-    `The image has ${width}×${height} pixels, more than the limit of ${megapixels(limit)} megapixels.`,
+    `The image has ${width}×${height} pixels, more than the limit of ${megapixels(maxMegapixels * 1e6)} megapixels.`,
     'Scale it down, or raise the limit of megapixels.',
   );
 }

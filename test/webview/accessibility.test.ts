@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
 import { violationsInEveryTheme } from './fixture/everyTheme';
+import { themes } from './fixture/page';
 
 const { openInspector, openComparison } = useChromium();
 
@@ -124,6 +125,36 @@ describe('the keyboard', () => {
     }
     expect(controls.length).toBeGreaterThan(20);
     expect(controls.filter(({ group }) => !reached.has(group)).map(({ html }) => html)).toEqual([]);
+    await page.close();
+  });
+
+  it.each(['high-contrast', 'high-contrast-light'] as const)('shows where it is in %s', async (theme) => {
+    const page = await pages.inspector();
+    await page.evaluate((to) => window.fixture.setTheme(to), themes[theme]);
+    const segment = page.getByTestId('overlay-entropy');
+    const outline = (): Promise<string> =>
+      segment.locator('span').evaluate((span) => {
+        const { outlineStyle, outlineOffset } = getComputedStyle(span);
+        return `${outlineStyle} ${outlineOffset}`;
+      });
+    const without = await outline();
+    // A key, so that the focus is one of the keyboard's.
+    await page.keyboard.press('Tab');
+    await segment.locator('input').focus();
+    expect(await outline()).not.toBe(without);
+    await page.close();
+  });
+
+  it('leaves the editor its own shortcuts while the picture has the focus', async () => {
+    const page = await pages.inspector();
+    await page.getByTestId('canvas').focus();
+    const before = await page.getByTestId('zoom').innerText();
+    for (const key of ['1', '=', '-']) {
+      await page.keyboard.press(`Control+${key}`);
+      expect(await page.getByTestId('zoom').innerText(), key).toBe(before);
+    }
+    await page.keyboard.press('=');
+    expect(await page.getByTestId('zoom').innerText()).not.toBe(before);
     await page.close();
   });
 

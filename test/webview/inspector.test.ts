@@ -417,6 +417,22 @@ describe('influence', () => {
     expect((await asked(page)).length).toBeLessThanOrEqual(33);
     await page.close();
   });
+
+  it('begins anew with the tokens that replace those it was of, and complains of nothing', async () => {
+    const page = await open({ reconstructMs: 40 });
+    await page.getByTestId('overlay-influence').click();
+    await expect.poll(() => page.getByTestId('influence-progress').innerText()).toMatch(/^[2-9] of 32$/);
+    await page.evaluate(() => (window.fixture.replacing = true));
+    await setRange(page, 'loss-rate', 0.5);
+    await page.waitForTimeout(300);
+    expect(await page.getByRole('alert').allInnerTexts()).toEqual([]);
+    await page.getByTestId('model').selectOption({ label: 'mine' });
+    await expect.poll(() => page.getByTestId('influence-progress').innerText()).toMatch(/^[2-9] of 32$/);
+    await finished(page);
+    expect(await page.getByTestId('influence-continue').count()).toBe(0);
+    expect(await page.getByRole('alert').allInnerTexts()).toEqual([]);
+    await page.close();
+  });
 });
 
 describe('patches', () => {

@@ -98,6 +98,8 @@ export function Stage({ name = 'Picture', onScene, other, children }: StageProps
   function onKey(event: KeyboardEvent, stage: StageController): boolean {
     const picture = inspector.picture.peek();
     if (picture === undefined || event.altKey || event.metaKey) return false;
+    // Of the editor's own Ctrl shortcuts only those to the ends of the grid mean the picture.
+    if (event.ctrlKey && event.key !== 'Home' && event.key !== 'End') return false;
     const focused = inspector.focused.peek();
     switch (event.key) {
       case '0':

@@ -1,6 +1,7 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
+import { isCancelled } from './cancelled';
 import { onGrid } from '../canvas/onGrid';
 import type { InfluenceRequest } from '../../src/protocol/inspector';
 import type { InfluenceMap, Tokens } from '../../src/tokenizer/types';
@@ -125,8 +126,12 @@ export class Influence {
       this.stop();
     } catch (error) {
       if (this.work !== work) return;
-      this.cancel();
-      this.fail(error);
+      // Of replaced tokens there is nothing to say; new ones begin anew.
+      if (isCancelled(error)) this.stop();
+      else {
+        this.cancel();
+        this.fail(error);
+      }
     }
   }
 

@@ -133,10 +133,13 @@ export class Inspector {
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   private restored: FilterSettings | undefined;
+  /** What the host's settings were when those were stored. */
+  private readonly restoredHost: FilterSettings | undefined;
 
   /** @param shared is used in place of signals of its own. */
   constructor(stored: ViewState, shared?: SharedView) {
     this.restored = stored.settings;
+    this.restoredHost = stored.hostSettings;
     this.lossRate = signal(stored.settings?.lossRate ?? 0);
     this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
     this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
@@ -372,10 +375,20 @@ export class Inspector {
     if (!filters) return;
     const before = this.hostSettings.peek();
     const adopted =
-      before === undefined ? (this.restored ?? settings) : equalSettings(settings, before) ? undefined : settings;
+      before === undefined
+        ? (this.restoredUnder(settings) ?? settings)
+        : equalSettings(settings, before)
+          ? undefined
+          : settings;
     this.hostSettings.value = settings;
     this.restored = undefined;
     if (adopted !== undefined) this.setSettings(adopted);
+  }
+
+  /** What was stored, unless the host's settings changed while no page saw it. */
+  private restoredUnder(settings: FilterSettings): FilterSettings | undefined {
+    const host = this.restoredHost;
+    return host === undefined || equalSettings(host, settings) ? this.restored : undefined;
   }
 
   setSettings(settings: FilterSettings): void {
@@ -437,6 +450,7 @@ export class Inspector {
       distortion: this.distortion.value,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
+      hostSettings: this.hostSettings.value ?? this.restoredHost,
     };
   }
 }

@@ -1,6 +1,7 @@
 import { computed, effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
+import { isCancelled } from './cancelled';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
@@ -45,6 +46,10 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
+    if (isCancelled(error)) {
+      inspector.reconstructing.value = undefined;
+      return;
+    }
     inspector.notice.value = { message: `${failed}: ${sentence(error)}`, actions: ['showOutput'] };
   };
 

@@ -75,6 +75,8 @@ const schema = z.object({
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */
   settings: z.catch(z.optional(settings), undefined),
+  /** What the host's settings were then; undefined: they hold whatever the host's are. */
+  hostSettings: z.catch(z.optional(settings), undefined),
 });
 
 export type ViewState = z.infer<typeof schema>;

@@ -27,6 +27,7 @@ let folder: string;
 let bundled: string;
 let configured: string;
 let models: Models;
+let startWith: (bundledFolder: string) => Models;
 
 /** A folder with a manifest of that name; its graphs matter only when it is loaded. */
 async function bundle(folderName: string, name: string): Promise<string> {
@@ -47,8 +48,10 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tatok-models-'));
   bundled = await bundle('tatok-s-256', 'tatok-s-256');
   configured = bundled;
+  const [globalState, workspaceState] = [new FakeMemento(), new FakeMemento()];
   const read = () => ({ choice: { directory: configured, providers: ['cpu'] } }) as unknown as TatokSettings;
-  models = new Models(vscode.Uri.file(bundled), { read }, new FakeMemento(), new FakeMemento());
+  startWith = (folder) => new Models(vscode.Uri.file(folder), { read }, globalState, workspaceState);
+  models = startWith(bundled);
 });
 afterEach(() => rm(folder, { recursive: true }));
 
@@ -79,6 +82,16 @@ describe('Models', () => {
     expect(models.chosenFor(image)).toBe('/models/mine');
     await models.remember(image, bundled);
     expect(models.chosenFor(image)).toBeUndefined();
+  });
+
+  it('finds the bundled model again where an update has put it', async () => {
+    configured = '/models/configured';
+    await models.remember(image, bundled);
+    const kept = models.kept(bundled);
+    const updated = startWith('/extensions/tatok-0.2.0/models/tatok-s-256');
+    expect(updated.chosenFor(image)).toBe('/extensions/tatok-0.2.0/models/tatok-s-256');
+    expect(updated.located(kept)).toBe('/extensions/tatok-0.2.0/models/tatok-s-256');
+    expect(updated.located(updated.kept('/models/mine'))).toBe('/models/mine');
   });
 
   it('asks for a folder and refuses one without a manifest in one sentence', async () => {

@@ -59,7 +59,10 @@ function setUp() {
       }),
       onDidChange: never,
     },
-    models: {},
+    models: {
+      kept: (directory: string) => (directory === '/models/bundled' ? '(bundled)' : directory),
+      located: (kept: string) => (kept === '(bundled)' ? '/models/bundled' : kept),
+    },
     status: { show: vi.fn(), hide: vi.fn() },
     log: { error: vi.fn(), info: vi.fn(), warn: vi.fn(), debug: vi.fn(), show: vi.fn() },
   } as unknown as EditorServices;
@@ -216,6 +219,19 @@ describe('after the window reloads', () => {
     expect(await b.sendRequest(protocol.ready, {})).toMatchObject({ uri: dog.toString(), model: '/models/mine' });
     await settle();
     expect(tokenize).toHaveBeenCalledTimes(2);
+  });
+
+  it('a comparison of the bundled model finds it wherever it is by now', async () => {
+    const { load } = open({ a: { uri: cat, model: '/models/bundled' }, b: { uri: dog } });
+    const told = await load().a.sendRequest(protocol.ready, {});
+    expect(told.model).toBe('(bundled)');
+    const { comparisons, tokenize } = setUp();
+    const { panel } = newPanel();
+    const state = { a: { uri: cat.toString(), model: told.model }, b: { uri: dog.toString() } };
+    await comparisons.deserializeWebviewPanel(panel, state);
+    await settle();
+    const folders = tokenize.mock.calls.map(([{ choice }]) => choice.directory);
+    expect(folders).toEqual(['/models/bundled', '/models/configured']);
   });
 
   it('one whose page kept nothing yet is closed', async () => {

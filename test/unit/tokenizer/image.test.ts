@@ -212,8 +212,14 @@ describe('decodeImage: refusals', () => {
     file.writeUInt32BE(100_000, 16);
     file.writeUInt32BE(100_000, 20);
     file.writeUInt32BE(crc32(file.subarray(12, 29)), 29);
-    expect(await refusal(file)).toMatchObject({ code: 'image-too-large' });
-    expect(await refusal(file, { maxMegapixels: 100_000 })).toMatchObject({ code: 'image-too-large' });
+    for (const maxMegapixels of [undefined, 100, 100_000]) {
+      // No limit to raise, and no opening anyway.
+      expect(await refusal(file, { maxMegapixels })).toMatchObject({
+        code: 'image-unsupported',
+        message: 'The image has 100000×100000 pixels; more than 268.4 megapixels cannot be decoded.',
+        advice: 'Scale it down.',
+      });
+    }
   });
 });
 

@@ -4,14 +4,12 @@ import { tinyTokenization } from '../export/tokenization';
 import { Inspector } from '../../../webview/state/inspector';
 import { readViewState } from '../../../webview/state/viewState';
 
+const { reconstruction, ...rest } = tinyTokenization;
+const { settings } = reconstruction;
+const tokenization: InspectedTokenization = { ...rest, settings, provider: { provider: 'cuda', failures: [] } };
+
 describe('Inspector', () => {
   it('keeps all that it shows when the same tokens come from another provider', () => {
-    const { reconstruction, ...rest } = tinyTokenization;
-    const tokenization = {
-      ...rest,
-      settings: reconstruction.settings,
-      provider: { provider: 'cuda', failures: [] },
-    } as InspectedTokenization;
     const inspector = new Inspector(readViewState({}));
     inspector.accept(tokenization);
     inspector.reconstruction.value = reconstruction;
@@ -29,5 +27,29 @@ describe('Inspector', () => {
     expect(inspector.picture.value?.image).toBe(before.picture);
     expect(inspector.reconstruction.value).toBe(reconstruction);
     expect([inspector.lossRate.value, inspector.focused.value]).toEqual([0.9, 3]);
+  });
+
+  describe('on a page that is shown again', () => {
+    /** What a page kept that was hidden after the user chose ε = 0.9. */
+    function kept() {
+      const inspector = new Inspector(readViewState({}));
+      inspector.open({ name: 'cat.png', uri: 'file:///cat.png' });
+      inspector.accept(tokenization);
+      inspector.lossRate.value = 0.9;
+      return readViewState(structuredClone(inspector.viewState.value));
+    }
+
+    it('keeps the settings that the user chose', () => {
+      const inspector = new Inspector(kept());
+      inspector.accept(tokenization);
+      expect(inspector.settings.value).toEqual({ ...settings, lossRate: 0.9 });
+    });
+
+    it('goes over to the host’s where those changed meanwhile', () => {
+      const inspector = new Inspector(kept());
+      const changed = { ...settings, edgePriority: 1 };
+      inspector.accept({ ...tokenization, settings: changed });
+      expect(inspector.settings.value).toEqual(changed);
+    });
   });
 });
