@@ -3,7 +3,7 @@ import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, quickRanking, runCommand } from './vscode';
+import { chooseInExplorer, inspectorOf, quickRanking, runCommand, runCommandWith } from './vscode';
 
 describeInVSCode('Compare Tokenizations in VS Code', () => {
   const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern', ...quickRanking } });
@@ -45,8 +45,7 @@ describeInVSCode('Compare Tokenizations in VS Code', () => {
   it('exports and copies both pictures, by commands', async () => {
     const { page, folder } = vscode;
     const comparison = inspectorOf(page);
-    await runCommand(page, 'TaTok: Export…');
-    await page.locator('.quick-input-list').getByRole('option', { name: 'Comparison as PNG' }).click();
+    await runCommandWith(page, 'TaTok: Export…', 'Comparison as PNG');
     const path = page.locator('.quick-input-widget input[type="text"]');
     const file = join(folder, 'kodim05-kodim23.comparison.png');
     await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(file);
@@ -67,8 +66,7 @@ describeInVSCode('Compare Tokenizations in VS Code', () => {
     await settled(inspectorOf(page));
     await inspectorOf(page).getByTestId('loss-rate').fill('0.7');
     await settled(inspectorOf(page));
-    await runCommand(page, 'TaTok: Compare Tokenizations');
-    await page.locator('.quick-input-list').getByRole('option', { name: 'With another threshold' }).click();
+    await runCommandWith(page, 'TaTok: Compare Tokenizations', 'With another threshold');
     const comparison = inspectorOf(page);
     await comparison.getByTestId('comparison').waitFor();
     await compared();

@@ -9,6 +9,7 @@ import {
   openFromExplorer,
   quickRanking,
   runCommand,
+  runCommandWith,
 } from './vscode';
 
 describeInVSCode('Editors of VS Code', () => {
@@ -17,8 +18,7 @@ describeInVSCode('Editors of VS Code', () => {
   it('show an image that is open already, by Reopen Editor With', async () => {
     const { page } = vscode;
     await openFromExplorer(page, 'kodim23.png');
-    await runCommand(page, 'View: Reopen Editor With...');
-    await page.locator('.quick-input-list').getByRole('option', { name: 'TaTok Inspector' }).click();
+    await runCommandWith(page, 'View: Reopen Editor With...', 'TaTok Inspector');
     await settled(inspectorOf(page));
     expect(await inspectorOf(page).locator('h1').textContent()).toBe('kodim23.png');
     await page.getByRole('tab', { name: 'kodim23.png' }).waitFor();

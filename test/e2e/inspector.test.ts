@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, colours, difference, dragRange, numberOf, readCanvas, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
+import { chooseInExplorer, inspectorOf, runCommand, runCommandWith } from './vscode';
 
 describeInVSCode('Tokenize Image in VS Code', () => {
   const vscode = useVSCode({ settings: { 'workbench.colorTheme': 'Default Dark Modern' } });
@@ -129,8 +129,7 @@ describeInVSCode('Tokenize Image in VS Code', () => {
     await inspector.getByText('Saved kodim07.view.png').waitFor();
     expect((await sharp(join(folder, 'kodim07.view.png')).metadata()).height).toBeGreaterThan(1536);
 
-    await runCommand(page, 'TaTok: Export…');
-    await page.locator('.quick-input-list').getByRole('option', { name: 'Tokens as JSON' }).click();
+    await runCommandWith(page, 'TaTok: Export…', 'Tokens as JSON');
     await expect.poll(() => path.inputValue(), { timeout: 20_000 }).toBe(join(folder, 'kodim07.tokens.json'));
     await page.keyboard.press('Enter');
     await inspector.getByText('Saved kodim07.tokens.json').waitFor();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
+import { chooseInExplorer, inspectorOf, runCommandWith } from './vscode';
 
 const screenshots = join(import.meta.dirname, 'screenshots');
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
@@ -46,10 +46,7 @@ describeInVSCode('tokenizers that lack a part, in VS Code', () => {
 
   it('are compared with it', async () => {
     const { page } = vscode;
-    await runCommand(page, 'TaTok: Compare Tokenizations');
-    const option = (name: string) => page.locator('.quick-input-list').getByRole('option', { name });
-    await option('With another model').click();
-    await option('fixed-7').click();
+    await runCommandWith(page, 'TaTok: Compare Tokenizations', 'With another model', 'fixed-7');
     const comparison = inspectorOf(page);
     await comparison.getByTestId('comparison').waitFor();
     await expect.poll(() => comparison.getByTestId('psnr-difference').textContent(), { timeout: 60_000 }).not.toBe('–');

@@ -151,6 +151,22 @@ export async function runCommand(page: Page, title: string): Promise<void> {
   await page.keyboard.press('Enter');
 }
 
+/** Runs a command that asks by lists, and answers them. A dialog that is still closing takes a list along that has just opened. */
+export async function runCommandWith(page: Page, title: string, ...answers: readonly string[]): Promise<void> {
+  for (let attempt = 0; attempt < 4; attempt++) {
+    await runCommand(page, title);
+    let answered = 0;
+    for (const answer of answers) {
+      const option = page.locator('.quick-input-list').getByRole('option', { name: answer });
+      if (!(await succeeds(option.click({ timeout: 10_000 })))) break;
+      answered++;
+    }
+    if (answered === answers.length) return;
+    await page.keyboard.press('Escape');
+  }
+  throw new Error(`"${title}" was not answered by ${answers.join(', ')}`);
+}
+
 /** Reloads the window by VS Code's own command, which first writes down what the window is to come back with. */
 export async function reloadWindow(page: Page): Promise<void> {
   const loaded = page.waitForEvent('load');

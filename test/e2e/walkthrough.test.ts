@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { describeInVSCode, useVSCode } from './suite';
-import { inspectorOf, runCommand } from './vscode';
+import { inspectorOf, runCommandWith } from './vscode';
 import manifest from '../../package.json';
 
 const root = join(import.meta.dirname, '../..');
@@ -12,8 +12,7 @@ describeInVSCode('The walkthrough in VS Code', () => {
 
   it.each(manifest.contributes.walkthroughs)('$id: shows the picture of every step, legibly', async (walkthrough) => {
     const { page } = vscode;
-    await runCommand(page, 'Welcome: Open Walkthrough...');
-    await page.locator('.quick-input-list').getByRole('option', { name: walkthrough.title }).click();
+    await runCommandWith(page, 'Welcome: Open Walkthrough...', walkthrough.title);
     for (const { title, media } of walkthrough.steps) {
       await page.locator('.getting-started-step').filter({ hasText: title }).click();
       const alt = /!\[([^\]]+)\]/.exec(await readFile(join(root, media.markdown), 'utf8'))?.[1] ?? '';
