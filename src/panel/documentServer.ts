@@ -69,60 +69,62 @@ export class DocumentServer extends Disposable {
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
+    // An export is finished whatever happens to the file meanwhile; the rest is of no use with other tokens.
+    const ofTokens = (token: CancellationToken) => [token, document.untilReplaced];
     const tellUntil = (cancellation: CancellationToken) => (progress: Progress) => {
       if (cancellation.isCancellationRequested) return;
       void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
     };
     connection.onRequest(protocol.rank, (filter, token) => {
       this.asked = filter;
-      return this.answer(connection, token, (cancellation) =>
+      return this.answer(connection, ofTokens(token), (cancellation) =>
         document.rank(filter, cancellation, tellUntil(cancellation)),
       );
     });
     connection.onRequest(protocol.reconstruct, (filter, token) => {
       this.asked = filter;
-      return this.answer(connection, token, (cancellation) =>
+      return this.answer(connection, ofTokens(token), (cancellation) =>
         document.reconstruct(filter, cancellation, tellUntil(cancellation)),
       );
     });
     connection.onRequest(protocol.measure, (request, token) =>
-      this.answer(connection, token, (cancellation) => document.measure(request, cancellation)),
+      this.answer(connection, ofTokens(token), (cancellation) => document.measure(request, cancellation)),
     );
     connection.onRequest(protocol.influence, (request, token) =>
-      this.answer(connection, token, (cancellation) => document.influence(request, cancellation)),
+      this.answer(connection, ofTokens(token), (cancellation) => document.influence(request, cancellation)),
     );
     connection.onRequest(protocol.attention, (request, token) =>
-      this.answer(connection, token, (cancellation) => document.attention(request, cancellation)),
+      this.answer(connection, ofTokens(token), (cancellation) => document.attention(request, cancellation)),
     );
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
-      this.answer(connection, token, () => services.configuration.saveFilter(filter, document.uri)),
+      this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, token, (cancellation) => saveExport(document, request, cancellation)),
+      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation)),
     );
     connection.onRequest(protocol.models, (token) =>
-      this.answer(connection, token, async () => {
+      this.answer(connection, [token], async () => {
         const current = document.modelDirectory;
         return { current, options: await services.models.options(document.uri, current) };
       }),
     );
     connection.onRequest(protocol.chooseModel, ({ directory }, token) =>
-      this.answer(connection, token, (cancellation) => this.chooseModel(directory, cancellation)),
+      this.answer(connection, [token], (cancellation) => this.chooseModel(directory, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
 
-  /** Answers a request or rejects it with a typed error; work ends with the page that asked for it. */
+  /** Answers a request or rejects it with a typed error; work ends by any of the tokens, and with the page that asked for it. */
   private async answer<T>(
     connection: MessageConnection,
-    token: CancellationToken,
+    tokens: readonly CancellationToken[],
     work: (cancellation: CancellationToken) => Promise<T>,
   ): Promise<T> {
     const source = new CancellationTokenSource();
     const subscriptions = [
-      token.onCancellationRequested(() => source.cancel()),
+      ...tokens.map((token) => token.onCancellationRequested(() => source.cancel())),
       connection.onDispose(() => source.cancel()),
     ];
     try {

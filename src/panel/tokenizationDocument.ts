@@ -81,8 +81,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** The settings of the current state; undefined while idle. */
   private settings: TatokSettings | undefined;
   private work: CancellationTokenSource | undefined;
-  /** Cancelled when the current tokens are about to be replaced: what pages asked of them is not worth waiting for. */
-  private ofTokens = new CancellationTokenSource();
+  private replacing = new CancellationTokenSource();
   private settling: NodeJS.Timeout | undefined;
   /** What an editor chose in place of the setting. */
   private chosenCropMode: CropMode | undefined;
@@ -123,6 +122,11 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Folder of the model that tokenizes, or is about to. */
   get modelDirectory(): string {
     return this.readSettings().choice.directory;
+  }
+
+  /** Cancelled once the current tokens are about to be replaced: what pages asked of them is not worth waiting for. */
+  get untilReplaced(): CancellationToken {
+    return this.replacing.token;
   }
 
   get state(): DocumentState {
@@ -168,8 +172,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private begin(): void {
     // The file is read anew, whatever was about to be noticed of it.
     clearTimeout(this.settling);
-    this.ofTokens.cancel();
-    this.ofTokens = new CancellationTokenSource();
+    this.replacing.cancel();
+    this.replacing = new CancellationTokenSource();
     const settings = this.readSettings();
     let known: Omit<DocumentState & { kind: 'working' }, 'kind'> = { progress: undefined };
     this.enter({ kind: 'working', ...known });
@@ -231,25 +235,15 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   ): Promise<Ranking> {
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
-    return this.whileTokensLast(token, (lasting) =>
-      this.services.inference.rank(
-        { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
-        lasting,
-        onProgress,
-      ),
+    return this.services.inference.rank(
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
+      token,
+      onProgress,
     );
   }
 
   /** What the image's tokens decode to under some settings, for one editor. */
   async reconstruct(
-    filter: FilterSettings,
-    token: CancellationToken,
-    onProgress?: (progress: Progress) => void,
-  ): Promise<Reconstruction & { readonly timings: StageTimings }> {
-    return this.whileTokensLast(token, (lasting) => this.reconstruction(filter, lasting, onProgress));
-  }
-
-  private async reconstruction(
     filter: FilterSettings,
     token: CancellationToken,
     onProgress?: (progress: Progress) => void,
@@ -271,11 +265,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
 
   async attention({ tile, layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
     const { tokenization, settings } = this.result();
-    return this.whileTokensLast(token, (lasting) =>
-      this.services.inference.attention(
-        { choice: settings.choice, ...this.picture(tokenization.image), tile, layer, head },
-        lasting,
-      ),
+    return this.services.inference.attention(
+      { choice: settings.choice, ...this.picture(tokenization.image), tile, layer, head },
+      token,
     );
   }
 
@@ -286,11 +278,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   ): Promise<readonly Measurement[]> {
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
-    return this.whileTokensLast(token, (lasting) =>
-      this.services.inference.measure(
-        { choice: settings.choice, tokens, ...this.picture(image), settings: filter, lossRates },
-        lasting,
-      ),
+    return this.services.inference.measure(
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, lossRates },
+      token,
     );
   }
 
@@ -301,36 +291,17 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   ): Promise<InfluenceMap> {
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
-    return this.whileTokensLast(token, (lasting) =>
-      this.services.inference.influence(
-        { choice: settings.choice, tokens, ...this.picture(image), settings: filter, tile, globalToken },
-        lasting,
-      ),
+    return this.services.inference.influence(
+      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, tile, globalToken },
+      token,
     );
   }
 
-  /** The tokenization under some settings, for an export, which is finished whatever happens to the file meanwhile. */
+  /** The tokenization under some settings, for an export. */
   async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
     const { tokenization } = this.result();
-    const { timings: _, ...reconstruction } = await this.reconstruction(filter, token);
+    const { timings: _, ...reconstruction } = await this.reconstruct(filter, token);
     return { ...tokenization, reconstruction };
-  }
-
-  /** Work on the current tokens, which is given up when they are about to be replaced: then it rejects as cancelled. */
-  private async whileTokensLast<T>(
-    token: CancellationToken,
-    work: (lasting: CancellationToken) => Promise<T>,
-  ): Promise<T> {
-    const source = new CancellationTokenSource();
-    const subscriptions = [token, this.ofTokens.token].map((each) =>
-      each.onCancellationRequested(() => source.cancel()),
-    );
-    try {
-      return await work(source.token);
-    } finally {
-      for (const subscription of subscriptions) subscription.dispose();
-      source.dispose();
-    }
   }
 
   private picture(image: ModelImage): TokenizedPicture {

@@ -1,7 +1,7 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { isCancelled } from './cancelled';
+import { isCancelled } from './hostError';
 import { onGrid } from '../canvas/onGrid';
 import type { InfluenceRequest } from '../../src/protocol/inspector';
 import type { InfluenceMap, Tokens } from '../../src/tokenizer/types';

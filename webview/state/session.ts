@@ -1,7 +1,7 @@
 import { computed, effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { isCancelled } from './cancelled';
+import { detailOf, isCancelled } from './hostError';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
@@ -209,7 +209,6 @@ function sentence(error: unknown): string {
 
 /** What went wrong and what the user can do, where the host knows. */
 function withAdvice(error: unknown): string {
-  const data: unknown = error instanceof ResponseError ? error.data : undefined;
-  const advice = typeof data === 'object' && data !== null && 'advice' in data ? data.advice : undefined;
-  return typeof advice === 'string' ? `${sentence(error)} ${advice}` : sentence(error);
+  const advice = detailOf(error, 'advice');
+  return advice === undefined ? sentence(error) : `${sentence(error)} ${advice}`;
 }

@@ -1,6 +1,6 @@
 import { setImmediate as immediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import type { MessageConnection } from 'vscode-jsonrpc/node';
+import { CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
 import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
@@ -31,6 +31,7 @@ const picture = { settings: filter } as unknown as DecodedPicture;
 function openEditor() {
   const changed = new vscode.EventEmitter<DocumentState>();
   const viewChanged = new vscode.EventEmitter<void>();
+  const replacing = new CancellationTokenSource();
   const closed = new vscode.EventEmitter<void>();
   const webview = new FakeWebview();
   const options: vscode.WebviewOptions = {};
@@ -44,6 +45,8 @@ function openEditor() {
     cancel: vi.fn(),
     reconstruct: vi.fn<TokenizationDocument['reconstruct']>(),
     attention: vi.fn<TokenizationDocument['attention']>(),
+    tokenizationUnder: vi.fn<TokenizationDocument['tokenizationUnder']>(),
+    untilReplaced: replacing.token,
     modelDirectory: '/models/tatok-s-256',
     useModel: vi.fn<TokenizationDocument['useModel']>().mockResolvedValue(undefined),
   };
@@ -94,6 +97,7 @@ function openEditor() {
       viewChanged.fire();
     },
     close: () => closed.fire(),
+    replaceTokens: () => replacing.cancel(),
     loadPage() {
       const page = webview.loadPage();
       return { page, told: listen(page) };
@@ -175,6 +179,29 @@ describe('InspectorPanel', () => {
     close();
     expect(token?.isCancellationRequested).toBe(true);
     expect(editor.isDisposed).toBe(true);
+    expect(log.error).not.toHaveBeenCalled();
+  });
+
+  it('gives up what a page asked of tokens that are about to be replaced, but no export', async () => {
+    const { document, loadPage, replaceTokens, log } = openEditor();
+    document.reconstruct.mockImplementation(
+      (_, token) =>
+        new Promise((_resolve, reject) => {
+          token.onCancellationRequested(() => reject(new TatokError('cancelled', 'The request was cancelled.')));
+        }),
+    );
+    document.tokenizationUnder.mockReturnValue(new Promise(() => undefined));
+    vi.mocked(vscode.window.showSaveDialog).mockResolvedValueOnce(vscode.Uri.parse('memfs:/photos/cat.tokens.json'));
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready, {});
+    const refused = expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+      data: { code: 'cancelled' },
+    });
+    void page.sendRequest(protocol.saveExport, { kind: 'tokens.json', settings: filter });
+    await settle();
+    replaceTokens();
+    await refused;
+    expect(document.tokenizationUnder.mock.calls[0]?.[1].isCancellationRequested).toBe(false);
     expect(log.error).not.toHaveBeenCalled();
   });
 

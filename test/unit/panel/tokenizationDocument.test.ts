@@ -416,31 +416,17 @@ describe('TokenizationDocument', () => {
     expect(inference.attention.mock.calls[0]?.[0]).toMatchObject({ layer: 'mean', head: 0, choice: settings.choice });
   });
 
-  it('gives up what its pages asked of tokens that are about to be replaced, but no export', async () => {
-    const { document, inference } = setUp();
+  it('tells when its tokens are about to be replaced', async () => {
+    const { document, world } = setUp();
     document.start();
     await vi.runAllTimersAsync();
-    inference.rank.mockImplementation(
-      (_, token) =>
-        new Promise((_resolve, reject) => {
-          token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'The request was cancelled.')));
-        }),
-    );
-    let finish: (() => void) | undefined;
-    inference.reconstruct.mockImplementation(
-      (_, token) =>
-        new Promise((resolve, reject) => {
-          finish = () => resolve({ ...reconstruction(defaults), timings: {} });
-          token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'The request was cancelled.')));
-        }),
-    );
-    const ranked = document.rank(defaults, CancellationToken.None);
-    const exported = document.tokenizationUnder(defaults, CancellationToken.None);
-    const refused = expect(ranked).rejects.toMatchObject({ code: 'cancelled' });
+    const first = document.untilReplaced;
+    world.changeSettings({ filter: { lossRate: 0.5 } });
+    await vi.runAllTimersAsync();
+    expect(first.isCancellationRequested).toBe(false);
     document.tokenize();
-    await refused;
-    finish?.();
-    expect((await exported).reconstruction.psnr).toBe(20);
+    expect(first.isCancellationRequested).toBe(true);
+    expect(document.untilReplaced.isCancellationRequested).toBe(false);
   });
 
   it('gives everything back when its last editor closes', async () => {
