@@ -20,7 +20,7 @@ const bundles = [
   { ...node, entryPoints: { extension: 'src/extension.ts' } },
   {
     ...node,
-    entryPoints: { inference: 'src/inference/process.ts', sessionThread: 'src/inference/sessionThread.ts' },
+    entryPoints: { inference: 'src/engine/process.ts', sessionThread: 'src/engine/thread/sessionThread.ts' },
   },
   { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
   { ...node, entryPoints: { bench: 'src/cli/bench.ts', benchGraphs: 'src/cli/benchGraphs.ts' } },

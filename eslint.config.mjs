@@ -44,8 +44,11 @@ export default defineConfig(
     },
   },
   { files: ['src/**'], languageOptions: { globals: globals.node }, rules: restrict(...native, toolkit) },
-  { files: ['src/{tokenizer,inference,cli,export}/**'], rules: restrict(vscode, toolkit) },
-  { files: ['src/protocol/**', 'src/tokenizer/filter.ts'], rules: restrict(vscode, toolkit, ...native) },
+  { files: ['src/{engine,cli}/**'], rules: restrict(vscode, toolkit) },
+  {
+    files: ['src/{method,bundle,protocol,client,cuda,export}/**'],
+    rules: restrict(vscode, toolkit, ...native),
+  },
   { files: ['webview/**'], languageOptions: { globals: globals.browser }, rules: restrict(vscode, toolkit, ...native) },
   { files: ['webview/ui/**'], rules: restrict(vscode, ...native) },
   { files: ['src/cli/**', 'scripts/**', 'test/**', '*.{mjs,mts}'], rules: { 'no-console': 'off' } },

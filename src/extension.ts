@@ -1,12 +1,12 @@
 import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
-import { registerExports } from './commands/exports';
+import { registerExports } from './commands/exportCommands';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment } from './commands/showEnvironment';
 import { registerShowOutput, showOutputCommand } from './commands/showOutput';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
-import { SharedInference } from './host/inference';
+import { SharedInference } from './host/sharedInference';
 import { Models } from './host/models';
 import { ProviderFallbacks } from './host/providerFallbacks';
 import { ProviderStatus } from './host/providerStatus';

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { Stage } from './canvas/Stage';
+import { Stage } from './stage/Stage';
 import { GlobalTokens } from './controls/GlobalTokens';
 import { Header } from './controls/Header';
 import { LossRate } from './controls/LossRate';

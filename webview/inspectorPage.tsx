@@ -1,15 +1,15 @@
 import type { JSX } from 'preact';
 import { App } from './App';
-import { createLayers } from './canvas/layers';
+import { createLayers } from './state/layers';
 import type { Theme } from './canvas/theme';
 import { Exporter, ExporterContext } from './export/exporter';
-import { connectToHost } from './rpc';
+import { connectToHost } from './host/rpc';
 import { ServicesContext } from './state/context';
 import { Inspector } from './state/inspector';
 import { saveState } from './state/savedState';
 import { startSession } from './state/session';
 import { readViewState } from './state/viewState';
-import type { VsCodeApi } from './vscodeApi';
+import type { VsCodeApi } from './host/vscodeApi';
 
 /** The page of one tokenization. */
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {

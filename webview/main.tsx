@@ -3,7 +3,7 @@ import { watchTheme, type Theme } from './canvas/theme';
 import { comparisonPage } from './comparison/comparisonPage';
 import { inspectorPage } from './inspectorPage';
 import { registerToolkit } from './ui/toolkit';
-import { connectToVsCode, type VsCodeApi } from './vscodeApi';
+import { connectToVsCode, type VsCodeApi } from './host/vscodeApi';
 import type { PageName } from '../src/protocol/page';
 import './styles/index.css';
 

@@ -3,14 +3,14 @@
  * another process. It is forked with what to do as JSON, tells what it is doing and every batch that is timed, and waits to be ended.
  */
 import { readFile } from 'node:fs/promises';
-import { loadBundle } from '../inference/loadModel';
-import type { ModelChoice } from '../protocol/inference';
-import { keepEvery, rankPatches, selectKept } from '../tokenizer/filter';
-import type { DecoderInput, Graphs } from '../tokenizer/graphs';
-import { decodeImage } from '../tokenizer/image';
-import { readBundle } from '../tokenizer/manifest';
-import { budgetOf, resolveSettings } from '../tokenizer/settings';
-import type { ModelDescription } from '../tokenizer/types';
+import { loadBundle } from '../engine/loadModel';
+import type { ModelChoice } from '../protocol/engineMessages';
+import { keepEvery, rankPatches, selectKept } from '../method/filter';
+import type { DecoderInput, Graphs } from '../engine/graphs';
+import { decodeImage } from '../engine/image';
+import { readBundle } from '../bundle/manifest';
+import { budgetOf, resolveSettings } from '../method/settings';
+import type { ModelDescription } from '../method/types';
 import { spread, type Spread } from './spread';
 import { timed } from './timed';
 

@@ -1,6 +1,6 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { conditionings, cropModes, type CropMode, type FilterSettings } from '../tokenizer/types';
+import { conditionings, cropModes, type CropMode, type FilterSettings } from '../method/types';
 
 export interface CliOptions {
   readonly images: readonly string[];

@@ -1,10 +1,10 @@
 /** The files of `--out`. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
-import { entropyPng, imagePng, maskPng } from './pictures';
+import { entropyPng, imagePng, maskPng } from './savedPictures';
 import type { TokenizedImage } from './report';
 import { tokensRecord } from '../export/tokens';
-import { shownSize } from '../tokenizer/patch';
+import { shownSize } from '../method/patch';
 
 /** Writes the pictures and tokens of images into one folder, made when it is missing. */
 export class OutputFolder {

@@ -1,7 +1,7 @@
 /** What the command line prints of a tokenized image. */
-import type { LoadedModel } from '../protocol/inference';
-import { describeParts, isWhole, tokenSum } from '../tokenizer/parts';
-import type { Tokenization } from '../tokenizer/types';
+import type { LoadedModel } from '../protocol/engineMessages';
+import { describeParts, isWhole, tokenSum } from '../method/parts';
+import type { Tokenization } from '../method/types';
 
 export type TokenizedImage = Tokenization & LoadedModel;
 

@@ -1,14 +1,14 @@
 /** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests. */
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { InferenceClient } from '../inference/client';
-import { tokenizeWhole } from '../inference/whole';
-import { TatokError } from '../tokenizer/errors';
-import { describeParts } from '../tokenizer/parts';
-import { cudaOptionsIn } from './cuda';
+import { InferenceClient } from '../client/client';
+import { tokenizeWhole } from '../client/whole';
+import { TatokError } from '../method/errors';
+import { describeParts } from '../method/parts';
+import { cudaOptionsIn } from './cudaOptions';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
-import type { StageTimings } from '../tokenizer/types';
+import type { StageTimings } from '../method/types';
 import { jsonRecord, modelLine, summary } from './report';
 
 const packageFolder = join(__dirname, '..');

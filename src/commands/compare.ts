@@ -1,8 +1,8 @@
 import * as vscode from 'vscode';
 import type { Models } from '../host/models';
 import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
-import { TatokError } from '../tokenizer/errors';
-import type { FilterSettings } from '../tokenizer/types';
+import { TatokError } from '../method/errors';
+import type { FilterSettings } from '../method/types';
 import { imageExtensions, isImagePath } from './imageFiles';
 import { chosenResources } from './tokenizeImage';
 

@@ -1,8 +1,8 @@
 /** The lines of *TaTok: Set Up CUDA…* that tell what was found and what is missing. */
 import * as vscode from 'vscode';
 import { discoveryLines } from '../host/environmentReport';
-import { adviceOn } from '../inference/cuda/advice';
-import type { CudaDiscovery } from '../inference/cuda/discovery';
+import { adviceOn } from '../cuda/advice';
+import type { CudaDiscovery } from '../cuda/discovery';
 
 /** 'again' shows the list again. */
 export type Outcome = 'done' | 'again';

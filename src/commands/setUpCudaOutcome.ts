@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
-import type { SharedInference } from '../host/inference';
+import type { SharedInference } from '../host/sharedInference';
 import { providerLabels } from '../host/providerStatus';
-import { providerOrder } from '../inference/providers';
-import type { ProviderName } from '../tokenizer/types';
+import { providerOrder } from '../engine/providers';
+import type { ProviderName } from '../method/types';
 import { showOutputCommand } from './showOutput';
 
 export interface OutcomeServices {

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import { megabytes } from '../inference/cuda/download';
-import type { SetUpOptions } from '../inference/cuda/install';
+import { megabytes } from '../cuda/download';
+import type { SetUpOptions } from '../cuda/install';
 
 /**
  * A notification with progress that can be cancelled.

@@ -2,8 +2,8 @@ import { homedir } from 'node:os';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { environmentReport } from '../host/environmentReport';
-import type { SharedInference } from '../host/inference';
-import type { LoadedModel } from '../protocol/inference';
+import type { SharedInference } from '../host/sharedInference';
+import type { LoadedModel } from '../protocol/engineMessages';
 
 export const showEnvironmentCommand = 'tatok.showEnvironment';
 

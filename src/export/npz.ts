@@ -1,6 +1,6 @@
 import { zipSync } from 'fflate';
 import { npy, type NpyArray } from './npy';
-import { exportedSettings } from './settings';
+import { exportedSettings } from './exportedSettings';
 import type { ExportedTokenization } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */

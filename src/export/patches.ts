@@ -1,7 +1,7 @@
 /** The per-patch table as JSON and CSV. */
-import { keepRanks } from '../tokenizer/filter';
-import { patchFacts, patchPlace } from '../tokenizer/patch';
-import { exportedSettings } from './settings';
+import { keepRanks } from '../method/filter';
+import { patchFacts, patchPlace } from '../method/patch';
+import { exportedSettings } from './exportedSettings';
 import type { ExportedTokenization } from './tokens';
 
 /**

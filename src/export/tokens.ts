@@ -1,4 +1,4 @@
-import type { ModelDescription, Tokenization } from '../tokenizer/types';
+import type { ModelDescription, Tokenization } from '../method/types';
 
 /** A tokenization and the model that made it: what exports are made of. */
 export type ExportedTokenization = Tokenization & { readonly model: ModelDescription };

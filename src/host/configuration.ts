@@ -1,8 +1,8 @@
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
-import type { FilterSettings } from '../tokenizer/types';
+import type { FilterSettings } from '../method/types';
 import { Disposable } from './disposable';
-import { parseSettings, type TatokSettings } from './settings';
+import { parseSettings, type TatokSettings } from './tatokSettings';
 
 const section = 'tatok';
 const filterKeys = ['lossRate', 'edgePriority', 'budget', 'conditioning'] as const satisfies (keyof FilterSettings)[];

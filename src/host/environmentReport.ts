@@ -1,7 +1,7 @@
-import { adviceOn, pipCommand, pipHelps } from '../inference/cuda/advice';
-import type { CudaDiscovery, Problem } from '../inference/cuda/discovery';
-import { runtimeVersion } from '../inference/cuda/requirements';
-import type { LoadedModel } from '../protocol/inference';
+import { adviceOn, pipCommand, pipHelps } from '../cuda/advice';
+import type { CudaDiscovery, Problem } from '../cuda/discovery';
+import { runtimeVersion } from '../cuda/requirements';
+import type { LoadedModel } from '../protocol/engineMessages';
 
 export interface EnvironmentFacts {
   readonly extension: string;

@@ -1,8 +1,8 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
-import type { ModelOption } from '../protocol/inspector';
-import { TatokError } from '../tokenizer/errors';
-import { readBundle } from '../tokenizer/manifest';
+import type { ModelOption } from '../protocol/document';
+import { TatokError } from '../method/errors';
+import { readBundle } from '../bundle/manifest';
 import type { Configuration } from './configuration';
 
 const recentKey = 'models.recent';

@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import type { LoadedChoice } from '../protocol/inference';
-import type { ProviderName } from '../tokenizer/types';
+import type { LoadedChoice } from '../protocol/engineMessages';
+import type { ProviderName } from '../method/types';
 import { Disposable } from './disposable';
 import { providerLabels } from './providerStatus';
 

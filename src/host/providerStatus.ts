@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import type { LoadedModel } from '../protocol/inference';
-import type { ProviderName } from '../tokenizer/types';
+import type { LoadedModel } from '../protocol/engineMessages';
+import type { ProviderName } from '../method/types';
 import { Disposable } from './disposable';
 
 /** Providers as users know them. */

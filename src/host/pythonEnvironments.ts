@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import * as vscode from 'vscode';
-import type { PythonEnvironment } from '../inference/cuda/places';
+import type { PythonEnvironment } from '../cuda/places';
 
 /**
  * Python environments that may hold NVIDIA's packages: the one chosen in the Python extension, if that runs, and the workspace's

@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
-import type { ExportingPanel, OfferedExport } from '../commands/exports';
+import type { ExportingPanel, OfferedExport } from '../commands/exportCommands';
 import { Disposable } from '../host/disposable';
 import { comparisonRequested, sides, type Side } from '../protocol/comparison';
 import { comparisonChoice, type ComparisonKind } from '../protocol/exports';
-import type { CropMode, FilterSettings } from '../tokenizer/types';
+import type { CropMode, FilterSettings } from '../method/types';
 import { DocumentServer } from './documentServer';
 import { ImageFile } from './imageFile';
 import type { EditorServices } from './inspectorEditor';

@@ -4,7 +4,7 @@ import { tokenizationNpz } from '../export/npz';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
 import type { DataKind, ExportRequest } from '../protocol/exports';
-import { TatokError } from '../tokenizer/errors';
+import { TatokError } from '../method/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
 /** What an export needs of a document. */

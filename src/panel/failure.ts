@@ -1,6 +1,6 @@
 import * as vscode from 'vscode';
-import type { Failure, FailureAction } from '../protocol/inspector';
-import { TatokError, type TatokErrorCode } from '../tokenizer/errors';
+import type { Failure, FailureAction } from '../protocol/document';
+import { TatokError, type TatokErrorCode } from '../method/errors';
 
 const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'image-unreadable': ['retry', 'showOutput'],

@@ -1,9 +1,9 @@
 import * as vscode from 'vscode';
-import type { ExportingPanel, OfferedExport } from '../commands/exports';
+import type { ExportingPanel, OfferedExport } from '../commands/exportCommands';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
 import { exportChoices, type ExportKind } from '../protocol/exports';
-import * as protocol from '../protocol/inspector';
+import * as protocol from '../protocol/document';
 import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type ServerServices } from './documentServer';
 import { loadPage } from './loadPage';

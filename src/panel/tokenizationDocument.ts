@@ -2,20 +2,20 @@ import { isDeepStrictEqual } from 'node:util';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
-import type { Inference } from '../host/inference';
-import { Lru } from '../inference/lru';
-import type { TatokSettings } from '../host/settings';
+import type { Inference } from '../host/sharedInference';
+import { Lru } from '../engine/lru';
+import type { TatokSettings } from '../host/tatokSettings';
 import type { ExportedTokenization } from '../export/tokens';
-import type { DecodedPicture, LoadedChoice, Progress, TokenizedPicture } from '../protocol/inference';
+import type { DecodedPicture, LoadedChoice, Progress, TokenizedPicture } from '../protocol/engineMessages';
 import type {
   AttentionRequest,
   Failure,
   InfluenceRequest,
   InspectedTokenization,
   MeasureRequest,
-} from '../protocol/inspector';
-import { TatokError } from '../tokenizer/errors';
-import { resolveSettings } from '../tokenizer/settings';
+} from '../protocol/document';
+import { TatokError } from '../method/errors';
+import { resolveSettings } from '../method/settings';
 import type {
   AttentionMap,
   CropMode,
@@ -27,7 +27,7 @@ import type {
   Reconstruction,
   StageTimings,
   Tokens,
-} from '../tokenizer/types';
+} from '../method/types';
 import { toFailure, toTatokError } from './failure';
 import type { ImageFile } from './imageFile';
 

@@ -11,7 +11,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { Webview } from 'vscode';
 import { Disposable } from '../host/disposable';
-import { ready } from '../protocol/inspector';
+import { ready } from '../protocol/document';
 
 /** Both ways of a webview's messages. */
 export type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;

@@ -2,8 +2,8 @@
  * What can be exported, for the page's menu and the command alike. A kind is also the end of the file's name:
  * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on, compared with `dog.png` as `cat-dog.comparison.png`.
  */
-import { hasPart, type Part, type Parts } from '../tokenizer/parts';
-import type { FilterSettings } from '../tokenizer/types';
+import { hasPart, type Part, type Parts } from '../method/parts';
+import type { FilterSettings } from '../method/types';
 
 /** Made by the host from the tokenization, under the settings that the page shows. */
 export const dataKinds = ['patches.csv', 'patches.json', 'tokens.json', 'npz'] as const;

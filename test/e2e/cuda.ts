@@ -1,8 +1,8 @@
 /** *TaTok: Set Up CUDA…* as hands work it. */
 import type { Locator, Page } from 'playwright-core';
-import { findDriver } from '../../src/inference/cuda/driver';
-import { librariesPlaces } from '../../src/inference/cuda/places';
-import { thisSystem } from '../../src/inference/cuda/system';
+import { findDriver } from '../../src/cuda/driver';
+import { librariesPlaces } from '../../src/cuda/places';
+import { thisSystem } from '../../src/cuda/system';
 import { runCommand } from './vscode';
 
 const command = 'TaTok: Set Up CUDA…';

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { zipSync } from 'fflate';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { knownProviders, providerPackage } from '../../src/inference/cuda/package';
+import { knownProviders, providerPackage } from '../../src/cuda/package';
 import { alteredExtension, replaceOnce } from '../packaging/alteredExtension';
 import { sharedLibrary } from '../sharedLibrary';
 import {

@@ -2,11 +2,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { loadBundle, type RunningModel } from '../../src/inference/loadModel';
-import { readBundle } from '../../src/tokenizer/manifest';
-import { readPicture, shownImage } from '../../src/tokenizer/picture';
-import { TaTok } from '../../src/tokenizer/pipeline';
-import type { FilterSettings } from '../../src/tokenizer/types';
+import { loadBundle, type RunningModel } from '../../src/engine/loadModel';
+import { readBundle } from '../../src/bundle/manifest';
+import { readPicture, shownImage } from '../../src/engine/picture';
+import { TaTok } from '../../src/engine/pipeline';
+import type { FilterSettings } from '../../src/method/types';
 import { sample } from './support';
 
 const directory = join(import.meta.dirname, '../fixtures/bundles/tiny');

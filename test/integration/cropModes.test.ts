@@ -1,11 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { InferenceService } from '../../src/inference/service';
-import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
-import { TatokError } from '../../src/tokenizer/errors';
-import { QualityMeter } from '../../src/tokenizer/metrics';
-import type { CropMode, FilterSettings, Stage, TileProgress, Tokenization } from '../../src/tokenizer/types';
+import { InferenceService } from '../../src/engine/engine';
+import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
+import { TatokError } from '../../src/method/errors';
+import { QualityMeter } from '../../src/engine/metrics';
+import type { CropMode, FilterSettings, Stage, TileProgress, Tokenization } from '../../src/method/types';
 import { modelDirectory, sample, tokenizeIn } from './support';
 
 type Tokenized = Tokenization & LoadedModel;

@@ -3,14 +3,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadBundle } from '../../src/inference/loadModel';
-import { decodeImage } from '../../src/tokenizer/image';
-import { rankPatches, selectKept } from '../../src/tokenizer/filter';
-import type { EntropyEstimate, Graphs } from '../../src/tokenizer/graphs';
-import { readBundle, type Bundle } from '../../src/tokenizer/manifest';
-import { QualityMeter } from '../../src/tokenizer/metrics';
-import { budgetOf } from '../../src/tokenizer/settings';
-import type { FilterSettings } from '../../src/tokenizer/types';
+import { loadBundle } from '../../src/engine/loadModel';
+import { decodeImage } from '../../src/engine/image';
+import { rankPatches, selectKept } from '../../src/method/filter';
+import type { EntropyEstimate, Graphs } from '../../src/engine/graphs';
+import { readBundle, type Bundle } from '../../src/bundle/manifest';
+import { QualityMeter } from '../../src/engine/metrics';
+import { budgetOf } from '../../src/method/settings';
+import type { FilterSettings } from '../../src/method/types';
 import { modelDirectory } from './support';
 
 interface GoldenImage {

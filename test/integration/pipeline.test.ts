@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadBundle } from '../../src/inference/loadModel';
-import { InferenceService } from '../../src/inference/service';
-import type { LoadedModel, ModelChoice } from '../../src/protocol/inference';
-import { rankPatches, selectKept } from '../../src/tokenizer/filter';
-import type { Graphs } from '../../src/tokenizer/graphs';
-import { readBundle } from '../../src/tokenizer/manifest';
-import { hiddenCounts } from '../../src/tokenizer/sequential';
-import type { FilterSettings, Stage, Tokenization } from '../../src/tokenizer/types';
+import { loadBundle } from '../../src/engine/loadModel';
+import { InferenceService } from '../../src/engine/engine';
+import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
+import { rankPatches, selectKept } from '../../src/method/filter';
+import type { Graphs } from '../../src/engine/graphs';
+import { readBundle } from '../../src/bundle/manifest';
+import { hiddenCounts } from '../../src/method/sequential';
+import type { FilterSettings, Stage, Tokenization } from '../../src/method/types';
 import { modelDirectory, sample, tokenizeIn } from './support';
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };

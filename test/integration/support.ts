@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { build } from '../../esbuild.mjs';
-import type { InferenceService } from '../../src/inference/service';
-import { tokenizeWhole } from '../../src/inference/whole';
-import type { LoadedModel, TokenizeParams } from '../../src/protocol/inference';
-import type { StageObserver } from '../../src/tokenizer/stages';
-import type { Tokenization } from '../../src/tokenizer/types';
+import type { InferenceService } from '../../src/engine/engine';
+import { tokenizeWhole } from '../../src/client/whole';
+import type { LoadedModel, TokenizeParams } from '../../src/protocol/engineMessages';
+import type { StageObserver } from '../../src/engine/stages';
+import type { Tokenization } from '../../src/method/types';
 
 const root = join(import.meta.dirname, '../..');
 

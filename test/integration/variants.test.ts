@@ -4,12 +4,12 @@ import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { loadBundle } from '../../src/inference/loadModel';
-import { Graphs, type Sessions } from '../../src/tokenizer/graphs';
-import { readBundle } from '../../src/tokenizer/manifest';
-import { readPicture, shownImage } from '../../src/tokenizer/picture';
-import { TaTok } from '../../src/tokenizer/pipeline';
-import type { FilterSettings } from '../../src/tokenizer/types';
+import { loadBundle } from '../../src/engine/loadModel';
+import { Graphs, type Sessions } from '../../src/engine/graphs';
+import { readBundle } from '../../src/bundle/manifest';
+import { readPicture, shownImage } from '../../src/engine/picture';
+import { TaTok } from '../../src/engine/pipeline';
+import type { FilterSettings } from '../../src/method/types';
 import { modelDirectory, sample } from './support';
 import { tokenizerOf } from './tokenizerStandIn.cjs';
 

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join, posix, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { packageExtension } from '../../scripts/package.mjs';
-import { InferenceClient } from '../../src/inference/client';
-import { tokenizeWhole } from '../../src/inference/whole';
+import { InferenceClient } from '../../src/client/client';
+import { tokenizeWhole } from '../../src/client/whole';
 import { readArchive } from './archive';
 import { packedExtension } from './vsix';
 

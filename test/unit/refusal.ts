@@ -1,4 +1,4 @@
-import { TatokError } from '../../src/tokenizer/errors';
+import { TatokError } from '../../src/method/errors';
 
 /** The TatokError that something throws or rejects with; anything else fails the test. */
 export async function refusalOf(work: () => unknown): Promise<TatokError> {

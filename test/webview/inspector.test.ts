@@ -2,7 +2,7 @@ import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
 import { themes, type OpenOptions } from './fixture/page';
-import type { FilterSettings } from '../../src/tokenizer/types';
+import type { FilterSettings } from '../../src/method/types';
 
 const { openInspector } = useChromium();
 

@@ -4,7 +4,7 @@ import { paintGround, paintPatches, type DrawGround, type Ground, type Place } f
 import type { Palette } from './theme';
 import { pixelatedFrom } from './viewport';
 import { droppedRuns, keptContours, visiblePatches, type Lines, type Visible } from './visiblePatches';
-import type { Grid } from '../../src/tokenizer/types';
+import type { Grid } from '../../src/method/types';
 
 /** One frame of the canvas. Lengths in CSS pixels; `ratio` device pixels each. */
 export interface Scene {

@@ -1,4 +1,4 @@
-import type { Grid } from '../../src/tokenizer/types';
+import type { Grid } from '../../src/method/types';
 
 /** Device-pixel positions of the grid's lines, so that every edge is crisp and neighbours share it. */
 export interface Lines {

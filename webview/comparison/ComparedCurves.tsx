@@ -6,7 +6,7 @@ import { Axis } from '../plots/Axis';
 import { curvePath, FocusedDot, LossLine, niceTicks } from '../plots/EntropyCurve';
 import { useWidth } from '../plots/useWidth';
 import type { Inspector } from '../state/inspector';
-import type { Ranking } from '../../src/tokenizer/types';
+import type { Ranking } from '../../src/method/types';
 
 const height = 160;
 const margin = { top: 10, right: 8, bottom: 20, left: 40 };

@@ -3,8 +3,8 @@ import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
 import { ServicesContext, type Services } from '../state/context';
 import type { Selected } from '../state/inspector';
-import type { Parts } from '../../src/tokenizer/parts';
-import type { Reconstruction } from '../../src/tokenizer/types';
+import type { Parts } from '../../src/method/parts';
+import type { Reconstruction } from '../../src/method/types';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
 export function ComparedFigures(): JSX.Element {

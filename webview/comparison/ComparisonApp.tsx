@@ -8,7 +8,7 @@ import { useComparisonExporter } from './comparisonExporter';
 import { ComparisonExportMenu } from './ComparisonExportMenu';
 import { layouts, type Layout } from './comparisonState';
 import { SideHeader } from './SideHeader';
-import { Stage, StageMessages } from '../canvas/Stage';
+import { Stage, StageMessages } from '../stage/Stage';
 import { Toolbar } from '../controls/Toolbar';
 import { ServicesContext } from '../state/context';
 import { overlays, type View } from '../state/viewState';

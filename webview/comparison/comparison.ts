@@ -5,8 +5,8 @@ import type { ComparisonState, Layout, SideState } from './comparisonState';
 import { link } from './link';
 import type { Services } from '../state/context';
 import type { Inspector } from '../state/inspector';
-import { shownGrid } from '../../src/tokenizer/patch';
-import type { Grid } from '../../src/tokenizer/types';
+import { shownGrid } from '../../src/method/patch';
+import type { Grid } from '../../src/method/types';
 
 /** Kept patches of two sides with one grid. */
 export interface KeptSets {

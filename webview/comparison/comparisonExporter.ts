@@ -10,8 +10,8 @@ import { figureOf } from '../export/figureOf';
 import type { Services } from '../state/context';
 import { comparisonRequested } from '../../src/protocol/comparison';
 import { comparisonKind } from '../../src/protocol/exports';
-import * as protocol from '../../src/protocol/inspector';
-import type { Failure } from '../../src/protocol/inspector';
+import * as protocol from '../../src/protocol/document';
+import type { Failure } from '../../src/protocol/document';
 
 /** Takes both pictures with their legend away from the page, as a file or through the clipboard. */
 export class ComparisonExporter {

@@ -5,14 +5,14 @@ import { Comparison, ComparisonContext } from './comparison';
 import { ComparisonApp } from './ComparisonApp';
 import { ComparisonExporter, ComparisonExporterContext } from './comparisonExporter';
 import { readComparisonState, type SideState } from './comparisonState';
-import { createLayers, type Layers } from '../canvas/layers';
+import { createLayers, type Layers } from '../state/layers';
 import type { Theme } from '../canvas/theme';
-import { connectToHost } from '../rpc';
+import { connectToHost } from '../host/rpc';
 import type { Services } from '../state/context';
 import { Inspector, type SharedView } from '../state/inspector';
 import { saveState } from '../state/savedState';
 import { startSession } from '../state/session';
-import type { VsCodeApi } from '../vscodeApi';
+import type { VsCodeApi } from '../host/vscodeApi';
 import type { Side } from '../../src/protocol/comparison';
 
 /** The page of two tokenizations: an inspector for each, with one view. */

@@ -6,7 +6,7 @@ import { useServices } from '../state/context';
 import type { ColormapName } from '../state/viewState';
 import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
-import type { AttentionChoice } from '../../src/tokenizer/types';
+import type { AttentionChoice } from '../../src/method/types';
 
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {

@@ -6,7 +6,7 @@ import { useServices } from '../state/context';
 import { Disclosure } from '../ui/Disclosure';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
-import type { CropMode, ModelDescription, ModelImage } from '../../src/tokenizer/types';
+import type { CropMode, ModelDescription, ModelImage } from '../../src/method/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {

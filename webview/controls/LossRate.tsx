@@ -4,7 +4,7 @@ import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/settings';
 import { NumberField } from '../ui/NumberField';
 import { Select } from '../ui/Select';
-import type { Budget, Conditioning } from '../../src/tokenizer/types';
+import type { Budget, Conditioning } from '../../src/method/types';
 
 /** Without global tokens the first estimate is given nothing. */
 function conditioningOptions(globalTokens: number): { value: Conditioning; label: string }[] {

@@ -5,7 +5,7 @@ import { Announcement } from './Announcement';
 import { useServices, type Services } from '../state/context';
 import { Button } from '../ui/Button';
 import { Row } from '../ui/Row';
-import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/tokenizer/patch';
+import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/method/patch';
 
 /** All that is known of the focused patch. */
 export function PatchReadout(): JSX.Element {

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { Disclosure } from '../ui/Disclosure';
-import type { ProviderName, ProviderReport } from '../../src/tokenizer/types';
+import type { ProviderName, ProviderReport } from '../../src/method/types';
 
 const names: Record<ProviderName, string> = {
   cuda: 'CUDA',

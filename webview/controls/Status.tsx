@@ -4,8 +4,8 @@ import { useServices } from '../state/context';
 import { aboutHowLong, RemainingTime } from '../state/remainingTime';
 import { stageNames } from '../state/stages';
 import { ProgressRing } from '../ui/ProgressRing';
-import type { Progress } from '../../src/protocol/inference';
-import type { StageTimings } from '../../src/tokenizer/types';
+import type { Progress } from '../../src/protocol/engineMessages';
+import type { StageTimings } from '../../src/method/types';
 
 /** One quiet line: what is being worked on and how long that still takes, else how long the stages took. */
 export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Element {

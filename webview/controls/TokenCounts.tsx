@@ -1,8 +1,8 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { Row } from '../ui/Row';
-import type { DecodedPicture } from '../../src/protocol/inference';
-import { describeParts, isWhole } from '../../src/tokenizer/parts';
+import type { DecodedPicture } from '../../src/protocol/engineMessages';
+import { describeParts, isWhole } from '../../src/method/parts';
 
 const unknown = '–';
 

@@ -1,7 +1,7 @@
 import { effect, signal, type Signal } from '@preact/signals';
 import { ResponseError } from 'vscode-jsonrpc/browser';
 import type { Inspector } from '../state/inspector';
-import type { Failure } from '../../src/protocol/inspector';
+import type { Failure } from '../../src/protocol/document';
 
 /** Confirmations are shown for so long. */
 const saidForMs = 4000;

@@ -6,7 +6,7 @@ import { copyPicture, Delivery, fresh } from './delivery';
 import { drawFigures, toPng } from './figure';
 import { figureOf } from './figureOf';
 import { standaloneSvg, type PlotTexts } from './standaloneSvg';
-import type { Layers } from '../canvas/layers';
+import type { Layers } from '../state/layers';
 import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import {
@@ -18,7 +18,7 @@ import {
   type ExportRequest,
   type PictureKind,
 } from '../../src/protocol/exports';
-import * as protocol from '../../src/protocol/inspector';
+import * as protocol from '../../src/protocol/document';
 
 /** A plot that stands in the page, as exports need it. */
 export interface PlotSource extends PlotTexts {

@@ -1,6 +1,6 @@
 import { cssColour } from '../canvas/colormaps';
 import { contextOf } from '../canvas/contextOf';
-import type { Legend } from '../canvas/layers';
+import type { Legend } from '../state/layers';
 import { paint, type Scene } from '../canvas/painter';
 import type { ColormapName } from '../state/viewState';
 

@@ -1,9 +1,9 @@
 import type { Figure } from './figure';
-import type { Layers } from '../canvas/layers';
+import type { Layers } from '../state/layers';
 import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import type { Overlay, View } from '../state/viewState';
-import { tokenSum } from '../../src/tokenizer/parts';
+import { tokenSum } from '../../src/method/parts';
 
 const viewNames: Record<View, string> = {
   original: 'original',

@@ -10,7 +10,7 @@ import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { lossRateStep, snapLossRate } from '../state/settings';
-import type { Ranking } from '../../src/tokenizer/types';
+import type { Ranking } from '../../src/method/types';
 
 const height = 124;
 const margin = { top: 8, right: 6, bottom: 20, left: 36 };

@@ -11,7 +11,7 @@ import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';
 import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
-import type { Measurement } from '../../src/tokenizer/types';
+import type { Measurement } from '../../src/method/types';
 
 const height = 132;
 const margin = { top: 10, right: 8, bottom: 20, left: 36 };

@@ -2,7 +2,7 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { Inspector } from './inspector';
 import type { Session } from './session';
-import type { Layers } from '../canvas/layers';
+import type { Layers } from './layers';
 import type { Theme } from '../canvas/theme';
 
 /** What components share that speak of one tokenization. */

@@ -1,10 +1,10 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { isCancelled } from './hostError';
-import { onGrid } from '../canvas/onGrid';
-import type { InfluenceRequest } from '../../src/protocol/inspector';
-import type { InfluenceMap, Tokens } from '../../src/tokenizer/types';
+import { isCancelled } from '../host/hostError';
+import { onGrid } from './onGrid';
+import type { InfluenceRequest } from '../../src/protocol/document';
+import type { InfluenceMap, Tokens } from '../../src/method/types';
 
 /** Maps of the global tokens computed so far under one kept set: N values of 8-bit units each. */
 export type InfluenceMaps = ReadonlyMap<number, Float32Array>;

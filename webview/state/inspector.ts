@@ -12,8 +12,8 @@ import {
   type View,
   type ViewState,
 } from './viewState';
-import type { DecodedPicture, Progress } from '../../src/protocol/inference';
-import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/inspector';
+import type { DecodedPicture, Progress } from '../../src/protocol/engineMessages';
+import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
 import {
   keepEvery,
   keepRanks,
@@ -23,9 +23,9 @@ import {
   referenceBudget,
   selectKept,
   type Selection,
-} from '../../src/tokenizer/filter';
-import { tileOf, tileRegion } from '../../src/tokenizer/patch';
-import { isSequential } from '../../src/tokenizer/sequential';
+} from '../../src/method/filter';
+import { tileOf, tileRegion } from '../../src/method/patch';
+import { isSequential } from '../../src/method/sequential';
 import type {
   AttentionChoice,
   AttentionMap,
@@ -41,7 +41,7 @@ import type {
   CropMode,
   StageTimings,
   Tokens,
-} from '../../src/tokenizer/types';
+} from '../../src/method/types';
 
 export type Phase =
   | { readonly kind: 'working'; readonly progress: Progress | undefined }

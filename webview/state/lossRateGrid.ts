@@ -1,6 +1,6 @@
 import { lossRateStep } from './settings';
-import { droppedPrefix } from '../../src/tokenizer/filter';
-import type { Ranking } from '../../src/tokenizer/types';
+import { droppedPrefix } from '../../src/method/filter';
+import type { Ranking } from '../../src/method/types';
 
 /**
  * The ε at which a rate–distortion curve is measured: as good as evenly spaced in tokens (so denser in ε where tokens change

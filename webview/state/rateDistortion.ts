@@ -2,8 +2,8 @@ import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/si
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { lossRateGrid } from './lossRateGrid';
-import type { MeasureRequest } from '../../src/protocol/inspector';
-import type { FilterSettings, Measurement, Tokens } from '../../src/tokenizer/types';
+import type { MeasureRequest } from '../../src/protocol/document';
+import type { FilterSettings, Measurement, Tokens } from '../../src/method/types';
 
 /** Measurements under one β, budget and conditioning. */
 export interface RateCurve {

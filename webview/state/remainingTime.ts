@@ -1,4 +1,4 @@
-import type { Progress } from '../../src/protocol/inference';
+import type { Progress } from '../../src/protocol/engineMessages';
 
 /** Before this is known, nothing is said of what is left. */
 const leastElapsedMs = 2000;

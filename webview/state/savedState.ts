@@ -1,5 +1,5 @@
 import type { ReadonlySignal } from '@preact/signals';
-import type { VsCodeApi } from '../vscodeApi';
+import type { VsCodeApi } from '../host/vscodeApi';
 
 /** State is written at most so often, so that dragging does not flood the host. */
 const saveMs = 150;

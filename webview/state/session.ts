@@ -1,12 +1,12 @@
 import { computed, effect } from '@preact/signals';
 import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { detailOf, isCancelled } from './hostError';
+import { detailOf, isCancelled } from '../host/hostError';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
-import * as protocol from '../../src/protocol/inspector';
-import type { CropMode, FilterSettings } from '../../src/tokenizer/types';
+import * as protocol from '../../src/protocol/document';
+import type { CropMode, FilterSettings } from '../../src/method/types';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;

@@ -1,4 +1,4 @@
-import type { FilterSettings } from '../../src/tokenizer/types';
+import type { FilterSettings } from '../../src/method/types';
 
 /** ε moves in these steps, by slider, number field and the line of the curve. */
 export const lossRateStep = 0.005;

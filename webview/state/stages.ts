@@ -1,4 +1,4 @@
-import type { Stage } from '../../src/tokenizer/types';
+import type { Stage } from '../../src/method/types';
 
 /** Stages as the user reads them while they run. */
 export const stageNames: Record<Stage, string> = {

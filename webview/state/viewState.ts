@@ -1,6 +1,6 @@
 import * as z from 'zod/mini';
-import { hasPart, type Part, type Parts } from '../../src/tokenizer/parts';
-import { conditionings, cropModes } from '../../src/tokenizer/types';
+import { hasPart, type Part, type Parts } from '../../src/method/parts';
+import { conditionings, cropModes } from '../../src/method/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];

@@ -1,10 +1,10 @@
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
-import { entropyPng, maskPng } from '../../../src/cli/pictures';
+import { entropyPng, maskPng } from '../../../src/cli/savedPictures';
 import { jsonRecord, modelLine, summary, type TokenizedImage } from '../../../src/cli/report';
 import { tokensRecord } from '../../../src/export/tokens';
-import { rankPatches } from '../../../src/tokenizer/filter';
-import { tinyModel } from '../tokenizer/model';
+import { rankPatches } from '../../../src/method/filter';
+import { tinyModel } from '../model';
 
 /** Patches of 8×8 pixels. */
 const model = { ...tinyModel, imageSize: 24 };

@@ -3,7 +3,7 @@ import * as vscode from 'vscode';
 import { compareCommand, registerCompare, type CompareServices } from '../../../src/commands/compare';
 import type { Models } from '../../../src/host/models';
 import type { ComparedSide, ComparedSides } from '../../../src/panel/comparisonPanel';
-import { TatokError } from '../../../src/tokenizer/errors';
+import { TatokError } from '../../../src/method/errors';
 import manifest from '../../../package.json';
 
 vi.mock('vscode', async () => {

@@ -1,15 +1,15 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { registerSetUpCuda, setUpCudaCommand, type SetUpServices } from '../../../src/commands/setUpCuda';
-import type { TatokSettings } from '../../../src/host/settings';
-import type { InferenceClient } from '../../../src/inference/client';
-import type { ProviderReport } from '../../../src/tokenizer/types';
+import type { TatokSettings } from '../../../src/host/tatokSettings';
+import type { InferenceClient } from '../../../src/client/client';
+import type { ProviderReport } from '../../../src/method/types';
 import { showEnvironmentCommand } from '../../../src/commands/showEnvironment';
-import { discoverCuda, type CudaDiscovery } from '../../../src/inference/cuda/discovery';
-import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/inference/cuda/install';
-import { providerPackage } from '../../../src/inference/cuda/package';
-import { cancelledSetUp, setUpError } from '../../../src/inference/cuda/setUpError';
-import { fakeSystem } from '../inference/cuda/fakeSystem';
+import { discoverCuda, type CudaDiscovery } from '../../../src/cuda/discovery';
+import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/cuda/install';
+import { providerPackage } from '../../../src/cuda/package';
+import { cancelledSetUp, setUpError } from '../../../src/cuda/setUpError';
+import { fakeSystem } from '../cuda/fakeSystem';
 
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
@@ -23,7 +23,7 @@ vi.mock('vscode', async () => {
     env: { clipboard: { writeText: vi.fn() } },
   };
 });
-vi.mock('../../../src/inference/cuda/install');
+vi.mock('../../../src/cuda/install');
 
 const driver = '/usr/lib64/libcuda.so.1';
 const libraries = ['libcudart.so.13', 'libcublas.so.13', 'libcublasLt.so.13', 'libcurand.so.10', 'libcudnn.so.9'];

@@ -1,7 +1,7 @@
 import type { ExportedTokenization } from '../../../src/export/tokens';
-import { rankPatches } from '../../../src/tokenizer/filter';
-import { keepEvery } from '../../../src/tokenizer/filter';
-import { lacking, tinyModel } from '../tokenizer/model';
+import { rankPatches } from '../../../src/method/filter';
+import { keepEvery } from '../../../src/method/filter';
+import { lacking, tinyModel } from '../model';
 
 /** Patches of 8×8 pixels. */
 const model = { ...tinyModel, imageSize: 24 };

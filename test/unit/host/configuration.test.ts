@@ -1,7 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { Configuration } from '../../../src/host/configuration';
-import type { FilterSettings } from '../../../src/tokenizer/types';
+import type { FilterSettings } from '../../../src/method/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 

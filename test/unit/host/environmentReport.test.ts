@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
 import { environmentReport, type EnvironmentFacts } from '../../../src/host/environmentReport';
-import { discoverCuda } from '../../../src/inference/cuda/discovery';
-import type { LoadedModel } from '../../../src/protocol/inference';
-import { fakeSystem } from '../inference/cuda/fakeSystem';
+import { discoverCuda } from '../../../src/cuda/discovery';
+import type { LoadedModel } from '../../../src/protocol/engineMessages';
+import { fakeSystem } from '../cuda/fakeSystem';
 
 const nvidia = '/home/ada/.local/lib/python3.12/site-packages/nvidia';
 

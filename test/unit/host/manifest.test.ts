@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import manifest from '../../../package.json';
 import { imageExtensions } from '../../../src/commands/imageFiles';
-import { parseSettings } from '../../../src/host/settings';
+import { parseSettings } from '../../../src/host/tatokSettings';
 
 const { contributes } = manifest;
 const properties: Record<string, { default: unknown; markdownDescription: string; scope: string }> =

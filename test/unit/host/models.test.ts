@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import type { TatokSettings } from '../../../src/host/settings';
+import type { TatokSettings } from '../../../src/host/tatokSettings';
 import { Models } from '../../../src/host/models';
 import { refusalOf } from '../refusal';
 

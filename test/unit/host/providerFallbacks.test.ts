@@ -1,8 +1,8 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { ProviderFallbacks } from '../../../src/host/providerFallbacks';
-import type { LoadedChoice } from '../../../src/protocol/inference';
-import type { ProviderReport } from '../../../src/tokenizer/types';
+import type { LoadedChoice } from '../../../src/protocol/engineMessages';
+import type { ProviderReport } from '../../../src/method/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 

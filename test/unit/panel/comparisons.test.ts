@@ -2,12 +2,12 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import type { MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
-import type { Inference } from '../../../src/host/inference';
+import type { Inference } from '../../../src/host/sharedInference';
 import type { ComparedSides } from '../../../src/panel/comparisonPanel';
 import { Comparisons, comparisonViewType } from '../../../src/panel/comparisons';
 import type { EditorServices } from '../../../src/panel/inspectorEditor';
 import { comparisonRequested } from '../../../src/protocol/comparison';
-import * as protocol from '../../../src/protocol/inspector';
+import * as protocol from '../../../src/protocol/document';
 import manifest from '../../../package.json';
 import { FakeWebview } from './fakeWebview';
 

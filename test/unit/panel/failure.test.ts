@@ -1,7 +1,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { toFailure, toTatokError } from '../../../src/panel/failure';
-import { TatokError, tatokErrorCodes } from '../../../src/tokenizer/errors';
+import { TatokError, tatokErrorCodes } from '../../../src/method/errors';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 

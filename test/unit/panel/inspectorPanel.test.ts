@@ -5,11 +5,11 @@ import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
 import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
-import type { DecodedPicture } from '../../../src/protocol/inference';
-import * as protocol from '../../../src/protocol/inspector';
-import { TatokError } from '../../../src/tokenizer/errors';
-import type { Parts } from '../../../src/tokenizer/parts';
-import { lacking, tinyModel } from '../tokenizer/model';
+import type { DecodedPicture } from '../../../src/protocol/engineMessages';
+import * as protocol from '../../../src/protocol/document';
+import { TatokError } from '../../../src/method/errors';
+import type { Parts } from '../../../src/method/parts';
+import { lacking, tinyModel } from '../model';
 import { FakeWebview } from './fakeWebview';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));

@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
-import type { TatokSettings } from '../../../src/host/settings';
-import type { Inference } from '../../../src/host/inference';
+import type { TatokSettings } from '../../../src/host/tatokSettings';
+import type { Inference } from '../../../src/host/sharedInference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
-import type { LoadedChoice } from '../../../src/protocol/inference';
-import { TatokError } from '../../../src/tokenizer/errors';
+import type { LoadedChoice } from '../../../src/protocol/engineMessages';
+import { TatokError } from '../../../src/method/errors';
 import type {
   FilterSettings,
   Measurement,
@@ -13,7 +13,7 @@ import type {
   Ranking,
   Reconstruction,
   Tokenized,
-} from '../../../src/tokenizer/types';
+} from '../../../src/method/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 

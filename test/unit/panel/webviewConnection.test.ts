@@ -2,9 +2,9 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { NullLogger, ResponseError } from 'vscode-jsonrpc/node';
 import { WebviewPages } from '../../../src/panel/webviewConnection';
-import * as protocol from '../../../src/protocol/inspector';
-import type { ErrorData } from '../../../src/protocol/inference';
-import type { AttentionMap } from '../../../src/tokenizer/types';
+import * as protocol from '../../../src/protocol/document';
+import type { ErrorData } from '../../../src/protocol/engineMessages';
+import type { AttentionMap } from '../../../src/method/types';
 import { FakeWebview } from './fakeWebview';
 
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;

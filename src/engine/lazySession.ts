@@ -1,0 +1,47 @@
+import type { Session } from './thread/session';
+
+/** A session that most requests do without: opened when it is first needed, and again if that failed or it has ended. */
+export class LazySession {
+  private opened: Promise<Session> | undefined;
+
+  /** @param check throws if the session is not the one that was promised; it is released then. */
+  constructor(
+    private readonly open: () => Promise<Session>,
+    private readonly check: (session: Session) => void,
+  ) {}
+
+  /** @throws whatever opening or checking it does. */
+  async get(): Promise<Session> {
+    const before = this.opened;
+    if ((await before?.catch(() => undefined))?.ended === true) this.forget(before);
+    const opened = (this.opened ??= this.openChecked());
+    try {
+      return await opened;
+    } catch (error) {
+      this.forget(opened);
+      throw error;
+    }
+  }
+
+  /** Releases the session if it was opened. */
+  async release(): Promise<void> {
+    const session = await this.opened?.catch(() => undefined);
+    await session?.release();
+  }
+
+  private async openChecked(): Promise<Session> {
+    const session = await this.open();
+    try {
+      this.check(session);
+    } catch (error) {
+      await session.release().catch(() => undefined);
+      throw error;
+    }
+    return session;
+  }
+
+  /** Whoever else waited for it may have opened the next one. */
+  private forget(opened: Promise<Session> | undefined): void {
+    if (this.opened === opened) this.opened = undefined;
+  }
+}

@@ -1,0 +1,116 @@
+/** From a bundle's folder to a model that runs: manifest, verified files, sessions of the first provider that works. */
+import { InferenceSession } from 'onnxruntime-node';
+import { join } from 'node:path';
+import type { LoadedModel, ModelChoice } from '../protocol/engineMessages';
+import { TatokError } from '../method/errors';
+import { graphNames, Graphs, type Sessions } from './graphs';
+import type { Bundle } from '../bundle/manifest';
+import { TaTok } from './pipeline';
+import type { Session } from './thread/session';
+import type { ProviderName } from '../method/types';
+import { verifyFiles } from '../bundle/verify';
+import { batchSize } from './batchSize';
+import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
+import { explainProviderFailure, sentence } from './failureReasons';
+import { ProviderFailed } from '../protocol/providerFailed';
+import { firstProvider, mayFallBack } from './providers';
+import { sessionOptions } from './sessionOptions';
+import { ThreadedSession } from './thread/threadedSession';
+
+/** Bundled to where whoever loads models is. */
+const sessionThread = join(__dirname, 'sessionThread.js');
+
+/** A model with its sessions, and what is said of it to the other side. */
+export interface RunningModel {
+  readonly tatok: TaTok;
+  /** What `tatok` runs, for those who time it. */
+  readonly graphs: Graphs;
+  readonly loaded: LoadedModel;
+}
+
+/**
+ * @param ruledOut providers that failed while they ran, and why; they are not tried again.
+ * @param onOpening waited for before sessions are opened on a provider.
+ * @throws TatokError of the bundle's files, its graphs or the providers; ProviderFailed.
+ */
+export async function loadBundle(
+  { model, manifest }: Bundle,
+  choice: ModelChoice,
+  ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
+  onOpening: (provider: ProviderName) => Promise<void> = () => Promise.resolve(),
+): Promise<RunningModel> {
+  const { providers, cudaMemoryLimit } = choice;
+  await verifyFiles(model.directory, manifest.files);
+  const { value: sessions, report } = await firstProvider(
+    providers,
+    async (provider) => {
+      const reason = ruledOut.get(provider);
+      if (reason !== undefined) throw new Error(reason);
+      await onOpening(provider);
+      return createSessions(provider, manifest, model.directory, choice);
+    },
+    (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
+  );
+  try {
+    const graphs = new Graphs(sessions, model);
+    const tatok = new TaTok(model, graphs, batchSize(report.provider, model, cudaMemoryLimit));
+    return { tatok, graphs, loaded: { model, provider: report } };
+  } catch (error) {
+    await releaseAll(graphNames.flatMap((graph) => sessions[graph] ?? []));
+    throw error;
+  }
+}
+
+async function createSessions(
+  provider: ProviderName,
+  { graphs, variants }: Bundle['manifest'],
+  directory: string,
+  choice: ModelChoice,
+): Promise<Sessions> {
+  const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
+  if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
+  const options = sessionOptions(provider, choice);
+  const open = (file: string) => InferenceSession.create(join(directory, file), options);
+  const own = variants[provider];
+  const { encoder, entropy, decoder } = own ?? graphs;
+  const created: InferenceSession[] = [];
+  const create = async (file: string) => {
+    const session = await open(file);
+    created.push(session);
+    return session;
+  };
+  try {
+    return {
+      // Where one graph does its work, the encoder by itself is for those who time it.
+      ...(own?.tokenizer === undefined
+        ? { encoder: await create(encoder) }
+        : { openEncoder: () => open(encoder), tokenizer: await create(own.tokenizer) }),
+      ...(entropy !== undefined && { entropy: await create(entropy) }),
+      decoder: await create(decoder),
+      ...(own !== undefined && { openAttentive: () => open(graphs.encoder) }),
+      // On the CPU two sessions that run at a time would only share its cores; other providers were not tried.
+      ...(provider === 'cuda' && {
+        openBatchDecoder: () => ThreadedSession.open(sessionThread, join(directory, decoder), options),
+      }),
+    };
+  } catch (error) {
+    if (provider !== 'cpu') {
+      if (!mayFallBack(choice.providers, provider)) {
+        // This process goes on. On a device that is lost releasing may never return, so the error goes first.
+        setImmediate(() => void releaseAll(created).catch(() => undefined));
+        throw error;
+      }
+      if (created.length === 0) throw error;
+      throw new ProviderFailed({ choice, provider, reason: explainProviderFailure(provider, error) }, error);
+    }
+    await releaseAll(created);
+    // The CPU provider is part of the runtime: what it cannot load is no graph.
+    throw new TatokError('model-incompatible', `ONNX Runtime cannot load the model: ${sentence(error)}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+async function releaseAll(sessions: readonly Session[]): Promise<void> {
+  await Promise.all(sessions.map((session) => session.release()));
+}

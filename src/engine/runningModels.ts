@@ -1,0 +1,105 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FailedProvider, LoadedChoice, ModelChoice } from '../protocol/engineMessages';
+import { readBundle, type Bundle } from '../bundle/manifest';
+import type { StageClock } from './stages';
+import type { ProviderName } from '../method/types';
+import { choiceKey } from './keys';
+import { loadBundle, type RunningModel } from './loadModel';
+import { Lru } from './lru';
+
+/** Two models side by side is what a comparison needs. */
+const keptModels = 2;
+
+/** A bundle, and its name among those kept. */
+export type KeyedBundle = Bundle & { readonly key: string };
+
+export interface ModelsListener {
+  /** Told of what goes wrong without failing a request. */
+  readonly log?: ((text: string) => void) | undefined;
+  /** Told of every model that is loaded. */
+  readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
+}
+
+/** Models that stay loaded, the most recent ones. None is released while it is used. */
+export class RunningModels {
+  private readonly bundles = new Lru<string, KeyedBundle>(keptModels);
+  private readonly kept = new Lru<string, RunningModel>(keptModels, (model) => this.retire(model));
+  /** How many requests under way use a model. */
+  private readonly users = new Map<RunningModel, number>();
+  /** Models that are no longer kept but still used. */
+  private readonly retired = new Set<RunningModel>();
+  /** Providers of a choice that failed in an earlier process, and why. */
+  private readonly ruledOut = new Map<string, Map<ProviderName, string>>();
+
+  /** @param onOpening waited for before sessions are opened on a provider. */
+  constructor(
+    private readonly listener: ModelsListener,
+    private readonly onOpening: (choice: ModelChoice, provider: ProviderName) => Promise<void>,
+  ) {}
+
+  /** Keeps a provider from being tried for a choice. */
+  ruleOut({ choice, provider, reason }: FailedProvider): void {
+    const key = choiceKey(choice);
+    this.ruledOut.set(key, (this.ruledOut.get(key) ?? new Map<ProviderName, string>()).set(provider, reason));
+  }
+
+  /**
+   * The bundle of a choice as its folder has it now: one whose manifest changed is another model.
+   *
+   * @throws TatokError of the bundle's files.
+   */
+  async bundle(choice: ModelChoice): Promise<KeyedBundle> {
+    const manifest = await readFile(join(choice.directory, 'manifest.json'), 'utf8').catch(() => '');
+    const key = JSON.stringify([choiceKey(choice), manifest]);
+    const kept = this.bundles.get(key);
+    if (kept !== undefined) return kept;
+    const bundle = { ...(await readBundle(choice.directory)), key };
+    this.bundles.set(key, bundle);
+    return bundle;
+  }
+
+  /**
+   * The sessions of a bundle, created if they are not among those kept, and then kept until their user leaves.
+   *
+   * @throws whatever {@link loadBundle} does.
+   */
+  async use(bundle: KeyedBundle, choice: ModelChoice, clock: StageClock): Promise<RunningModel> {
+    const { key } = bundle;
+    const running =
+      this.kept.get(key) ??
+      // Whoever was let in meanwhile may have loaded it.
+      (await clock.run('load', async () => this.kept.get(key) ?? this.load(bundle, choice)));
+    this.users.set(running, (this.users.get(running) ?? 0) + 1);
+    return running;
+  }
+
+  /** Ends a use. */
+  leave(model: RunningModel): void {
+    const left = (this.users.get(model) ?? 1) - 1;
+    if (left > 0) this.users.set(model, left);
+    else this.users.delete(model);
+    if (this.retired.has(model)) this.retire(model);
+  }
+
+  private async load(bundle: KeyedBundle, choice: ModelChoice): Promise<RunningModel> {
+    const running = await loadBundle(bundle, choice, this.ruledOut.get(choiceKey(choice)), (provider) =>
+      this.onOpening(choice, provider),
+    );
+    this.kept.set(bundle.key, running);
+    this.listener.onLoaded?.({ choice, ...running.loaded });
+    return running;
+  }
+
+  /** Releases a model that is no longer kept, once nobody uses it. */
+  private retire(model: RunningModel): void {
+    if (this.users.has(model)) {
+      this.retired.add(model);
+      return;
+    }
+    this.retired.delete(model);
+    model.tatok
+      .release()
+      .catch((error: unknown) => this.listener.log?.(`A model could not be released: ${String(error)}`));
+  }
+}

@@ -1,0 +1,94 @@
+import { isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import type { ModelChoice } from '../protocol/engineMessages';
+import { conditionings, cropModes, type CropMode, type FilterSettings } from '../method/types';
+
+/** The extension's settings as the rest of the host uses them. */
+export interface TatokSettings {
+  readonly choice: ModelChoice;
+  /** Fields the user has not set are absent: the model's own defaults hold. */
+  readonly filter: Partial<FilterSettings>;
+  /** How pictures are cut to the model's size, unless an inspector chose otherwise. */
+  readonly cropMode: CropMode;
+  /** Folder with the CUDA provider's libraries; undefined leaves discovery to the inference process. */
+  readonly cudaLibraryPath: string | undefined;
+  /** Larger images are refused before they are decoded. */
+  readonly maxMegapixels: number;
+}
+
+export interface SettingsContext {
+  /** Absolute folder of the model that ships with the extension. */
+  readonly bundledModel: string;
+  readonly home: string;
+  /** Relative model folders start here; undefined without a workspace. */
+  readonly workspaceFolder: string | undefined;
+}
+
+export interface ParsedSettings {
+  readonly settings: TatokSettings;
+  /** One sentence for every value that was replaced by its default. */
+  readonly problems: readonly string[];
+}
+
+/** Keys under `tatok.`; the schemas mirror `contributes.configuration`, whose limits VS Code does not enforce. */
+const schemas = {
+  providers: z.array(z.string().min(1)).min(1).default(['auto']),
+  model: z.string().trim().default(''),
+  lossRate: z.number().min(0).max(1).nullable().default(null),
+  edgePriority: z.number().min(0).nullable().default(null),
+  budget: z.enum(['image', 'reference']).nullable().default(null),
+  conditioning: z.enum(conditionings).nullable().default(null),
+  'cuda.device': z.number().int().min(0).default(0),
+  'cuda.memoryLimit': z.number().positive().nullable().default(null),
+  cropMode: z.enum(cropModes).default('centre'),
+  'cuda.libraryPath': z.string().trim().default(''),
+  maxMegapixels: z.number().positive().default(100),
+} as const;
+
+export type SettingKey = keyof typeof schemas;
+
+/** Maps raw configuration values to settings; a value of the wrong type or range falls back to its default. */
+export function parseSettings(get: (key: SettingKey) => unknown, context: SettingsContext): ParsedSettings {
+  const problems: string[] = [];
+  const value = <K extends SettingKey>(key: K): z.output<(typeof schemas)[K]> => {
+    // zod cannot relate schemas[K] to K by itself.
+    const schema = schemas[key] as unknown as z.ZodType<z.output<(typeof schemas)[K]>>;
+    const result = schema.safeParse(get(key));
+    if (result.success) return result.data;
+    problems.push(`The setting tatok.${key} is ignored: ${z.prettifyError(result.error).replaceAll('\n', ' ')}`);
+    return schema.parse(undefined);
+  };
+
+  const lossRate = value('lossRate');
+  const edgePriority = value('edgePriority');
+  const budget = value('budget');
+  const conditioning = value('conditioning');
+  const cudaMemoryLimit = value('cuda.memoryLimit');
+  const settings: TatokSettings = {
+    choice: {
+      directory: modelDirectory(value('model'), context),
+      providers: value('providers'),
+      cudaDevice: value('cuda.device'),
+      ...(cudaMemoryLimit === null ? {} : { cudaMemoryLimit }),
+    },
+    filter: {
+      ...(lossRate === null ? {} : { lossRate }),
+      ...(edgePriority === null ? {} : { edgePriority }),
+      ...(budget === null ? {} : { budget }),
+      ...(conditioning === null ? {} : { conditioning }),
+    },
+    cropMode: value('cropMode'),
+    cudaLibraryPath: value('cuda.libraryPath') || undefined,
+    maxMegapixels: value('maxMegapixels'),
+  };
+  return { settings, problems };
+}
+
+/** Absolute folder of the bundle a `tatok.model` value means: absolute, below the home folder (`~/`), or relative. */
+function modelDirectory(setting: string, context: SettingsContext): string {
+  if (setting === '') return context.bundledModel;
+  if (setting === '~' || setting.startsWith('~/') || setting.startsWith('~\\')) {
+    return join(context.home, setting.slice(1));
+  }
+  return isAbsolute(setting) ? setting : join(context.workspaceFolder ?? context.home, setting);
+}

@@ -1,0 +1,132 @@
+/**
+ * The whole contract between an inspector panel (extension host) and its webview.
+ *
+ * The webview asks, the host answers; the host only notifies of progress, of a decoded picture and its tokens (also after the
+ * file changed) and of failure. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
+ * (`vscode.setState`), the host only hands back what the serializer kept.
+ */
+import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
+import type {
+  AttentionChoice,
+  AttentionMap,
+  CropMode,
+  FilterSettings,
+  InfluenceMap,
+  Measurement,
+  ModelDescription,
+  ProviderReport,
+  Ranking,
+  Reconstruction,
+  StageTimings,
+  Tokenized,
+} from '../method/types';
+import type { ExportKind, ExportRequest } from './exports';
+import type { DecodedPicture, ErrorData, Progress } from './engineMessages';
+
+export interface InspectedDocument {
+  /** File name shown in the header. */
+  readonly name: string;
+  readonly uri: string;
+  /** What a page filters with that remembers no settings of its own; absent: as the host filtered. */
+  readonly settings?: FilterSettings | undefined;
+  /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
+  readonly model?: string | undefined;
+}
+
+/** What the user sees when something fails: one sentence, and buttons for what they can do about it. */
+export interface Failure {
+  readonly message: string;
+  readonly actions: readonly FailureAction[];
+}
+
+export type FailureAction = 'retry' | 'showOutput' | 'openSettings' | 'openAnyway';
+
+/** Tokens with all that is needed to draw them. The page asks for their ranking and reconstruction itself. */
+export interface InspectedTokenization extends Tokenized {
+  readonly model: ModelDescription;
+  readonly provider: ProviderReport;
+}
+
+/** A model bundle that the user may choose. */
+export interface ModelOption {
+  /** Absolute folder on the machine of the extension host. */
+  readonly directory: string;
+  readonly label: string;
+}
+
+export interface ModelMenu {
+  /** Folder of the model in use. */
+  readonly current: string;
+  readonly options: readonly ModelOption[];
+}
+
+export interface ModelRequest {
+  /** null: the host asks the user for a folder. */
+  readonly directory: string | null;
+}
+
+export interface AttentionRequest {
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
+  readonly layer: AttentionChoice;
+  readonly head: AttentionChoice;
+}
+
+export interface MeasureRequest {
+  /** Their ε is not used. */
+  readonly settings: FilterSettings;
+  /** Measured as one batch. */
+  readonly lossRates: readonly number[];
+}
+
+export interface InfluenceRequest {
+  readonly settings: FilterSettings;
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
+  readonly globalToken: number;
+}
+
+/** What a page kept that decides what is tokenized. */
+export interface RestoredPage {
+  /** Absent: as the settings say. */
+  readonly cropMode?: CropMode | undefined;
+}
+
+/** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
+export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');
+/** The order of dropping under β and conditioning, which needs the model where that is sequential. */
+export const rank = new RequestType<FilterSettings, Ranking, ErrorData>('rank');
+export const reconstruct = new RequestType<
+  FilterSettings,
+  Reconstruction & { readonly timings: StageTimings },
+  ErrorData
+>('reconstruct');
+/** Points of the rate–distortion curve, in the order asked for. */
+export const measure = new RequestType<MeasureRequest, readonly Measurement[], ErrorData>('measure');
+export const influence = new RequestType<InfluenceRequest, InfluenceMap, ErrorData>('influence');
+export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
+/** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
+export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
+/** Asks where to save an export and saves it. Answers the name of the file, or null when the user chose none. */
+export const saveExport = new RequestType<ExportRequest, string | null, ErrorData>('export');
+export const models = new RequestType0<ModelMenu, ErrorData>('models');
+/**
+ * Tokenizes this document with another model; rejected, with everything as it was, when that cannot be loaded. The answer
+ * tells whether one was chosen.
+ */
+export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
+/** Tokenizes the document in another way. */
+export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
+/** A button of a failure was pressed. */
+export const runAction = new NotificationType<FailureAction>('action');
+export const cancel = new NotificationType0('cancel');
+
+export const progressed = new NotificationType<Progress>('progressed');
+/** Progress of the page's own `rank` or `reconstruct` request. */
+export const reconstructing = new NotificationType<Progress>('reconstructing');
+/** The picture that is being tokenized, for a page that has nothing else to show yet. */
+export const pictured = new NotificationType<DecodedPicture>('pictured');
+export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
+export const failed = new NotificationType<Failure>('failed');
+/** A command asks the page to export what it shows, or to copy the view. */
+export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');

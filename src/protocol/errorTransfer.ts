@@ -1,0 +1,46 @@
+/** Errors across the process border: a TatokError goes in as a ResponseError with data and comes out as itself. */
+import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
+import type { FailedProvider, InferenceErrorData } from './engineMessages';
+import { TatokError, tatokErrorCodes } from '../method/errors';
+import { ProviderFailed } from './providerFailed';
+
+/** Anything that is no TatokError is a fault of ours: its first line goes to the user, all of it to `log`. */
+export function toResponseError(error: unknown, log: (text: string) => void): ResponseError<InferenceErrorData> {
+  if (error instanceof ProviderFailed) {
+    log(describe(error.cause));
+    const data = { code: 'inference-failed', failed: error.failed };
+    return new ResponseError(ErrorCodes.InternalError, error.message, data);
+  }
+  if (error instanceof TatokError) {
+    if (error.cause !== undefined) log(`${error.message} Cause: ${describe(error.cause)}`);
+    const data = { code: error.code, ...(error.advice === undefined ? {} : { advice: error.advice }) };
+    return new ResponseError(ErrorCodes.InternalError, error.message, data);
+  }
+  log(describe(error));
+  const line = (error instanceof Error ? error.message : String(error)).split('\n')[0] ?? '';
+  return new ResponseError(ErrorCodes.InternalError, `Tokenizing failed: ${line}`, { code: 'inference-failed' });
+}
+
+/** The TatokError that a request was refused with; anything else comes back as inference-failed. */
+export function fromResponseError(error: unknown): TatokError {
+  if (error instanceof TatokError) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  const data: unknown = error instanceof ResponseError ? error.data : undefined;
+  const code = tatokErrorCodes.find((known) => known === property(data, 'code')) ?? 'inference-failed';
+  return new TatokError(code, message, property(data, 'advice'), { cause: error });
+}
+
+/** The provider that a request failed with, where another one may answer it. */
+export function failedProviderOf(error: unknown): FailedProvider | undefined {
+  return error instanceof ResponseError ? (error as ResponseError<InferenceErrorData>).data?.failed : undefined;
+}
+
+function property(data: unknown, name: 'code' | 'advice'): string | undefined {
+  if (typeof data !== 'object' || data === null || !(name in data)) return undefined;
+  const value: unknown = Reflect.get(data, name);
+  return typeof value === 'string' ? value : undefined;
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

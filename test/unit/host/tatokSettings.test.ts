@@ -1,0 +1,66 @@
+import { describe, expect, it } from 'vitest';
+import { parseSettings, type SettingsContext } from '../../../src/host/tatokSettings';
+
+const context: SettingsContext = {
+  bundledModel: '/extension/models/tatok-s-256',
+  home: '/home/ada',
+  workspaceFolder: '/data/experiments',
+};
+
+function parse(values: Record<string, unknown>, where = context) {
+  return parseSettings((key) => values[key], where);
+}
+
+describe('parseSettings', () => {
+  it('leaves everything to the model and the bundled model when nothing is set', () => {
+    expect(parse({})).toEqual({
+      settings: {
+        choice: { directory: '/extension/models/tatok-s-256', providers: ['auto'], cudaDevice: 0 },
+        filter: {},
+        cropMode: 'centre',
+        cudaLibraryPath: undefined,
+        maxMegapixels: 100,
+      },
+      problems: [],
+    });
+  });
+
+  it('keeps zero apart from unset', () => {
+    const { settings } = parse({ lossRate: 0, edgePriority: 0, budget: null, conditioning: 'sequential' });
+    expect(settings.filter).toEqual({ lossRate: 0, edgePriority: 0, conditioning: 'sequential' });
+  });
+
+  it.each([
+    ['/models/mine', '/models/mine'],
+    ['~/models/mine', '/home/ada/models/mine'],
+    ['bundles/mine', '/data/experiments/bundles/mine'],
+    ['  ', '/extension/models/tatok-s-256'],
+  ])('reads the model folder %j as %s', (model, directory) => {
+    expect(parse({ model }).settings.choice.directory).toBe(directory);
+  });
+
+  it('limits memory on the GPU only where that is wanted', () => {
+    expect(parse({ 'cuda.memoryLimit': 512 }).settings.choice).toMatchObject({ cudaMemoryLimit: 512 });
+    expect(parse({ 'cuda.memoryLimit': null }).settings.choice).not.toHaveProperty('cudaMemoryLimit');
+    const { settings, problems } = parse({ 'cuda.memoryLimit': 0 });
+    expect(settings.choice).not.toHaveProperty('cudaMemoryLimit');
+    expect(problems).toEqual([expect.stringContaining('tatok.cuda.memoryLimit')]);
+  });
+
+  it('starts relative model folders at home where there is no workspace', () => {
+    const { settings } = parse({ model: 'mine' }, { ...context, workspaceFolder: undefined });
+    expect(settings.choice.directory).toBe('/home/ada/mine');
+  });
+
+  it('replaces a value out of range by its default and says which', () => {
+    const { settings, problems } = parse({ lossRate: 1.5, providers: [], budget: 'image', maxMegapixels: 'many' });
+    expect(settings.filter).toEqual({ budget: 'image' });
+    expect(settings.choice.providers).toEqual(['auto']);
+    expect(settings.maxMegapixels).toBe(100);
+    expect(problems.map((problem) => /tatok\.[\w.]+/.exec(problem)?.[0])).toEqual([
+      'tatok.lossRate',
+      'tatok.providers',
+      'tatok.maxMegapixels',
+    ]);
+  });
+});

@@ -1,0 +1,115 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { rankPatches, selectKept } from '../../../src/method/filter';
+import { hiddenCounts, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
+
+const grid = { rows: 5, columns: 6 };
+const patches = 30;
+
+const entropies = fc
+  .array(fc.oneof(fc.double({ min: 0, max: 12, noNaN: true }), fc.constantFrom(0, 4)), {
+    minLength: patches,
+    maxLength: patches,
+  })
+  .map((values) => Float32Array.from(values));
+const edgePriorities = fc.double({ min: 0, max: 5, noNaN: true });
+const lossRates = fc.double({ min: 0, max: 1, noNaN: true });
+const helps = fc.double({ min: 0, max: 1, noNaN: true });
+
+/** An entropy model: every revealed patch tells about the others, `help` of their bits for all of them together. */
+function estimator(entropyBits: Float32Array, help: number) {
+  const calls: Uint8Array[] = [];
+  const given = (visible: Uint8Array) => {
+    const known = visible.reduce((count, each) => count + each, 0) / patches;
+    return entropyBits.map((bits, i) => (visible[i] === 1 ? 0 : bits * (1 - help * known)));
+  };
+  const estimate = (visible: Uint8Array) => {
+    calls.push(visible);
+    return Promise.resolve(given(visible));
+  };
+  return { calls, given, estimate };
+}
+
+describe('hiddenCounts', () => {
+  it('reveals ⌈N·(r/R)²⌉ patches by round r, all of them by the last', () => {
+    expect(hiddenCounts(256)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
+    expect(hiddenCounts(patches).at(-1)).toBe(0);
+  });
+});
+
+describe('rankSequentially', () => {
+  it('orders every patch once and never loses fewer bits for dropping more', async () => {
+    await fc.assert(
+      fc.asyncProperty(entropies, helps, edgePriorities, async (entropyBits, help, edgePriority) => {
+        const { estimate } = estimator(entropyBits, help);
+        const { order, cumulativeBits, totalBits } = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+        expect([...order].sort((a, b) => a - b)).toEqual([...Array(patches).keys()]);
+        expect(cumulativeBits[0]).toBe(0);
+        expect(cumulativeBits.at(-1)).toBe(totalBits);
+        expect([...cumulativeBits].sort((a, b) => a - b)).toEqual([...cumulativeBits]);
+      }),
+    );
+  });
+
+  it('is the one-shot ranking when revealing tells nothing', async () => {
+    await fc.assert(
+      fc.asyncProperty(entropies, edgePriorities, async (entropyBits, edgePriority) => {
+        const { estimate } = estimator(entropyBits, 0);
+        const sequential = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+        const oneShot = rankPatches(entropyBits, grid, edgePriority);
+        expect(sequential.order).toEqual(oneShot.order);
+        sequential.cumulativeBits.forEach((bits, m) => expect(bits).toBeCloseTo(oneShot.cumulativeBits[m] ?? NaN, 6));
+      }),
+    );
+  });
+
+  it('keeps nested sets, and never more than one pass keeps when revealing helps every patch alike', async () => {
+    await fc.assert(
+      fc.asyncProperty(entropies, helps, lossRates, lossRates, async (entropyBits, help, a, b) => {
+        const { estimate } = estimator(entropyBits, help);
+        const ranking = await rankSequentially(entropyBits, estimate, grid, 0);
+        const [less, more] = [Math.min(a, b), Math.max(a, b)].map((lossRate) => selectKept(ranking, lossRate, null));
+        expect(more?.keep.every((kept, i) => kept <= (less?.keep[i] ?? 0))).toBe(true);
+        const oneShot = selectKept(rankPatches(entropyBits, grid, 0), a, null);
+        expect(selectKept(ranking, a, null).keptTokens).toBeLessThanOrEqual(oneShot.keptTokens);
+      }),
+    );
+  });
+
+  it('spends at most ε·B on what is hidden, given what was visible when the round of the last kept patch began', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        entropies,
+        helps,
+        edgePriorities,
+        lossRates,
+        async (entropyBits, help, edgePriority, lossRate) => {
+          const { estimate, given } = estimator(entropyBits, help);
+          const ranking = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+          const { keep, keptTokens, lostBits, budgetBits } = selectKept(ranking, lossRate, null);
+          expect(lostBits).toBeLessThanOrEqual(lossRate * budgetBits);
+          if (lossRate === 0) return;
+          // The rounds that ended before the stop are visible in full; the round under way is not yet told of.
+          const complete = hiddenCounts(patches).filter((left) => left > patches - keptTokens);
+          const visibleThen = new Uint8Array(patches);
+          for (const patch of ranking.order.subarray(complete.at(-1) ?? patches)) visibleThen[patch] = 1;
+          const bits = given(visibleThen).reduce((sum, each, i) => sum + (keep[i] === 1 ? 0 : each), 0);
+          expect(lostBits).toBeLessThanOrEqual(bits + 1e-3);
+        },
+      ),
+    );
+  });
+
+  it('estimates once for each round after the first, with everything revealed so far visible', async () => {
+    const entropyBits = Float32Array.from({ length: patches }, (_, i) => i + 1);
+    const { calls, estimate } = estimator(entropyBits, 0.5);
+    await rankSequentially(entropyBits, estimate, grid, 0);
+    const visible = calls.map((call) => call.reduce((count, each) => count + each, 0));
+    expect(visible).toEqual(
+      hiddenCounts(patches)
+        .slice(0, sequentialRounds - 1)
+        .map((left) => patches - left),
+    );
+    expect(calls[0]?.lastIndexOf(1)).toBe(patches - 1);
+  });
+});

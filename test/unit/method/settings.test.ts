@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { budgetOf, resolveSettings } from '../../../src/method/settings';
+import { refusalOf } from '../refusal';
+import { lacking, tinyModel } from '../model';
+
+describe('resolveSettings', () => {
+  it('lays given settings over the model’s defaults', () => {
+    expect(resolveSettings({}, tinyModel)).toEqual(tinyModel.defaults);
+    expect(resolveSettings({ lossRate: 0 }, tinyModel)).toEqual({ ...tinyModel.defaults, lossRate: 0 });
+  });
+
+  it.each([
+    [{ lossRate: 1.01 }, 'between 0 and 1'],
+    [{ lossRate: NaN }, 'must be a number'],
+    [{ edgePriority: -1 }, 'must not be negative'],
+    [{ edgePriority: Infinity }, 'must be a finite number'],
+  ])('refuses %j', async (settings, reason) => {
+    const { code, message } = await refusalOf(() => resolveSettings(settings, tinyModel));
+    expect(code).toBe('bad-settings');
+    expect(message).toContain(reason);
+  });
+
+  it('drops nothing where nothing can be dropped, whatever the settings', () => {
+    const given = { lossRate: 0.9, edgePriority: 3, budget: 'reference', conditioning: 'sequential' } as const;
+    const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' };
+    for (const parts of [lacking.fixedPatches, lacking.fixedGlobals]) {
+      expect(resolveSettings(given, { ...tinyModel, ...parts })).toEqual(nothingDropped);
+    }
+    expect(resolveSettings(given, { ...tinyModel, ...lacking.patchesOnly })).toEqual(given);
+  });
+
+  it('reckons with the reference bits only when asked to', () => {
+    const reference = { ...tinyModel.defaults, budget: 'reference' } as const;
+    expect(budgetOf(tinyModel.defaults, tinyModel, tinyModel.grid)).toBeNull();
+    expect(budgetOf(reference, tinyModel, tinyModel.grid)).toBe(9);
+    expect(budgetOf(reference, tinyModel, { rows: 8, columns: 3 })).toBe(36);
+  });
+});

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import type { InspectedTokenization } from '../../../../src/protocol/document';
+import { tinyTokenization } from '../../export/tokenization';
+import { Inspector } from '../../../../webview/state/inspector';
+import { readViewState } from '../../../../webview/state/viewState';
+
+const { reconstruction, ...rest } = tinyTokenization;
+const { settings } = reconstruction;
+const tokenization: InspectedTokenization = { ...rest, settings, provider: { provider: 'cuda', failures: [] } };
+
+describe('Inspector', () => {
+  it('keeps all that it shows when the same tokens come from another provider', () => {
+    const inspector = new Inspector(readViewState({}));
+    inspector.accept(tokenization);
+    inspector.reconstruction.value = reconstruction;
+    inspector.lossRate.value = 0.9;
+    inspector.focused.value = 3;
+    const before = { tokens: inspector.tokenization.value?.tokens, picture: inspector.picture.value?.image };
+
+    const failures = [{ provider: 'cuda', reason: 'Out of memory.' }];
+    const copy = structuredClone({ ...tokenization, provider: { provider: 'cpu' as const, failures } });
+    inspector.accept(copy);
+
+    expect(inspector.provider.value).toBe('cpu');
+    expect(inspector.tokenization.value?.provider.failures).toEqual(failures);
+    expect(inspector.tokenization.value?.tokens).toBe(before.tokens);
+    expect(inspector.picture.value?.image).toBe(before.picture);
+    expect(inspector.reconstruction.value).toBe(reconstruction);
+    expect([inspector.lossRate.value, inspector.focused.value]).toEqual([0.9, 3]);
+  });
+
+  describe('on a page that is shown again', () => {
+    /** What a page kept that was hidden after the user chose ε = 0.9. */
+    function kept() {
+      const inspector = new Inspector(readViewState({}));
+      inspector.open({ name: 'cat.png', uri: 'file:///cat.png' });
+      inspector.accept(tokenization);
+      inspector.lossRate.value = 0.9;
+      return readViewState(structuredClone(inspector.viewState.value));
+    }
+
+    it('keeps the settings that the user chose', () => {
+      const inspector = new Inspector(kept());
+      inspector.accept(tokenization);
+      expect(inspector.settings.value).toEqual({ ...settings, lossRate: 0.9 });
+    });
+
+    it('goes over to the host’s where those changed meanwhile', () => {
+      const inspector = new Inspector(kept());
+      const changed = { ...settings, edgePriority: 1 };
+      inspector.accept({ ...tokenization, settings: changed });
+      expect(inspector.settings.value).toEqual(changed);
+    });
+  });
+});

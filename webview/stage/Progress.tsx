@@ -1,0 +1,40 @@
+import type { JSX } from 'preact';
+import { useServices } from '../state/context';
+import { stageNames } from '../state/stages';
+import { Button } from '../ui/Button';
+import { ProgressRing } from '../ui/ProgressRing';
+import type { Progress as StageProgress } from '../../src/protocol/engineMessages';
+import { stages } from '../../src/method/types';
+
+/** Until there is something to show: which stage runs, and a way out. */
+export function Progress({ progress }: { readonly progress: StageProgress | undefined }): JSX.Element {
+  const { session } = useServices();
+  const stage = progress?.stage ?? 'load';
+  const current = stages.indexOf(stage);
+  return (
+    <div class="progress" data-testid="progress">
+      <ProgressRing />
+      <p>
+        <strong>{stageNames[stage]}</strong>
+        {progress?.tiles && (
+          <span data-testid="tiles-done">
+            {' '}
+            {progress.tiles.done} of {progress.tiles.total} tiles
+          </span>
+        )}
+      </p>
+      <ol class="stages" aria-hidden="true">
+        {stages.map((name, i) => (
+          <li
+            key={name}
+            class={i < current ? 'done' : i === current ? 'current' : undefined}
+            title={stageNames[name]}
+          />
+        ))}
+      </ol>
+      <Button testId="cancel" onPress={() => session.cancel()}>
+        Cancel
+      </Button>
+    </div>
+  );
+}

@@ -1,0 +1,146 @@
+import type { ComponentChildren, JSX } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { ColourBar } from './ColourBar';
+import { movedFocus } from './focus';
+import type { Scene } from '../canvas/painter';
+import { StageController, type StagePicture } from './stageController';
+import { SwipeHandle } from './SwipeHandle';
+import { ZoomControls } from './ZoomControls';
+import { FailureMessage } from './FailureMessage';
+import { Progress } from './Progress';
+import { useServices } from '../state/context';
+import { shownGrid } from '../../src/method/patch';
+
+/** What the swipe view shows left and right of the line. */
+const ownNames = ['original', 'reconstruction'] as const;
+
+interface StageProps {
+  /** Where there are several. */
+  readonly name?: string;
+  /** Who draws what the canvas shows elsewhere, in exports. */
+  readonly onScene?: (scene: () => Scene | undefined) => void;
+  /** What is right of the swipe line in place of this picture, and the names of the two. */
+  readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
+  /** More that lies over it. */
+  readonly children?: ComponentChildren;
+}
+
+/** What goes on, and what went wrong. */
+export function StageMessages(): JSX.Element {
+  const { inspector } = useServices();
+  const phase = inspector.phase.value;
+  const empty = inspector.picture.value === undefined;
+  return (
+    <>
+      {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
+      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
+      {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
+        <FailureMessage
+          failure={inspector.notice.value}
+          kind="banner"
+          onDismiss={() => (inspector.notice.value = undefined)}
+        />
+      )}
+    </>
+  );
+}
+
+/** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
+export function Stage({ name = 'Picture', onScene, other, children }: StageProps): JSX.Element {
+  const { inspector, layers, theme } = useServices();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const [controller, setController] = useState<StageController>();
+  useEffect(() => {
+    if (canvas.current === null) return undefined;
+    const created = new StageController(canvas.current, { inspector, layers }, theme, other);
+    setController(created);
+    onScene?.(() => created.scene.peek());
+    return () => created.dispose();
+    // The controller follows what changes by itself.
+  }, [inspector, layers, theme, other?.inspector]);
+  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? ownNames : undefined);
+  const empty = inspector.picture.value === undefined;
+  return (
+    <section class="stage" aria-label={name}>
+      <canvas
+        ref={canvas}
+        class={empty ? 'picture empty' : 'picture'}
+        tabIndex={empty ? -1 : 0}
+        role="application"
+        aria-roledescription="patch map"
+        aria-label="Patches. Arrow keys move between patches, Enter pins one, plus and minus zoom, 0 fits, 1 shows 100 %."
+        data-testid="canvas"
+        onPointerMove={(event) => {
+          if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
+        }}
+        onClick={(event) => {
+          // d3-zoom swallows the click that ends a drag.
+          const patch = controller?.patchAt(event.offsetX, event.offsetY);
+          if (patch !== undefined) inspector.togglePin(patch);
+        }}
+        onKeyDown={(event) => {
+          if (controller !== undefined && onKey(event, controller)) event.preventDefault();
+        }}
+      />
+      {controller !== undefined && !empty && (
+        <>
+          {swiped && <SwipeHandle controller={controller} names={swiped} />}
+          <StandIn />
+          <ColourBar />
+          <ZoomControls controller={controller} />
+        </>
+      )}
+      <StageMessages />
+      {children}
+    </section>
+  );
+
+  function onKey(event: KeyboardEvent, stage: StageController): boolean {
+    const picture = inspector.picture.peek();
+    if (picture === undefined || event.altKey || event.metaKey) return false;
+    // Of the editor's own Ctrl shortcuts only those to the ends of the grid mean the picture.
+    if (event.ctrlKey && event.key !== 'Home' && event.key !== 'End') return false;
+    const focused = inspector.focused.peek();
+    switch (event.key) {
+      case '0':
+        stage.fit();
+        return true;
+      case '1':
+        stage.actualSize();
+        return true;
+      case '+':
+      case '=':
+        stage.zoomBy(1.5);
+        return true;
+      case '-':
+        stage.zoomBy(1 / 1.5);
+        return true;
+      case 'Escape':
+        inspector.pinned.value = false;
+        return true;
+      case 'Enter':
+      case ' ':
+        if (focused !== undefined) inspector.togglePin(focused);
+        return true;
+      default: {
+        const { grid } = picture.image;
+        const target = movedFocus(focused, grid, shownGrid(picture.image, picture.model), event.key, event.ctrlKey);
+        if (target === undefined) return false;
+        inspector.focused.value = target;
+        stage.reveal(target);
+        return true;
+      }
+    }
+  }
+}
+
+/** Says so where the original stands in for a reconstruction that is still to come. */
+function StandIn(): JSX.Element | null {
+  const { inspector } = useServices();
+  if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
+  return (
+    <span class="stand-in" data-testid="stand-in">
+      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+    </span>
+  );
+}

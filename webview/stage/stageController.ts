@@ -1,0 +1,250 @@
+import { batch, computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
+import { select } from 'd3-selection';
+import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
+import { contextOf } from '../canvas/contextOf';
+import { KeptGrounds, paintGround } from '../canvas/ground';
+import type { Layers } from '../state/layers';
+import { paint, type Scene } from '../canvas/painter';
+import type { Theme } from '../canvas/theme';
+import {
+  cameraTransform,
+  clampTransform,
+  largestScale,
+  smallestScale,
+  transformCamera,
+  type Frame,
+} from '../canvas/viewport';
+import { ZoomMotion } from './zoomMotion';
+import type { Inspector } from '../state/inspector';
+import { patchSide } from '../../src/method/patch';
+
+interface Size {
+  readonly width: number;
+  readonly height: number;
+  readonly ratio: number;
+}
+
+const nothingKnown = new Uint8Array();
+
+/** One picture with its overlay, as a canvas needs it. */
+export interface StagePicture {
+  readonly inspector: Inspector;
+  readonly layers: Layers;
+}
+
+/** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
+export class StageController {
+  readonly transform = signal<ZoomTransform>(zoomIdentity);
+  private readonly size = signal<Size>({ width: 0, height: 0, ratio: 1 });
+  private readonly behaviour: ZoomBehavior<HTMLCanvasElement, unknown>;
+  private readonly context: CanvasRenderingContext2D;
+  private readonly stops: (() => void)[] = [];
+  private readonly grounds = new KeptGrounds();
+  private readonly motion = new ZoomMotion(() => this.schedule());
+  private scheduled: number | undefined;
+  private applying = false;
+
+  constructor(
+    private readonly canvas: HTMLCanvasElement,
+    private readonly picture: StagePicture,
+    private readonly theme: Theme,
+    /** What is right of the swipe line in place of the picture. */
+    private readonly other?: StagePicture,
+  ) {
+    this.context = contextOf(canvas);
+    this.behaviour = this.attachZoom();
+    this.watchSize();
+    this.stops.push(
+      effect(() => this.applyCamera()),
+      // However many signals changed, a frame is painted once.
+      this.scene.subscribe(() => this.schedule()),
+      () => this.motion.dispose(),
+    );
+  }
+
+  dispose(): void {
+    for (const stop of this.stops) stop();
+    if (this.scheduled !== undefined) cancelAnimationFrame(this.scheduled);
+    select(this.canvas).on('.zoom', null);
+  }
+
+  readonly frame: ReadonlySignal<Frame | undefined> = computed(() => this.frameOf(this.picture));
+
+  private frameOf({ inspector }: StagePicture): Frame | undefined {
+    const { width, height } = this.size.value;
+    const image = inspector.picture.value?.image;
+    if (image === undefined || width === 0 || height === 0) return undefined;
+    return { width, height, imageWidth: image.width, imageHeight: image.height };
+  }
+
+  fit(): void {
+    this.picture.inspector.camera.value = 'fit';
+  }
+
+  /** 1 image pixel = 1 CSS pixel, about the middle of the view. */
+  actualSize(): void {
+    this.behaviour.scaleTo(select<HTMLCanvasElement, unknown>(this.canvas), 1);
+  }
+
+  zoomBy(factor: number): void {
+    this.behaviour.scaleBy(select<HTMLCanvasElement, unknown>(this.canvas), factor);
+  }
+
+  /** Index of the patch under a point in CSS pixels of the canvas. */
+  patchAt(x: number, y: number): number | undefined {
+    const picture = this.picture.inspector.picture.peek();
+    if (picture === undefined) return undefined;
+    const { image, model } = picture;
+    const { grid } = image;
+    const side = patchSide(model);
+    const [imageX, imageY] = this.transform.peek().invert([x, y]);
+    if (imageX >= image.width || imageY >= image.height) return undefined;
+    const column = Math.floor(imageX / side);
+    const row = Math.floor(imageY / side);
+    if (row < 0 || column < 0 || row >= grid.rows || column >= grid.columns) return undefined;
+    return row * grid.columns + column;
+  }
+
+  /** Pans as little as needed to bring a patch into view. */
+  reveal(patch: number): void {
+    const picture = this.picture.inspector.picture.peek();
+    const frame = this.frame.peek();
+    if (picture === undefined || frame === undefined) return;
+    const { columns } = picture.image.grid;
+    const side = patchSide(picture.model);
+    const transform = this.transform.peek();
+    const shift = (cell: number, extent: number, offset: number, room: number): number => {
+      const start = offset + transform.k * side * cell;
+      const end = offset + transform.k * Math.min(extent, side * (cell + 1));
+      return start < 0 ? -start : end > room ? room - end : 0;
+    };
+    const dx = shift(patch % columns, frame.imageWidth, transform.x, frame.width);
+    const dy = shift(Math.floor(patch / columns), frame.imageHeight, transform.y, frame.height);
+    if (dx !== 0 || dy !== 0) {
+      this.behaviour.translateBy(select<HTMLCanvasElement, unknown>(this.canvas), dx / transform.k, dy / transform.k);
+    }
+  }
+
+  private attachZoom(): ZoomBehavior<HTMLCanvasElement, unknown> {
+    const behaviour = zoom<HTMLCanvasElement, unknown>()
+      .extent(() => {
+        const { width, height } = this.size.peek();
+        return [
+          [0, 0],
+          [width, height],
+        ];
+      })
+      .constrain((transform) => {
+        const frame = this.frame.peek();
+        return frame === undefined ? transform : clampTransform(transform, frame);
+      })
+      .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
+        this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
+        batch(() => {
+          this.transform.value = transform;
+          // At once, not when the gesture ends: another canvas may share the camera.
+          this.rememberCamera(transform);
+        });
+      })
+      .on('end', () => this.canvas.classList.remove('panning'));
+    select(this.canvas).call(behaviour).on('dblclick.zoom', null);
+    return behaviour;
+  }
+
+  private rememberCamera(transform: ZoomTransform): void {
+    const frame = this.frame.peek();
+    if (frame === undefined || this.applying) return;
+    const fitted = cameraTransform('fit', frame);
+    const isFit = Math.abs(transform.k / fitted.k - 1) < 1e-6;
+    this.picture.inspector.camera.value = isFit ? 'fit' : transformCamera(transform, frame);
+  }
+
+  /** Follows the camera and the panel's size; a camera that the user's own gesture left here changes nothing. */
+  private applyCamera(): void {
+    const frame = this.frame.value;
+    const camera = this.picture.inspector.camera.value;
+    if (frame === undefined) return;
+    this.behaviour.scaleExtent([smallestScale(frame), largestScale]);
+    const wanted = cameraTransform(camera, frame);
+    const now = this.transform.peek();
+    if (Math.hypot(wanted.x - now.x, wanted.y - now.y) < 0.01 && Math.abs(wanted.k - now.k) < 1e-6) return;
+    // A smaller panel may clamp the camera for a while; what the user chose stays.
+    this.applying = true;
+    untracked(() => this.behaviour.transform(select<HTMLCanvasElement, unknown>(this.canvas), wanted));
+    this.applying = false;
+  }
+
+  private watchSize(): void {
+    const measure = (): void => {
+      const { clientWidth: width, clientHeight: height } = this.canvas;
+      this.size.value = { width, height, ratio: window.devicePixelRatio };
+    };
+    const observer = new ResizeObserver(measure);
+    observer.observe(this.canvas);
+    // A window moved to another screen changes the ratio and no size.
+    window.addEventListener('resize', measure);
+    this.stops.push(
+      () => observer.disconnect(),
+      () => window.removeEventListener('resize', measure),
+    );
+    measure();
+  }
+
+  /** What the canvas shows. */
+  readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
+    const scene = this.sceneOf(this.picture, this.transform.value);
+    if (scene === undefined || this.other === undefined) return scene;
+    const frame = this.frameOf(this.other);
+    const camera = this.other.inspector.camera.value;
+    return { ...scene, other: frame && this.sceneOf(this.other, cameraTransform(camera, frame)) };
+  });
+
+  private sceneOf({ inspector, layers }: StagePicture, transform: ZoomTransform): Scene | undefined {
+    const picture = inspector.picture.value;
+    const base = layers.base.value;
+    const { width, height, ratio } = this.size.value;
+    if (picture === undefined || base === undefined || width === 0) return undefined;
+    const overlay = inspector.overlay.value;
+    const outlineKept = overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept';
+    return {
+      width,
+      height,
+      ratio,
+      transform,
+      imageWidth: picture.image.width,
+      imageHeight: picture.image.height,
+      patchSide: patchSide(picture.model),
+      grid: picture.image.grid,
+      base,
+      swiped: layers.swiped.value,
+      swipe: inspector.swipe.value,
+      heat: layers.heat.value,
+      opacity: inspector.opacity.value,
+      // Where it is not shown, nothing is painted again when it changes.
+      keep: (outlineKept ? inspector.selected.value?.keep : undefined) ?? nothingKnown,
+      outlineKept,
+      showDropped: overlay === 'kept',
+      focused: inspector.focused.value,
+      pinned: inspector.pinned.value,
+      other: undefined,
+      palette: this.theme.palette.value,
+    };
+  }
+
+  private schedule(): void {
+    this.scheduled ??= requestAnimationFrame(() => this.paint());
+  }
+
+  private paint(): void {
+    this.scheduled = undefined;
+    const scene = this.scene.peek();
+    if (scene === undefined) return;
+    const width = Math.round(scene.width * scene.ratio);
+    const height = Math.round(scene.height * scene.ratio);
+    if (this.canvas.width !== width) this.canvas.width = width;
+    if (this.canvas.height !== height) this.canvas.height = height;
+    // A ground whose scale changes with every frame is not worth keeping.
+    if (this.motion.moves(scene.transform.k)) paint(this.context, scene, 'medium', paintGround);
+    else paint(this.context, scene, 'high', this.grounds.frame());
+  }
+}
