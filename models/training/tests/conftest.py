@@ -6,10 +6,10 @@ import torch
 from PIL import Image
 
 from tatok.config import TINY_MODEL, TrainConfig
-from tatok.data import write_pack
-from tatok.distributed import Workers
+from tatok.data.images import write_pack
 from tatok.model import TaTok
-from tatok.train import RunFiles
+from tatok.training.distributed import Workers
+from tatok.training.train import RunFiles
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLES = ROOT / "media" / "samples"

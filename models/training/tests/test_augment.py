@@ -1,6 +1,6 @@
 import torch
 
-from tatok.augment import Augmentation
+from tatok.data.augment import Augmentation
 
 
 def crops() -> torch.Tensor:

@@ -7,13 +7,13 @@ import pytest
 import torch
 from test_bundle import MANIFEST, MEASURED
 
-from tatok.__main__ import main
-from tatok.bench import bench, table
-from tatok.checkpoint import save_weights
+from tatok.bench.floor import Ceilings, floor_milliseconds
+from tatok.bench.networks import bench, table
+from tatok.bundle.export import export_bundle
+from tatok.cli import main
 from tatok.config import TINY_MODEL
-from tatok.export import export_bundle
-from tatok.floor import Ceilings, floor_milliseconds
 from tatok.model import TaTok
+from tatok.training.checkpoint import save_weights
 
 
 @pytest.fixture

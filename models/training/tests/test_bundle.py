@@ -9,11 +9,11 @@ import pytest
 import torch
 from conftest import ROOT, SAMPLES
 
-from tatok.__main__ import main
-from tatok.bundle import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.bundle.description import read_description
+from tatok.bundle.export import example_inputs, export_bundle, graph_modules
+from tatok.bundle.manifest import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.cli import main
 from tatok.config import TINY_MODEL
-from tatok.description import read_description
-from tatok.export import example_inputs, export_bundle, graph_modules
 from tatok.model import TaTok
 
 MANIFEST = {

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from conftest import SAMPLES
 
-from tatok.backend import TorchBackend
-from tatok.calibration import calibrate, fit_temperature
-from tatok.data import eval_batches, list_images
+from tatok.bundle.calibration import calibrate, fit_temperature
+from tatok.data.images import eval_batches, list_images
+from tatok.evaluation.backend import TorchBackend
 from tatok.model import TaTok
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tatok.config import TINY_MODEL, ModelConfig, TrainConfig
 from tatok.model import TaTok
-from tatok.objective import Draws, Objective
+from tatok.training.objective import Draws, Objective
 
 FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)
 

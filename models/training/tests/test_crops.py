@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tatok.augment import Augmentation
-from tatok.crops import Boxes, CropShape, CropSource, sample_boxes
+from tatok.data.augment import Augmentation
+from tatok.data.crops import Boxes, CropShape, CropSource, sample_boxes
 
 CPU = torch.device("cpu")
 

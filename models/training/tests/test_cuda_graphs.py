@@ -11,14 +11,14 @@ from conftest import SAMPLES
 from onnx import TensorProto
 from test_bundle import MANIFEST, MEASURED
 
-from tatok.__main__ import main
-from tatok.backend import OnnxBackend
-from tatok.bundle import GRAPHS as PLAIN
-from tatok.bundle import file_entry, read_manifest
+from tatok.bundle.cuda.graphs import GRAPHS, add_cuda_graphs
+from tatok.bundle.cuda.interpreter import GraphInterpreter
+from tatok.bundle.export import example_inputs, export_bundle
+from tatok.bundle.manifest import GRAPHS as PLAIN
+from tatok.bundle.manifest import file_entry, read_manifest
+from tatok.cli import main
 from tatok.config import TINY_MODEL, ModelConfig
-from tatok.cuda_graphs import GRAPHS, add_cuda_graphs
-from tatok.export import example_inputs, export_bundle
-from tatok.graph_interpreter import GraphInterpreter
+from tatok.evaluation.backend import OnnxBackend
 from tatok.model import TaTok
 
 # Wide enough that the blocks' weights are stored as float16.

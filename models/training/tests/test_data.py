@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tatok.__main__ import main
-from tatok.data import centre_crop, read_rgb, write_pack
+from tatok.cli import main
+from tatok.data.images import centre_crop, read_rgb, write_pack
 
 
 def test_sixteen_bits_become_eight(tmp_path: Path):

@@ -6,14 +6,14 @@ import pytest
 from conftest import SAMPLES
 from test_bundle import MANIFEST, MEASURED
 
-from tatok import evaluate as evaluation
-from tatok import report
-from tatok.backend import TorchBackend
-from tatok.bundle import read_manifest, write_manifest
-from tatok.checkpoint import save_weights
-from tatok.evaluate import evaluate, reference_budget
-from tatok.export import export_bundle
+from tatok.bundle.export import export_bundle
+from tatok.bundle.manifest import read_manifest, write_manifest
+from tatok.evaluation import evaluate as evaluation
+from tatok.evaluation import report
+from tatok.evaluation.backend import TorchBackend
+from tatok.evaluation.evaluate import evaluate, reference_budget
 from tatok.model import TaTok
+from tatok.training.checkpoint import save_weights
 
 CONDITIONINGS = ("global", "sequential", "distortion")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tatok.__main__ import main
+from tatok.bench.generate import adaptive_tokens
+from tatok.bench.gpt import SIZES, Gpt, GreedyDecoder
+from tatok.cli import main
 from tatok.config import TINY_MODEL
-from tatok.generate import adaptive_tokens
-from tatok.gpt import SIZES, Gpt, GreedyDecoder
 
 
 @pytest.fixture

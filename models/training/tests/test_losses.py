@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from tatok.frechet import FrechetDistance
-from tatok.losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
+from tatok.evaluation.frechet import FrechetDistance
 from tatok.model import NO_LEVEL, entropy_bits, surprisal_bits
 from tatok.quantizer import FiniteScalarQuantizer
+from tatok.training.losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
 
 torch.manual_seed(0)
 LOGITS = torch.randn(2, 5, 4, 8)

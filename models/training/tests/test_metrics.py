@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from tatok.metrics import psnr, reduced, ssim
+from tatok.evaluation.metrics import psnr, reduced, ssim
 
 
 def test_agree_with_scikit_image(photograph: np.ndarray):

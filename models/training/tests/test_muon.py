@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from tatok.muon import Muon, orthogonalise
+from tatok.training.muon import Muon, orthogonalise
 
 
 def test_a_batch_steps_as_pytorch_steps_one_matrix_after_another():

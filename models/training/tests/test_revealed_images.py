@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from tatok.backend import Array, Backend, Estimate
-from tatok.encoded_folder import Encoded
+from tatok.evaluation.backend import Array, Backend, Estimate
+from tatok.evaluation.encoded_folder import Encoded
+from tatok.evaluation.revealed_images import RevealedImages
 from tatok.filter import Ranking, distortion_weights, patch_errors, rank_sequentially
-from tatok.revealed_images import RevealedImages
 
 
 class MadeUp(Backend):

@@ -11,15 +11,15 @@ import torch
 from conftest import SAMPLES
 from test_bundle import MANIFEST, MEASURED
 
-from tatok.__main__ import main
-from tatok.backend import open_backend
-from tatok.bundle import read_manifest
-from tatok.checkpoint import load_model
+from tatok.bundle.export import export_bundle
+from tatok.bundle.manifest import read_manifest
+from tatok.cli import main
 from tatok.config import TINY_MODEL, TrainConfig
-from tatok.distributed import Workers
-from tatok.export import export_bundle
+from tatok.evaluation.backend import open_backend
 from tatok.model import TaTok
-from tatok.train import RunFiles, Trainer, train
+from tatok.training.checkpoint import load_model
+from tatok.training.distributed import Workers
+from tatok.training.train import RunFiles, Trainer, train
 
 SHAPES = {
     "fixed-256": replace(TINY_MODEL, global_tokens=0, entropy_layers=0),

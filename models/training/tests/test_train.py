@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tatok.__main__ import main
-from tatok.checkpoint import load_checkpoint, load_model, save_weights, start_from
+from tatok.bench.profile import kind_of, profile
+from tatok.cli import main
 from tatok.config import TINY_MODEL, TrainConfig, with_overrides
-from tatok.distributed import Workers
 from tatok.model import TaTok, entropy_bits
-from tatok.objective import Draws, Objective
-from tatok.optimizer import learning_rate
-from tatok.profile import kind_of, profile
-from tatok.train import RunFiles, Trainer, train
+from tatok.training.checkpoint import load_checkpoint, load_model, save_weights, start_from
+from tatok.training.distributed import Workers
+from tatok.training.objective import Draws, Objective
+from tatok.training.optimizer import learning_rate
+from tatok.training.train import RunFiles, Trainer, train
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .bundle import read_bundle_weights
-from .config import ModelConfig, TrainConfig
-from .model import TaTok
+from ..bundle.manifest import read_bundle_weights
+from ..config import ModelConfig, TrainConfig
+from ..model import TaTok
 from .optimizer import MovingAverage
 
 

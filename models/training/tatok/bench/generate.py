@@ -13,8 +13,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import torch
 
-from .bundle import read_manifest
-from .config import ModelConfig
+from ..bundle.manifest import read_manifest
+from ..config import ModelConfig
 from .gpt import SIZES, Gpt, GreedyDecoder
 from .machine import describe_machine
 

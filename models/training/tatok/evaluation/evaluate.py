@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..bundle.manifest import read_manifest
+from ..data.images import eval_batches, list_images
+from ..filter import Ranking, drop_order, filter_tokens
+from ..training.losses import SqueezeNetDistance
 from .backend import Array, Backend, open_backend
-from .bundle import read_manifest
-from .data import eval_batches, list_images
 from .encoded_folder import EncodedFolder
-from .filter import Ranking, drop_order, filter_tokens
-from .losses import SqueezeNetDistance
 from .metrics import luma
 from .report import TARGET_TOTAL, write_report
 from .revealed_images import RevealedImages

@@ -26,13 +26,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from .bundle import read_manifest, write_manifest
-from .config import ModelConfig
-from .export import OPSET
-from .layers import group_count
-from .model import NO_LEVEL, pooling_matrix
-from .onnx_graph import CONTRIB, GraphBuilder, StoredWeights
-from .quantizer import INSIDE, FiniteScalarQuantizer
+from ...config import ModelConfig
+from ...layers import group_count
+from ...model import NO_LEVEL, pooling_matrix
+from ...quantizer import INSIDE, FiniteScalarQuantizer
+from ..export import OPSET
+from ..manifest import read_manifest, write_manifest
+from .builder import CONTRIB, GraphBuilder, StoredWeights
 
 GRAPHS = {
     "encoder": "encoder.cuda.onnx",

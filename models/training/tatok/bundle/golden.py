@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from .backend import TorchBackend
-from .bundle import read_manifest
-from .checkpoint import load_model
-from .data import centre_crop
-from .filter import Floats, distortion_weights, filter_tokens, rank_sequentially
-from .metrics import psnr, ssim
+from ..data.images import centre_crop
+from ..evaluation.backend import TorchBackend
+from ..evaluation.metrics import psnr, ssim
+from ..filter import Floats, distortion_weights, filter_tokens, rank_sequentially
+from ..training.checkpoint import load_model
+from .manifest import read_manifest
 
 # One for each image in turn; every budget, an edge priority, and ε = 0.
 _SETTINGS = (

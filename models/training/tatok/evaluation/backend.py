@@ -9,10 +9,10 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 
-from .bundle import read_manifest
-from .checkpoint import load_model
-from .export import graph_modules
-from .model import TaTok
+from ..bundle.export import graph_modules
+from ..bundle.manifest import read_manifest
+from ..model import TaTok
+from ..training.checkpoint import load_model
 
 Array = NDArray[np.generic]
 

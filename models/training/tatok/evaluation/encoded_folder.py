@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..data.images import centre_crop, list_images
+from ..training.losses import SqueezeNetDistance
 from .backend import Array, Backend, Estimate
-from .data import centre_crop, list_images
 from .frechet import FrechetDistance
-from .losses import SqueezeNetDistance
 from .metrics import psnr, reduced, ssim
 
 REDUCED_SIDES = (16, 32)

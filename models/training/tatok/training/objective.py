@@ -7,10 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
+from ..config import TrainConfig
+from ..model import TaTok, entropy_bits, surprisal_bits
+from ..quantizer import FiniteScalarQuantizer
 from .losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
-from .model import TaTok, entropy_bits, surprisal_bits
-from .quantizer import FiniteScalarQuantizer
 
 
 @dataclass

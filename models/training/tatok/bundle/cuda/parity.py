@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .backend import Array, Backend, OnnxBackend
-from .bundle import read_manifest
-from .cuda_graphs import PROVIDER
-from .data import eval_batches, list_images
-from .filter import filter_tokens
-from .graph_interpreter import GraphInterpreter
-from .metrics import psnr
+from ...data.images import eval_batches, list_images
+from ...evaluation.backend import Array, Backend, OnnxBackend
+from ...evaluation.metrics import psnr
+from ...filter import filter_tokens
+from ..manifest import read_manifest
+from .graphs import PROVIDER
+from .interpreter import GraphInterpreter
 
 
 class CudaGraphs(OnnxBackend):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..filter import Ranking, distortion_weights, patch_errors, sequential_rounds
 from .backend import Array, Backend
 from .encoded_folder import Encoded
-from .filter import Ranking, distortion_weights, patch_errors, sequential_rounds
 
 
 class RevealedImages:

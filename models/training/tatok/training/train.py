@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .augment import Augmentation
+from ..config import TrainConfig
+from ..data.augment import Augmentation
+from ..data.crops import CropShape, CropSource
+from ..model import TaTok
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights, start_from
-from .config import TrainConfig
-from .crops import CropShape, CropSource
 from .distributed import Workers
 from .losses import SqueezeNetDistance
-from .model import TaTok
 from .objective import Draws, Objective
 from .optimizer import MovingAverage, learning_rate, make_optimizers
 from .stop_signals import StopSignals

@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from .bundle import read_manifest
+from ..manifest import read_manifest
 
 CONTRIB = "com.microsoft"
 """ONNX Runtime's own operators."""

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .checkpoint import load_model
-from .export import Graph, example_inputs, graph_modules
+from ..bundle.export import Graph, example_inputs, graph_modules
+from ..model import TaTok
+from ..training.checkpoint import load_model
 from .floor import Ceilings, floor_milliseconds, measure_ceilings
 from .machine import describe_machine
-from .model import TaTok
 
 STAGES = {"encode": "encoder", "entropy": "entropy", "decode": "decoder"}
 """Graphs by the names that the benchmark of ONNX Runtime gives them; a model of fixed length has no entropy graph."""

@@ -9,9 +9,9 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from .bundle import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
+from ..model import TaTok, entropy_bits, surprisal_bits
 from .description import without_measurements
-from .model import TaTok, entropy_bits, surprisal_bits
+from .manifest import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
 
 OPSET = 20
 # Smaller tensors (biases, norms, most constants of the graph) stay float32: they weigh nothing. Larger ones become float16,

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
+from ..config import TrainConfig
 from .muon import Muon
 
 

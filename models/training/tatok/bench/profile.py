@@ -8,9 +8,9 @@ from dataclasses import replace
 import torch
 from torch.autograd import DeviceType
 
-from .config import TrainConfig
-from .distributed import Workers
-from .train import RunFiles, Trainer
+from ..config import TrainConfig
+from ..training.distributed import Workers
+from ..training.train import RunFiles, Trainer
 
 _ROWS = 60
 # Tried in this order: a compiled kernel is named after what was fused into it, a library's after what it computes.

@@ -1,7 +1,7 @@
 """What a run that goes on says of the options it was started with: its checkpoint has the configuration, they have no say."""
 
+from ..config import TrainConfig
 from .checkpoint import load_checkpoint
-from .config import TrainConfig
 from .train import RunFiles
 
 _OF_MODEL = ("preset", "levels")

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .data import eval_batches, list_images
-from .model import TaTok
+from ..data.images import eval_batches, list_images
+from ..model import TaTok
 
 _LOWEST, _HIGHEST = math.log(0.25), math.log(4)
 

@@ -11,8 +11,8 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor
 
-from .config import ModelConfig
-from .model import TaTok
+from ..config import ModelConfig
+from ..model import TaTok
 
 FORMAT = "tatok-bundle"
 FORMAT_VERSION = 1

@@ -1,0 +1,1 @@
+"""Times of the networks, of training steps and of generation."""

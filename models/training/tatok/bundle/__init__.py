@@ -1,0 +1,1 @@
+"""The folder that TaTok Inspector opens: manifest, graphs, calibration and golden vectors."""

@@ -1,0 +1,1 @@
+"""Float16 graphs for the CUDA provider of ONNX Runtime."""

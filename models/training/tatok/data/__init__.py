@@ -1,0 +1,1 @@
+"""Reading images, packs of training images, and crops of a pack."""

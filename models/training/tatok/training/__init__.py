@@ -1,0 +1,1 @@
+"""The loop, the objective, the optimisers and the checkpoints of a training run."""
