@@ -20,6 +20,7 @@ class ModelConfig:
     decoder_layers: int = 8
     stem_widths: tuple[int, int] = (96, 192)  # channels at 1/4 and 1/8 resolution
     head_widths: tuple[int, int, int] = (192, 96, 48)  # channels at 1/8, 1/4 and 1/2 resolution
+    refinement_width: int = 0  # channels of the decoder's last stage at full resolution; 0: no such stage, and no grain
 
     @property
     def grid(self) -> int:
@@ -77,17 +78,24 @@ class TrainConfig:
     ema: float = 0.9995
     optimizer: str = field(default="adamw", metadata={"choices": OPTIMIZERS})
     perceptual_weight: float = 1.0  # λ_p
+    recognition_weight: float = 0.0  # per nat by which a classifier's answer on the output differs from that on the image
+    weave_weight: float = 0.0  # of the residual that neighbouring patches have in common, pixel by pixel
+    weave_excess_weight: float = 0.0  # per decibel of power at the patch grid's frequencies over that around them
     # Perceptual distance and roughness see every n-th crop; up to an eighth of the batch that has some of every kind of fill.
     perceptual_every: int = 4
     perceptual_crop: float = 0.6875  # side of what the two see of a crop, at another offset every step
     flat_area_weight: float = 4.0  # λ_f, of fine detail that the image does not have
     entropy_weight: float = 0.02  # λ_H, per bit of cross-entropy per patch
     rate_weight: float = 1e-3  # λ_R, per bit of rate per patch
+    rate_start: float = 1.0  # share of λ_R in force at the first step, from where it rises linearly
+    rate_ramp: float = 0.3  # share of the steps after which all of λ_R is in force
+    rate_detail_exponent: float = 0.0  # γ: a patch's bits cost λ_R times its pixels' variance to the power −γ, of mean 1
     global_rate_scale: float = 0.5  # how much of the rate's gradient reaches the global tokens
     keep_all_share: float = 0.12
     global_only_share: float = 0.15
     random_mask_share: float = 0.2  # of the samples that are filtered
     distortion_mask_share: float = 0.4  # likewise: those that keep patches of much entropy and much variance
+    kept_exponent: float = 2.0  # a filtered sample keeps N·u^this of its patches, u uniform in [0, 1)
     full_token_phase: float = 0.05  # first share of the steps, in which every token is kept
     smallest_crop: float = 0.8  # side of the smallest crop relative to the image's short side
     largest_crop: float = 1.0  # of the largest; beyond 1 it is mirrored at the border

@@ -1,5 +1,6 @@
 """Building blocks: a pre-norm transformer block with QK-norm, and small convolutional blocks."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -83,6 +84,29 @@ class ConvBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv2(F.silu(self.conv1(F.silu(self.norm(x)))))
+
+
+class Grain(nn.Module):
+    """Adds a fixed noise field, whose strength each place of each channel has of its own.
+
+    Detail that the tokens do not tell is drawn from something. A decoder without a source of irregularity draws it from the
+    only pattern it has, the patch grid, and a weave shows. The field is the same for every image, so decoding stays
+    deterministic. The strengths start at zero.
+    """
+
+    field: Tensor
+
+    def __init__(self, channels: int, side: int) -> None:
+        super().__init__()
+        noise = np.random.Generator(np.random.PCG64(side)).standard_normal((1, 1, side, side), dtype=np.float32)
+        # Rounded as bundles store it.
+        self.register_buffer("field", torch.from_numpy(noise).half().float(), persistent=False)
+        self.strength = nn.Conv2d(channels, channels, 1)
+        nn.init.zeros_(self.strength.weight)
+        nn.init.zeros_(self.strength.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.strength(x) * self.field.to(x.dtype)
 
 
 class Upsample(nn.Module):

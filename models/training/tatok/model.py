@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .config import ModelConfig
-from .layers import Block, ConvBlock, Upsample, in_autocast_precision
+from .layers import Block, ConvBlock, Grain, Upsample, in_autocast_precision
 from .quantizer import FiniteScalarQuantizer
 
 NO_LEVEL = -1e4
@@ -169,7 +169,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.global_tokens, self.grid = config.global_tokens, config.grid
+        self.global_tokens, self.grid, self.refinement = config.global_tokens, config.grid, config.refinement_width
         width, dimensions = config.width, len(config.levels)
         eighth, quarter, half = config.head_widths
         if config.global_tokens:
@@ -194,6 +194,12 @@ class Decoder(nn.Module):
             nn.SiLU(),
             Upsample(half, 3),
         )
+        if config.refinement_width:
+            side, channels = config.image_size, config.refinement_width
+            self.grain = nn.ModuleList([Grain(quarter, side // 4), Grain(half, side // 2)])
+            self.refine = nn.Sequential(
+                Upsample(half, channels), Grain(channels, side), nn.SiLU(), nn.Conv2d(channels, 3, 3, padding=1)
+            )
 
     def compile_parts(self) -> None:
         """Compiles what comes before the blocks, each block, and what comes after."""
@@ -216,7 +222,12 @@ class Decoder(nn.Module):
 
     def _image(self, x: Tensor) -> Tensor:
         x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        return self.head(x)
+        if not self.refinement:
+            return self.head(x)
+        x = self.grain[0](self.head[:3](x))
+        x = self.grain[1](self.head[3:5](x))
+        x = self.head[5:8](x)
+        return self.head[8](x) + self.refine(x)
 
     def forward(
         self,
@@ -260,6 +271,10 @@ def _initialise(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    if isinstance(module, Decoder) and module.refinement:
+        # An unrefined decoder's weights are those of a refined one that adds nothing yet.
+        nn.init.zeros_(module.refine[-1].weight)
+        nn.init.zeros_(module.refine[-1].bias)
     if isinstance(module, Block):
         # Residual branches start small so that depth does not inflate the stream.
         nn.init.zeros_(module.contract.weight)

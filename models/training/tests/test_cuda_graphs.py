@@ -24,7 +24,11 @@ from tatok.model import TaTok
 # Wide enough that the blocks' weights are stored as float16.
 CONFIG = replace(TINY_MODEL, width=64, entropy_layers=2)
 # One number of levels, one that is no power of two, and global tokens that do not divide the patch tokens.
-OTHER = replace(CONFIG, levels=(8, 8, 8), global_tokens=3), replace(CONFIG, levels=(5, 8, 7), entropy_layers=1)
+OTHER = (
+    replace(CONFIG, levels=(8, 8, 8), global_tokens=3),
+    replace(CONFIG, levels=(5, 8, 7), entropy_layers=1),
+    replace(CONFIG, refinement_width=8),
+)
 CODES = ("global_codes", "patch_codes")
 ESTIMATES = ("entropy", "surprisal", "expected_code")
 SCALES = {"image": 255, "entropy": 10, "surprisal": 10}
@@ -94,7 +98,7 @@ def test_they_compute_what_the_plain_graphs_compute(
 
 
 @pytest.mark.parametrize("config", OTHER)
-def test_they_do_so_for_other_codebooks(config: ModelConfig, tmp_path: Path):
+def test_they_do_so_for_other_codebooks_and_heads(config: ModelConfig, tmp_path: Path):
     model = random_model(config)
     export_bundle(model, tmp_path, MANIFEST, MEASURED)
     add_cuda_graphs(tmp_path)

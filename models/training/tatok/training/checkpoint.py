@@ -67,7 +67,8 @@ def start_from(model: TaTok, path: Path) -> None:
     """Weights of another run for a new schedule. Raises ValueError when they are of another shape of model.
 
     The model's quantiser may have more dimensions after those of the weights. They start without a say: decoder and entropy
-    model weigh them with zero, and every level of theirs is as likely as the next.
+    model weigh them with zero, and every level of theirs is as likely as the next. Likewise a refinement stage that the weights
+    do not have begins by adding nothing.
     """
     source = load_model(path)
     weights, wanted = source.state_dict(), model.state_dict()
@@ -75,6 +76,8 @@ def start_from(model: TaTok, path: Path) -> None:
     if len(new) > len(old) and new[: len(old)] == old and max(new) == max(old):
         for name in _OF_DIMENSIONS & weights.keys():
             weights[name] = _with_more_dimensions(name, weights[name], wanted[name])
+    if model.config.refinement_width and not source.config.refinement_width:
+        weights |= {name: value for name, value in wanted.items() if name.startswith(("decoder.grain.", "decoder.refine."))}
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:

@@ -242,14 +242,41 @@ def _decoder(config: ModelConfig, g: GraphBuilder) -> GraphBuilder:
     x = _upsample(g, x, "decoder.head.0", side, eighth)
     x, lacking = _conv_block(g, x, "decoder.head.1", eighth)
     x = _upsample(g, x, "decoder.head.2", 2 * side, quarter, lacking)
+    if config.refinement_width:
+        x = _grain(g, x, "decoder.grain.0", 4 * side, quarter)
     x, lacking = _conv_block(g, x, "decoder.head.3", quarter)
     x = _upsample(g, x, "decoder.head.4", 4 * side, half, lacking)
+    if config.refinement_width:
+        x = _grain(g, x, "decoder.grain.1", 8 * side, half)
     x = _silu(g, _conv(g, _silu(g, x), "decoder.head.6"))
-    # Half a level more and then rounded down: rounded to the nearest. Bytes are shuffled rather than numbers.
-    x = _subpixels(g, x, "decoder.head.8", 8 * side, scale=127.5, shift=128, channels=4)
-    x = g.cast(g.node("Clip", x, g.half(0), g.half(255)), _BYTE)
-    g.rename(_slice(g, _shuffle(g, x, 8 * side, 4), (3,), (0,), (3,)), "image")
+    # Half a level more and then rounded down: rounded to the nearest.
+    pixels = _subpixels(g, x, "decoder.head.8", 8 * side, scale=127.5, shift=128, channels=4)
+    if config.refinement_width:
+        refined = _upsample(g, x, "decoder.refine.0", 8 * side, config.refinement_width)
+        refined = _silu(g, _grain(g, refined, "decoder.refine.1", 16 * side, config.refinement_width))
+        pixels = g.node("Add", _shuffle(g, pixels, 8 * side, 4), _pixels(g, refined, "decoder.refine.3"))
+    pixels = g.cast(g.node("Clip", pixels, g.half(0), g.half(255)), _BYTE)
+    if not config.refinement_width:
+        # Bytes are shuffled rather than numbers.
+        pixels = _shuffle(g, pixels, 8 * side, 4)
+    g.rename(_slice(g, pixels, (3,), (0,), (3,)), "image")
     return g
+
+
+def _grain(g: GraphBuilder, x: str, name: str, side: int, channels: int) -> str:
+    """x and its grain: the field, as strong as each place of each channel wants it."""
+    weight = g.reshape(g.weight(f"{name}.strength.weight"), channels, channels)
+    strength = g.node("FusedMatMul", x, weight, domain=CONTRIB, transB=1)
+    strength = g.node("Add", strength, g.half(g.weights.array(f"{name}.strength.bias")))
+    field = g.reshape(g.weight(f"{name}.field"), side, side, 1)
+    return g.node("Add", x, g.node("Mul", strength, field))
+
+
+def _pixels(g: GraphBuilder, x: str, name: str) -> str:
+    """The last convolution, in levels of 255, with a fourth channel of zeros."""
+    weight, bias = g.weights.array(f"{name}.weight"), g.weights.array(f"{name}.bias")
+    weight = np.concatenate([weight, np.zeros_like(weight[:1])]) * np.float32(127.5)
+    return g.node("Add", _convolution(g, x, g.half(weight)), g.half(np.append(bias, 0) * np.float32(127.5)))
 
 
 def _transformer(g: GraphBuilder, config: ModelConfig, x: str, position: str, part: str, layers: int) -> str:
