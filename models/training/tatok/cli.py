@@ -42,8 +42,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("pack", type=Path)
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--preset", choices=sorted(PRESETS), help=f"shape of the model, default {_PRESET}")
+        command.add_argument("--refinement-width", type=int, help="channels of the decoder's stage at full resolution")
         command.add_argument("--levels", type=_counts, help="FSQ levels of each dimension, such as 8,8,8,8: their product is V")
-        command.add_argument("--perceptual", type=Path, help=f"{_LOSS_NETWORK}; without it there is no perceptual loss")
+        command.add_argument("--perceptual", help=f"efficientnet-lite, or {_LOSS_NETWORK}; without it no perceptual loss")
         command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
         _add_config_options(command)
         command.add_argument("--compile", action="store_true", help="compile the model in pieces (minutes, then much faster)")
@@ -137,6 +138,8 @@ def _run(arguments: argparse.Namespace) -> tuple[RunFiles, TrainConfig]:
     model = PRESETS[options.get("preset", _PRESET)]
     if arguments.levels:
         model = dataclasses.replace(model, levels=tuple(arguments.levels))
+    if arguments.refinement_width:
+        model = dataclasses.replace(model, refinement_width=arguments.refinement_width)
     config = with_overrides(TrainConfig(model=model), {name: options[name] for name in fields & options.keys()})
     files = RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from)
     if files.checkpoint.exists() and own_rank() == 0:

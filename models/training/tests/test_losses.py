@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from tatok.evaluation.frechet import FrechetDistance
+from tatok.features import EfficientNetLite, LiteDistance, SqueezeNetDistance, upstream_efficientnet_lite
 from tatok.model import NO_LEVEL, entropy_bits, surprisal_bits
 from tatok.quantizer import FiniteScalarQuantizer
-from tatok.training.losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
+from tatok.training.losses import flat_area_roughness, rate_bits, scale_gradient, weave, weave_excess
 
 torch.manual_seed(0)
 LOGITS = torch.randn(2, 5, 4, 8)
@@ -110,3 +111,66 @@ def test_frechet_distance_is_that_of_the_two_gaussians(distance: SqueezeNetDista
     wanted = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariance_a) + np.trace(covariance_b) - 2 * overlap
     assert of_pairs.compute() == pytest.approx(wanted, rel=0.01)
     assert of_same.compute() == pytest.approx(0, abs=0.01 * wanted)
+
+
+def photograph_crops(photograph: np.ndarray, side: int = 128) -> torch.Tensor:
+    places = range(0, min(photograph.shape[:2]) - side, 64)
+    crops = np.stack([photograph[i : i + side, i : i + side] for i in places])
+    return torch.from_numpy(crops).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+def test_weave_is_what_neighbouring_patches_share_whatever_its_place(photograph: np.ndarray):
+    images = photograph_crops(photograph)
+    tile = torch.randn(3, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.1
+    woven = images + tile.tile(8, 8)
+    assert weave(images, images, 16) == 0
+    assert weave(images + 0.2, images, 16) < 1e-9
+    of_tile = (tile - tile.mean((1, 2), keepdim=True)).square().mean()
+    assert weave(woven, images, 16).item() == pytest.approx(of_tile.item(), rel=1e-3)
+    # A weave whose sign changes halfway has no mean over the whole picture; windows see it.
+    halves = torch.cat([tile.tile(8, 4), -tile.tile(8, 4)], 2)
+    assert weave(images + halves, images, 16) > 0.6 * of_tile
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1)) * 0.1
+    assert weave(images + noise, images, 16) < 0.1 * of_tile
+
+
+def test_excess_at_the_grids_frequencies_is_that_of_their_neighbours(photograph: np.ndarray):
+    """Against NumPy's own transform, frequency by frequency."""
+    images = photograph_crops(photograph)
+    tile = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0)) * 0.05
+    woven = images + tile.tile(8, 8)
+    luma = np.einsum("nchw,c->nhw", woven.numpy().astype(np.float64), [0.299, 0.587, 0.114])
+    power = (np.abs(np.fft.fft2(luma - luma.mean((1, 2), keepdims=True))) ** 2).mean(0)
+    ratios = []
+    for row in range(8, 128, 8):
+        for column in range(8, 64, 8):
+            if row == 64:
+                continue
+            square = [
+                power[(row + a) % 128, (column + b) % 128] for a in range(-2, 3) for b in range(-2, 3) if (a, b) != (0, 0)
+            ]
+            ratios.append(max(0, 10 * np.log10(power[row, column] / np.mean(square))))
+    assert weave_excess(woven, 16).item() == pytest.approx(np.mean(ratios), rel=0.01)
+    assert np.mean(ratios) > 5
+    assert weave_excess(images, 16) < 1.5
+
+
+@pytest.mark.parametrize(("variant", "side"), [(0, 224), (1, 240)])
+def test_efficientnet_lite_answers_as_the_published_module(variant: int, side: int, photograph: np.ndarray):
+    """At each network's own size: the published module's padding is right for that one alone."""
+    images = photograph_crops(photograph, side)
+    with torch.no_grad():
+        taps, logits = EfficientNetLite(variant)(images)
+        wanted = upstream_efficientnet_lite(variant)(((images + 1) * 127.5 - 127) / 128)
+    assert torch.allclose(logits, wanted, atol=1e-3)
+    assert [-(-side // t.shape[-1]) for t in taps] == [2, 4, 8, 16, -(-side // -(-side // 32))]
+
+
+def test_a_blurred_photograph_is_further_in_features_and_in_answer(photograph: np.ndarray):
+    images = photograph_crops(photograph)
+    distance = LiteDistance()
+    blurred = [torch.nn.functional.avg_pool2d(images, k, stride=1, padding=k // 2) for k in (3, 9)]
+    (near, near_answer), (far, far_answer) = (distance(b, images, (0.3, 0.6)) for b in blurred)
+    assert distance(images, images, (0.3, 0.6))[0] < 1e-6
+    assert 0 < near < far
+    assert 0 < near_answer < far_answer

@@ -277,10 +277,10 @@ def test_a_profile_is_of_the_steps_that_a_run_has(
     forward = Objective.forward
 
     def record(
-        self: Objective, image: torch.Tensor, draws: Draws, keep_all: bool
+        self: Objective, image: torch.Tensor, draws: Draws, keep_all: bool, rate_share: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         phases.append(keep_all)
-        return forward(self, image, draws, keep_all)
+        return forward(self, image, draws, keep_all, rate_share)
 
     monkeypatch.setattr(Objective, "forward", record)
     text = profile(files, tiny, compile_model=False, warm_up=1, timed=1, traced=1)
@@ -312,3 +312,47 @@ def test_profile_tells_rate_kinds_and_kernels(files: RunFiles, tiny: TrainConfig
 )
 def test_kinds_of_kernels(kernel: str, kind: str):
     assert kind_of(kernel) == kind
+
+
+def test_a_refinement_stage_begins_by_adding_nothing(model: TaTok, tmp_path: Path):
+    save_weights(tmp_path / "weights.npz", model.config, model.state_dict())
+    model = load_model(tmp_path / "weights.npz")
+    refined = TaTok(replace(TINY_MODEL, refinement_width=8))
+    start_from(refined, tmp_path / "weights.npz")
+    codes = [torch.rand(2, n, len(TINY_MODEL.levels)) * 2 - 1 for n in (TINY_MODEL.global_tokens, TINY_MODEL.patches)]
+    with torch.no_grad():
+        before, after = model.decoder(*codes), refined.decoder(*codes)
+    assert torch.allclose(before, after, atol=1e-6)
+    refined.decoder.grain[0].strength.bias.data.fill_(1)
+    with torch.no_grad():
+        assert not torch.allclose(before, refined.decoder(*codes), atol=1e-2)
+
+
+def test_the_rate_rises_to_its_weight(files: RunFiles, tiny: TrainConfig, alone: Workers):
+    trainer = Trainer(files, replace(tiny, steps=4, rate_start=0.2, rate_ramp=0.5), alone)
+    shares: list[float] = []
+    trainer.objective.register_forward_pre_hook(lambda _, inputs: shares.append(inputs[3].item()))
+    for _ in range(4):
+        trainer.step()
+    assert shares == pytest.approx([0.2, 0.6, 1.0, 1.0])
+
+
+def test_bits_of_smooth_patches_cost_more_where_the_price_follows_detail(tiny: TrainConfig, model: TaTok):
+    """Halves of one image: the same bits, so that the rate's mean differs by the price alone."""
+    generator = torch.Generator().manual_seed(0)
+    draws = Draws.make(4, TINY_MODEL.patch_tokens, generator)
+    image = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
+    rates = {}
+    for exponent in (0.0, 0.3):
+        config = replace(tiny, rate_detail_exponent=exponent)
+        objective = Objective(model, config, None)
+        objective._detail = lambda image, patch: torch.tensor([1e-4, 1.0]).repeat(4, TINY_MODEL.patch_tokens // 2)
+        prices: list[torch.Tensor] = []
+        bits = objective._bits
+        objective._bits = lambda *a, bits=bits, prices=prices: prices.append(bits(*a).rate) or bits(*a)
+        rates[exponent] = objective(image, draws, True)[1]["rate"].item()
+        rate = prices[0].detach()
+    assert rates[0.0] == pytest.approx(rate.mean().item(), rel=1e-5)
+    price = torch.tensor([(1e-4 + 1e-3) ** -0.3, 1.001**-0.3])
+    wanted = (rate.unflatten(1, (-1, 2)).mean((0, 1)) * price / price.mean()).mean()
+    assert rates[0.3] == pytest.approx(wanted.item(), rel=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from ..data.images import centre_crop, list_images
-from ..training.losses import SqueezeNetDistance
+from ..features import SqueezeNetDistance
 from .backend import Array, Backend, Estimate
 from .frechet import FrechetDistance
 from .metrics import psnr, reduced, ssim

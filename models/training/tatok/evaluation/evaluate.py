@@ -13,8 +13,8 @@ from PIL import Image
 
 from ..bundle.manifest import read_manifest
 from ..data.images import eval_batches, list_images
+from ..features import SqueezeNetDistance
 from ..filter import Ranking, drop_order, filter_tokens
-from ..training.losses import SqueezeNetDistance
 from .backend import Array, Backend, open_backend
 from .encoded_folder import EncodedFolder
 from .metrics import luma

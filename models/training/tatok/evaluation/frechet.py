@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from ..training.losses import SqueezeNetDistance
+from ..features import SqueezeNetDistance
 
 MOST_FEATURES = 512
 """Channels of fire9, the last tap of the perceptual distance."""

@@ -1,12 +1,10 @@
-"""Loss terms: the differentiable rate, and a perceptual distance in named features."""
+"""Loss terms: the differentiable rate, roughness of flat areas, and the weave of the patch grid."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def rate_bits(logits: Tensor, position: Tensor, levels: Tensor) -> Tensor:
@@ -64,67 +62,33 @@ def _mean5(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
 
 
-class SqueezeNetDistance(nn.Module):
-    """Perceptual distance in SqueezeNet 1.0 features (ImageNet, Iandola et al. 2016).
+def weave(output: Tensor, image: Tensor, patch: int, window: int = 4) -> Tensor:
+    """Mean square of the residual's mean over windows of patches, pixel of the patch by pixel: [B, 3, S, S] twice -> a scalar.
 
-    The weights are those of the original Caffe release, for BGR images of 0–255 minus a mean, under torchvision's names.
-    Torchvision's own, for RGB images normalised otherwise, have the same shapes: they load without an error, and every distance
-    is then another.
-
-    Mean over five layers of the squared difference of channel-normalised features, as Zhang et al. (2018) without their
-    learned weights; 0 for equal images, at most 2. It is neither LPIPS nor a Fréchet distance, and is never called so.
+    Errors that neighbouring patches share at the same place within the patch form a weave. Windows of 4×4 patches, every second
+    one, rather than the whole picture: a mean over the whole can be paid for with dots along the border.
     """
-
-    taps = (1, 4, 7, 10, 12)
-    mean: Tensor
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-
-        def pool() -> nn.Module:
-            return nn.MaxPool2d(3, 2, ceil_mode=True)
-
-        stem: list[nn.Module] = [nn.Conv2d(3, 96, 7, stride=2), nn.ReLU(), pool()]
-        early = [_Fire(96, 16, 64), _Fire(128, 16, 64), _Fire(128, 32, 128), pool()]
-        middle = [_Fire(256, 32, 128), _Fire(256, 48, 192), _Fire(384, 48, 192), _Fire(384, 64, 256), pool()]
-        self.features = nn.Sequential(*stem, *early, *middle, _Fire(512, 64, 256))
-        # Caffe's BGR means of 0–255 images.
-        self.register_buffer("mean", torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1), persistent=False)
-        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in np.load(weights).items() if k.startswith("features")}
-        self.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items()})
-        self.requires_grad_(False)
-
-    def _normalised(self, image: Tensor) -> list[Tensor]:
-        x = (image.flip(1) + 1) * 127.5 - self.mean
-        taps = []
-        for index, layer in enumerate(self.features[: self.taps[-1] + 1]):
-            x = layer(x)
-            if index in self.taps:
-                taps.append(x * torch.rsqrt(x.float().square().sum(1, keepdim=True) + 1e-6).to(x.dtype))
-        return taps
-
-    def pooled(self, image: Tensor) -> Tensor:
-        """Features of the last tap averaged over positions: [B, 3, S, S] in [−1, 1] -> [B, 512]."""
-        x = (image.flip(1) + 1) * 127.5 - self.mean
-        return self.features[: self.taps[-1] + 1](x).mean((-1, -2))
-
-    def forward(self, image: Tensor, target: Tensor) -> Tensor:
-        """[B, 3, S, S] twice, in [−1, 1] -> [B]; the gradient flows to `image` only."""
-        with torch.no_grad():
-            wanted = self._normalised(target)
-        differences = [
-            (a - b).float().square().sum(1).mean((-1, -2)) for a, b in zip(self._normalised(image), wanted, strict=True)
-        ]
-        return torch.stack(differences).mean(0)
+    residual = (output.float() - image.float()).unflatten(3, (-1, patch)).unflatten(2, (-1, patch))
+    # [B, 3, rows, patch, columns, patch] -> [B, 3·patch², rows, columns]
+    phases = residual.permute(0, 1, 3, 5, 2, 4).flatten(1, 3)
+    means = F.avg_pool2d(phases, window, stride=window // 2)
+    # An error of the window's mean colour is no weave.
+    means = means.unflatten(1, (3, -1))
+    return (means - means.mean(2, keepdim=True)).square().mean()
 
 
-class _Fire(nn.Module):
-    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
-        super().__init__()
-        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
-        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
-        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.squeeze(x))
-        return torch.cat([F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))], dim=1)
+def weave_excess(output: Tensor, patch: int, reach: int = 2) -> Tensor:
+    """Power of luma at multiples of one cycle a patch, off the axes, over that of the frequencies around, in dB; excess over 0
+    alone counts. [B, 3, S, S] in [−1, 1] -> a scalar; powers are means over the batch.
+    """
+    output = output.float()
+    luma = (output * output.new_tensor([0.299, 0.587, 0.114]).view(3, 1, 1)).sum(1)
+    size = luma.shape[-1]
+    power = torch.fft.fft2(luma - luma.mean((1, 2), keepdim=True)).abs().square().mean(0)
+    around = F.avg_pool2d(F.pad(power[None, None], (reach,) * 4, mode="circular"), 2 * reach + 1, stride=1)[0, 0]
+    around = (around * (2 * reach + 1) ** 2 - power) / ((2 * reach + 1) ** 2 - 1)
+    step = size // patch
+    rows = [m for m in range(step, size, step) if m != size // 2]
+    index = torch.tensor(rows, device=power.device)
+    peak, near = (x.index_select(0, index).index_select(1, index[: len(rows) // 2]) for x in (power, around))
+    return (10 * torch.log10((peak + 1e-6) / (near + 1e-6))).clamp(min=0).mean()

@@ -8,9 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ..config import TrainConfig
+from ..features import LiteDistance, SqueezeNetDistance
 from ..model import TaTok, entropy_bits, surprisal_bits
 from ..quantizer import FiniteScalarQuantizer
-from .losses import SqueezeNetDistance, flat_area_roughness, rate_bits, scale_gradient
+from .losses import flat_area_roughness, rate_bits, scale_gradient, weave, weave_excess
+
+SMOOTH = 1e-3
+"""Variance of a patch's pixels, summed over channels, below which it counts as smooth."""
 
 
 @dataclass
@@ -38,21 +42,21 @@ class Draws:
 class Objective(nn.Module):
     """Wraps the model so that data parallelism sees one module with one forward."""
 
-    def __init__(self, model: TaTok, config: TrainConfig, perceptual: SqueezeNetDistance | None) -> None:
+    def __init__(self, model: TaTok, config: TrainConfig, perceptual: SqueezeNetDistance | LiteDistance | None) -> None:
         super().__init__()
         self.model = model
         self.config = config
         # In a tuple, out of the module tree: the loss network is neither trained nor saved.
         self._perceptual = (perceptual,)
         self._pixel_errors, self._bits = _pixel_errors, _bits
-        self._detail, self._roughness = _detail, flat_area_roughness
+        self._detail, self._roughness, self._weave = _detail, flat_area_roughness, weave
 
     def compile_parts(self) -> None:
         """Compiles the model's parts, the loss network, the comparisons of pixels and the entropy model's terms."""
         self.model.compile_parts()
-        for name in ("_pixel_errors", "_bits", "_detail", "_roughness"):
+        for name in ("_pixel_errors", "_bits", "_detail", "_roughness", "_weave"):
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
-        if self._perceptual[0] is not None:
+        if isinstance(self._perceptual[0], SqueezeNetDistance):
             self._perceptual[0].compile(dynamic=False)
 
     def kept_mask(self, entropy: Tensor, detail: Tensor, draws: Draws, keep_all: bool) -> Tensor:
@@ -73,13 +77,15 @@ class Objective(nn.Module):
         scores = torch.where(kind < distortion_below, entropy * detail, entropy)
         scores = torch.where(kind < random_below, draws.scores, scores)
         rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
-        count = patches * draws.share.square()
+        count = patches * draws.share.pow(config.kept_exponent)
         count = torch.where(draws.kind < none_below, 0, count)
         count = torch.where(draws.kind < all_below, patches, count)
         return rank < count.round()[:, None]
 
-    def forward(self, image: Tensor, draws: Draws, keep_all: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached."""
+    def forward(
+        self, image: Tensor, draws: Draws, keep_all: bool, rate_share: Tensor | float = 1.0
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached. `rate_share` of λ_R is in force."""
         quantizer = self.model.quantizer
         global_raw, patch_raw = self.model.encoder(image)
         global_codes = None if global_raw is None else quantizer.quantize(quantizer.bound(global_raw))
@@ -90,7 +96,7 @@ class Objective(nn.Module):
             loss, parts = self._distortion(output, image, draws.offset)
         else:
             detail = self._detail(image, self.model.config.patch_size)
-            known = self._estimate(global_codes, patch_codes, patch_position, detail, draws, keep_all)
+            known = self._estimate(global_codes, patch_codes, patch_position, detail, draws, keep_all, rate_share)
             output = self.model.decoder(global_codes, patch_codes, known.expected, known.keep)
             loss, parts = self._distortion(output, image, draws.offset)
             loss, parts = loss + known.loss, parts | known.parts
@@ -104,6 +110,7 @@ class Objective(nn.Module):
         detail: Tensor,
         draws: Draws,
         keep_all: bool,
+        rate_share: Tensor | float,
     ) -> "_Estimate":
         """What the entropy model says of a batch, and what is kept by it.
 
@@ -133,11 +140,14 @@ class Objective(nn.Module):
         unseen = (~visible).float()
         partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
 
-        rate, cross_entropy = bits.rate.mean(), bits.surprisal.mean()
+        cross_entropy = bits.surprisal.mean()
+        # Bits of smooth patches may cost more than those of busy ones: bits then go where the error would be.
+        price = (detail + SMOOTH).pow(-config.rate_detail_exponent)
+        rate = (bits.rate * (price / price.mean())).mean()
         parts = {"rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
         parts["entropy"], parts["entropy_std"] = bits.entropy.mean(), bits.entropy.std(1).mean()
         return _Estimate(
-            config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
+            rate_share * config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
             parts,
             torch.cat([visible, keep[quarter:]]),
             torch.cat([self.model.quantizer.expectation(partial.detach()), bits.expected[quarter:]]),
@@ -150,9 +160,19 @@ class Objective(nn.Module):
         parts, loss = {"l1": l1, "l2": l2}, l1 + l2
         # Every n-th and not the first ones: how a sample is filled depends on its place in the batch, see `_estimate`.
         crops = [_crop(x[:: config.perceptual_every], config.perceptual_crop, offset) for x in (output, image)]
-        if perceptual is not None and config.perceptual_weight:
+        some = [x[:: config.perceptual_every] for x in (output, image)]
+        if isinstance(perceptual, LiteDistance):
+            parts["perceptual"], parts["divergence"] = perceptual(*some, offset)
+            loss = loss + config.perceptual_weight * parts["perceptual"] + config.recognition_weight * parts["divergence"]
+        elif perceptual is not None and config.perceptual_weight:
             parts["perceptual"] = perceptual(*crops).mean()
             loss = loss + config.perceptual_weight * parts["perceptual"]
+        if config.weave_weight:
+            parts["weave"] = self._weave(*some, self.model.config.patch_size)
+            loss = loss + config.weave_weight * parts["weave"]
+        if config.weave_excess_weight:
+            parts["weave_excess"] = weave_excess(some[0], self.model.config.patch_size)
+            loss = loss + config.weave_excess_weight * parts["weave_excess"]
         if config.flat_area_weight:
             parts["roughness"] = self._roughness(*crops)
             loss = loss + config.flat_area_weight * parts["roughness"]

