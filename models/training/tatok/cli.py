@@ -167,10 +167,10 @@ def _export(arguments: argparse.Namespace) -> None:
     from .bundle.export import export_bundle, round_to_half
     from .evaluation.backend import TorchBackend
     from .evaluation.evaluate import reference_budget
-    from .training.checkpoint import load_model
+    from .tokenizer import TaTok
 
     description = read_description(arguments.manifest)
-    model = load_model(arguments.weights)
+    model = TaTok.from_pretrained(arguments.weights)
     measured = {}
     if arguments.calibration is not None:
         measured["entropyTemperature"] = calibrate(model, arguments.calibration)

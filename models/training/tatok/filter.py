@@ -1,14 +1,18 @@
 """Dynamic Token Filtering: the method note's definition, in NumPy. The inspector's TypeScript holds the same one."""
 
 import math
-from collections.abc import Callable, Generator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 SEQUENTIAL_ROUNDS = 16
 """R of sequential conditioning."""
+
+RANKINGS = ("entropy", "sequential", "distortion")
+"""Orders in which patches are dropped: by ĥ given the global tokens alone; by ĥ given those and the kept patches, revealed in
+rounds; and by that, weighed by the squared error that keeping a patch saves. Manifests call the first one `global`."""
 
 Floats = NDArray[np.floating]
 
@@ -85,49 +89,87 @@ def hidden_counts(patches: int, rounds: int = SEQUENTIAL_ROUNDS) -> list[int]:
     return [patches - math.ceil(patches * r * r / rounds**2) for r in range(1, rounds + 1)]
 
 
-Estimator = Callable[[NDArray[np.bool_]], Floats]
-"""From a visible set [N] to one value a patch [N]."""
+class Revealed(NamedTuple):
+    """A model's view of the patches of B images, given the visible ones among them."""
 
-Revealed = tuple[Floats, Floats | None]
-"""What is said of an image's patches given the visible ones: ĥ in bits, and its factors in the priority, both [N]."""
+    entropy: Floats  # [B, N] ĥ in bits
+    weights: Floats | None = None  # [B, N] factors of ĥ in the priority; None: 1
 
 
-def sequential_rounds(rows: int, columns: int, edge_priority: float = 0.0) -> Generator[NDArray[np.bool_], Revealed, Ranking]:
+Reveal = Callable[[NDArray[np.bool_]], Revealed]
+"""From the visible sets of B images, [B, N], to the view of their patches given these."""
+
+
+def rank_sequentially(reveal: Reveal, images: int, rows: int, columns: int, edge_priority: float = 0.0) -> list[Ranking]:
     """Sequential conditioning: patches are revealed in rounds, highest priority first, ĥ re-estimated given G and Z_S.
 
-    Yields the visible set [N] of every round, is sent what is said of the patches given it, and returns the ranking: whoever
-    drives it can ask a model about many images at a time. The priority is w_i·ĥ_i + β·e_i; the bits lost stay true ones.
+    `reveal` is asked once a round about all `images` images. The priority is w_i·ĥ_i + β·e_i; the bits lost stay true ones.
 
-    `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ of the m patches still hidden, given what
-    was visible when their round began. Its running minimum from the end makes the first stop at which Σ_D ĥ ≤ ε·B the one
-    that a search finds, so kept sets nest in ε here too.
+    Returns one ranking an image. `order` is the reverse of the order of revelation, and `lost_bits[m]` is Σ_D ĥ of the m
+    patches still hidden, given the patches that were visible when their round began. Its running minimum from the end makes
+    the first stop at which Σ_D ĥ ≤ ε·B the one that a search finds, so kept sets nest in ε here too.
     """
     patches = rows * columns
-    hidden = np.ones(patches, dtype=bool)
-    lost = np.zeros(patches + 1)
+    hidden = np.ones((images, patches), dtype=bool)
+    lost = np.zeros((images, patches + 1))
     revealed: list[NDArray[np.int64]] = []
     for left in hidden_counts(patches):
-        entropy, weights = yield ~hidden
-        weighed = entropy if weights is None else entropy.astype(np.float64) * weights
-        order = drop_order(weighed, rows, columns, edge_priority)
-        order = order[hidden[order]]
-        lost[left + 1 : order.size + 1] = np.cumsum(entropy[order].astype(np.float64))[left:]
-        revealed.append(order[left:])
-        hidden[order[left:]] = False
-    return Ranking(np.concatenate(revealed[::-1]), np.minimum.accumulate(lost[::-1])[::-1])
+        given = reveal(~hidden)
+        priority = given.entropy.astype(np.float64)
+        if given.weights is not None:
+            priority = priority * given.weights
+        shown = []
+        for image in range(images):
+            order = drop_order(priority[image], rows, columns, edge_priority)
+            order = order[hidden[image, order]]
+            bits = np.cumsum(given.entropy[image, order].astype(np.float64))
+            lost[image, left + 1 : order.size + 1] = bits[left:]
+            shown.append(order[left:])
+            hidden[image, order[left:]] = False
+        revealed.append(np.stack(shown))
+    orders = np.concatenate(revealed[::-1], axis=1)
+    nested = np.minimum.accumulate(lost[:, ::-1], axis=1)[:, ::-1]
+    return [Ranking(order, bits) for order, bits in zip(orders, nested, strict=True)]
 
 
-def rank_sequentially(
-    estimate: Estimator, rows: int, columns: int, edge_priority: float = 0.0, weigh: Estimator | None = None
-) -> Ranking:
-    """The ranking of one image by `sequential_rounds`: `estimate(visible)` returns ĥ, `weigh(visible)` its factors."""
-    rounds = sequential_rounds(rows, columns, edge_priority)
-    visible = next(rounds)
-    while True:
-        try:
-            visible = rounds.send((estimate(visible), None if weigh is None else weigh(visible)))
-        except StopIteration as end:
-            return end.value
+class RankedModel(Protocol):
+    """The two questions that ranking the patches of a batch of images asks a model."""
+
+    def estimate(self, visible: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+        """Visible sets [B, N] -> ĥ in bits [B, N] and expected codes [B, N, D]."""
+
+    def decode(self, expected_code: Floats, keep: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Expected codes [B, N, D] and kept masks [B, N] -> images [B, S, S, 3]."""
+
+
+def rank_images(
+    model: RankedModel,
+    ranking: str,
+    count: int,
+    rows: int,
+    columns: int,
+    edge_priority: float = 0.0,
+    images: NDArray[np.uint8] | None = None,
+) -> list[Ranking]:
+    """Ranks the patches of `count` images by one of `RANKINGS`; "distortion" needs the `images`, uint8 [count, S, S, 3]."""
+    hidden = np.zeros((count, rows * columns), dtype=bool)
+    entropy, expected = model.estimate(hidden)
+    if ranking == "entropy":
+        return [rank_patches(bits, rows, columns, edge_priority) for bits in entropy]
+
+    def errors(expected_code: Floats, keep: NDArray[np.bool_]) -> list[Floats]:
+        return [patch_errors(*pair, rows, columns) for pair in zip(images, model.decode(expected_code, keep), strict=True)]
+
+    floor = errors(expected, ~hidden) if ranking == "distortion" else None
+
+    def reveal(visible: NDArray[np.bool_]) -> Revealed:
+        bits, filling = model.estimate(visible) if visible.any() else (entropy, expected)
+        if floor is None:
+            return Revealed(bits)
+        weights = [distortion_weights(*each) for each in zip(errors(filling, visible), floor, visible, strict=True)]
+        return Revealed(bits, np.stack(weights))
+
+    return rank_sequentially(reveal, count, rows, columns, edge_priority)
 
 
 def patch_errors(reference: NDArray[np.uint8], decoded: NDArray[np.uint8], rows: int, columns: int) -> Floats:

@@ -247,26 +247,8 @@ class Decoder(nn.Module):
         return self._image(x)
 
 
-class TaTok(nn.Module):
-    """Encoder, quantiser, entropy model (where patch tokens can be dropped) and decoder."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.quantizer = FiniteScalarQuantizer(config.levels)
-        self.encoder = Encoder(config)
-        self.entropy_model = EntropyModel(config) if config.filters else None
-        self.decoder = Decoder(config)
-        self.apply(_initialise)
-
-    def compile_parts(self) -> None:
-        """Compiles the three networks in pieces."""
-        for part in (self.encoder, self.entropy_model, self.decoder):
-            if part is not None:
-                part.compile_parts()
-
-
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
+    """Weights at the start of training, module by module."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5)
         if module.bias is not None:

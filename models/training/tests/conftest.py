@@ -7,7 +7,7 @@ from PIL import Image
 
 from tatok.config import TINY_MODEL, TrainConfig
 from tatok.data.images import write_pack
-from tatok.model import TaTok
+from tatok.tokenizer import TaTok
 from tatok.training.distributed import Workers
 from tatok.training.train import RunFiles
 

@@ -12,8 +12,8 @@ from tatok.bench.networks import bench, table
 from tatok.bundle.export import export_bundle
 from tatok.cli import main
 from tatok.config import TINY_MODEL
-from tatok.model import TaTok
-from tatok.training.checkpoint import save_weights
+from tatok.tokenizer import TaTok
+from tatok.weights import save_weights
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_the_floor_counts_arithmetic_weights_and_transfers():
     ceilings = Ceilings(bfloat16_flops=1e9, memory_bytes=1e9, host_to_device_bytes=1e6, device_to_host_bytes=2e6)
     linear = torch.nn.Linear(30, 20, bias=False)
     # 2·10·30·20 operations; 600 weights of 2 bytes; 10·30 values in and 10·20 out, of 4 bytes each.
-    floor = floor_milliseconds(linear, [torch.zeros(10, 30)], ceilings)
+    floor = floor_milliseconds(linear, linear, [torch.zeros(10, 30)], ceilings)
     assert floor == pytest.approx({"arithmetic": 0.012, "memory": 0.0032, "transfer": 1.2 + 0.4})
 
 
@@ -62,5 +62,5 @@ def test_the_floor_counts_attention():
 
     ceilings = Ceilings(bfloat16_flops=1e9, memory_bytes=1e9, host_to_device_bytes=1e9, device_to_host_bytes=1e9)
     # Two products of 3 heads, 16 by 16 by 8.
-    floor = floor_milliseconds(Attention(), [torch.rand(1, 3, 16, 8)], ceilings)
+    floor = floor_milliseconds(Attention(), Attention(), [torch.rand(1, 3, 16, 8)], ceilings)
     assert floor["arithmetic"] == pytest.approx(2 * (2 * 3 * 16 * 16 * 8) * 1e-6)

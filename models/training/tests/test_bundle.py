@@ -11,10 +11,11 @@ from conftest import ROOT, SAMPLES
 
 from tatok.bundle.description import read_description
 from tatok.bundle.export import example_inputs, export_bundle, graph_modules
-from tatok.bundle.manifest import GRAPHS, file_entry, read_bundle_weights, read_manifest
+from tatok.bundle.manifest import GRAPHS, file_entry, read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL
-from tatok.model import TaTok
+from tatok.tokenizer import TaTok
+from tatok.weights import read_weights
 
 MANIFEST = {
     "name": "tiny",
@@ -114,7 +115,7 @@ def test_the_manifest_that_the_readme_shows_is_complete(tmp_path: Path):
 
 
 def test_weights_come_back_out_of_a_bundle(bundle: Path, model: TaTok):
-    config, weights = read_bundle_weights(bundle)
+    config, weights = read_weights(bundle)
     assert config == model.config
     for name, value in model.state_dict().items():
         assert torch.equal(weights[name], value), name

@@ -9,7 +9,7 @@ from conftest import SAMPLES
 from tatok.bundle.calibration import calibrate, fit_temperature
 from tatok.data.images import eval_batches, list_images
 from tatok.evaluation.backend import TorchBackend
-from tatok.model import TaTok
+from tatok.tokenizer import TaTok
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.8])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tatok.config import TINY_MODEL, ModelConfig, TrainConfig
-from tatok.model import TaTok
+from tatok.tokenizer import TaTok
 from tatok.training.objective import Draws, Objective
 
 FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)

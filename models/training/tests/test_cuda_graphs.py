@@ -19,7 +19,7 @@ from tatok.bundle.manifest import file_entry, read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL, ModelConfig
 from tatok.evaluation.backend import OnnxBackend
-from tatok.model import TaTok
+from tatok.tokenizer import TaTok
 
 # Wide enough that the blocks' weights are stored as float16.
 CONFIG = replace(TINY_MODEL, width=64, entropy_layers=2)

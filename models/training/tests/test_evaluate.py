@@ -12,8 +12,8 @@ from tatok.evaluation import evaluate as evaluation
 from tatok.evaluation import report
 from tatok.evaluation.backend import TorchBackend
 from tatok.evaluation.evaluate import evaluate, reference_budget
-from tatok.model import TaTok
-from tatok.training.checkpoint import save_weights
+from tatok.tokenizer import TaTok
+from tatok.weights import save_weights
 
 CONDITIONINGS = ("global", "sequential", "distortion")
 

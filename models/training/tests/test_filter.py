@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from conftest import FIXTURES
 
-from tatok.filter import checkerboard_rank, edge_patches, filter_tokens, hidden_counts, rank_patches, rank_sequentially
+from tatok.filter import (
+    Revealed,
+    checkerboard_rank,
+    edge_patches,
+    filter_tokens,
+    hidden_counts,
+    rank_patches,
+    rank_sequentially,
+)
 
 GENERATOR = np.random.default_rng(5)
 CASES = [(GENERATOR.gamma(2, 2, 48).astype(np.float32), beta) for beta in (0.0, 0.7, 30.0) for _ in range(5)]
@@ -63,7 +71,7 @@ def test_ties_spread_over_the_grid():
 @pytest.mark.parametrize(("entropy", "beta"), CASES)
 def test_sequential_ranking_without_information_is_one_shot(entropy: np.ndarray, beta: float):
     one_shot = rank_patches(entropy, 6, 8, beta)
-    sequential = rank_sequentially(lambda visible: np.where(visible, 0, entropy).astype(np.float32), 6, 8, beta)
+    (sequential,) = rank_sequentially(lambda visible: Revealed(np.where(visible, 0, entropy[None])), 1, 6, 8, beta)
     assert sequential.order.tolist() == one_shot.order.tolist()
     np.testing.assert_allclose(sequential.lost_bits, one_shot.lost_bits, rtol=1e-6)
 

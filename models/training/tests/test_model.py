@@ -3,7 +3,8 @@ import torch
 
 from tatok.config import PRESETS, TINY_MODEL
 from tatok.layers import Upsample
-from tatok.model import TaTok, pooling_matrix
+from tatok.model import pooling_matrix
+from tatok.tokenizer import TaTok
 
 
 @pytest.mark.parametrize("tokens", [1, 4, 32, 57])

@@ -16,8 +16,7 @@ from tatok.bundle.manifest import read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL, TrainConfig
 from tatok.evaluation.backend import open_backend
-from tatok.model import TaTok
-from tatok.training.checkpoint import load_model
+from tatok.tokenizer import TaTok
 from tatok.training.distributed import Workers
 from tatok.training.train import RunFiles, Trainer, train
 
@@ -97,7 +96,7 @@ def test_every_parameter_is_trained(shape: str, files: RunFiles, tiny: TrainConf
 def test_training_goes_on_from_a_bundle(bundle: Path, shape: str, pack: Path, tiny: TrainConfig, tmp_path: Path):
     files = RunFiles(pack, tmp_path / "run", start_from=bundle)
     train(files, replace(tiny, model=SHAPES[shape], steps=1, batch=4, learning_rate=0.0, final_learning_rate=0.0))
-    before, after = (load_model(path).state_dict() for path in (bundle, files.out / "weights.npz"))
+    before, after = (TaTok.from_pretrained(path).state_dict() for path in (bundle, files.out / "weights.npz"))
     assert before.keys() == after.keys()
     assert all(torch.allclose(before[name], after[name], atol=2e-3) for name in before)
 

@@ -13,12 +13,14 @@ import torch
 from tatok.bench.profile import kind_of, profile
 from tatok.cli import main
 from tatok.config import TINY_MODEL, TrainConfig, with_overrides
-from tatok.model import TaTok, entropy_bits
-from tatok.training.checkpoint import load_checkpoint, load_model, save_weights, start_from
+from tatok.model import entropy_bits
+from tatok.tokenizer import TaTok
+from tatok.training.checkpoint import start_from
 from tatok.training.distributed import Workers
 from tatok.training.objective import Draws, Objective
 from tatok.training.optimizer import learning_rate
 from tatok.training.train import RunFiles, Trainer, train
+from tatok.weights import read_checkpoint, save_weights
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -63,11 +65,11 @@ def test_a_run_that_is_told_to_end_leaves_a_checkpoint_that_goes_on(pack: Path, 
         assert json.loads(process.stdout.readline())["step"] == 50
         process.send_signal(told)
         assert process.wait(timeout=60) == 0
-    stopped = load_checkpoint(out / "checkpoint.pt")["step"]
+    stopped = read_checkpoint(out / "checkpoint.pt")["step"]
     assert 50 <= stopped < 100000
-    assert load_model(out / "weights.npz").config == TINY_MODEL
+    assert TaTok.from_pretrained(out / "weights.npz").config == TINY_MODEL
     subprocess.run([*command, "--max-seconds", "0"], check=True, stdout=subprocess.DEVNULL, timeout=60)
-    assert load_checkpoint(out / "checkpoint.pt")["step"] == (stopped // 10 + 1) * 10
+    assert read_checkpoint(out / "checkpoint.pt")["step"] == (stopped // 10 + 1) * 10
 
 
 def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch):
@@ -82,10 +84,10 @@ def test_a_new_schedule_starts_from_averaged_weights(files: RunFiles, tiny: Trai
     weights = files.out / "weights.npz"
     started = Trainer(RunFiles(files.pack, tmp_path / "new", start_from=weights), tiny, alone)
     assert started.step_number == 0
-    wanted = load_checkpoint(files.checkpoint)["average"]
+    wanted = read_checkpoint(files.checkpoint)["average"]
     for name, parameter in started.model.named_parameters():
         assert torch.allclose(parameter, wanted[name], atol=2e-3)
-    assert load_model(weights).config == tiny.model
+    assert TaTok.from_pretrained(weights).config == tiny.model
 
 
 def test_two_processes_train_one_model(pack: Path, tmp_path: Path, tiny: TrainConfig):
@@ -94,7 +96,7 @@ def test_two_processes_train_one_model(pack: Path, tmp_path: Path, tiny: TrainCo
     out = tmp_path / "run"
     environment = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     subprocess.run([*command, pack, "--out", out, *options], check=True, env={**os.environ, **environment}, timeout=300)
-    state = load_checkpoint(out / "checkpoint.pt")
+    state = read_checkpoint(out / "checkpoint.pt")
     assert state["step"] == 60
     assert TrainConfig.from_dict(state["config"]).model == tiny.model
     entries = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
@@ -223,7 +225,7 @@ def test_a_new_schedule_may_have_more_quantiser_dimensions(model: TaTok, tmp_pat
     torch.manual_seed(0)
     old = TaTok(config).eval()
     save_weights(weights, config, old.state_dict())
-    old = load_model(weights)
+    old = TaTok.from_pretrained(weights)
     new = TaTok(TINY_MODEL).eval()
     start_from(new, weights)
     image = torch.rand(2, 3, 64, 64) * 2 - 1
@@ -316,7 +318,7 @@ def test_kinds_of_kernels(kernel: str, kind: str):
 
 def test_a_refinement_stage_begins_by_adding_nothing(model: TaTok, tmp_path: Path):
     save_weights(tmp_path / "weights.npz", model.config, model.state_dict())
-    model = load_model(tmp_path / "weights.npz")
+    model = TaTok.from_pretrained(tmp_path / "weights.npz")
     refined = TaTok(replace(TINY_MODEL, refinement_width=8))
     start_from(refined, tmp_path / "weights.npz")
     codes = [torch.rand(2, n, len(TINY_MODEL.levels)) * 2 - 1 for n in (TINY_MODEL.global_tokens, TINY_MODEL.patches)]

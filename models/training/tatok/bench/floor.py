@@ -53,8 +53,8 @@ def _seconds(work: Callable[[], object], repeats: int) -> float:
 
 
 @torch.inference_mode()
-def floor_milliseconds(module: nn.Module, inputs: list[Tensor], ceilings: Ceilings) -> dict[str, float]:
-    """The least milliseconds for `inputs` (on the CPU), each of three on its own.
+def floor_milliseconds(module: nn.Module, network: nn.Module, inputs: list[Tensor], ceilings: Ceilings) -> dict[str, float]:
+    """The least milliseconds for `inputs` (on the CPU) through `module`, whose weights are those of `network`; three bounds.
 
     Arithmetic; memory traffic (weights at 2 bytes, inputs and outputs, each once); transfers between host and device.
     """
@@ -63,7 +63,7 @@ def floor_milliseconds(module: nn.Module, inputs: list[Tensor], ceilings: Ceilin
         outputs = module(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
     given, made = (sum(t.numel() * t.element_size() for t in tensors) for tensors in (inputs, outputs))
-    weights = 2 * sum(p.numel() for p in module.parameters())
+    weights = 2 * sum(p.numel() for p in network.parameters())
     return {
         "arithmetic": 1e3 * counter.get_total_flops() / ceilings.bfloat16_flops,
         "memory": 1e3 * (weights + given + made) / ceilings.memory_bytes,

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bundle.export import Graph, example_inputs, graph_modules
-from ..model import TaTok
-from ..training.checkpoint import load_model
+from ..tokenizer import TaTok
 from .floor import Ceilings, floor_milliseconds, measure_ceilings
 from .machine import describe_machine
 
@@ -33,7 +32,7 @@ def bench(model: Path, *, device: str, threads: int, batches: list[int], runs: i
     ceilings = measure_ceilings() if device == "cuda" else None
     results: list[dict[str, Any]] = [{"batch": batch} for batch in batches]
     for mode in modes:
-        tatok = load_model(model).to(device).eval()
+        tatok = TaTok.from_pretrained(model).to(device).eval()
         if device == "cuda":
             _in_bfloat16(tatok)
         if mode == "compiled":
@@ -119,10 +118,10 @@ def _recorded(module: nn.Module, inputs: list[Tensor]) -> Stage:
 
 
 def _floor(model: Path, batch: int, ceilings: Ceilings) -> dict[str, dict[str, float]]:
-    tatok = load_model(model).eval()
+    tatok = TaTok.from_pretrained(model).eval()
     modules, inputs = graph_modules(tatok, attention=False), example_inputs(tatok, batch)
     return {
-        name: floor_milliseconds(module, [inputs[i] for i in module.inputs], ceilings)
+        name: floor_milliseconds(module, module.network, [inputs[i] for i in module.inputs], ceilings)
         for name, module in _stages(modules).items()
     }
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..data.images import eval_batches, list_images
-from ..model import TaTok
+from ..tokenizer import TaTok
 
 _LOWEST, _HIGHEST = math.log(0.25), math.log(4)
 
@@ -38,15 +38,11 @@ def calibrate(model: TaTok, folder: Path, batch: int = 8) -> float:
     """Divides the entropy model's logits by the temperature that fits `folder`'s images, in its head; returns it."""
     if model.entropy_model is None:
         raise ValueError("a model without an entropy model has nothing to calibrate")
-    quantizer, logits, levels = model.quantizer, [], []
+    logits, levels = [], []
     for images in eval_batches(list_images(folder), model.config.image_size, batch):
-        crops = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 127.5 - 1
-        global_raw, patch_raw = model.encoder(crops)
-        given = None if global_raw is None else quantizer.quantize(quantizer.bound(global_raw))
-        position = quantizer.bound(patch_raw)
-        hidden = torch.zeros(position.shape[:2], dtype=torch.bool)
-        logits.append(model.entropy_model(given, quantizer.quantize(position), hidden))
-        levels.append(position.round())
+        tokens = model.encode(torch.from_numpy(images).permute(0, 3, 1, 2))
+        logits.append(model.logits(tokens, torch.zeros_like(tokens.patch_codes, dtype=torch.bool)))
+        levels.append(model.quantizer.code_levels(tokens.patch_codes))
     if not logits:
         raise ValueError(f"no images in {folder}")
     temperature = fit_temperature(torch.cat(logits), torch.cat(levels))

@@ -9,7 +9,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from ..model import TaTok, entropy_bits, surprisal_bits
+from ..tokenizer import TaTok, Tokens
 from .description import without_measurements
 from .manifest import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
 
@@ -22,84 +22,83 @@ _HALF_FROM = 4096
 class EncoderGraph(nn.Module):
     """image u8 [B, S, S, 3] -> global_codes i32 [B, K], patch_codes i32 [B, N], global_attention f32 [B, L, H, K, patches].
 
-    Outputs of tokens that the model has not are left out, and so are the maps without `attention`.
+    Outputs of tokens that the model does not have are left out, and so are the maps without `attention`.
     """
 
     inputs = ("image",)
 
     def __init__(self, model: TaTok, *, attention: bool = True) -> None:
         super().__init__()
-        self.encoder, self.quantizer = model.encoder, model.quantizer
+        self.model = model
         has_global, has_patch = bool(model.config.global_tokens), model.config.patch_codes
         wanted = {"global_codes": has_global, "patch_codes": has_patch, "global_attention": has_global and attention}
         self.outputs = tuple(name for name, present in wanted.items() if present)
 
+    @property
+    def network(self) -> nn.Module:
+        """The part of the model that the graph runs."""
+        return self.model.encoder
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        (image,) = inputs
-        x = image.permute(0, 3, 1, 2).float() / 127.5 - 1
+        image = inputs[0].permute(0, 3, 1, 2)
         if "global_attention" in self.outputs:
-            *raw, attention = self.encoder.forward_with_attention(x)
+            tokens, attention = self.model.encode_with_attention(image)
         else:
-            raw, attention = self.encoder(x), None
-        codes = [None if r is None else self.quantizer.codes(self.quantizer.bound(r)) for r in raw]
-        return tuple(output for output in (*codes, attention) if output is not None)
+            tokens, attention = self.model.encode(image), None
+        outputs = tokens.global_codes, tokens.patch_codes, attention
+        return tuple(output for output in outputs if output is not None)
 
 
 class EntropyGraph(nn.Module):
     """global_codes, patch_codes i32, visible bool [B, N] -> entropy, surprisal f32 [B, N] bits, expected_code f32 [B, N, D].
 
-    A visible patch is known: its entropy and surprisal given itself are 0 and its expected code is its code. Without global
-    tokens there is no input of theirs.
+    The outputs are those of `TaTok.estimate`. Without global tokens there is no input of theirs.
     """
 
     outputs = ("entropy", "surprisal", "expected_code")
 
     def __init__(self, model: TaTok) -> None:
         super().__init__()
-        self.entropy_model, self.quantizer = model.entropy_model, model.quantizer
+        self.model = model
         self.inputs = (*_code_inputs(model), "visible")
 
+    @property
+    def network(self) -> nn.Module:
+        """The part of the model that the graph runs."""
+        return self.model.entropy_model
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        *global_codes, patch_codes, visible = inputs
-        coordinates = self.quantizer.decode(patch_codes)
-        given = self.quantizer.decode(global_codes[0]) if global_codes else None
-        logits = self.entropy_model(given, coordinates, visible)
-        hidden = (~visible).float()
-        expected = self.quantizer.expectation(logits)
-        return (
-            entropy_bits(logits) * hidden,
-            surprisal_bits(logits, self.quantizer.code_levels(patch_codes)) * hidden,
-            torch.where(visible.unsqueeze(-1), coordinates, expected),
-        )
+        given = dict(zip(self.inputs, inputs, strict=True))
+        return tuple(self.model.estimate(Tokens(given.get("global_codes"), given["patch_codes"]), given["visible"]))
 
 
 class DecoderGraph(nn.Module):
     """global_codes, patch_codes i32, expected_code f32 [B, N, D], keep bool [B, N] -> image u8 [B, S, S, 3].
 
-    Without an entropy model every patch is kept, and the last two inputs are left out; so are codes that the model has not.
+    Without an entropy model every patch is kept, and the last two inputs are left out; so are codes of tokens that the model
+    does not have.
     """
 
     outputs = ("image",)
 
     def __init__(self, model: TaTok) -> None:
         super().__init__()
-        self.decoder, self.quantizer = model.decoder, model.quantizer
+        self.model = model
         self.inputs = (*_code_inputs(model), *(("expected_code", "keep") if model.config.filters else ()))
 
+    @property
+    def network(self) -> nn.Module:
+        """The part of the model that the graph runs."""
+        return self.model.decoder
+
     def forward(self, *inputs: Tensor) -> Tensor:
-        given = dict(zip(self.inputs, inputs, strict=True))
-        codes = [self.quantizer.decode(given[n]) if n in given else None for n in ("global_codes", "patch_codes")]
-        return to_bytes(self.decoder(*codes, given.get("expected_code"), given.get("keep")))
+        given = dict.fromkeys(("global_codes", "patch_codes")) | dict(zip(self.inputs, inputs, strict=True))
+        return self.model.decode(Tokens(**given)).permute(0, 2, 3, 1)
 
 
 def _code_inputs(model: TaTok) -> tuple[str, ...]:
     has = {"global_codes": model.config.global_tokens > 0, "patch_codes": model.config.patch_codes}
     return tuple(name for name, present in has.items() if present)
-
-
-def to_bytes(image: Tensor) -> Tensor:
-    """[B, 3, S, S] in about [−1, 1] -> uint8 [B, S, S, 3]."""
-    return ((image.float() + 1) * 127.5).clamp(0, 255).round().permute(0, 2, 3, 1).to(torch.uint8)
 
 
 Graph = EncoderGraph | EntropyGraph | DecoderGraph
@@ -155,19 +154,21 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
     examples = example_inputs(model, 2)
     batch = torch.export.Dim("batch", min=1, max=1024)
     for name, module in graphs.items():
-        program = torch.onnx.export(
-            module.eval(),
-            tuple(examples[i] for i in module.inputs),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=list(module.inputs),
-            output_names=list(module.outputs),
-            # One argument: the variadic inputs.
-            dynamic_shapes=(tuple({0: batch} for _ in module.inputs),),
-            optimize=False,
-            verbose=False,
-        )
-        graph = _without_traces(_store_as_half(program.model_proto))
+        # A change of mode within the graph would be exported as a subgraph.
+        with torch.no_grad():
+            program = torch.onnx.export(
+                module.eval(),
+                tuple(examples[i] for i in module.inputs),
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(module.inputs),
+                output_names=list(module.outputs),
+                # One argument: the variadic inputs.
+                dynamic_shapes=(tuple({0: batch} for _ in module.inputs),),
+                optimize=False,
+                verbose=False,
+            )
+        graph = _without_traces(_store_as_half(_named_as_in_the_model(program.model_proto)))
         onnx.checker.check_model(graph)
         onnx.save(graph, out / GRAPHS[name])
     known = {
@@ -184,6 +185,19 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
     }
     # `known` twice: it comes first, and it wins.
     write_manifest(out, known | without_measurements(description) | known | measured)
+
+
+def _named_as_in_the_model(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Initialisers get the names of `TaTok.state_dict()`: an exported module calls the model, whose names it prefixes."""
+
+    def own(name: str) -> str:
+        return name.removeprefix("model.")
+
+    for tensor in model.graph.initializer:
+        tensor.name = own(tensor.name)
+    for node in model.graph.node:
+        node.input[:] = [own(name) for name in node.input]
+    return model
 
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:

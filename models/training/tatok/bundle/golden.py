@@ -1,7 +1,6 @@
 """Golden vectors: what PyTorch in float32 and this package's filter answer, for tests of other implementations."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from PIL import Image
 from ..data.images import centre_crop
 from ..evaluation.backend import TorchBackend
 from ..evaluation.metrics import psnr, ssim
-from ..filter import Floats, distortion_weights, filter_tokens, rank_sequentially
-from ..training.checkpoint import load_model
+from ..filter import Floats, Revealed, distortion_weights, filter_tokens, rank_sequentially
+from ..tokenizer import TaTok
 from .manifest import read_manifest
 
 # One for each image in turn; every budget, an edge priority, and ε = 0.
@@ -32,7 +31,7 @@ def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path)
     File names in the JSON are relative to `relative_to`.
     """
     manifest = read_manifest(bundle)
-    backend = TorchBackend(load_model(bundle), manifest["name"])
+    backend = TorchBackend(TaTok.from_pretrained(bundle), manifest["name"])
     out.mkdir(parents=True, exist_ok=True)
     records = []
     for index, path in enumerate(images):
@@ -114,17 +113,23 @@ def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
             cases = ((0.0, 0.0, False), (0.6, 0.0, False), (0.9, 1.5, False), (0.6, 0.0, True), (0.9, 1.5, True))
             for help_share, edge_priority, by_distortion in cases:
 
-                def told(values: Floats, visible: np.ndarray, share: float = help_share) -> Floats:
+                def reveal(
+                    visible: np.ndarray,
+                    share: float = help_share,
+                    bits: Floats = entropy,
+                    weighed: tuple[Floats, Floats] | None = (errors, floor) if by_distortion else None,
+                ) -> Revealed:
                     left = 1 - share * (visible.sum() / visible.size)
-                    return np.where(visible, 0, values.astype(np.float64) * left).astype(np.float32)
 
-                def estimate(visible: np.ndarray, bits: Floats = entropy, told: Callable = told) -> Floats:
-                    return told(bits, visible)
+                    def remaining(values: Floats) -> Floats:
+                        return np.where(visible[0], 0, values.astype(np.float64) * left).astype(np.float32)
 
-                def weigh(visible: np.ndarray, e: Floats = errors, f: Floats = floor, told: Callable = told) -> Floats:
-                    return distortion_weights(told(e, visible), f, visible)
+                    if weighed is None:
+                        return Revealed(remaining(bits)[None])
+                    weights = distortion_weights(remaining(weighed[0]), weighed[1], visible[0])
+                    return Revealed(remaining(bits)[None], weights[None])
 
-                ranking = rank_sequentially(estimate, rows, columns, edge_priority, weigh if by_distortion else None)
+                (ranking,) = rank_sequentially(reveal, 1, rows, columns, edge_priority)
                 distortion = {"errors": _rounded(errors, 4), "floor": _rounded(floor, 4)} if by_distortion else {}
                 vectors.append(
                     {

@@ -5,15 +5,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-import torch
-from onnx import numpy_helper
-from torch import Tensor
-
-from ..config import ModelConfig
-from ..model import TaTok
-
 FORMAT = "tatok-bundle"
 FORMAT_VERSION = 1
 GRAPHS = {"encoder": "encoder.onnx", "entropy": "entropy.onnx", "decoder": "decoder.onnx"}
@@ -43,20 +34,3 @@ def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
     graphs = [manifest["graphs"], *manifest.get("variants", {}).values()]
     manifest = manifest | {"files": [file_entry(bundle / file) for files in graphs for file in files.values()]}
     (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_bundle_weights(bundle: Path) -> tuple[ModelConfig, dict[str, Tensor]]:
-    """The model's configuration and float32 weights out of the ONNX graphs, whose initializers keep the module's names."""
-    manifest = read_manifest(bundle)
-    config = ModelConfig.from_dict(manifest["model"])
-    known = TaTok(config).state_dict().keys()
-    parts = {"encoder": "encoder", "entropy": "entropy_model", "decoder": "decoder"}
-    weights: dict[str, Tensor] = {}
-    for graph, file in manifest["graphs"].items():
-        part = parts[graph]
-        for tensor in onnx.load(bundle / file).graph.initializer:
-            name = tensor.name.removesuffix(".float16")
-            # The graphs also hold constants of the module, such as the pooling matrix, which are not weights.
-            if name.startswith(part + ".") and name in known:
-                weights[name] = torch.from_numpy(numpy_helper.to_array(tensor).astype(np.float32))
-    return config, weights

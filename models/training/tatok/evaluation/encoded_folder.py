@@ -29,6 +29,22 @@ class Encoded:
     """Given the global tokens alone; None where the model cannot drop tokens."""
 
 
+@dataclass(frozen=True)
+class CodedImages:
+    """The codes of some images and the model that they are of, as `rank_images` asks it."""
+
+    backend: Backend
+    global_codes: Array
+    patch_codes: Array
+
+    def estimate(self, visible: Array) -> tuple[Array, Array]:
+        given = self.backend.estimate(self.global_codes, self.patch_codes, visible)
+        return given.entropy, given.expected_code
+
+    def decode(self, expected_code: Array, keep: Array) -> Array:
+        return self.backend.decode(self.global_codes, self.patch_codes, expected_code, keep)
+
+
 class EncodedFolder:
     """One backend's codes of one folder."""
 
@@ -52,6 +68,10 @@ class EncodedFolder:
             for s in self.slices(len(patch_codes))
         ]
         return Estimate(*(np.concatenate(p) for p in zip(*parts, strict=True)))
+
+    def coded(self, part: slice) -> CodedImages:
+        """The codes of some of the images."""
+        return CodedImages(self.backend, self.encoded.global_codes[part], self.encoded.patch_codes[part])
 
     def slices(self, count: int) -> list[slice]:
         """Batches of `count` images."""

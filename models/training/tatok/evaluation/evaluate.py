@@ -14,12 +14,11 @@ from PIL import Image
 from ..bundle.manifest import read_manifest
 from ..data.images import eval_batches, list_images
 from ..features import SqueezeNetDistance
-from ..filter import Ranking, drop_order, filter_tokens
+from ..filter import Ranking, drop_order, filter_tokens, rank_images
 from .backend import Array, Backend, open_backend
 from .encoded_folder import EncodedFolder
 from .metrics import luma
 from .report import TARGET_TOTAL, write_report
-from .revealed_images import RevealedImages
 
 LOSS_RATES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 EQUAL_KEPT = (24, 48, 96)
@@ -36,7 +35,7 @@ class FilterEvaluation:
             raise ValueError(f"{folder.backend.name} has no entropy model")
         self.folder, self.backend, self.quality = folder, folder.backend, folder.quality
         self.encoded, self.estimate = folder.encoded, folder.encoded.estimate
-        self.rankings = {"sequential": self.rank_all(), "distortion": self.rank_all(by_distortion=True)}
+        self.rankings = {name: self.rank_all(name) for name in ("sequential", "distortion")}
 
     def filtered(self, loss_rate: float, budget_bits: float | None = None, edge_priority: float = 0.0) -> Array:
         """Kept masks of Dynamic Token Filtering, one row an image."""
@@ -50,11 +49,13 @@ class FilterEvaluation:
             row[drop_order(score, *self.backend.grid, edge_priority)[score.size - count :]] = True
         return keep
 
-    def rank_all(self, *, by_distortion: bool = False) -> list[Ranking]:
-        """One ranking an image, patches revealed in rounds by re-estimated ĥ, which may be weighed by the error it saves."""
-        parts = self.folder.slices(len(self.encoded.images))
-        images = (RevealedImages(self.backend, self.encoded, part, by_distortion=by_distortion) for part in parts)
-        return [ranking for part in images for ranking in part.rank()]
+    def rank_all(self, ranking: str) -> list[Ranking]:
+        """The folder's images ranked by one of `RANKINGS`."""
+        rankings = []
+        for part in self.folder.slices(len(self.encoded.images)):
+            images = self.encoded.images[part]
+            rankings += rank_images(self.folder.coded(part), ranking, len(images), *self.backend.grid, images=images)
+        return rankings
 
     def sequential_quality(self, keep: Array, *, frechet: bool = False) -> dict[str, float]:
         """As `quality`, with E_q[z] given what is kept."""

@@ -1,18 +1,13 @@
 """Checkpoints of a run: everything that a step needs, written atomically."""
 
-import json
 import os
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..bundle.manifest import read_bundle_weights
-from ..config import ModelConfig, TrainConfig
-from ..model import TaTok
+from ..config import TrainConfig
+from ..tokenizer import TaTok
 from .optimizer import MovingAverage
 
 
@@ -37,32 +32,6 @@ def save_checkpoint(
     os.replace(partial, path)
 
 
-def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    return torch.load(path, map_location=device, weights_only=True)
-
-
-def save_weights(path: Path, config: ModelConfig, weights: dict[str, Tensor]) -> None:
-    """Averaged weights as float16 in one .npz, the form in which a trained model travels to export."""
-    arrays = {name: value.detach().cpu().half().numpy() for name, value in weights.items()}
-    np.savez(path, __config__=np.array(json.dumps(asdict(config))), **arrays)
-
-
-def load_model(path: Path) -> TaTok:
-    """A model in evaluation mode from a checkpoint's averaged weights (.pt), travelling weights (.npz) or a bundle's folder."""
-    if path.is_dir():
-        config, weights = read_bundle_weights(path)
-    elif path.suffix == ".npz":
-        with np.load(path) as arrays:
-            config = ModelConfig.from_dict(json.loads(str(arrays["__config__"])))
-            weights = {k: torch.from_numpy(v.astype(np.float32)) for k, v in arrays.items() if k != "__config__"}
-    else:
-        state = load_checkpoint(path)
-        config, weights = TrainConfig.from_dict(state["config"]).model, state["average"]
-    model = TaTok(config)
-    model.load_state_dict(weights)
-    return model.eval()
-
-
 def start_from(model: TaTok, path: Path) -> None:
     """Weights of another run for a new schedule. Raises ValueError when they are of another shape of model.
 
@@ -70,7 +39,7 @@ def start_from(model: TaTok, path: Path) -> None:
     model weigh them with zero, and every level of theirs is as likely as the next. Likewise a refinement stage that the weights
     do not have begins by adding nothing.
     """
-    source = load_model(path)
+    source = TaTok.from_pretrained(path)
     weights, wanted = source.state_dict(), model.state_dict()
     old, new = source.config.levels, model.config.levels
     if len(new) > len(old) and new[: len(old)] == old and max(new) == max(old):

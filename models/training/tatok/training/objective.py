@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from ..config import TrainConfig
 from ..features import LiteDistance, SqueezeNetDistance
-from ..model import TaTok, entropy_bits, surprisal_bits
+from ..model import entropy_bits, surprisal_bits
 from ..quantizer import FiniteScalarQuantizer
+from ..tokenizer import TaTok
 from .losses import flat_area_roughness, rate_bits, scale_gradient, weave, weave_excess
 
 SMOOTH = 1e-3
@@ -87,9 +88,8 @@ class Objective(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached. `rate_share` of λ_R is in force."""
         quantizer = self.model.quantizer
-        global_raw, patch_raw = self.model.encoder(image)
-        global_codes = None if global_raw is None else quantizer.quantize(quantizer.bound(global_raw))
-        patch_position = None if patch_raw is None else quantizer.bound(patch_raw)
+        global_position, patch_position = self.model.positions(image)
+        global_codes = None if global_position is None else quantizer.quantize(global_position)
         patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
         if self.model.entropy_model is None:
             output = self.model.decoder(global_codes, patch_codes)

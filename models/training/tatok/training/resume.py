@@ -1,7 +1,7 @@
 """What a run that goes on says of the options it was started with: its checkpoint has the configuration, they have no say."""
 
 from ..config import TrainConfig
-from .checkpoint import load_checkpoint
+from ..weights import read_checkpoint
 from .train import RunFiles
 
 _OF_MODEL = ("preset", "levels")
@@ -14,7 +14,7 @@ def resume_note(files: RunFiles, config: TrainConfig, given: set[str]) -> str:
     what the checkpoint says are not listed.
     """
     # On "meta" no weights are read.
-    state = load_checkpoint(files.checkpoint, "meta")
+    state = read_checkpoint(files.checkpoint, "meta")
     saved = TrainConfig.from_dict(state["config"])
     ignored = [n for n in _OF_MODEL if n in given and config.model != saved.model]
     parts = [_option(name) for name in ignored]

@@ -16,8 +16,9 @@ from ..config import TrainConfig
 from ..data.augment import Augmentation
 from ..data.crops import CropShape, CropSource
 from ..features import open_perceptual
-from ..model import TaTok
-from .checkpoint import load_checkpoint, save_checkpoint, save_weights, start_from
+from ..tokenizer import TaTok
+from ..weights import read_checkpoint, save_weights
+from .checkpoint import save_checkpoint, start_from
 from .distributed import Workers
 from .objective import Draws, Objective
 from .optimizer import MovingAverage, learning_rate, make_optimizers
@@ -54,7 +55,7 @@ class Trainer:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
         torch.manual_seed(config.seed)
-        state = load_checkpoint(files.checkpoint, device) if files.checkpoint.exists() else None
+        state = read_checkpoint(files.checkpoint, device) if files.checkpoint.exists() else None
         if state is not None:
             config = TrainConfig.from_dict(state["config"])
         self.config, self.workers, self.files = config, workers, files

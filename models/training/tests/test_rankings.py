@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from tatok.evaluation.backend import Array, Backend, Estimate
+from tatok.evaluation.encoded_folder import CodedImages
+from tatok.filter import (
+    RANKINGS,
+    Ranking,
+    Revealed,
+    distortion_weights,
+    patch_errors,
+    rank_images,
+    rank_patches,
+    rank_sequentially,
+)
+
+
+class MadeUp(Backend):
+    """A model of 4×4 patches: what is visible helps its neighbours in raster order, and a hidden patch is grey."""
+
+    grid = (4, 4)
+
+    def encode(self, image: Array) -> tuple[Array, Array]:
+        raise AssertionError("codes are given")
+
+    def estimate(self, global_codes: Array, patch_codes: Array, visible: Array | None = None) -> Estimate:
+        helped = np.roll(visible, 1, 1) | np.roll(visible, -1, 1)
+        bits = np.where(visible, 0, patch_codes * np.where(helped, 0.5, 1.0)).astype(np.float32)
+        return Estimate(bits, bits, np.zeros((*patch_codes.shape, 1), np.float32))
+
+    def decode(
+        self, global_codes: Array, patch_codes: Array, expected_code: Array | None = None, keep: Array | None = None
+    ) -> Array:
+        tiles = np.where(keep, patch_codes, 128).reshape(-1, 4, 4).repeat(2, 1).repeat(2, 2)
+        return np.repeat(tiles[..., None], 3, 3).astype(np.uint8)
+
+
+@pytest.mark.parametrize("ranking", RANKINGS)
+def test_images_ranked_together_are_ranked_as_each_alone(ranking: str):
+    generator, backend = np.random.default_rng(4), MadeUp()
+    codes = generator.integers(0, 256, (3, 16))
+    images = generator.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
+    together = rank_images(CodedImages(backend, codes[:, :0], codes), ranking, 3, 4, 4, 9.0, images)
+    assert len(together) == 3
+    for index, ranked in enumerate(together):
+        alone = _ranked_alone(backend, images[index], codes[index : index + 1], ranking)
+        assert ranked.order.tolist() == alone.order.tolist()
+        np.testing.assert_array_equal(ranked.lost_bits, alone.lost_bits)
+
+
+def _ranked_alone(backend: MadeUp, image: Array, codes: Array, ranking: str) -> Ranking:
+    def estimate(visible: Array) -> Array:
+        return backend.estimate(codes[:, :0], codes, visible).entropy
+
+    def errors(visible: Array) -> Array:
+        return patch_errors(image, backend.decode(codes[:, :0], codes, None, visible)[0], 4, 4)
+
+    def reveal(visible: Array) -> Revealed:
+        if ranking == "sequential":
+            return Revealed(estimate(visible))
+        weights = distortion_weights(errors(visible), errors(np.ones((1, 16), bool)), visible[0])
+        return Revealed(estimate(visible), weights[None])
+
+    if ranking == "entropy":
+        return rank_patches(estimate(np.zeros((1, 16), bool))[0], 4, 4, 9.0)
+    return rank_sequentially(reveal, 1, 4, 4, 9.0)[0]
