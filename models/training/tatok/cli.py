@@ -1,260 +1,324 @@
-"""Command line: python -m tatok COMMAND …; --help lists the commands, and on each its options."""
+"""Command line: python -m tatok COMMAND …; --help lists the commands, and on each its options.
 
-import argparse
-import dataclasses
+A command is a dataclass: its fields are the options, and the docstrings below them the help. What a command needs is imported
+when it runs, so that help and errors come at once.
+"""
+
+import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args
 
-from .bench.profile import profile
-from .config import PRESETS, TrainConfig, with_overrides
-from .training.distributed import own_rank
-from .training.resume import resume_note
-from .training.train import RunFiles, train
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-_PRESET = "tatok-s-256"
-_LOSS_NETWORK = "SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names; not torchvision's weights"
+from .training.command import Profile, Run, Train, defaults_of_run
 
 
-def _counts(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+@dataclass(frozen=True)
+class Pack:
+    """Decode a folder of images once, for training."""
+
+    images: Positional[tuple[Path, ...]]
+    """Folders or files."""
+    out: Path
+    """Folder of the pack; a pack that is there already is replaced at the end."""
+    short_side: int = 320
+    """Larger images are scaled down to this short side (pixels; 1 or more)."""
+
+    def run(self) -> None:
+        from .data.images import list_images, write_pack
+
+        _require("--short-side", self.short_side, 1)
+        for path in self.images:
+            if not path.exists():
+                raise ValueError(f"there is no {path}")
+        files = [f for p in self.images for f in (list_images(p) if p.is_dir() else [p])]
+        if not files:
+            raise ValueError(f"no images in {', '.join(map(str, self.images))}")
+        print(f"{write_pack(files, self.out, self.short_side)} of {len(files)} images packed into {self.out}")
 
 
-def _add_config_options(parser: argparse.ArgumentParser) -> None:
-    """One option per scalar field of the training configuration, all optional."""
-    for field in dataclasses.fields(TrainConfig):
-        if field.type in (int, float, str):
-            option, choices = "--" + field.name.replace("_", "-"), field.metadata.get("choices")
-            parser.add_argument(option, type=field.type, choices=choices, default=None, help=f"default {field.default}")
+@dataclass(frozen=True)
+class Weights:
+    """Write the weights of a model to a safetensors file, which TaTok.from_pretrained and other programs open."""
+
+    model: Positional[Path]
+    """Bundle folder, checkpoint or file of weights."""
+    out: Path
+    """File that ends in .safetensors (float32) or .npz (float16)."""
+
+    def run(self) -> None:
+        from .tokenizer import TaTok
+
+        TaTok.from_pretrained(self.model).save_pretrained(self.out)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tatok", description="Train, evaluate and export TaTok tokenizers.")
-    commands = parser.add_subparsers(dest="command", required=True)
+@dataclass(frozen=True)
+class Export:
+    """Write a bundle from a checkpoint or a file of weights."""
 
-    pack = commands.add_parser("pack", help="decode a folder of images once, for training")
-    pack.add_argument("images", type=Path, nargs="+", help="folders or files")
-    pack.add_argument("--out", type=Path, required=True)
-    pack.add_argument("--short-side", type=int, default=320, help="larger images are scaled down to this (pixels)")
+    weights: Positional[Path]
+    """Checkpoint (.pt) or file of weights (.npz, .safetensors)."""
+    out: Path
+    """Folder of the bundle; graphs that lie in it are of other weights and go."""
+    manifest: Path
+    """JSON file with name, version, description, licence, defaults and training."""
+    reference: Path
+    """Folder of training images, whose mean Σĥ is the reference budget."""
+    calibration: Path | None = None
+    """Folder of images kept out of training, for the temperature of ĥ; without it ĥ is not calibrated."""
 
-    train = commands.add_parser("train", help="train, or resume what lies in --out (run under torchrun for many GPUs)")
-    profile = commands.add_parser("profile", help="show where the time of a training step goes")
-    for command in (train, profile):
-        command.add_argument("pack", type=Path)
-        command.add_argument("--out", type=Path, required=True)
-        command.add_argument("--preset", choices=sorted(PRESETS), help=f"shape of the model, default {_PRESET}")
-        command.add_argument("--refinement-width", type=int, help="channels of the decoder's stage at full resolution")
-        command.add_argument("--levels", type=_counts, help="FSQ levels of each dimension, such as 8,8,8,8: their product is V")
-        command.add_argument("--perceptual", help=f"efficientnet-lite, or {_LOSS_NETWORK}; without it no perceptual loss")
-        command.add_argument("--start-from", type=Path, help="checkpoint, weights or bundle that a new schedule starts from")
-        _add_config_options(command)
-        command.add_argument("--compile", action="store_true", help="compile the model in pieces (minutes, then much faster)")
-    train.add_argument("--max-seconds", type=float, help="stop with a checkpoint after this long")
+    def run(self) -> None:
+        from .bundle.calibration import calibrate
+        from .bundle.description import read_description
+        from .bundle.export import export_bundle, round_to_half
+        from .evaluation.backend import TorchBackend
+        from .evaluation.evaluate import reference_budget
+        from .tokenizer import TaTok
 
-    export = commands.add_parser("export", help="write a bundle from a checkpoint or weights file")
-    export.add_argument("weights", type=Path)
-    export.add_argument("--out", type=Path, required=True)
-    export.add_argument(
-        "--manifest", type=Path, required=True, help="JSON with name, version, description, licence, defaults, training"
-    )
-    export.add_argument("--calibration", type=Path, help="images kept out of training, for the temperature of ĥ")
-    export.add_argument("--reference", type=Path, required=True, help="training images whose mean Σĥ is the reference budget")
+        description = read_description(self.manifest)
+        model = TaTok.from_pretrained(self.weights)
+        measured = {}
+        if self.calibration is not None:
+            measured["entropyTemperature"] = calibrate(model, self.calibration)
+        round_to_half(model)
+        filters = model.config.filters
+        measured["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), self.reference) if filters else 0.0
+        export_bundle(model, self.out, description, measured)
 
-    cuda = commands.add_parser("cuda-graphs", help="add float16 graphs for the CUDA provider to a bundle")
-    cuda.add_argument("bundle", type=Path)
 
-    parity = commands.add_parser("parity", help="compare a bundle's CUDA graphs with its plain graphs on images")
-    parity.add_argument("bundle", type=Path)
-    parity.add_argument("images", type=Path, help="a folder")
-    parity.add_argument("--device", default="cpu", help="where PyTorch runs the CUDA graphs: cpu or cuda")
-    parity.add_argument("--limit", type=int, help="at most this many images")
+@dataclass(frozen=True)
+class CudaGraphs:
+    """Add float16 graphs for the CUDA provider to a bundle."""
 
-    evaluate = commands.add_parser("evaluate", help="measure a bundle (ONNX Runtime) or weights (PyTorch) on images")
-    evaluate.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
-    evaluate.add_argument("images", type=Path, nargs="+", help="folders; each is reported on its own")
-    evaluate.add_argument("--out", type=Path, required=True)
-    evaluate.add_argument("--perceptual", type=Path, help=f"{_LOSS_NETWORK}, for the perceptual distance")
-    evaluate.add_argument("--limit", type=int, help="at most this many images a folder")
-    evaluate.add_argument("--batch", type=int, default=8)
-    evaluate.add_argument("--quick", action="store_true", help="fewer points of the curves, and no ablations")
-    evaluate.add_argument("--runtime", choices=("onnx", "torch"), default="onnx", help="torch runs a bundle's weights on a GPU")
+    bundle: Positional[Path]
+    """Folder of the bundle."""
 
-    compare = commands.add_parser("compare", help="put the metrics of several models into one table and one plot")
-    compare.add_argument("metrics", type=Path, nargs="+", help="metrics.json of evaluations of the same folders")
-    compare.add_argument("--out", type=Path, required=True)
+    def run(self) -> None:
+        from .bundle.cuda.graphs import add_cuda_graphs
 
-    generate = commands.add_parser("generate", help="time a GPT that generates an image's tokens, over their number")
-    generate.add_argument("bundle", type=Path, help="its manifest says how many tokens an image takes")
-    generate.add_argument("--out", type=Path, required=True)
-    generate.add_argument("--size", choices=("tiny", "base", "large", "xl"), default="large", help="of the GPT")
-    generate.add_argument("--tokens", type=int, help="K + |S|; default: the manifest's mean at the default ε")
-    generate.add_argument(
-        "--lengths", type=int, nargs="*", default=[32, 48, 64, 96, 128, 192, 288], help="other lengths to time"
-    )
-    generate.add_argument("--batches", type=int, nargs="+", default=[1, 64])
-    generate.add_argument("--runs", type=int, default=5)
+        add_cuda_graphs(self.bundle)
 
-    bench = commands.add_parser("bench", help="time a bundle's graphs in PyTorch")
-    bench.add_argument("model", type=Path, help="bundle folder, checkpoint or weights file")
-    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    bench.add_argument("--threads", type=int, default=2)
-    bench.add_argument("--batches", type=_counts, default=[1, 8])
-    bench.add_argument("--runs", type=int, default=10)
-    bench.add_argument("--warm-up", type=int, default=2)
-    bench.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
-    golden = commands.add_parser("golden", help="write golden vectors that tests hold other implementations to")
-    golden.add_argument("bundle", type=Path)
-    golden.add_argument("images", type=Path, nargs="+")
-    golden.add_argument("--out", type=Path, required=True, help="file names in it are relative to the working directory")
-    return parser
+@dataclass(frozen=True)
+class Parity:
+    """Compare a bundle's CUDA graphs with its plain graphs on images."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+    images: Positional[Path]
+    """Folder of images."""
+    device: str = "cpu"
+    """Device on which PyTorch runs the CUDA graphs: cpu or cuda."""
+    limit: int | None = None
+    """Greatest number of images (1 or more); without it all of them."""
+
+    def run(self) -> None:
+        from .bundle.cuda.parity import parity
+
+        print(json.dumps(parity(self.bundle, self.images, self.device, self.limit), indent=2))
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure a bundle (ONNX Runtime) or weights (PyTorch) on folders of images."""
+
+    model: Positional[Path]
+    """Bundle folder, checkpoint or file of weights."""
+    images: Positional[tuple[Path, ...]]
+    """Folders; each is reported on its own."""
+    out: Path
+    """Folder of the report."""
+    perceptual: Path | None = None
+    """SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names, for the perceptual distance."""
+    limit: int | None = None
+    """Greatest number of images of a folder (1 or more); without it all of them."""
+    batch: int = 8
+    """Images that go through the model together (1 or more)."""
+    quick: bool = False
+    """Fewer points of the curves, and no ablations."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    """Runtime of a bundle: ONNX Runtime on the CPU, or its weights in PyTorch, on a GPU where there is one."""
+
+    def run(self) -> None:
+        from .evaluation.evaluate import evaluate
+
+        _require("--batch", self.batch, 1)
+        evaluate(
+            self.model,
+            list(self.images),
+            self.out,
+            perceptual=self.perceptual,
+            limit=self.limit,
+            batch=self.batch,
+            runtime=self.runtime,
+            quick=self.quick,
+        )
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Put the figures of several models into one table and one plot."""
+
+    metrics: Positional[tuple[Path, ...]]
+    """metrics.json of evaluations of the same folders."""
+    out: Path
+    """Folder of the comparison."""
+
+    def run(self) -> None:
+        from .evaluation.comparison import compare
+
+        compare(list(self.metrics), self.out)
+
+
+@dataclass(frozen=True)
+class Generate:
+    """Time a GPT that generates an image's tokens, over their number."""
+
+    bundle: Positional[Path]
+    """Folder of a bundle, whose manifest has the number of tokens that an image takes."""
+    out: Path
+    """Folder of the figures and the plot."""
+    size: Literal["tiny", "base", "large", "xl"] = "large"
+    """Size of the GPT."""
+    tokens: int | None = None
+    """K + |S| of an image (1 or more); without it the mean at the default ε in the manifest."""
+    lengths: tuple[int, ...] = (32, 48, 64, 96, 128, 192, 288)
+    """Other lengths to time (tokens; 1 or more)."""
+    batches: tuple[int, ...] = (1, 64)
+    """Sequences that are generated together (1 or more)."""
+    runs: int = 5
+    """Runs of which the median is taken (1 or more)."""
+
+    def run(self) -> None:
+        from .bench.generate import generate
+
+        _require("--runs", self.runs, 1)
+        generate(self.bundle, self.out, self.size, self.tokens, list(self.lengths), list(self.batches), self.runs)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Time a bundle's graphs in PyTorch."""
+
+    model: Positional[Path]
+    """Bundle folder, checkpoint or file of weights."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Device that computes: float32 on cpu, bfloat16 on cuda."""
+    threads: int = 2
+    """Threads of the CPU (1 or more)."""
+    batches: tuple[int, ...] = (1, 8)
+    """Images that go through a graph together (1 or more)."""
+    runs: int = 10
+    """Runs that are counted (1 or more)."""
+    warm_up: int = 2
+    """Runs before these (0 or more)."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+    def run(self) -> None:
+        from .bench.networks import bench, table
+
+        for option, value, least in (("--threads", self.threads, 1), ("--runs", self.runs, 1), ("--warm-up", self.warm_up, 0)):
+            _require(option, value, least)
+        result = bench(
+            self.model,
+            device=self.device,
+            threads=self.threads,
+            batches=list(self.batches),
+            runs=self.runs,
+            warm_up=self.warm_up,
+        )
+        print(json.dumps(result) if self.json else table(result))
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Write golden vectors that tests hold other implementations to."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+    images: Positional[tuple[Path, ...]]
+    """Image files."""
+    out: Path
+    """Folder of the vectors; file names in them are relative to the working directory."""
+
+    def run(self) -> None:
+        from .bundle.golden import write_filter_vectors, write_golden
+
+        write_filter_vectors(self.out)
+        write_golden(self.bundle, list(self.images), self.out / "golden", Path.cwd())
+
+
+COMMANDS: dict[str, type] = {
+    "pack": Pack,
+    "train": Train,
+    "profile": Profile,
+    "weights": Weights,
+    "export": Export,
+    "cuda-graphs": CudaGraphs,
+    "parity": Parity,
+    "evaluate": Evaluate,
+    "compare": Compare,
+    "generate": Generate,
+    "bench": Bench,
+    "golden": Golden,
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
-    arguments = _parser().parse_args(argv)
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        _COMMANDS[arguments.command](arguments)
+        parse(arguments).run()
     except (OSError, ValueError, FloatingPointError) as error:
         print(f"tatok: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _pack(arguments: argparse.Namespace) -> None:
-    from .data.images import list_images, write_pack
-
-    for path in arguments.images:
-        if not path.exists():
-            raise ValueError(f"there is no {path}")
-    files = [f for p in arguments.images for f in (list_images(p) if p.is_dir() else [p])]
-    if not files:
-        raise ValueError(f"no images in {', '.join(map(str, arguments.images))}")
-    print(f"{write_pack(files, arguments.out, arguments.short_side)} of {len(files)} images packed into {arguments.out}")
-
-
-def _run(arguments: argparse.Namespace) -> tuple[RunFiles, TrainConfig]:
-    options = {name: value for name, value in vars(arguments).items() if value is not None}
-    fields = {f.name for f in dataclasses.fields(TrainConfig)}
-    model = PRESETS[options.get("preset", _PRESET)]
-    if arguments.levels:
-        model = dataclasses.replace(model, levels=tuple(arguments.levels))
-    if arguments.refinement_width:
-        model = dataclasses.replace(model, refinement_width=arguments.refinement_width)
-    config = with_overrides(TrainConfig(model=model), {name: options[name] for name in fields & options.keys()})
-    files = RunFiles(arguments.pack, arguments.out, arguments.perceptual, arguments.start_from)
-    if files.checkpoint.exists() and own_rank() == 0:
-        given = options.keys() & {*fields, "preset", "levels", "start_from"}
-        print(f"tatok: {resume_note(files, config, given)}", file=sys.stderr)
-    return files, config
+def parse(arguments: Sequence[str]) -> Any:
+    """The command that the arguments ask for. Ends the process with status 2 after a message where they ask for none."""
+    commands = []
+    for name, command in COMMANDS.items():
+        chosen = list(arguments[:1]) == [name]
+        with_defaults = {"default": defaults_of_run(command, arguments)} if chosen and issubclass(command, Run) else {}
+        commands.append(Annotated[command, subcommand(name, **with_defaults)])
+    with _registry:
+        return tyro.cli(
+            Union[*commands],
+            prog="python -m tatok",
+            description="Train, evaluate and export TaTok tokenizers.",
+            args=arguments,
+            config=(FlagCreatePairsOff,),
+        )
 
 
-def _train(arguments: argparse.Namespace) -> None:
-    files, config = _run(arguments)
-    train(files, config, max_seconds=arguments.max_seconds, compile_model=arguments.compile)
+_registry = ConstructorRegistry()
 
 
-def _profile(arguments: argparse.Namespace) -> None:
-    files, config = _run(arguments)
-    files.out.mkdir(parents=True, exist_ok=True)
-    table = profile(files, config, compile_model=arguments.compile)
-    (files.out / "profile.txt").write_text(table)
-    print(table)
+@_registry.primitive_rule
+def _whole_numbers(kind: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[tuple[int, ...]] | None:
+    """Lists of whole numbers, after commas or spaces: 8,8,4 or 8 8 4."""
+    if kind.type_origin is not tuple or set(get_args(kind.type)) - {int, ...}:
+        return None
 
+    def numbers(texts: list[str]) -> tuple[int, ...]:
+        return tuple(int(part) for text in texts for part in text.split(",") if part)
 
-def _export(arguments: argparse.Namespace) -> None:
-    from .bundle.calibration import calibrate
-    from .bundle.description import read_description
-    from .bundle.export import export_bundle, round_to_half
-    from .evaluation.backend import TorchBackend
-    from .evaluation.evaluate import reference_budget
-    from .tokenizer import TaTok
-
-    description = read_description(arguments.manifest)
-    model = TaTok.from_pretrained(arguments.weights)
-    measured = {}
-    if arguments.calibration is not None:
-        measured["entropyTemperature"] = calibrate(model, arguments.calibration)
-    round_to_half(model)
-    filters = model.config.filters
-    measured["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), arguments.reference) if filters else 0.0
-    export_bundle(model, arguments.out, description, measured)
-
-
-def _cuda_graphs(arguments: argparse.Namespace) -> None:
-    from .bundle.cuda.graphs import add_cuda_graphs
-
-    add_cuda_graphs(arguments.bundle)
-
-
-def _parity(arguments: argparse.Namespace) -> None:
-    import json
-
-    from .bundle.cuda.parity import parity
-
-    print(json.dumps(parity(arguments.bundle, arguments.images, arguments.device, arguments.limit), indent=2))
-
-
-def _evaluate(arguments: argparse.Namespace) -> None:
-    from .evaluation.evaluate import evaluate
-
-    evaluate(
-        arguments.model,
-        arguments.images,
-        arguments.out,
-        perceptual=arguments.perceptual,
-        limit=arguments.limit,
-        batch=arguments.batch,
-        runtime=arguments.runtime,
-        quick=arguments.quick,
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="INT,…",
+        instance_from_str=numbers,
+        is_instance=lambda value: isinstance(value, tuple),
+        str_from_instance=lambda value: [",".join(map(str, value))],
     )
 
 
-def _compare(arguments: argparse.Namespace) -> None:
-    from .evaluation.comparison import compare
-
-    compare(arguments.metrics, arguments.out)
-
-
-def _generate(arguments: argparse.Namespace) -> None:
-    from .bench.generate import generate
-
-    options = vars(arguments)
-    generate(**{name: options[name] for name in ("bundle", "out", "size", "tokens", "lengths", "batches", "runs")})
-
-
-def _bench(arguments: argparse.Namespace) -> None:
-    import json
-
-    from .bench.networks import bench, table
-
-    result = bench(
-        arguments.model,
-        device=arguments.device,
-        threads=arguments.threads,
-        batches=arguments.batches,
-        runs=arguments.runs,
-        warm_up=arguments.warm_up,
-    )
-    print(json.dumps(result) if arguments.json else table(result))
-
-
-def _golden(arguments: argparse.Namespace) -> None:
-    from .bundle.golden import write_filter_vectors, write_golden
-
-    write_filter_vectors(arguments.out)
-    write_golden(arguments.bundle, arguments.images, arguments.out / "golden", Path.cwd())
-
-
-_COMMANDS = {
-    "pack": _pack,
-    "train": _train,
-    "profile": _profile,
-    "export": _export,
-    "cuda-graphs": _cuda_graphs,
-    "parity": _parity,
-    "evaluate": _evaluate,
-    "compare": _compare,
-    "generate": _generate,
-    "bench": _bench,
-    "golden": _golden,
-}
+def _require(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{option} is {value}; its range is {least} or more")
