@@ -1,6 +1,7 @@
 import * as z from 'zod/mini';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
-import { conditionings, cropModes } from '../../src/method/types';
+import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
+import { cropModes } from '../../src/method/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];
@@ -48,12 +49,8 @@ const camera = z.union([
 ]);
 export type Camera = z.infer<typeof camera>;
 
-const settings = z.object({
-  lossRate: share,
-  edgePriority: z.number().check(z.nonnegative()),
-  budget: z.enum(['image', 'reference']),
-  conditioning: z.enum(conditionings),
-});
+/** Earlier versions kept the ranking as `conditioning`. */
+const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
 
 /** What survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
 const schema = z.object({
