@@ -6,7 +6,7 @@ import { TatokError } from '../method/errors';
 import { graphNames, Graphs, type Sessions } from './graphs';
 import type { Bundle } from '../bundle/manifest';
 import { TaTok } from './pipeline';
-import type { Session } from './thread/session';
+import type { GraphSession } from './thread/graphSession';
 import type { ProviderName } from '../method/types';
 import { verifyFiles } from '../bundle/verify';
 import { batchSize } from './batchSize';
@@ -111,6 +111,6 @@ async function createSessions(
   }
 }
 
-async function releaseAll(sessions: readonly Session[]): Promise<void> {
+async function releaseAll(sessions: readonly GraphSession[]): Promise<void> {
   await Promise.all(sessions.map((session) => session.release()));
 }
