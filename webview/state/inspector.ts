@@ -1,10 +1,10 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
+import type { ColormapName } from '../canvas/colormaps';
+import type { Camera } from '../canvas/viewport';
 import { equalSettings } from './settings';
 import {
   offeredOverlays,
   overlays,
-  type Camera,
-  type ColormapName,
   type Distortion,
   type Overlay,
   type Range,

@@ -1,4 +1,6 @@
 import * as z from 'zod/mini';
+import { colormapNames } from '../canvas/colormaps';
+import type { Camera } from '../canvas/viewport';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
 import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
 import { cropModes } from '../../src/method/types';
@@ -23,9 +25,6 @@ export function offeredOverlays(model: Parts): Overlay[] {
   return overlays.filter((overlay) => hasPart(model, overlayParts[overlay]));
 }
 
-export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;
-export type ColormapName = (typeof colormapNames)[number];
-
 /** `fixed` keeps one scale for all images, so that they compare; `fit` spends every colour on this one. */
 export const ranges = ['fixed', 'fit'] as const;
 export type Range = (typeof ranges)[number];
@@ -39,15 +38,10 @@ export type Distortion = (typeof distortions)[number];
 const choice = z.union([z.literal('mean'), z.int().check(z.nonnegative())]);
 const share = z.number().check(z.gte(0), z.lte(1));
 
-/**
- * Where the canvas looks: the whole image, or its longer side as `extent` CSS pixels about a centre in shares of width and
- * height. It means the same for images of other sizes, so that two canvases can share one camera.
- */
-const camera = z.union([
+const camera: z.ZodMiniType<Camera> = z.union([
   z.literal('fit'),
   z.object({ extent: z.number().check(z.positive()), x: z.number(), y: z.number() }),
 ]);
-export type Camera = z.infer<typeof camera>;
 
 /** Earlier versions kept the ranking as `conditioning`. */
 const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
