@@ -23,6 +23,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const log = own(vscode.window.createOutputChannel('TaTok', { log: true }));
   const bundledModel = vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256');
   const configuration = own(new Configuration(bundledModel, log));
+  void configuration.migrate();
   const models = new Models(bundledModel, configuration, globalState, workspaceState);
   const inference = own(new SharedInference(context, configuration, log));
   const status = own(new ProviderStatus(showOutputCommand));

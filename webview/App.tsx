@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { Stage } from './stage/Stage';
+import { PictureStage } from './stage/PictureStage';
 import { GlobalTokens } from './controls/GlobalTokens';
 import { Header } from './controls/Header';
 import { LossRate } from './controls/LossRate';
@@ -25,7 +25,7 @@ export function App(): JSX.Element {
       <Header />
       <main>
         {shown && <Toolbar />}
-        <Stage onScene={(scene) => exporter.picture(scene)} />
+        <PictureStage onScene={(scene) => exporter.picture(scene)} />
       </main>
       {shown && (
         <>

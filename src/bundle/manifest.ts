@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
 import { TatokError } from '../method/errors';
-import { conditionings, type ModelDescription } from '../method/types';
+import { filterRecordSchema, settingsOf } from '../method/settings';
+import type { ModelDescription } from '../method/types';
 
 /** The version of the bundle contract that this inspector reads. */
 export const formatVersion = 1;
@@ -36,12 +37,7 @@ const manifestSchema = z
     patchTokens: z.int().nonnegative().optional(),
     codebook: z.object({ size: count.max(2 ** 24), levels: z.array(count.min(2)).min(1) }),
     attention: z.object({ layers: count, heads: count }),
-    defaults: z.object({
-      lossRate: z.number().min(0).max(1),
-      edgePriority: z.number().min(0),
-      budget: z.enum(['image', 'reference']),
-      conditioning: z.enum(conditionings),
-    }),
+    defaults: filterRecordSchema,
     referenceBudgetBits: z.number().nonnegative(),
     graphs: graphFiles,
     /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */
@@ -119,7 +115,7 @@ export async function readBundle(directory: string): Promise<Bundle> {
       levels: codebook.levels,
       attentionLayers: attention.layers,
       attentionHeads: attention.heads,
-      defaults,
+      defaults: settingsOf(defaults),
       referenceBudgetBits,
     },
   };

@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { InferenceClient } from '../client/client';
 import { cudaVariables } from '../cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/engineMessages';
-import { conditionings, type Conditioning, type StageTimings, type Tokenized } from '../method/types';
+import { rankingCriteria, type RankingCriterion, type StageTimings, type Tokenized } from '../method/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { cudaOptionsIn } from './cudaOptions';
 import { timeGraphsIn } from './graphsProcess';
@@ -19,7 +19,7 @@ interface BenchOptions {
   readonly runs: number;
   readonly warmUp: number;
   readonly batches?: readonly number[];
-  readonly conditioning?: Conditioning;
+  readonly ranking?: RankingCriterion;
   readonly stall: number;
   readonly json?: string;
 }
@@ -27,8 +27,8 @@ interface BenchOptions {
 const packageFolder = join(__dirname, '..');
 
 async function measure(client: InferenceClient, choice: ModelChoice, image: string, options: BenchOptions) {
-  const { conditioning } = options;
-  const settings = conditioning === undefined ? {} : { conditioning };
+  const { ranking } = options;
+  const settings = ranking === undefined ? {} : { ranking };
   const file = await readFile(image);
   const coldStart = performance.now();
   const loaded = await client.loadModel(choice);
@@ -118,7 +118,7 @@ async function main(): Promise<void> {
     .option('--model <DIR>', 'folder of a model bundle')
     .option('--runs <N>', 'counted runs', count, 20)
     .option('--warm-up <N>', 'runs before those', count, 3)
-    .addOption(new Option('--conditioning <KIND>', "default: the model's").choices(conditionings))
+    .addOption(new Option('--ranking <CRITERION>', "default: the model's").choices(rankingCriteria))
     .option('--batches <N,N,…>', 'also time the graphs alone, in batches of these sizes', batchSizes)
     .option('--stall <S>', 'seconds without a sign after which the graphs are given up', count, 120)
     .option('--json <FILE>', 'write the figures with the machine to a file')

@@ -1,6 +1,8 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { conditionings, cropModes, type CropMode, type FilterSettings } from '../method/types';
+import * as z from 'zod/mini';
+import { conditionings, filterSchema, rankingOf, type Conditioning } from '../method/settings';
+import { cropModes, type CropMode, type FilterSettings } from '../method/types';
 
 export interface CliOptions {
   readonly images: readonly string[];
@@ -39,10 +41,25 @@ export function parseOptions(args: readonly string[]): CliOptions {
       'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
     )
     .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files')
-    .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(0, 1))
-    .option('--edge-priority <B>', 'bits added to the priority of patches on the outer ring', number(0, Infinity))
-    .addOption(new Option('--budget <KIND>', 'what the loss rate is a share of').choices(['image', 'reference']))
-    .addOption(new Option('--conditioning <KIND>', 'what patches are ranked by').choices(conditionings))
+    .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(filterSchema.shape.lossRate))
+    .option(
+      '--edge-priority <B>',
+      'bits added to the priority of patches on the outer ring',
+      number(filterSchema.shape.edgePriority),
+    )
+    .addOption(
+      new Option('--budget <KIND>', 'what the loss rate is a share of').choices(filterSchema.shape.budget.options),
+    )
+    .addOption(
+      new Option('--ranking <CRITERION>', 'quantity that patches are ranked by').choices(
+        filterSchema.shape.ranking.options,
+      ),
+    )
+    .addOption(
+      new Option('--conditioning <KIND>', 'earlier name of --ranking, with global for entropy')
+        .choices(conditionings)
+        .conflicts('ranking'),
+    )
     .addOption(
       new Option('--crop <MODE>', 'centre square, whole picture scaled to fit, or tiles at its own resolution')
         .choices(cropModes)
@@ -66,7 +83,8 @@ export function parseOptions(args: readonly string[]): CliOptions {
     lossRate?: number;
     edgePriority?: number;
     budget?: FilterSettings['budget'];
-    conditioning?: FilterSettings['conditioning'];
+    ranking?: FilterSettings['ranking'];
+    conditioning?: Conditioning;
     crop: CropMode;
     provider: string;
     model?: string;
@@ -74,13 +92,14 @@ export function parseOptions(args: readonly string[]): CliOptions {
     json: boolean;
   }>();
   const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json } = given;
+  const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
   return {
     images: command.args,
     settings: {
       ...(lossRate === undefined ? {} : { lossRate }),
       ...(edgePriority === undefined ? {} : { edgePriority }),
       ...(budget === undefined ? {} : { budget }),
-      ...(conditioning === undefined ? {} : { conditioning }),
+      ...(ranking === undefined ? {} : { ranking }),
     },
     cropMode: crop,
     provider,
@@ -90,7 +109,9 @@ export function parseOptions(args: readonly string[]): CliOptions {
   };
 }
 
-function number(least: number, most: number): (text: string) => number {
+/** Reads a number within the limits of a setting. */
+function number(schema: z.ZodMiniNumber): (text: string) => number {
+  const { minimum: least = -Infinity, maximum: most = Infinity } = z.toJSONSchema(schema);
   return (text) => {
     const value = text.trim() === '' ? NaN : Number(text);
     if (Number.isFinite(value) && value >= least && value <= most) return value;

@@ -1,6 +1,7 @@
 /** What the command line prints of a tokenized image. */
 import type { LoadedModel } from '../protocol/engineMessages';
-import { describeParts, isWhole, tokenSum } from '../method/parts';
+import { describeParts, hasEveryPart, tokenSum } from '../method/parts';
+import { conditioningOf } from '../method/settings';
 import type { Tokenization } from '../method/types';
 
 export type TokenizedImage = Tokenization & LoadedModel;
@@ -8,7 +9,7 @@ export type TokenizedImage = Tokenization & LoadedModel;
 /**
  * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
  *
- * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs with sequential conditioning.
+ * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs in a sequential ranking.
  * psnr is null when infinite. Arrays of what the model does not have are empty; one that can drop nothing has a loss rate of 0.
  */
 export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
@@ -37,7 +38,7 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     edgePriority: reconstruction.settings.edgePriority,
     budget: reconstruction.settings.budget,
     budgetBits: reconstruction.budgetBits,
-    conditioning: reconstruction.settings.conditioning,
+    conditioning: conditioningOf(reconstruction.settings.ranking),
     conditionedEntropyBits: [...reconstruction.entropyBits],
     crop: result.image.crop,
     cropMode: result.image.cropMode,
@@ -53,7 +54,7 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
 
 /** The model and provider in use, what the model lacks, and why other providers are not used. */
 export function modelLine({ model, provider }: LoadedModel): string {
-  const kind = isWhole(model) ? '' : ` (${describeParts(model)})`;
+  const kind = hasEveryPart(model) ? '' : ` (${describeParts(model)})`;
   const reasons = provider.failures.map((failure) => `; ${failure.provider} is not used: ${failure.reason}`).join('');
   return `${model.name} ${model.version}${kind} on ${provider.provider}${reasons}`;
 }

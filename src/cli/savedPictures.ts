@@ -3,7 +3,7 @@ import { rgb as parseColour } from 'd3-color';
 import { interpolateViridis } from 'd3-scale-chromatic';
 import sharp from 'sharp';
 import { shownSize } from '../method/patch';
-import type { ModelDescription, ModelImage } from '../method/types';
+import type { ModelDescription, ShownImage } from '../method/types';
 
 interface Size {
   readonly width: number;
@@ -18,7 +18,7 @@ export function imagePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
 }
 
 /** ĥ as viridis, one square per patch, from 0 to log2 V bits, as the inspector's fixed scale. */
-export function entropyPng(entropyBits: Float32Array, image: ModelImage, model: ModelDescription): Promise<Buffer> {
+export function entropyPng(entropyBits: Float32Array, image: ShownImage, model: ModelDescription): Promise<Buffer> {
   const most = Math.log2(model.codebookSize);
   const cells = Array.from(entropyBits, (bits) => {
     const { r, g, b } = parseColour(interpolateViridis(Math.min(1, Math.max(0, bits / most))));
@@ -33,7 +33,7 @@ export function entropyPng(entropyBits: Float32Array, image: ModelImage, model: 
 const hatchPeriod = 6;
 
 /** The image with its dropped patches dimmed and hatched: never told by colour alone. */
-export function maskPng(image: ModelImage, keep: Uint8Array, model: ModelDescription): Promise<Buffer> {
+export function maskPng(image: ShownImage, keep: Uint8Array, model: ModelDescription): Promise<Buffer> {
   const { width } = shownSize(image);
   const shown = mapPixels(image, model, (patch, pixel) => {
     const from = 3 * pixel;
@@ -47,7 +47,7 @@ export function maskPng(image: ModelImage, keep: Uint8Array, model: ModelDescrip
 
 /** Pixels of an image's size from what each is and which patch it lies in. */
 function mapPixels(
-  image: ModelImage,
+  image: ShownImage,
   model: ModelDescription,
   colour: (patch: number, pixel: number) => readonly [number, number, number],
 ): Uint8Array {

@@ -189,7 +189,7 @@ export class InferenceClient {
         crashes++;
         const crashed = crashedProvider(error, crashes);
         if (crashed !== undefined) {
-          this.ruleOut(crashed);
+          this.excludeProvider(crashed);
           // What the other providers do with the request is another story.
           crashes = 0;
           continue;
@@ -213,12 +213,12 @@ export class InferenceClient {
    */
   private replace(starting: Promise<RunningProcess>, running: RunningProcess, failed: FailedProvider): void {
     if (this.running === starting) this.running = undefined;
-    this.ruleOut(failed);
+    this.excludeProvider(failed);
     void running.stop();
   }
 
   /** All requests that were under way may report the same failure. */
-  private ruleOut(failed: FailedProvider): void {
+  private excludeProvider(failed: FailedProvider): void {
     const { choice, provider, reason } = failed;
     if (this.failed.some((known) => known.provider === provider && isDeepStrictEqual(known.choice, choice))) return;
     this.failed.push(failed);
@@ -237,7 +237,7 @@ export class InferenceClient {
       const running = new RunningProcess({ ...this.options, env: { ...variables, ...env } }, () => {
         if (this.running === starting) this.running = undefined;
       });
-      for (const failed of this.failed) running.ruleOut(failed);
+      for (const failed of this.failed) running.excludeProvider(failed);
       return running;
     })();
     starting.catch(() => {

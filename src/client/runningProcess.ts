@@ -12,7 +12,7 @@ import {
   noteProvider,
   pictured,
   progress,
-  ruleOut,
+  excludeProvider,
   type DecodedPicture,
   type FailedProvider,
   type LoadedChoice,
@@ -124,9 +124,9 @@ export class RunningProcess {
   }
 
   /** Has the process never try a provider; to be called before any request. */
-  ruleOut(failed: FailedProvider): void {
+  excludeProvider(failed: FailedProvider): void {
     // What a process that is gone was not told, nobody needs.
-    this.connection.sendNotification(ruleOut, failed).catch(() => undefined);
+    this.connection.sendNotification(excludeProvider, failed).catch(() => undefined);
   }
 
   /** Ends the process now; resolves when it has ended, or did not within seconds. */

@@ -1,22 +1,8 @@
 import * as vscode from 'vscode';
+import type { ExportingPanel } from '../panel/exportFile';
 
 export const exportCommand = 'tatok.export';
 export const copyViewCommand = 'tatok.copyView';
-
-/** Something that a panel exports on request. */
-export interface OfferedExport {
-  readonly label: string;
-  /** What is in it. */
-  readonly detail: string;
-  run(): Promise<void>;
-}
-
-/** An inspector or a comparison. */
-export interface ExportingPanel {
-  /** What can be exported, in groups; nothing before there is anything. */
-  readonly exports: readonly (readonly OfferedExport[])[];
-  copyView(): Promise<void>;
-}
 
 /** Where the commands find the panel that the user works in. */
 export interface ExportingPanels {

@@ -19,7 +19,7 @@ import type {
   AttentionMap,
   InfluenceMap,
   Measurement,
-  ModelImage,
+  ShownImage,
   Ranking,
   StageTimings,
   Tokenized,
@@ -54,8 +54,8 @@ export class InferenceService {
   }
 
   /** Keeps a provider from being tried for a choice. */
-  ruleOut(failed: FailedProvider): void {
-    this.models.ruleOut(failed);
+  excludeProvider(failed: FailedProvider): void {
+    this.models.excludeProvider(failed);
   }
 
   /** Loads a model, unless it is loaded. */
@@ -158,7 +158,7 @@ export class InferenceService {
   private ranking(model: ChosenModel, params: RankedTokens, run: Run): Promise<TimedRanking> {
     return this.memo.ranking(model.key, params, async () => {
       const { tokens, image, settings } = params;
-      const byDistortion = settings.conditioning === 'distortion';
+      const byDistortion = settings.ranking === 'distortion';
       const picture = byDistortion ? await this.pictures.of(params, model.loaded.model, run.observer) : image;
       return model.tatok.rank(tokens, picture, settings, run.observer);
     });
@@ -177,6 +177,6 @@ export class InferenceService {
 }
 
 /** Tiles go batch by batch, for minutes where there are many. */
-function urgencyOf({ tiles }: ModelImage): Urgency {
+function urgencyOf({ tiles }: ShownImage): Urgency {
   return tiles.rows * tiles.columns > 1 ? 'long' : 'soon';
 }

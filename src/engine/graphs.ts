@@ -7,7 +7,7 @@ import { TatokError } from '../method/errors';
 import { LazySession } from './lazySession';
 import { describeParts } from '../method/parts';
 import { Scratch } from './scratch';
-import type { Session } from './thread/session';
+import type { GraphSession } from './thread/graphSession';
 import type { ModelDescription, Tokens } from '../method/types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as const;
@@ -15,18 +15,18 @@ export type GraphName = (typeof graphNames)[number];
 
 export interface Sessions {
   /** Absent where `openEncoder` stands for it. */
-  readonly encoder?: Session;
+  readonly encoder?: GraphSession;
   /** Opens the encoder where `tokenizer` does its work. */
-  readonly openEncoder?: () => Promise<Session>;
+  readonly openEncoder?: () => Promise<GraphSession>;
   /** Absent where no token can be dropped. */
-  readonly entropy?: Session;
-  readonly decoder: Session;
+  readonly entropy?: GraphSession;
+  readonly decoder: GraphSession;
   /** Encoder, and then the entropy model with no patch visible, in one; graphs for one provider may have it. */
-  readonly tokenizer?: Session;
+  readonly tokenizer?: GraphSession;
   /** Opens an encoder that also returns attention, where the other does not: graphs for one provider leave it out. */
-  readonly openAttentive?: () => Promise<Session>;
+  readonly openAttentive?: () => Promise<GraphSession>;
   /** Opens a decoder that runs beside the other graphs, in another thread. Single images do not wait for the way there and back. */
-  readonly openBatchDecoder?: () => Promise<Session>;
+  readonly openBatchDecoder?: () => Promise<GraphSession>;
 }
 
 /** K global and N patch codes. */
@@ -80,7 +80,7 @@ export class Graphs {
     }
     const { encoder, openEncoder, openAttentive, openBatchDecoder } = sessions;
     if (openAttentive === undefined && encoder !== undefined) checkGraph('encoder', encoder, promised.attentive);
-    const lazily = (open: (() => Promise<Session>) | undefined, graph: GraphName, signature: Signature) =>
+    const lazily = (open: (() => Promise<GraphSession>) | undefined, graph: GraphName, signature: Signature) =>
       open && new LazySession(open, (session) => checkGraph(graph, session, signature));
     this.encoder = lazily(openEncoder, 'encoder', promised.encoder);
     this.attentive = lazily(openAttentive, 'encoder', promised.attentive);
@@ -186,7 +186,7 @@ export class Graphs {
     graph: GraphName,
     feeds: Record<string, Tensor>,
     fetches: readonly string[],
-    session: Session | Promise<Session> | undefined = this.sessions[graph],
+    session: GraphSession | Promise<GraphSession> | undefined = this.sessions[graph],
   ): Promise<Outputs> {
     if (session === undefined) throw new RangeError(`the model has no ${graph} graph`);
     try {
@@ -205,7 +205,7 @@ export class Graphs {
     graph: GraphName,
     batch: readonly Uint8Array[],
     names: readonly string[],
-    session?: Promise<Session>,
+    session?: Promise<GraphSession>,
   ): Promise<Outputs> {
     const run = (bytes: Uint8Array) =>
       this.run(graph, { image: this.imageTensor(bytes, batch.length) }, names, session);
@@ -364,7 +364,7 @@ function signatures(model: ModelDescription): Record<GraphName | 'attentive', Si
   };
 }
 
-function checkGraph(graph: GraphName, session: Session, signature: Signature): void {
+function checkGraph(graph: GraphName, session: GraphSession, signature: Signature): void {
   for (const [kind, metadata, expected] of [
     ['input', session.inputMetadata, signature.inputs],
     ['output', session.outputMetadata, signature.outputs],

@@ -1,17 +1,17 @@
-import type { Session } from './thread/session';
+import type { GraphSession } from './thread/graphSession';
 
 /** A session that most requests do without: opened when it is first needed, and again if that failed or it has ended. */
 export class LazySession {
-  private opened: Promise<Session> | undefined;
+  private opened: Promise<GraphSession> | undefined;
 
   /** @param check throws if the session is not the one that was promised; it is released then. */
   constructor(
-    private readonly open: () => Promise<Session>,
-    private readonly check: (session: Session) => void,
+    private readonly open: () => Promise<GraphSession>,
+    private readonly check: (session: GraphSession) => void,
   ) {}
 
   /** @throws whatever opening or checking it does. */
-  async get(): Promise<Session> {
+  async get(): Promise<GraphSession> {
     const before = this.opened;
     if ((await before?.catch(() => undefined))?.ended === true) this.forget(before);
     const opened = (this.opened ??= this.openChecked());
@@ -29,7 +29,7 @@ export class LazySession {
     await session?.release();
   }
 
-  private async openChecked(): Promise<Session> {
+  private async openChecked(): Promise<GraphSession> {
     const session = await this.open();
     try {
       this.check(session);
@@ -41,7 +41,7 @@ export class LazySession {
   }
 
   /** Whoever else waited for it may have opened the next one. */
-  private forget(opened: Promise<Session> | undefined): void {
+  private forget(opened: Promise<GraphSession> | undefined): void {
     if (this.opened === opened) this.opened = undefined;
   }
 }

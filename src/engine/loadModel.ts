@@ -6,7 +6,7 @@ import { TatokError } from '../method/errors';
 import { graphNames, Graphs, type Sessions } from './graphs';
 import type { Bundle } from '../bundle/manifest';
 import { TaTok } from './pipeline';
-import type { Session } from './thread/session';
+import type { GraphSession } from './thread/graphSession';
 import type { ProviderName } from '../method/types';
 import { verifyFiles } from '../bundle/verify';
 import { batchSize } from './batchSize';
@@ -29,14 +29,14 @@ export interface RunningModel {
 }
 
 /**
- * @param ruledOut providers that failed while they ran, and why; they are not tried again.
+ * @param excluded providers that failed while they ran, and why; they are not tried again.
  * @param onOpening waited for before sessions are opened on a provider.
  * @throws TatokError of the bundle's files, its graphs or the providers; ProviderFailed.
  */
 export async function loadBundle(
   { model, manifest }: Bundle,
   choice: ModelChoice,
-  ruledOut: ReadonlyMap<ProviderName, string> = new Map(),
+  excluded: ReadonlyMap<ProviderName, string> = new Map(),
   onOpening: (provider: ProviderName) => Promise<void> = () => Promise.resolve(),
 ): Promise<RunningModel> {
   const { providers, cudaMemoryLimit } = choice;
@@ -44,12 +44,12 @@ export async function loadBundle(
   const { value: sessions, report } = await firstProvider(
     providers,
     async (provider) => {
-      const reason = ruledOut.get(provider);
+      const reason = excluded.get(provider);
       if (reason !== undefined) throw new Error(reason);
       await onOpening(provider);
       return createSessions(provider, manifest, model.directory, choice);
     },
-    (provider, error) => ruledOut.get(provider) ?? explainProviderFailure(provider, error),
+    (provider, error) => excluded.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
     const graphs = new Graphs(sessions, model);
@@ -111,6 +111,6 @@ async function createSessions(
   }
 }
 
-async function releaseAll(sessions: readonly Session[]): Promise<void> {
+async function releaseAll(sessions: readonly GraphSession[]): Promise<void> {
   await Promise.all(sessions.map((session) => session.release()));
 }

@@ -3,7 +3,7 @@ import { decodeImage } from './image';
 import { patchSide } from '../method/patch';
 import { StageClock, type StageObserver } from './stages';
 import { reduce, reductionFor, Tiling } from './tiles';
-import type { CropMode, ModelDescription, ModelImage, Picture, StageTimings } from '../method/types';
+import type { CropMode, ModelDescription, ShownImage, Picture, StageTimings } from '../method/types';
 
 export interface ReadOptions {
   readonly cropMode?: CropMode | undefined;
@@ -27,7 +27,7 @@ export async function readPicture(
 }
 
 /** The whole picture in a bounded number of pixels, with its tiles and patches. */
-export function shownImage(picture: Picture, model: ModelDescription): ModelImage {
+export function shownImage(picture: Picture, model: ModelDescription): ShownImage {
   const { rgb, ...geometry } = picture;
   const { width, height } = geometry;
   const { tiles, grid } = new Tiling(width, height, model);

@@ -1,7 +1,7 @@
 import type { TokenizedPicture } from '../protocol/engineMessages';
 import { readPicture, shownImage, type ReadOptions } from './picture';
 import type { StageObserver } from './stages';
-import type { ModelDescription, ModelImage, Picture, StageTimings } from '../method/types';
+import type { ModelDescription, ShownImage, Picture, StageTimings } from '../method/types';
 import { pictureKey } from './keys';
 import { Lru } from './lru';
 
@@ -11,7 +11,7 @@ const keptPictures = 1;
 interface ReadImage {
   readonly picture: Picture;
   /** What is shown of it. */
-  readonly image: ModelImage;
+  readonly image: ShownImage;
   readonly timings: StageTimings;
 }
 

@@ -19,7 +19,7 @@ import type {
   InfluenceMap,
   Measurement,
   ModelDescription,
-  ModelImage,
+  ShownImage,
   Picture,
   PictureGeometry,
   Ranking,
@@ -64,7 +64,7 @@ export class TaTok {
    */
   async tokenize(
     picture: Picture,
-    image: ModelImage,
+    image: ShownImage,
     settings: FilterSettings,
     observer?: StageObserver,
   ): Promise<Tokenized> {
@@ -77,7 +77,7 @@ export class TaTok {
   }
 
   /**
-   * The order of dropping under some β and conditioning.
+   * The order of dropping under some β and ranking criterion.
    *
    * @param picture the tokens' at full size; its pixels are read where distortion decides.
    * @param given their ε and budget are not used.
@@ -107,11 +107,11 @@ export class TaTok {
    *
    * @param image of the tokens.
    * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
    */
   async reconstruct(
     tokens: Tokens,
-    image: ModelImage,
+    image: ShownImage,
     picture: Picture,
     given: FilterSettings,
     ranking: Ranking | undefined,
@@ -143,11 +143,11 @@ export class TaTok {
    * @param picture the same at full size.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
-   * @param ranking of these tokens under the same β and conditioning; undefined: every token is kept.
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
    */
   async measure(
     tokens: Tokens,
-    image: ModelImage,
+    image: ShownImage,
     picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
@@ -182,7 +182,7 @@ export class TaTok {
     const selection = this.selection(ranking, checked, tiling);
     const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
     const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
-    const visible = isSequential(checked.conditioning) ? keep : new Uint8Array(this.model.patchTokens);
+    const visible = isSequential(checked.ranking) ? keep : new Uint8Array(this.model.patchTokens);
     const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
     const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
     return { keep, rgb };
@@ -197,7 +197,7 @@ export class TaTok {
     tokens: Tokens,
     geometry: PictureGeometry,
     tile: number,
-    { conditioning }: FilterSettings,
+    { ranking: criterion }: FilterSettings,
     globalToken: number,
     { keep, rgb }: Rendered,
     observer?: StageObserver,
@@ -210,7 +210,7 @@ export class TaTok {
       throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
     }
     const clock = new StageClock(observer);
-    const visible = isSequential(conditioning) ? keep : new Uint8Array(this.model.patchTokens);
+    const visible = isSequential(criterion) ? keep : new Uint8Array(this.model.patchTokens);
     const changed = replacementCodes(own, codebookSize).map((code) => {
       const globalCodes = ownCodes.slice();
       globalCodes[globalToken] = code;
@@ -366,7 +366,7 @@ export class TaTok {
     estimates: readonly Pick<Tokens, 'expectedCodes'>[],
     selections: readonly Selection[],
     tiling: Tiling,
-    { width, height, reduction }: ModelImage,
+    { width, height, reduction }: ShownImage,
     picture: Picture,
     clock: StageClock,
   ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {
@@ -416,7 +416,7 @@ export class TaTok {
       each.map((settings) => this.selection(ranking, settings, tiling)),
     );
     const estimates =
-      each[0] !== undefined && isSequential(each[0].conditioning)
+      each[0] !== undefined && isSequential(each[0].ranking)
         ? await this.estimate(
             tokens,
             selections.map(({ keep }) => keep),

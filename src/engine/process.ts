@@ -57,7 +57,7 @@ function answer<Params, Result>(
   };
 }
 
-connection.onNotification(protocol.ruleOut, (failed) => service.ruleOut(failed));
+connection.onNotification(protocol.excludeProvider, (failed) => service.excludeProvider(failed));
 connection.onRequest(
   protocol.loadModel,
   answer((choice, observer) => service.loadModel(choice, observer)),

@@ -14,12 +14,12 @@ import type { Tiling } from './tiles';
 import type { FilterSettings, ModelDescription, Picture, Ranking, Tokens } from '../method/types';
 
 /** What a ranking depends on, besides the model. */
-export interface RankedTokens {
+export interface RankingInput {
   readonly tokens: Tokens;
   readonly tiling: Tiling;
   /** The tokens' at full size; its pixels are read where distortion decides. */
   readonly picture: Picture;
-  readonly settings: Pick<FilterSettings, 'conditioning' | 'edgePriority'>;
+  readonly settings: Pick<FilterSettings, 'ranking' | 'edgePriority'>;
 }
 
 /**
@@ -31,16 +31,16 @@ export interface RankedTokens {
 export function rankTiles(
   model: ModelDescription,
   graphs: TileGraphs,
-  ranked: RankedTokens,
+  ranked: RankingInput,
   clock: StageClock,
 ): Promise<Ranking> {
   const { entropyBits } = ranked.tokens;
   const { grid } = ranked.tiling;
-  const { conditioning, edgePriority } = ranked.settings;
-  if (!isSequential(conditioning)) return clock.run('rank', () => rankPatches(entropyBits, grid, edgePriority));
+  const { ranking: criterion, edgePriority } = ranked.settings;
+  if (!isSequential(criterion)) return clock.run('rank', () => rankPatches(entropyBits, grid, edgePriority));
   const rounds = new RevealingRounds(model, graphs, ranked, clock);
   const estimate = (visible: Uint8Array) => rounds.estimate(visible);
-  const weigh = conditioning === 'distortion' ? (visible: Uint8Array) => rounds.weigh(visible) : undefined;
+  const weigh = criterion === 'distortion' ? (visible: Uint8Array) => rounds.weigh(visible) : undefined;
   return rankSequentially(entropyBits, estimate, grid, edgePriority, weigh);
 }
 
@@ -65,7 +65,7 @@ class RevealingRounds {
   constructor(
     private readonly model: ModelDescription,
     private readonly graphs: TileGraphs,
-    private readonly ranked: RankedTokens,
+    private readonly ranked: RankingInput,
     private readonly clock: StageClock,
   ) {
     const { tokens, tiling, settings } = ranked;
@@ -75,7 +75,7 @@ class RevealingRounds {
     this.floor = new Float32Array(tiling.patches);
     this.before = new Uint8Array(tiling.patches);
     this.unsettled = everyTile(tiling);
-    this.passes = settings.conditioning === 'distortion' ? 2 * sequentialRounds : sequentialRounds - 1;
+    this.passes = settings.ranking === 'distortion' ? 2 * sequentialRounds : sequentialRounds - 1;
   }
 
   /** ĥ of every patch given G and what is visible, N values in bits. */

@@ -30,7 +30,7 @@ export class RunningModels {
   /** Models that are no longer kept but still used. */
   private readonly retired = new Set<RunningModel>();
   /** Providers of a choice that failed in an earlier process, and why. */
-  private readonly ruledOut = new Map<string, Map<ProviderName, string>>();
+  private readonly excluded = new Map<string, Map<ProviderName, string>>();
 
   /** @param onOpening waited for before sessions are opened on a provider. */
   constructor(
@@ -39,9 +39,9 @@ export class RunningModels {
   ) {}
 
   /** Keeps a provider from being tried for a choice. */
-  ruleOut({ choice, provider, reason }: FailedProvider): void {
+  excludeProvider({ choice, provider, reason }: FailedProvider): void {
     const key = choiceKey(choice);
-    this.ruledOut.set(key, (this.ruledOut.get(key) ?? new Map<ProviderName, string>()).set(provider, reason));
+    this.excluded.set(key, (this.excluded.get(key) ?? new Map<ProviderName, string>()).set(provider, reason));
   }
 
   /**
@@ -83,7 +83,7 @@ export class RunningModels {
   }
 
   private async load(bundle: KeyedBundle, choice: ModelChoice): Promise<RunningModel> {
-    const running = await loadBundle(bundle, choice, this.ruledOut.get(choiceKey(choice)), (provider) =>
+    const running = await loadBundle(bundle, choice, this.excluded.get(choiceKey(choice)), (provider) =>
       this.onOpening(choice, provider),
     );
     this.kept.set(bundle.key, running);

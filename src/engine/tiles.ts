@@ -4,7 +4,7 @@
  */
 import { needsEveryPatch } from '../method/parts';
 import { tileRegion } from '../method/patch';
-import type { Grid, Layout, ModelDescription, PatchRegion, Picture } from '../method/types';
+import type { Grid, TileLayout, ModelDescription, PatchRegion, Picture } from '../method/types';
 
 /** What completes a picture that is scaled to fit: the middle of the model's range. */
 export const paddingGrey = 128;
@@ -18,7 +18,7 @@ export interface Strip {
 type Values = Int32Array | Float32Array | Uint8Array;
 
 /** The layout of a picture of `width`×`height` pixels (padding left out) on a model's images. */
-export class Tiling implements Layout {
+export class Tiling implements TileLayout {
   readonly tiles: Grid;
   readonly grid: Grid;
   private readonly size: number;

@@ -1,3 +1,4 @@
+import { recordOf } from '../method/settings';
 import type { ExportedTokenization } from './tokens';
 
 /** What a reader of an exported file must know to compute it again; nothing of a filter that the model does not have. */
@@ -5,7 +6,7 @@ export function exportedSettings({ model, image, reconstruction: r }: ExportedTo
   return {
     model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },
     source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
-    ...(model.filters && { settings: r.settings, budgetBits: r.budgetBits, lostBits: r.lostBits }),
+    ...(model.filters && { settings: recordOf(r.settings), budgetBits: r.budgetBits, lostBits: r.lostBits }),
     // JSON has no infinity: identical images have no finite PSNR.
     psnr: Number.isFinite(r.psnr) ? r.psnr : null,
     ssim: r.ssim,

@@ -1,11 +1,18 @@
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
+import { conditionings, filterKeys, rankingOf } from '../method/settings';
 import type { FilterSettings } from '../method/types';
 import { Disposable } from './disposable';
 import { parseSettings, type TatokSettings } from './tatokSettings';
 
 const section = 'tatok';
-const filterKeys = ['lossRate', 'edgePriority', 'budget', 'conditioning'] as const satisfies (keyof FilterSettings)[];
+
+/** Places of settings, where VS Code names them differently for reading and for writing. */
+const scopes = [
+  ['globalValue', vscode.ConfigurationTarget.Global],
+  ['workspaceValue', vscode.ConfigurationTarget.Workspace],
+  ['workspaceFolderValue', vscode.ConfigurationTarget.WorkspaceFolder],
+] as const;
 
 /** Reads and writes the `tatok.*` settings of VS Code. */
 export class Configuration extends Disposable {
@@ -49,6 +56,31 @@ export class Configuration extends Disposable {
     for (const key of filterKeys) {
       if (values.get(key) === filter[key]) continue;
       await values.update(key, filter[key], this.saveTarget(values, key));
+    }
+  }
+
+  /**
+   * Renames the setting `tatok.conditioning` of earlier versions to `tatok.ranking` wherever it is set. One that cannot be written
+   * is still read.
+   */
+  async migrate(): Promise<void> {
+    const folders = (vscode.workspace.workspaceFolders ?? []).map(({ uri }) => uri);
+    for (const resource of folders.length === 0 ? [undefined] : folders) {
+      const values = vscode.workspace.getConfiguration(section, resource);
+      const [earlier, now] = [values.inspect('conditioning'), values.inspect('ranking')];
+      for (const [scope, target] of scopes) {
+        const value = earlier?.[scope];
+        const known = conditionings.find((each) => each === value);
+        if (value === undefined || (known === undefined && value !== null)) continue;
+        try {
+          if (known !== undefined && now?.[scope] === undefined) {
+            await values.update('ranking', rankingOf(known), target);
+          }
+          await values.update('conditioning', undefined, target);
+        } catch (error) {
+          this.log.warn(`The setting tatok.conditioning could not be renamed to tatok.ranking: ${String(error)}`);
+        }
+      }
     }
   }
 

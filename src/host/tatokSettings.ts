@@ -1,7 +1,8 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import type { ModelChoice } from '../protocol/engineMessages';
-import { conditionings, cropModes, type CropMode, type FilterSettings } from '../method/types';
+import { conditionings, filterKeys, filterSchema, rankingOf } from '../method/settings';
+import { cropModes, type CropMode, type FilterSettings } from '../method/types';
 
 /** The extension's settings as the rest of the host uses them. */
 export interface TatokSettings {
@@ -30,14 +31,21 @@ export interface ParsedSettings {
   readonly problems: readonly string[];
 }
 
+/** A setting that is left to the model unless the user sets it. */
+function orNull<T extends z.core.$ZodType>(schema: T) {
+  return z.nullable(schema).default(null);
+}
+
 /** Keys under `tatok.`; the schemas mirror `contributes.configuration`, whose limits VS Code does not enforce. */
 const schemas = {
   providers: z.array(z.string().min(1)).min(1).default(['auto']),
   model: z.string().trim().default(''),
-  lossRate: z.number().min(0).max(1).nullable().default(null),
-  edgePriority: z.number().min(0).nullable().default(null),
-  budget: z.enum(['image', 'reference']).nullable().default(null),
-  conditioning: z.enum(conditionings).nullable().default(null),
+  lossRate: orNull(filterSchema.shape.lossRate),
+  edgePriority: orNull(filterSchema.shape.edgePriority),
+  budget: orNull(filterSchema.shape.budget),
+  ranking: orNull(filterSchema.shape.ranking),
+  /** The ranking's name in earlier versions; it holds until it is migrated. */
+  conditioning: orNull(z.enum(conditionings)),
   'cuda.device': z.number().int().min(0).default(0),
   'cuda.memoryLimit': z.number().positive().nullable().default(null),
   cropMode: z.enum(cropModes).default('centre'),
@@ -59,10 +67,12 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     return schema.parse(undefined);
   };
 
-  const lossRate = value('lossRate');
-  const edgePriority = value('edgePriority');
-  const budget = value('budget');
   const conditioning = value('conditioning');
+  const earlier = conditioning === null ? {} : { ranking: rankingOf(conditioning) };
+  const filter = filterKeys.flatMap((key) => {
+    const own = value(key);
+    return own === null ? [] : [[key, own] as const];
+  });
   const cudaMemoryLimit = value('cuda.memoryLimit');
   const settings: TatokSettings = {
     choice: {
@@ -71,12 +81,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
       cudaDevice: value('cuda.device'),
       ...(cudaMemoryLimit === null ? {} : { cudaMemoryLimit }),
     },
-    filter: {
-      ...(lossRate === null ? {} : { lossRate }),
-      ...(edgePriority === null ? {} : { edgePriority }),
-      ...(budget === null ? {} : { budget }),
-      ...(conditioning === null ? {} : { conditioning }),
-    },
+    filter: { ...earlier, ...Object.fromEntries(filter) },
     cropMode: value('cropMode'),
     cudaLibraryPath: value('cuda.libraryPath') || undefined,
     maxMegapixels: value('maxMegapixels'),

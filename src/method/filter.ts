@@ -66,7 +66,7 @@ export function isEdgePatch(patch: number, { rows, columns }: Grid): boolean {
  * π and its cumulative conditional entropy. Depends on ĥ, the grid and β, not on ε.
  *
  * @param entropyBits ĥ, N non-negative values in bits.
- * @param among only these patches take part (sequential conditioning ranks the hidden ones); all when absent.
+ * @param among only these patches take part (a sequential ranking takes the hidden ones); all when absent.
  * @param weights N factors of ĥ in the priority; the bits that are summed stay true ones. 1 when absent.
  * @throws RangeError when there is not one entropy per cell.
  */

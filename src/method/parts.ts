@@ -17,7 +17,7 @@ export function needsEveryPatch({ patchTokens, filters }: Omit<Parts, 'globalTok
 }
 
 /** Whether a tokenizer is all that TaTok is: global tokens, patch tokens, and an entropy model to drop some of these. */
-export function isWhole({ globalTokens, filters }: Parts): boolean {
+export function hasEveryPart({ globalTokens, filters }: Parts): boolean {
   return globalTokens > 0 && filters;
 }
 

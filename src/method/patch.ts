@@ -1,7 +1,7 @@
 /** What is known of single patches: for the readout and for tables. */
 import { codeLevels } from './codebook';
 import { isEdgePatch } from './filter';
-import type { Grid, Layout, ModelDescription, ModelImage, PatchRegion, Tokenization } from './types';
+import type { Grid, TileLayout, ModelDescription, ShownImage, PatchRegion, Tokenization } from './types';
 
 /** Everything there is to say of one patch. */
 export interface PatchFacts {
@@ -91,14 +91,18 @@ export function patchSide({ imageSize, grid }: ModelDescription): number {
 }
 
 /** Index of the tile that a patch lies in. */
-export function tileOf(patch: number, image: Layout, model: Pick<ModelDescription, 'grid'>): number {
+export function tileOf(patch: number, image: TileLayout, model: Pick<ModelDescription, 'grid'>): number {
   const row = Math.floor(patch / image.grid.columns / model.grid.rows);
   const column = Math.floor((patch % image.grid.columns) / model.grid.columns);
   return row * image.tiles.columns + column;
 }
 
 /** Patches of one tile that hold any of the picture. */
-export function tileRegion(tile: number, { tiles, grid }: Layout, model: Pick<ModelDescription, 'grid'>): PatchRegion {
+export function tileRegion(
+  tile: number,
+  { tiles, grid }: TileLayout,
+  model: Pick<ModelDescription, 'grid'>,
+): PatchRegion {
   const row = Math.floor(tile / tiles.columns) * model.grid.rows;
   const column = (tile % tiles.columns) * model.grid.columns;
   return {
@@ -110,7 +114,7 @@ export function tileRegion(tile: number, { tiles, grid }: Layout, model: Pick<Mo
 }
 
 /** Rows and columns of the grid that hold any of the picture: those that can be seen. */
-export function shownGrid({ width, height, grid }: ModelImage, model: ModelDescription): Grid {
+export function shownGrid({ width, height, grid }: ShownImage, model: ModelDescription): Grid {
   const side = patchSide(model);
   return {
     rows: Math.min(grid.rows, Math.ceil(height / side)),
@@ -119,12 +123,12 @@ export function shownGrid({ width, height, grid }: ModelImage, model: ModelDescr
 }
 
 /** Pixels in which a picture is shown. */
-export function shownSize({ width, height, reduction }: ModelImage): { width: number; height: number } {
+export function shownSize({ width, height, reduction }: ShownImage): { width: number; height: number } {
   return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction) };
 }
 
 /** Of what is shown of the picture: a reduced one has means already. */
-function meanColour(image: ModelImage, sideOfPicture: number, index: number): PatchFacts['rgb'] {
+function meanColour(image: ShownImage, sideOfPicture: number, index: number): PatchFacts['rgb'] {
   const shown = shownSize(image);
   const side = sideOfPicture / image.reduction;
   const left = (index % image.grid.columns) * side;

@@ -1,10 +1,10 @@
-/** Sequential conditioning: ĥ re-estimated given G and Z_S as the highest-priority patches are revealed. */
+/** Sequential ranking: ĥ re-estimated given G and Z_S as the highest-priority patches are revealed. */
 import { rankPatches } from './filter';
-import type { Conditioning, Grid, Ranking } from './types';
+import type { Grid, Ranking, RankingCriterion } from './types';
 
 /** Whether patches are ranked by revealing them in rounds, and dropped ones filled given what is kept. */
-export function isSequential(conditioning: Conditioning): boolean {
-  return conditioning !== 'global';
+export function isSequential(criterion: RankingCriterion): boolean {
+  return criterion !== 'entropy';
 }
 
 /** R: estimates for one ranking. */

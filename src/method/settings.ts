@@ -1,31 +1,76 @@
-/** Filter settings: the model's defaults under the user's own, checked once at the border. */
-import { z } from 'zod';
+/**
+ * The filter's settings: one schema from which the manifest, VS Code's settings, the page and the command line take their limits.
+ * Models' defaults lie under the user's own. Runs in every process and in the page.
+ */
+import * as z from 'zod/mini';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
-import { conditionings, type FilterSettings, type Grid, type ModelDescription } from './types';
+import {
+  budgets,
+  rankingCriteria,
+  type FilterSettings,
+  type Grid,
+  type ModelDescription,
+  type RankingCriterion,
+} from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
 
-const settingsSchema = z.object({
-  lossRate: z.number({ error: 'The information loss rate must be a number.' }).min(0, inRange).max(1, inRange),
+/** ε in [0, 1], β ≥ 0 in bits, budget and ranking criterion. */
+export const filterSchema = z.object({
+  lossRate: z
+    .number({ error: 'The information loss rate must be a number.' })
+    .check(z.minimum(0, inRange), z.maximum(1, inRange)),
   edgePriority: z
     .number({ error: 'The edge priority must be a finite number.' })
-    .min(0, 'The edge priority must not be negative.'),
-  budget: z.enum(['image', 'reference'], { error: 'The budget must be image or reference.' }),
+    .check(z.minimum(0, 'The edge priority must not be negative.')),
+  budget: z.enum(budgets, { error: `The budget must be ${budgets.join(' or ')}.` }),
+  ranking: z.enum(rankingCriteria, { error: `The ranking must be one of ${rankingCriteria.join(', ')}.` }),
+} satisfies Record<keyof FilterSettings, z.ZodMiniType>);
+
+/** Keys of {@link filterSchema}, in the order in which they are shown. */
+export const filterKeys = Object.keys(filterSchema.shape) as (keyof FilterSettings)[];
+
+/** Values of `conditioning`, the name of `ranking` in manifests, in JSON output and in settings of earlier versions. */
+export const conditionings = ['global', 'sequential', 'distortion'] as const;
+export type Conditioning = (typeof conditionings)[number];
+
+export function conditioningOf(ranking: RankingCriterion): Conditioning {
+  return ranking === 'entropy' ? 'global' : ranking;
+}
+
+export function rankingOf(conditioning: Conditioning): RankingCriterion {
+  return conditioning === 'global' ? 'entropy' : conditioning;
+}
+
+/** Filter settings as manifests and JSON output have them. */
+export const filterRecordSchema = z.object({
+  lossRate: filterSchema.shape.lossRate,
+  edgePriority: filterSchema.shape.edgePriority,
+  budget: filterSchema.shape.budget,
   conditioning: z.enum(conditionings, { error: `The conditioning must be one of ${conditionings.join(', ')}.` }),
 });
+export type FilterRecord = z.infer<typeof filterRecordSchema>;
 
-/** What a model without an entropy model is left with. */
-const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' };
+export function recordOf({ ranking, ...others }: FilterSettings): FilterRecord {
+  return { ...others, conditioning: conditioningOf(ranking) };
+}
+
+export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSettings {
+  return { ...others, ranking: rankingOf(conditioning) };
+}
+
+/** Settings of a model without an entropy model, which can drop no token. */
+const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 /**
- * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever is asked for.
+ * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings.
  *
  * @throws TatokError bad-settings.
  */
 export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
-  const result = settingsSchema.safeParse({ ...model.defaults, ...given });
+  const result = filterSchema.safeParse({ ...model.defaults, ...given });
   if (result.success) return model.filters ? result.data : nothingDropped;
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }

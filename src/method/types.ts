@@ -11,18 +11,20 @@ export interface Grid {
   readonly columns: number;
 }
 
-/** What ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
-export type Budget = 'image' | 'reference';
+export const budgets = ['image', 'reference'] as const;
 
-export const conditionings = ['global', 'sequential', 'distortion'] as const;
+/** The bits that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+export type Budget = (typeof budgets)[number];
+
+export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
 
 /**
- * What patches are ranked by:
- * - `global`: ĥ, estimated once from G alone;
+ * The quantity that patches are ranked by:
+ * - `entropy`: ĥ, estimated once from G alone;
  * - `sequential`: ĥ, re-estimated as patches are revealed (given G and Z_S);
  * - `distortion`: the same, each patch's bits weighed by the squared error that keeping it saves.
  */
-export type Conditioning = (typeof conditionings)[number];
+export type RankingCriterion = (typeof rankingCriteria)[number];
 
 /** Everything that decides which patch tokens are kept. */
 export interface FilterSettings {
@@ -31,7 +33,7 @@ export interface FilterSettings {
   /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
   readonly edgePriority: number;
   readonly budget: Budget;
-  readonly conditioning: Conditioning;
+  readonly ranking: RankingCriterion;
 }
 
 /** Pixel rectangle of the oriented source image that was tokenized. */
@@ -74,7 +76,7 @@ export interface Picture extends PictureGeometry {
 }
 
 /** Model images and patches that a picture takes, in raster order. */
-export interface Layout {
+export interface TileLayout {
   /** Model images side by side: 1×1 unless the picture is tiled. */
   readonly tiles: Grid;
   /**
@@ -86,7 +88,7 @@ export interface Layout {
 }
 
 /** A tokenized picture as it is shown: the whole of it, in a bounded number of pixels. */
-export interface ModelImage extends PictureGeometry, Layout {
+export interface ShownImage extends PictureGeometry, TileLayout {
   /** Pixels are means of `reduction`×`reduction` pixels of the picture: 1 unless it is large, a divisor of a patch's side. */
   readonly reduction: number;
   /** ⌈width / reduction⌉·⌈height / reduction⌉·3 sRGB bytes. */
@@ -116,7 +118,7 @@ export interface Ranking {
   readonly order: Uint32Array;
   /**
    * Bits lost when the first m patches of π are dropped, for m = 0…N: N + 1 values, non-decreasing, starting with 0. With
-   * global conditioning Σ_{j≤m} ĥ_π(j); with sequential conditioning each ĥ is given what is kept.
+   * entropy alone Σ_{j≤m} ĥ_π(j); in a sequential ranking each ĥ is given what is kept.
    */
   readonly cumulativeBits: Float64Array;
   /** The last of them: Σ_i ĥ_i given G. */
@@ -127,13 +129,13 @@ export interface Ranking {
 export interface Reconstruction {
   readonly settings: FilterSettings;
   /**
-   * π and its bits under these β and conditioning: with it, any other ε is filtered without the model. undefined where nothing
+   * π and its bits under these β and ranking criterion: with it, any other ε is filtered without the model. undefined where nothing
    * can be dropped.
    */
   readonly ranking: Ranking | undefined;
   /** One value per patch token, 1 = kept (S), 0 = dropped (D). */
   readonly keep: Uint8Array;
-  /** ĥ given G, or given G and Z_S (0 for patches in S) with sequential conditioning; empty without an entropy model. */
+  /** ĥ given G, or given G and Z_S (0 for patches in S) in a sequential ranking; empty without an entropy model. */
   readonly entropyBits: Float32Array;
   /** B in bits. */
   readonly budgetBits: number;
@@ -185,7 +187,7 @@ export interface TileProgress {
 
 /** One tokenized image: all that is known before anything is dropped. */
 export interface Tokenized {
-  readonly image: ModelImage;
+  readonly image: ShownImage;
   readonly tokens: Tokens;
   /** What it is to be filtered with: the settings given, completed by the model's defaults. */
   readonly settings: FilterSettings;

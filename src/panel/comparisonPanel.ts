@@ -1,5 +1,4 @@
 import * as vscode from 'vscode';
-import type { ExportingPanel, OfferedExport } from '../commands/exportCommands';
 import { Disposable } from '../host/disposable';
 import { comparisonRequested, sides, type Side } from '../protocol/comparison';
 import { comparisonChoice, type ComparisonKind } from '../protocol/exports';
@@ -7,6 +6,7 @@ import type { CropMode, FilterSettings } from '../method/types';
 import { DocumentServer } from './documentServer';
 import { ImageFile } from './imageFile';
 import type { EditorServices } from './inspectorEditor';
+import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
 import { sidePort } from './sidePort';
 import { TokenizationDocument } from './tokenizationDocument';

@@ -7,6 +7,21 @@ import type { DataKind, ExportRequest } from '../protocol/exports';
 import { TatokError } from '../method/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
+/** Something that a panel exports on request. */
+export interface OfferedExport {
+  readonly label: string;
+  /** What is in it. */
+  readonly detail: string;
+  run(): Promise<void>;
+}
+
+/** An inspector or a comparison. */
+export interface ExportingPanel {
+  /** What can be exported, in groups; nothing before there is anything. */
+  readonly exports: readonly (readonly OfferedExport[])[];
+  copyView(): Promise<void>;
+}
+
 /** What an export needs of a document. */
 export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder'>;
 

@@ -1,11 +1,11 @@
 import * as vscode from 'vscode';
-import type { ExportingPanel, OfferedExport } from '../commands/exportCommands';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
 import { exportChoices, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/document';
 import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type ServerServices } from './documentServer';
+import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
 import type { TokenizationDocument } from './tokenizationDocument';
 

@@ -22,7 +22,7 @@ import type {
   FilterSettings,
   InfluenceMap,
   Measurement,
-  ModelImage,
+  ShownImage,
   Ranking,
   Reconstruction,
   StageTimings,
@@ -227,7 +227,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     });
   }
 
-  /** The order of dropping under some β and conditioning, for one editor. */
+  /** The order of dropping under some β and ranking criterion, for one editor. */
   async rank(
     filter: FilterSettings,
     token: CancellationToken,
@@ -250,8 +250,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
     const { tokenization, settings } = this.result();
     const { tokens, image } = tokenization;
-    const { lossRate, edgePriority, budget, conditioning } = filter;
-    const key = JSON.stringify([lossRate, edgePriority, budget, conditioning]);
+    const { lossRate, edgePriority, budget, ranking } = filter;
+    const key = JSON.stringify([lossRate, edgePriority, budget, ranking]);
     const known = this.reconstructed.get(key);
     if (known?.of === tokens) return { ...known.reconstruction, timings: {} };
     const { timings, ...reconstruction } = await this.services.inference.reconstruct(
@@ -304,7 +304,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return { ...tokenization, reconstruction };
   }
 
-  private picture(image: ModelImage): TokenizedPicture {
+  private picture(image: ShownImage): TokenizedPicture {
     return { image, ...(this.encoded && { file: this.encoded }) };
   }
 

@@ -94,7 +94,7 @@ export interface RestoredPage {
 
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');
-/** The order of dropping under β and conditioning, which needs the model where that is sequential. */
+/** The order of dropping under β and a ranking criterion, which needs the model where that is sequential. */
 export const rank = new RequestType<FilterSettings, Ranking, ErrorData>('rank');
 export const reconstruct = new RequestType<
   FilterSettings,
@@ -105,7 +105,7 @@ export const reconstruct = new RequestType<
 export const measure = new RequestType<MeasureRequest, readonly Measurement[], ErrorData>('measure');
 export const influence = new RequestType<InfluenceRequest, InfluenceMap, ErrorData>('influence');
 export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
-/** Writes ε, β, budget and conditioning to the workspace's settings (or the user's, without a workspace). */
+/** Writes ε, β, budget and ranking criterion to the workspace's settings (or the user's, without a workspace). */
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
 /** Asks where to save an export and saves it. Answers the name of the file, or null when the user chose none. */
 export const saveExport = new RequestType<ExportRequest, string | null, ErrorData>('export');

@@ -13,7 +13,7 @@ import type {
   InfluenceMap,
   Measurement,
   ModelDescription,
-  ModelImage,
+  ShownImage,
   ProviderName,
   ProviderReport,
   Ranking,
@@ -63,7 +63,7 @@ export interface TokenizeParams {
 
 /** What was tokenized before. */
 export interface TokenizedPicture {
-  readonly image: ModelImage;
+  readonly image: ShownImage;
   /** The encoded file, needed where the image is reduced: PSNR, SSIM and attention are of all pixels. */
   readonly file?: Uint8Array;
 }
@@ -122,13 +122,13 @@ export interface FailedProvider {
   readonly reason: string;
 }
 
-/** Of a request that another provider may answer: the process is to be replaced, and the next one told to {@link ruleOut} this one. */
+/** Of a request that another provider may answer: the process is to be replaced, and the next one told to {@link excludeProvider} this one. */
 export interface InferenceErrorData extends ErrorData {
   readonly failed?: FailedProvider;
 }
 
 /** Told to a process before any request: a provider that is not to be tried for a choice. */
-export const ruleOut = new NotificationType<FailedProvider>('provider/ruleOut');
+export const excludeProvider = new NotificationType<FailedProvider>('provider/exclude');
 
 /** A provider whose native code is about to run. */
 export interface ProviderInUse {
@@ -169,7 +169,7 @@ export const progress = new NotificationType<Progress & { readonly id: number }>
 
 /** The picture of a `tokenize` request, as soon as it is decoded: before the model is loaded and run. */
 export interface DecodedPicture {
-  readonly image: ModelImage;
+  readonly image: ShownImage;
   readonly model: ModelDescription;
   /** The request's settings, completed by the model's defaults. */
   readonly settings: FilterSettings;

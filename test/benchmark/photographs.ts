@@ -41,7 +41,7 @@ interface Figures {
 const report: Figures[] = [];
 
 describe('a large photograph', () => {
-  const vscode = useVSCode({ settings: { 'tatok.cropMode': 'tiles', 'tatok.conditioning': 'sequential' } });
+  const vscode = useVSCode({ settings: { 'tatok.cropMode': 'tiles', 'tatok.ranking': 'sequential' } });
 
   afterAll(async () => {
     console.table(report.map(({ said: _, ...figures }) => figures));

@@ -9,7 +9,7 @@ import {
   dialog,
   driverIsHere,
   environmentReport,
-  isWhole,
+  hasEveryPart,
   line,
   lines,
   message,
@@ -108,7 +108,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
     expect(await toast.textContent()).toContain(
       'ECONNREFUSED 127.0.0.1:9. Check VS Code’s setting http.proxy, or fetch the file another way and choose it as a local archive.',
     );
-    expect(await isWhole(toast)).toBe(true);
+    expect(await hasEveryPart(toast)).toBe(true);
     await press(toast, 'Copy Link');
     await expect
       .poll(() => page.evaluate(() => navigator.clipboard.readText()))
@@ -127,7 +127,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
     expect(await toast.textContent()).toContain(
       `libonnxruntime_providers_cuda.so of broken cannot be used: it is no shared library. ${otherSource}`,
     );
-    expect(await isWhole(toast)).toBe(true);
+    expect(await hasEveryPart(toast)).toBe(true);
     await press(toast, 'Set Up CUDA…');
     await line(page, 'Look again').waitFor();
     await page.keyboard.press('Escape');
@@ -153,7 +153,7 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
     await choosePath(page, archive);
     const toast = message(page).filter({ hasText: 'wrong.whl' });
     expect(await toast.textContent()).toContain(`wrong.whl is damaged or no archive. ${otherSource}`);
-    expect(await isWhole(toast)).toBe(true);
+    expect(await hasEveryPart(toast)).toBe(true);
   });
 
   it('warns of a build of another release, and takes nothing unless told to', async () => {

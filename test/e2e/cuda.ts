@@ -74,7 +74,7 @@ export async function clearMessages(page: Page): Promise<void> {
 }
 
 /** Whether all of a message can be read: VS Code cuts those without a button at the end of their first line. */
-export async function isWhole(toast: Locator): Promise<boolean> {
+export async function hasEveryPart(toast: Locator): Promise<boolean> {
   return toast
     .locator('.notification-list-item-message')
     .first()

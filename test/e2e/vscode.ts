@@ -11,7 +11,7 @@ import { packedExtension } from '../packaging/vsix';
 const samples = join(import.meta.dirname, '../../media/samples');
 
 /** For tests to which it is of no matter how patches are ranked: the default, by distortion, runs the models many times a picture. */
-export const quickRanking = { 'tatok.conditioning': 'global' };
+export const quickRanking = { 'tatok.ranking': 'entropy' };
 
 export interface VSCodeOptions {
   readonly settings?: Readonly<Record<string, unknown>>;

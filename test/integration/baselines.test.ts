@@ -12,7 +12,7 @@ import type { CropMode, FilterSettings, Tokenization } from '../../src/method/ty
 import { bundleFor, sample, tokenizeIn } from './support';
 
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
-const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 /** What PyTorch says of image.png under those settings; absent what the model does not have. */
 interface Golden {
@@ -176,10 +176,10 @@ describe('what a tokenizer lacks', () => {
     expect(Math.max(...influence.change)).toBeGreaterThan(0);
   });
 
-  it('leaves sequential conditioning to patch tokens alone', async () => {
+  it('leaves sequential ranking to patch tokens alone', async () => {
     const { reconstruction } = await tokenize('patches-only', image, 'centre', {
       ...settings,
-      conditioning: 'sequential',
+      ranking: 'sequential',
     });
     expect(reconstruction.ranking?.order).toHaveLength(16);
     expect(reconstruction.lostBits).toBeLessThanOrEqual(0.5 * reconstruction.budgetBits);

@@ -10,7 +10,7 @@ import type { FilterSettings } from '../../src/method/types';
 import { sample } from './support';
 
 const directory = join(import.meta.dirname, '../fixtures/bundles/tiny');
-const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 const lossRates = [0, 0.3, 0.6, 1];
 
 let running: RunningModel;

@@ -11,7 +11,7 @@ import { modelDirectory, sample, tokenizeIn } from './support';
 type Tokenized = Tokenization & LoadedModel;
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
-const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 const service = new InferenceService();
 const ignore = () => undefined;
 
@@ -70,8 +70,8 @@ describe('tiles of a photograph of 768×512', () => {
     await expect(service.attention({ ...request, tile: 6 }, ignore)).rejects.toThrow('no tile 6');
   });
 
-  it('are filtered together under sequential conditioning', async () => {
-    const { reconstruction } = await tokenize(photograph, 'tiles', { conditioning: 'sequential', lossRate: 0.8 });
+  it('are filtered together in a sequential ranking', async () => {
+    const { reconstruction } = await tokenize(photograph, 'tiles', { ranking: 'sequential', lossRate: 0.8 });
     expect(reconstruction.lostBits).toBeLessThanOrEqual(0.8 * reconstruction.budgetBits);
     expect(reconstruction.ranking?.order).toHaveLength(32 * 48);
   });
@@ -79,7 +79,7 @@ describe('tiles of a photograph of 768×512', () => {
   it('let a request of one tile in between the batches of their ranking', async () => {
     const { tokens, image } = whole;
     const order: (number | 'attention')[] = [];
-    const sequential = { ...settings, conditioning: 'sequential', edgePriority: 0.5 } as const;
+    const sequential = { ...settings, ranking: 'sequential', edgePriority: 0.5 } as const;
     let attention: Promise<unknown> | undefined;
     const ranked = service.rank({ choice, tokens, image, settings: sequential, progressId: 0 }, (_stage, tiles) => {
       expect(tiles?.total).toBe(15 * 6);

@@ -220,7 +220,7 @@ describe('execution providers', () => {
       const { tokens, image, settings, provider } = await inference.tokenize({
         choice: withCuda,
         file,
-        settings: { conditioning: 'global' },
+        settings: { ranking: 'entropy' },
       });
       expect(provider).toEqual({ provider: 'cuda', failures: [] });
       await writeFile(join(folder, 'crash'), '');

@@ -11,7 +11,7 @@ import type { FilterSettings, Stage, Tokenization } from '../../src/method/types
 import { modelDirectory, sample, tokenizeIn } from './support';
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
-const settings: FilterSettings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const settings: FilterSettings = { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 const patches = 256;
 
 const service = new InferenceService();
@@ -97,7 +97,7 @@ describe('tokens', () => {
     expect(resolved.lossRate).toBe(0.3);
   });
 
-  it('are ranked once for each β and conditioning', async () => {
+  it('are ranked once for each β and criterion', async () => {
     const seen: Stage[] = [];
     const rank = (changes: Partial<FilterSettings>) =>
       service.rank(
@@ -112,9 +112,9 @@ describe('tokens', () => {
       );
     expect(await rank({ lossRate: 0.9 })).toBe(result.reconstruction.ranking);
     expect(seen).toEqual([]);
-    const sequential = await rank({ conditioning: 'sequential', edgePriority: 1 });
+    const sequential = await rank({ ranking: 'sequential', edgePriority: 1 });
     expect(seen).toEqual(Array.from({ length: 15 }, () => 'rank'));
-    expect(await rank({ conditioning: 'sequential', edgePriority: 1, budget: 'reference' })).toBe(sequential);
+    expect(await rank({ ranking: 'sequential', edgePriority: 1, budget: 'reference' })).toBe(sequential);
     expect(sequential.order).toHaveLength(patches);
   });
 });
@@ -152,7 +152,7 @@ describe('reconstruct', () => {
   });
 
   it('re-estimates entropies given the kept patches when sequential', async () => {
-    const { keep, keptTokens, entropyBits, lostBits, budgetBits } = await reconstruct({ conditioning: 'sequential' });
+    const { keep, keptTokens, entropyBits, lostBits, budgetBits } = await reconstruct({ ranking: 'sequential' });
     expect(entropyBits).toEqual((await graphs.estimateEntropy(result.tokens, keep)).entropyBits);
     expect(keep.every((kept, i) => kept === 0 || entropyBits[i] === 0)).toBe(true);
     expect(lostBits).toBeLessThanOrEqual(settings.lossRate * budgetBits);
@@ -164,9 +164,9 @@ describe('reconstruct', () => {
   });
 
   it.each([0.2, 0.4, 0.8])(
-    'loses under sequential conditioning what is open given what was visible when the last round began, ε = %s',
+    'loses in a sequential ranking what is open given what was visible when the last round began, ε = %s',
     async (lossRate) => {
-      const { ranking, keptTokens, lostBits } = await reconstruct({ conditioning: 'sequential', lossRate });
+      const { ranking, keptTokens, lostBits } = await reconstruct({ ranking: 'sequential', lossRate });
       if (ranking === undefined) throw new RangeError('nothing was ranked');
       const dropped = patches - keptTokens;
       // The round that revealed the last of the kept patches began with these hidden, the first with all.
@@ -181,8 +181,8 @@ describe('reconstruct', () => {
   );
 
   it('comes closer to the photograph by distortion, with no more tokens and within the same bits', async () => {
-    const sequential = await reconstruct({ conditioning: 'sequential', lossRate: 0.8 });
-    const distortion = await reconstruct({ conditioning: 'distortion', lossRate: 0.86 });
+    const sequential = await reconstruct({ ranking: 'sequential', lossRate: 0.8 });
+    const distortion = await reconstruct({ ranking: 'distortion', lossRate: 0.86 });
     expect(distortion.keptTokens).toBeLessThanOrEqual(sequential.keptTokens);
     expect(distortion.keptTokens).toBeGreaterThan(0);
     // On 24 photographs 0.9 dB at equal tokens.
@@ -209,10 +209,10 @@ describe('measure', () => {
       observer,
     );
 
-  it.each(['global', 'sequential', 'distortion'] as const)(
-    'gives under %s conditioning, as one batch, what single reconstructions give',
-    async (conditioning) => {
-      const measured = await measure({ conditioning }, [0.9, 0.2, 0.5]);
+  it.each(['entropy', 'sequential', 'distortion'] as const)(
+    'gives in a ranking by %s, as one batch, what single reconstructions give',
+    async (ranking) => {
+      const measured = await measure({ ranking }, [0.9, 0.2, 0.5]);
       expect(measured.map(({ lossRate }) => lossRate)).toEqual([0.9, 0.2, 0.5]);
       for (const { lossRate, ...point } of measured) {
         const single = await service.reconstruct(
@@ -221,7 +221,7 @@ describe('measure', () => {
             tokens: result.tokens,
             image: result.image,
             progressId: 0,
-            settings: { ...settings, conditioning, lossRate },
+            settings: { ...settings, ranking, lossRate },
           },
           ignore,
         );
@@ -268,12 +268,9 @@ describe('influence', () => {
     expect(await influence(3)).toMatchObject({ globalToken, change });
   });
 
-  it.each(['global', 'sequential'] as const)('is larger where no patch is kept, %s', async (conditioning) => {
+  it.each(['entropy', 'sequential'] as const)('is larger where no patch is kept, %s', async (ranking) => {
     const mean = ({ change }: { change: Float32Array }) => change.reduce((sum, value) => sum + value, 0) / patches;
-    const [all, none] = [
-      await influence(5, { lossRate: 0, conditioning }),
-      await influence(5, { lossRate: 1, conditioning }),
-    ];
+    const [all, none] = [await influence(5, { lossRate: 0, ranking }), await influence(5, { lossRate: 1, ranking })];
     expect(mean(none)).toBeGreaterThan(mean(all));
   });
 

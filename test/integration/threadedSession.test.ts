@@ -10,7 +10,7 @@ import { loadBundle } from '../../src/engine/loadModel';
 import { ThreadedSession } from '../../src/engine/thread/threadedSession';
 import { Graphs, type Sessions } from '../../src/engine/graphs';
 import { readBundle } from '../../src/bundle/manifest';
-import type { Session } from '../../src/engine/thread/session';
+import type { GraphSession } from '../../src/engine/thread/graphSession';
 import type { ModelDescription } from '../../src/method/types';
 
 const tiny = join(import.meta.dirname, '../fixtures/bundles/tiny');
@@ -21,7 +21,7 @@ const openThreaded = () => ThreadedSession.open(modulePath, graph('decoder'), {}
 
 let model: ModelDescription;
 let own: InferenceSession;
-let threaded: Session;
+let threaded: GraphSession;
 
 beforeAll(async () => {
   await build({ only: ['sessionThread'], outdir });
@@ -150,7 +150,7 @@ it('fails what is under way when the thread dies, and whatever is asked later', 
 
 describe('graphs with a decoder for batches', () => {
   let sessions: Sessions;
-  let opened: Session[];
+  let opened: GraphSession[];
 
   /** Opens one that is released after the test. */
   const openBatchDecoder = vi.fn(async (name: string) => {

@@ -66,7 +66,7 @@ it('tokenizes in one graph what it otherwise does in two', async () => {
   };
   const tokenizer = tokenizerOf(sessions.encoder, sessions.entropy);
   const run = vi.spyOn(tokenizer, 'run');
-  const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' };
+  const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
   const { picture } = await readPicture(await readFile(sample('kodim23.png')), model, { cropMode: 'tiles' });
   const tokenize = async (given: Sessions) => {
     const stages: string[] = [];

@@ -15,7 +15,7 @@ export const tinyModel: ModelDescription = {
   levels: [2, 3],
   attentionLayers: 2,
   attentionHeads: 2,
-  defaults: { lossRate: 0.5, edgePriority: 1, budget: 'image', conditioning: 'global' },
+  defaults: { lossRate: 0.5, edgePriority: 1, budget: 'image', ranking: 'entropy' },
   referenceBudgetBits: 9,
 };
 

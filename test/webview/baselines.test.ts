@@ -124,8 +124,8 @@ describe('a tokenizer of patch tokens that are filtered', () => {
     const page = await open({ parts: patchesOnly });
     expect(await text(page, 'kind')).toBe('no global tokens, 256 patch tokens: every image takes 0 to 256 tokens');
     expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
-    expect(await page.getByTestId('conditioning').locator('option').allInnerTexts()).toEqual([
-      'none',
+    expect(await page.getByTestId('ranking').locator('option').allInnerTexts()).toEqual([
+      'entropy',
       'sequential',
       'by distortion',
     ]);

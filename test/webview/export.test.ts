@@ -295,7 +295,7 @@ describe('the export menu', () => {
     const asked = await page.evaluate(() => window.fixture.received.findLast(({ method }) => method === 'export'));
     expect(asked?.params).toEqual({
       kind: 'npz',
-      settings: { lossRate: 0.25, edgePriority: 0, budget: 'image', conditioning: 'global' },
+      settings: { lossRate: 0.25, edgePriority: 0, budget: 'image', ranking: 'entropy' },
     });
     await page.close();
   });

@@ -238,7 +238,7 @@ describe('the threshold', () => {
     await page.getByTestId('save-defaults').click();
     await page.getByText('Saved').waitFor();
     const saved = await page.evaluate(() => window.fixture.received.find(({ method }) => method === 'settings/save'));
-    expect(saved?.params).toMatchObject({ lossRate: Number(await field.inputValue()), conditioning: 'global' });
+    expect(saved?.params).toMatchObject({ lossRate: Number(await field.inputValue()), ranking: 'entropy' });
     await page.getByTestId('reset').click();
     expect(await field.inputValue()).toBe('0.800');
     await page.close();
@@ -247,7 +247,7 @@ describe('the threshold', () => {
   it('takes a sequential mask from the host and says that it is stale until then', async () => {
     const page = await open({ reconstructMs: 300 });
     const before = await number(page, 'kept-count');
-    await page.getByTestId('conditioning').selectOption('sequential');
+    await page.getByTestId('ranking').selectOption('sequential');
     await painted(page);
     expect(await number(page, 'kept-count')).toBe(before);
     await page.getByTestId('stale').waitFor();
@@ -534,7 +534,7 @@ describe('life of the page', () => {
   it('brings everything back after a reload', async () => {
     const page = await open();
     await setRange(page, 'loss-rate', 0.35);
-    await page.getByTestId('conditioning').selectOption('sequential');
+    await page.getByTestId('ranking').selectOption('sequential');
     await page.getByTestId('view-difference').click();
     await page.getByTestId('global-5').click();
     await page.getByTestId('colormap').selectOption('magma');
@@ -556,7 +556,7 @@ describe('life of the page', () => {
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     await painted(page);
     expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.35');
-    expect(await page.getByTestId('conditioning').inputValue()).toBe('sequential');
+    expect(await page.getByTestId('ranking').inputValue()).toBe('sequential');
     expect(await page.getByTestId('view-difference').isChecked()).toBe(true);
     expect(await page.getByTestId('overlay-attention').isChecked()).toBe(true);
     expect(await page.getByTestId('isolated').innerText()).toBe('token 5');
@@ -624,7 +624,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority conditioning budget loss-line rate-compute layer head global-0/,
+      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority ranking budget loss-line rate-compute layer head global-0/,
     );
     await page.close();
   });

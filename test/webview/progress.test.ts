@@ -60,7 +60,7 @@ describe('results as they come', () => {
     // ε has no part in the ranking under way.
     await page.getByTestId('loss-rate').press('ArrowLeft');
     expect(await received(page, 'rank')).toBe(2);
-    await page.getByTestId('conditioning').selectOption('global');
+    await page.getByTestId('ranking').selectOption('entropy');
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
     await page.close();
@@ -70,7 +70,7 @@ describe('results as they come', () => {
     const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4 });
     await page.getByTestId('rank-globally').click();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
-    expect(await page.getByTestId('conditioning').inputValue()).toBe('global');
+    expect(await page.getByTestId('ranking').inputValue()).toBe('global');
     expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
     expect(await page.getByTestId('rank-globally').count()).toBe(0);
     await page.close();

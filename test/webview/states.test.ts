@@ -61,7 +61,7 @@ const states: readonly State[] = [
     name: 'stale',
     options: { reconstructMs: 60_000, provider: { provider: 'cpu', failures: [] } },
     prepare: async (page) => {
-      await page.getByTestId('conditioning').selectOption('sequential');
+      await page.getByTestId('ranking').selectOption('sequential');
       await page.getByTestId('stale').first().waitFor();
     },
   },

@@ -1,6 +1,5 @@
-import { colourIndex, colourTable } from './colormaps';
+import { colourIndex, colourTable, type ColormapName } from './colormaps';
 import { contextOf } from './contextOf';
-import type { ColormapName } from '../state/viewState';
 
 /** Interval of values that a colour map spans. */
 export type Domain = readonly [low: number, high: number];

@@ -1,6 +1,8 @@
 import { rgb } from 'd3-color';
 import { interpolateCividis, interpolateGreys, interpolateMagma, interpolateViridis } from 'd3-scale-chromatic';
-import type { ColormapName } from '../state/viewState';
+
+export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;
+export type ColormapName = (typeof colormapNames)[number];
 
 const interpolators: Record<ColormapName, (t: number) => string> = {
   viridis: interpolateViridis,

@@ -1,6 +1,6 @@
 import { maskBitmap } from './bitmaps';
 import { contextOf } from './contextOf';
-import { paintGround, paintPatches, type DrawGround, type Ground, type Place } from './ground';
+import { paintBackdrop, paintPatches, type DrawBackdrop, type Backdrop, type Place } from './backdrop';
 import type { Palette } from './theme';
 import { pixelatedFrom } from './viewport';
 import { droppedRuns, keptContours, visiblePatches, type Lines, type Visible } from './visiblePatches';
@@ -50,24 +50,24 @@ const roomForHairlines = 16;
  * Paints a scene, and right of the swipe line the other one.
  *
  * @param smoothing of photographs that are not shown as squares.
- * @param drawGround draws the photographs with their heat maps.
+ * @param drawBackdrop draws the photographs with their heat maps.
  */
 export function paint(
   context: CanvasRenderingContext2D,
   scene: Scene,
   smoothing: ImageSmoothingQuality = 'high',
-  drawGround: DrawGround = paintGround,
+  drawBackdrop: DrawBackdrop = paintBackdrop,
 ): void {
   const { canvas } = context;
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, canvas.width, canvas.height);
-  paintOne(context, scene, smoothing, drawGround);
+  paintOne(context, scene, smoothing, drawBackdrop);
   if (scene.other === undefined) return;
   const { transform, ratio, swipe, imageWidth } = scene;
   const from = Math.round(ratio * (transform.x + swipe * transform.k * imageWidth));
   clipped(context, from, canvas.width, () => {
     context.clearRect(from, 0, canvas.width - from, canvas.height);
-    if (scene.other !== undefined) paintOne(context, scene.other, smoothing, drawGround);
+    if (scene.other !== undefined) paintOne(context, scene.other, smoothing, drawBackdrop);
   });
 }
 
@@ -79,11 +79,11 @@ function paintOne(
   context: CanvasRenderingContext2D,
   scene: Scene,
   smoothing: ImageSmoothingQuality,
-  drawGround: DrawGround,
+  drawBackdrop: DrawBackdrop,
 ): void {
   const { canvas } = context;
   const lines = gridLines(scene);
-  paintGrounds(context, scene, placeOf(lines), smoothing, drawGround);
+  paintBackdrops(context, scene, placeOf(lines), smoothing, drawBackdrop);
   const visible = visiblePatches(lines, canvas.width, canvas.height);
   const side = scene.transform.k * scene.patchSide;
   if (scene.showDropped) {
@@ -95,15 +95,15 @@ function paintOne(
 }
 
 /** The picture with its heat map; with a swipe line, one at each side of it. */
-function paintGrounds(
+function paintBackdrops(
   context: CanvasRenderingContext2D,
   scene: Scene,
   place: Place,
   smoothing: ImageSmoothingQuality,
-  drawGround: DrawGround,
+  drawBackdrop: DrawBackdrop,
 ): void {
   const { base, swiped, heat, opacity } = scene;
-  const ground: Ground = {
+  const backdrop: Backdrop = {
     picture: base,
     heat,
     opacity,
@@ -112,12 +112,12 @@ function paintGrounds(
     place,
   };
   if (swiped === undefined) {
-    drawGround(context, ground);
+    drawBackdrop(context, backdrop);
     return;
   }
   const from = place.left + Math.round(scene.swipe * place.width);
-  clipped(context, place.left, from, () => drawGround(context, ground));
-  clipped(context, from, place.left + place.width, () => drawGround(context, { ...ground, picture: swiped }));
+  clipped(context, place.left, from, () => drawBackdrop(context, backdrop));
+  clipped(context, from, place.left + place.width, () => drawBackdrop(context, { ...backdrop, picture: swiped }));
 }
 
 /** Draws between two columns of the canvas only. */
@@ -147,7 +147,7 @@ function placeOf({ x, y }: Lines): Place {
   return { left, top, width: (x.at(-1) ?? 0) - left, height: (y.at(-1) ?? 0) - top };
 }
 
-function patchesOf({ imageWidth, imageHeight, patchSide }: Scene): Pick<Ground, 'across' | 'down'> {
+function patchesOf({ imageWidth, imageHeight, patchSide }: Scene): Pick<Backdrop, 'across' | 'down'> {
   return { across: imageWidth / patchSide, down: imageHeight / patchSide };
 }
 

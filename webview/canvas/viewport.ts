@@ -1,6 +1,11 @@
 import type { ZoomTransform } from 'd3-zoom';
 import { zoomIdentity } from 'd3-zoom';
-import type { Camera } from '../state/viewState';
+
+/**
+ * The canvas' view: the whole image, or its longer side as `extent` CSS pixels about a centre in shares of width and height. It means
+ * the same for images of other sizes, so that two canvases can share one camera.
+ */
+export type Camera = 'fit' | { readonly extent: number; readonly x: number; readonly y: number };
 
 /** Canvas and picture, in CSS pixels and image pixels. */
 export interface Frame {

@@ -32,7 +32,7 @@ export function ComparedReadout(): JSX.Element {
   const shown = rows.filter(
     ({ name }) => name !== 'influence' || [left, right].some((side) => side?.facts.influence !== undefined),
   );
-  const said = [
+  const announcement = [
     left && `A: ${describePatch(left.facts, left.place)}`,
     right && `B: ${describePatch(right.facts, right.place)}`,
   ]
@@ -63,7 +63,7 @@ export function ComparedReadout(): JSX.Element {
           </tbody>
         </table>
       )}
-      <Announcement text={said} />
+      <Announcement text={announcement} />
     </section>
   );
 }

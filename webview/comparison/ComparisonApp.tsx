@@ -6,9 +6,9 @@ import { ComparedReadout } from './ComparedReadout';
 import { ComparedTokens } from './ComparedTokens';
 import { useComparisonExporter } from './comparisonExporter';
 import { ComparisonExportMenu } from './ComparisonExportMenu';
-import { layouts, type Layout } from './comparisonState';
+import { layouts, type ComparisonLayout } from './comparisonState';
 import { SideHeader } from './SideHeader';
-import { Stage, StageMessages } from '../stage/Stage';
+import { PictureStage, StageMessages } from '../stage/PictureStage';
 import { Toolbar } from '../controls/Toolbar';
 import { ServicesContext } from '../state/context';
 import { overlays, type View } from '../state/viewState';
@@ -16,7 +16,7 @@ import { Segmented } from '../ui/Segmented';
 
 const views: readonly View[] = ['original', 'reconstruction', 'difference'];
 
-const layoutLabels: Record<Layout, string> = { beside: 'Side by side', swipe: 'Swipe' };
+const layoutLabels: Record<ComparisonLayout, string> = { beside: 'Side by side', swipe: 'Swipe' };
 const layoutOptions = layouts.map((value) => ({ value, label: layoutLabels[value] }));
 
 /** Two tokenizations: pictures above, what they cost and how they differ below. */
@@ -60,18 +60,18 @@ export function ComparisonApp(): JSX.Element {
         <ServicesContext.Provider value={left}>
           <section class="side" aria-label="A" data-testid="left">
             <SideHeader letter="A" />
-            {!swipe && <Stage name="Picture of A" onScene={(scene) => exporter.picture(left, scene)} />}
+            {!swipe && <PictureStage name="Picture of A" onScene={(scene) => exporter.picture(left, scene)} />}
           </section>
         </ServicesContext.Provider>
         <ServicesContext.Provider value={right}>
           <section class="side" aria-label="B" data-testid="right">
             <SideHeader letter="B" />
-            {!swipe && <Stage name="Picture of B" onScene={(scene) => exporter.picture(right, scene)} />}
+            {!swipe && <PictureStage name="Picture of B" onScene={(scene) => exporter.picture(right, scene)} />}
           </section>
         </ServicesContext.Provider>
         {swipe && (
           <ServicesContext.Provider value={left}>
-            <Stage
+            <PictureStage
               name="Pictures of A and B"
               onScene={(scene) => exporter.picture(left, scene)}
 
@@ -80,7 +80,7 @@ export function ComparisonApp(): JSX.Element {
               <ServicesContext.Provider value={right}>
                 <StageMessages />
               </ServicesContext.Provider>
-            </Stage>
+            </PictureStage>
           </ServicesContext.Provider>
         )}
         <div class="compared">

@@ -25,8 +25,8 @@ export function ComparisonExportMenu(): JSX.Element {
       <MenuButton title="Export this comparison" testId="export" groups={[items]}>
         Export
       </MenuButton>
-      <span class="muted said" role="status" data-testid="export-said">
-        {exporter.said.value}
+      <span class="muted confirmation" role="status" data-testid="export-said">
+        {exporter.confirmation.value}
       </span>
     </>
   );

@@ -1,7 +1,7 @@
 import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { ComparisonState, Layout, SideState } from './comparisonState';
+import type { ComparisonState, ComparisonLayout, SideState } from './comparisonState';
 import { link } from './link';
 import type { Services } from '../state/context';
 import type { Inspector } from '../state/inspector';
@@ -17,7 +17,7 @@ export interface KeptSets {
 
 /** Two tokenizations in one page: what they share, where they stand, and how they differ. */
 export class Comparison {
-  readonly layout: Signal<Layout>;
+  readonly layout: Signal<ComparisonLayout>;
   readonly swapped: Signal<boolean>;
   private readonly chosenLink: Signal<boolean | undefined>;
 

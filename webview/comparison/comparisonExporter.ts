@@ -34,8 +34,8 @@ export class ComparisonExporter {
   }
 
   /** What was done last, for a moment. */
-  get said(): ReadonlySignal<string> {
-    return this.delivery.said;
+  get confirmation(): ReadonlySignal<string> {
+    return this.delivery.confirmation;
   }
 
   /** Names the canvas of a side; with a swipe line there is one, that of the left. */

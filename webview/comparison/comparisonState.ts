@@ -2,7 +2,7 @@ import * as z from 'zod/mini';
 import { readViewState, type ViewState } from '../state/viewState';
 
 export const layouts = ['beside', 'swipe'] as const;
-export type Layout = (typeof layouts)[number];
+export type ComparisonLayout = (typeof layouts)[number];
 
 /** What is of the comparison itself; a field that cannot be read falls back on its own. */
 const schema = z.object({

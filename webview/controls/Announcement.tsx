@@ -6,14 +6,14 @@ const announceAfterMs = 200;
 
 /** Tells assistive technology of the focused patch. */
 export function Announcement({ text }: { readonly text: string }): JSX.Element {
-  const [said, setSaid] = useState('');
+  const [announced, setAnnounced] = useState('');
   useEffect(() => {
-    const timer = setTimeout(() => setSaid(text), announceAfterMs);
+    const timer = setTimeout(() => setAnnounced(text), announceAfterMs);
     return () => clearTimeout(timer);
   }, [text]);
   return (
     <p class="visually-hidden" aria-live="polite" data-testid="announcement">
-      {said}
+      {announced}
     </p>
   );
 }

@@ -25,8 +25,8 @@ export function ExportMenu(): JSX.Element | null {
   };
   return (
     <>
-      <span class="muted said" role="status" data-testid="export-said">
-        {exporter.said.value}
+      <span class="muted confirmation" role="status" data-testid="export-said">
+        {exporter.confirmation.value}
       </span>
       <MenuButton title="Export this tokenization" testId="export" groups={[[...view, copy], ...others]}>
         Export

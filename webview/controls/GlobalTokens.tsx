@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { max } from 'd3-array';
 import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
-import type { ColormapName } from '../state/viewState';
+import type { ColormapName } from '../canvas/colormaps';
 import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
 import type { AttentionChoice } from '../../src/method/types';

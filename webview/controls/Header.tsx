@@ -6,7 +6,7 @@ import { useServices } from '../state/context';
 import { Disclosure } from '../ui/Disclosure';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
-import type { CropMode, ModelDescription, ModelImage } from '../../src/method/types';
+import type { CropMode, ModelDescription, ShownImage } from '../../src/method/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {
@@ -39,7 +39,7 @@ const cropHints: Record<CropMode, string> = {
   tiles: 'Cut at its own resolution; edge tiles padded by mirroring; padding is neither shown nor counted',
 };
 
-export function Dimensions({ image }: { readonly image: ModelImage }): JSX.Element {
+export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Element {
   const { inspector, session } = useServices();
   const cropMode = inspector.cropMode.value;
   const tiles = image.tiles.rows * image.tiles.columns;

@@ -4,16 +4,13 @@ import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/settings';
 import { NumberField } from '../ui/NumberField';
 import { Select } from '../ui/Select';
-import type { Budget, Conditioning } from '../../src/method/types';
+import type { Budget, RankingCriterion } from '../../src/method/types';
 
-/** Without global tokens the first estimate is given nothing. */
-function conditioningOptions(globalTokens: number): { value: Conditioning; label: string }[] {
-  return [
-    { value: 'global', label: globalTokens > 0 ? 'global' : 'none' },
-    { value: 'sequential', label: 'sequential' },
-    { value: 'distortion', label: 'by distortion' },
-  ];
-}
+const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
+  { value: 'entropy', label: 'entropy' },
+  { value: 'sequential', label: 'sequential' },
+  { value: 'distortion', label: 'by distortion' },
+];
 
 const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
@@ -108,14 +105,14 @@ export function FilterChoices(): JSX.Element {
             : 'Entropy given nothing, or given the patches already kept'
         }
       >
-        <span>conditioning</span>
+        <span>ranking</span>
         <Select
           plain
-          label="Conditioning"
-          testId="conditioning"
-          options={conditioningOptions(globalTokens)}
-          value={inspector.conditioning.value}
-          onChange={(conditioning) => (inspector.conditioning.value = conditioning)}
+          label="Ranking"
+          testId="ranking"
+          options={rankingOptions}
+          value={inspector.criterion.value}
+          onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
       </div>
       <div class="row" title="What ε is a share of: this image's own bits, or the training set's mean">
@@ -148,7 +145,7 @@ function Defaults(): JSX.Element {
         type="button"
         class="quiet"
         data-testid="reset"
-        title="Back to the model's own ε, β, budget and conditioning"
+        title="Back to the model's own ε, β, budget and ranking"
         onClick={() => defaults && inspector.setSettings(defaults)}
       >
         Reset
@@ -157,7 +154,7 @@ function Defaults(): JSX.Element {
         type="button"
         class="quiet"
         data-testid="save-defaults"
-        title="Keep ε, β, budget and conditioning in the workspace's settings"
+        title="Keep ε, β, budget and ranking in the workspace's settings"
         onClick={() => void save()}
       >
         {saved ? 'Saved' : 'Save'}

@@ -68,8 +68,8 @@ function RankGlobally(): JSX.Element {
       type="button"
       class="quiet"
       data-testid="rank-globally"
-      title="Changes the conditioning to global: the entropies that are known rank the patches at once"
-      onClick={() => (inspector.conditioning.value = 'global')}
+      title="Changes the ranking to entropy: the entropies that are known rank the patches at once"
+      onClick={() => (inspector.criterion.value = 'entropy')}
     >
       Rank globally
     </button>

@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { Row } from '../ui/Row';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
-import { describeParts, isWhole } from '../../src/method/parts';
+import { describeParts, hasEveryPart } from '../../src/method/parts';
 
 const unknown = '–';
 
@@ -16,7 +16,7 @@ export function TokenCounts(): JSX.Element | null {
   return (
     <section class="panel tokens" aria-labelledby="tokens-title">
       <h2 id="tokens-title">Tokens {inspector.awaitsRanking.value && <Stale />}</h2>
-      {!isWhole(model) && (
+      {!hasEveryPart(model) && (
         <p class="muted" data-testid="kind">
           {describeParts(model, several ? 'tile' : 'image')}
         </p>

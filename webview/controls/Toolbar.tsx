@@ -1,6 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
-import { colormapNames, type Overlay, type View } from '../state/viewState';
+import { colormapNames } from '../canvas/colormaps';
+import type { Overlay, View } from '../state/viewState';
 import { Segmented } from '../ui/Segmented';
 import { Select } from '../ui/Select';
 

@@ -4,21 +4,21 @@ import type { Inspector } from '../state/inspector';
 import type { Failure } from '../../src/protocol/document';
 
 /** Confirmations are shown for so long. */
-const saidForMs = 4000;
+const confirmationMs = 4000;
 
 /** Tells what became of an export. */
 export class Delivery {
-  /** What was done last, for a moment. */
-  readonly said = signal('');
+  /** One sentence on the last export, shown for a moment. */
+  readonly confirmation = signal('');
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(private readonly notice: Signal<Failure | undefined>) {}
 
-  /** @param work answers what to say, or undefined when the user changed their mind. */
+  /** @param work answers the confirmation, or undefined when the user changed their mind. */
   async attempt(failed: string, work: () => Promise<string | undefined>): Promise<void> {
     try {
-      const said = await work();
-      if (said !== undefined) this.say(said);
+      const confirmation = await work();
+      if (confirmation !== undefined) this.say(confirmation);
     } catch (error) {
       const reason = error instanceof ResponseError || error instanceof Error ? error.message : String(error);
       this.notice.value = { message: `${failed}: ${reason}`, actions: [] };
@@ -27,8 +27,8 @@ export class Delivery {
 
   private say(text: string): void {
     clearTimeout(this.timer);
-    this.said.value = text;
-    this.timer = setTimeout(() => (this.said.value = ''), saidForMs);
+    this.confirmation.value = text;
+    this.timer = setTimeout(() => (this.confirmation.value = ''), confirmationMs);
   }
 }
 

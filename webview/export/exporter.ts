@@ -45,8 +45,8 @@ export class Exporter {
   }
 
   /** What was done last, for a moment. */
-  get said(): ReadonlySignal<string> {
-    return this.delivery.said;
+  get confirmation(): ReadonlySignal<string> {
+    return this.delivery.confirmation;
   }
 
   /** Names the canvas whose scene pictures are drawn from. */

@@ -1,8 +1,7 @@
-import { cssColour } from '../canvas/colormaps';
+import { cssColour, type ColormapName } from '../canvas/colormaps';
 import { contextOf } from '../canvas/contextOf';
 import type { Legend } from '../state/layers';
 import { paint, type Scene } from '../canvas/painter';
-import type { ColormapName } from '../state/viewState';
 
 /** A view of the picture with all that explains it. */
 export interface Figure {

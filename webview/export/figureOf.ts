@@ -61,9 +61,9 @@ function tokensLine(inspector: Inspector): string {
 
 function settingsLine(inspector: Inspector): string {
   if (!inspector.filters.peek()) return '';
-  const { lossRate, edgePriority, budget, conditioning } = inspector.settings.peek();
+  const { lossRate, edgePriority, budget, ranking } = inspector.settings.peek();
   const edge = edgePriority === 0 ? '' : `, β = ${edgePriority} bits`;
-  return `ε = ${lossRate}${edge}, ${budget === 'image' ? 'image' : 'reference'} budget, ${conditioning} conditioning`;
+  return `ε = ${lossRate}${edge}, ${budget === 'image' ? 'image' : 'reference'} budget, ${ranking} ranking`;
 }
 
 function qualityLine(inspector: Inspector, view: View): string {

@@ -30,7 +30,7 @@ type Cost = Pick<Measurement, 'totalTokens' | 'payloadBits' | 'maskBits'>;
 const rateOf = ({ totalTokens, payloadBits, maskBits }: Cost, rate: Rate): number =>
   rate === 'tokens' ? totalTokens : payloadBits + maskBits;
 
-/** What every ε costs and what it is worth: measured on request under the β, budget and conditioning chosen. */
+/** What every ε costs and what it is worth: measured on request under the β, budget and ranking chosen. */
 export function RateDistortionPlot(): JSX.Element {
   const { inspector, session } = useServices();
   const { rateDistortion } = session;
@@ -40,11 +40,7 @@ export function RateDistortionPlot(): JSX.Element {
       <div class="title-line">
         <h2 id="rate-distortion-title">Rate–distortion</h2>
         {rateDistortion.stale.value && (
-          <span
-            class="badge"
-            data-testid="rate-stale"
-            title="Measured under another edge priority, budget or conditioning"
-          >
+          <span class="badge" data-testid="rate-stale" title="Measured under another edge priority, budget or ranking">
             stale
           </span>
         )}

@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'preact/hooks';
 import { mapBitmap } from '../canvas/bitmaps';
 import type { Legend } from '../state/layers';
 import { useServices } from '../state/context';
-import type { ColormapName } from '../state/viewState';
+import type { ColormapName } from '../canvas/colormaps';
 
 const steps = 256;
 const ramp = Float32Array.from({ length: steps }, (_, i) => 1 - i / (steps - 1));

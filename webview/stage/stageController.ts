@@ -2,7 +2,7 @@ import { batch, computed, effect, signal, untracked, type ReadonlySignal } from 
 import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
 import { contextOf } from '../canvas/contextOf';
-import { KeptGrounds, paintGround } from '../canvas/ground';
+import { KeptBackdrops, paintBackdrop } from '../canvas/backdrop';
 import type { Layers } from '../state/layers';
 import { paint, type Scene } from '../canvas/painter';
 import type { Theme } from '../canvas/theme';
@@ -39,7 +39,7 @@ export class StageController {
   private readonly behaviour: ZoomBehavior<HTMLCanvasElement, unknown>;
   private readonly context: CanvasRenderingContext2D;
   private readonly stops: (() => void)[] = [];
-  private readonly grounds = new KeptGrounds();
+  private readonly backdrops = new KeptBackdrops();
   private readonly motion = new ZoomMotion(() => this.schedule());
   private scheduled: number | undefined;
   private applying = false;
@@ -243,8 +243,8 @@ export class StageController {
     const height = Math.round(scene.height * scene.ratio);
     if (this.canvas.width !== width) this.canvas.width = width;
     if (this.canvas.height !== height) this.canvas.height = height;
-    // A ground whose scale changes with every frame is not worth keeping.
-    if (this.motion.moves(scene.transform.k)) paint(this.context, scene, 'medium', paintGround);
-    else paint(this.context, scene, 'high', this.grounds.frame());
+    // A backdrop whose scale changes with every frame is not worth keeping.
+    if (this.motion.moves(scene.transform.k)) paint(this.context, scene, 'medium', paintBackdrop);
+    else paint(this.context, scene, 'high', this.backdrops.frame());
   }
 }

@@ -1,10 +1,10 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
+import type { ColormapName } from '../canvas/colormaps';
+import type { Camera } from '../canvas/viewport';
 import { equalSettings } from './settings';
 import {
   offeredOverlays,
   overlays,
-  type Camera,
-  type ColormapName,
   type Distortion,
   type Overlay,
   type Range,
@@ -30,13 +30,13 @@ import type {
   AttentionChoice,
   AttentionMap,
   Budget,
-  Conditioning,
   FilterSettings,
   ModelDescription,
-  ModelImage,
+  ShownImage,
   PatchRegion,
   ProviderName,
   Ranking,
+  RankingCriterion,
   Reconstruction,
   CropMode,
   StageTimings,
@@ -77,7 +77,8 @@ export type SharedView = Pick<
 >;
 
 /** A ranking by the host, and what it was asked for. */
-export interface Ranked extends Pick<FilterSettings, 'edgePriority' | 'conditioning'> {
+export interface Ranked extends Pick<FilterSettings, 'edgePriority'> {
+  readonly criterion: RankingCriterion;
   readonly ranking: Ranking;
 }
 
@@ -110,7 +111,7 @@ export class Inspector {
   readonly lossRate: Signal<number>;
   readonly edgePriority: Signal<number>;
   readonly budget: Signal<Budget>;
-  readonly conditioning: Signal<Conditioning>;
+  readonly criterion: Signal<RankingCriterion>;
 
   readonly view: Signal<View>;
   /** What the user chose, also for models that have no such overlay. */
@@ -143,7 +144,7 @@ export class Inspector {
     this.lossRate = signal(stored.settings?.lossRate ?? 0);
     this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
     this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
-    this.conditioning = signal<Conditioning>(stored.settings?.conditioning ?? 'global');
+    this.criterion = signal<RankingCriterion>(stored.settings?.ranking ?? 'entropy');
     this.view = shared?.view ?? signal(stored.view);
     this.chosenOverlay = shared?.chosenOverlay ?? signal(stored.overlay);
     this.opacity = shared?.opacity ?? signal(stored.opacity);
@@ -182,32 +183,32 @@ export class Inspector {
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
-    conditioning: this.conditioning.value,
+    ranking: this.criterion.value,
   }));
 
   /**
-   * π and its cumulative sum, which depend on ĥ, β and conditioning, not on ε. Computed here for global conditioning; sequential
-   * conditioning needs the model, so the host's last answer brings it. undefined where nothing can be dropped.
+   * π and its cumulative sum, which depend on ĥ, β and the criterion, not on ε. Computed here for entropy alone; a sequential
+   * ranking needs the model, so the host's last answer brings it. undefined where nothing can be dropped.
    */
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.conditioning.value)) {
+    if (isSequential(this.criterion.value)) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     return rankPatches(tokenization.tokens.entropyBits, tokenization.image.grid, this.edgePriority.value);
   });
 
   /**
-   * Whether the host has yet to rank the patches under the β and conditioning chosen: until then the mask of the last
+   * Whether the host has yet to rank the patches under the β and criterion chosen: until then the mask of the last
    * reconstruction is shown, if there is one.
    */
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      isSequential(this.conditioning.value) &&
+      isSequential(this.criterion.value) &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.conditioning !== this.conditioning.value),
+        this.ranked.value.criterion !== this.criterion.value),
   );
 
   /** Place of every patch in the order of keeping, 1 = dropped last. */
@@ -257,7 +258,7 @@ export class Inspector {
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return true;
     if (this.ranking.value === undefined) return false;
-    if (this.awaitsRanking.value || this.conditioning.value !== reconstruction.settings.conditioning) return true;
+    if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
@@ -396,7 +397,7 @@ export class Inspector {
       this.lossRate.value = settings.lossRate;
       this.edgePriority.value = settings.edgePriority;
       this.budget.value = settings.budget;
-      this.conditioning.value = settings.conditioning;
+      this.criterion.value = settings.ranking;
     });
   }
 
@@ -456,7 +457,7 @@ export class Inspector {
 }
 
 /** The image shown, where the new one is the same: nothing made of it is made again. */
-function sameImage(shown: ModelImage | undefined, now: ModelImage): ModelImage {
+function sameImage(shown: ShownImage | undefined, now: ShownImage): ShownImage {
   if (shown === undefined || !equalValues(shown.rgb, now.rgb)) return now;
   const { rgb: _, ...geometry } = now;
   return JSON.stringify({ ...shown, rgb: undefined }) === JSON.stringify(geometry) ? shown : now;

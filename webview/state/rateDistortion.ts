@@ -5,7 +5,7 @@ import { lossRateGrid } from './lossRateGrid';
 import type { MeasureRequest } from '../../src/protocol/document';
 import type { FilterSettings, Measurement, Tokens } from '../../src/method/types';
 
-/** Measurements under one β, budget and conditioning. */
+/** Measurements under one β, budget and ranking. */
 export interface RateCurve {
   readonly settings: FilterSettings;
   /** ε to measure, in the order of measuring. */
@@ -19,7 +19,7 @@ export type Measure = (request: MeasureRequest, token: CancellationToken) => Pro
 /** ε measured at once: on the CPU a batch saves nothing, and single ones let a drag's reconstruction in between. */
 const batchSize = { cpu: 1, other: 4 };
 
-/** The rate–distortion curve: measured on request, point by point, once for every β, budget and conditioning. */
+/** The rate–distortion curve: measured on request, point by point, once for every β, budget and ranking. */
 export class RateDistortion {
   private readonly curves = signal<ReadonlyMap<string, RateCurve>>(new Map());
   private readonly last = signal<string | undefined>(undefined);
@@ -37,8 +37,8 @@ export class RateDistortion {
   }
 
   private readonly key = computed(() => {
-    const { edgePriority, budget, conditioning } = this.inspector;
-    return JSON.stringify([edgePriority.value, budget.value, conditioning.value]);
+    const { edgePriority, budget, criterion } = this.inspector;
+    return JSON.stringify([edgePriority.value, budget.value, criterion.value]);
   });
 
   /** The curve of the settings chosen, or the last one until that is measured. */
@@ -47,7 +47,7 @@ export class RateDistortion {
     return curves.get(this.key.value) ?? curves.get(this.last.value ?? '');
   });
 
-  /** Whether the curve shown was measured under another β, budget or conditioning. */
+  /** Whether the curve shown was measured under another β, budget or ranking. */
   readonly stale: ReadonlySignal<boolean> = computed(
     () => this.shown.value !== undefined && !this.curves.value.has(this.key.value),
   );

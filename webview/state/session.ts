@@ -110,12 +110,12 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   };
 }
 
-/** Asks for the ranking under another β or conditioning, or of other tokens; ε and budget have no part in it. */
+/** Asks for the ranking under another β or ranking criterion, or of other tokens; ε and budget have no part in it. */
 function followRanking(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
   const request = new LatestRequest(
     async (settings: FilterSettings, token) => ({
       edgePriority: settings.edgePriority,
-      conditioning: settings.conditioning,
+      criterion: settings.ranking,
       ranking: await connection.sendRequest(protocol.rank, settings, token),
     }),
     (ranked) => (inspector.ranked.value = ranked),
@@ -128,10 +128,10 @@ function followRanking(inspector: Inspector, connection: MessageConnection, fail
       request.stop();
       return;
     }
-    const [edgePriority, conditioning] = [inspector.edgePriority.value, inspector.conditioning.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
     const first = inspector.ranked.peek() === undefined;
     request.ask(
-      { ...inspector.settings.peek(), edgePriority, conditioning },
+      { ...inspector.settings.peek(), edgePriority, ranking },
       { delayMs: first ? 0 : pauseMs, finishRunning: false },
     );
   });

@@ -5,10 +5,7 @@ export const lossRateStep = 0.005;
 
 export function equalSettings(a: FilterSettings, b: FilterSettings): boolean {
   return (
-    a.lossRate === b.lossRate &&
-    a.edgePriority === b.edgePriority &&
-    a.budget === b.budget &&
-    a.conditioning === b.conditioning
+    a.lossRate === b.lossRate && a.edgePriority === b.edgePriority && a.budget === b.budget && a.ranking === b.ranking
   );
 }
 

@@ -1,6 +1,9 @@
 import * as z from 'zod/mini';
+import { colormapNames } from '../canvas/colormaps';
+import type { Camera } from '../canvas/viewport';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
-import { conditionings, cropModes } from '../../src/method/types';
+import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
+import { cropModes } from '../../src/method/types';
 
 export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
 export type View = (typeof views)[number];
@@ -22,9 +25,6 @@ export function offeredOverlays(model: Parts): Overlay[] {
   return overlays.filter((overlay) => hasPart(model, overlayParts[overlay]));
 }
 
-export const colormapNames = ['viridis', 'cividis', 'magma', 'grey'] as const;
-export type ColormapName = (typeof colormapNames)[number];
-
 /** `fixed` keeps one scale for all images, so that they compare; `fit` spends every colour on this one. */
 export const ranges = ['fixed', 'fit'] as const;
 export type Range = (typeof ranges)[number];
@@ -38,22 +38,13 @@ export type Distortion = (typeof distortions)[number];
 const choice = z.union([z.literal('mean'), z.int().check(z.nonnegative())]);
 const share = z.number().check(z.gte(0), z.lte(1));
 
-/**
- * Where the canvas looks: the whole image, or its longer side as `extent` CSS pixels about a centre in shares of width and
- * height. It means the same for images of other sizes, so that two canvases can share one camera.
- */
-const camera = z.union([
+const camera: z.ZodMiniType<Camera> = z.union([
   z.literal('fit'),
   z.object({ extent: z.number().check(z.positive()), x: z.number(), y: z.number() }),
 ]);
-export type Camera = z.infer<typeof camera>;
 
-const settings = z.object({
-  lossRate: share,
-  edgePriority: z.number().check(z.nonnegative()),
-  budget: z.enum(['image', 'reference']),
-  conditioning: z.enum(conditionings),
-});
+/** Earlier versions kept the ranking as `conditioning`. */
+const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
 
 /** What survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
 const schema = z.object({

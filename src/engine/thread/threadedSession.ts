@@ -2,7 +2,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
-import type { Session } from './session';
+import type { GraphSession } from './graphSession';
 import type { SessionToOpen, ThreadAnswer, ThreadRequest } from './sessionThread';
 import { copied, fromPlain, memoryOf, toPlain, type PlainTensors } from './tensorTransfer';
 
@@ -16,7 +16,7 @@ interface Waiting {
  * A session in a thread of its own. A run costs a round trip of messages and a copy of its inputs more than one in the same thread;
  * outputs are handed over. As long as it is not released, it keeps the process alive.
  */
-export class ThreadedSession implements Session {
+export class ThreadedSession implements GraphSession {
   readonly inputMetadata: readonly InferenceSession.ValueMetadata[];
   readonly outputMetadata: readonly InferenceSession.ValueMetadata[];
 
@@ -33,7 +33,7 @@ export class ThreadedSession implements Session {
    * @param file path of the graph.
    * @throws Error of ONNX Runtime, or of a thread that cannot be started.
    */
-  static async open(modulePath: string, file: string, options: InferenceSession.SessionOptions): Promise<Session> {
+  static async open(modulePath: string, file: string, options: InferenceSession.SessionOptions): Promise<GraphSession> {
     const thread = new SessionThread(modulePath, { file, options });
     const answer = await thread.opened;
     if (answer.kind !== 'open') throw errorOf(answer);

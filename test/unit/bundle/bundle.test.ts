@@ -60,7 +60,7 @@ describe('readBundle', () => {
       levels: [8, 8, 8, 8],
       attentionLayers: 6,
       attentionHeads: 6,
-      defaults: manifest.defaults,
+      defaults: { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' },
       referenceBudgetBits: 2000,
     });
   });

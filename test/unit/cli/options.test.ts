@@ -26,16 +26,23 @@ describe('parseOptions', () => {
 
   it('reads every option, in any place', () => {
     const args =
-      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --conditioning sequential --provider cpu --model m --out o --json';
+      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --ranking sequential --provider cpu --model m --out o --json';
     expect(parseOptions(args.split(' '))).toEqual({
       images: ['a.png', 'b.png'],
-      settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', conditioning: 'sequential' },
+      settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', ranking: 'sequential' },
       cropMode: 'tiles',
       provider: 'cpu',
       model: 'm',
       out: 'o',
       json: true,
     });
+  });
+
+  it('reads the ranking by its earlier name and values', () => {
+    expect(parseOptions(['a.png', '--conditioning', 'global']).settings).toEqual({ ranking: 'entropy' });
+    expect(parseOptions(['a.png', '--conditioning=distortion']).settings).toEqual({ ranking: 'distortion' });
+    expect(usageOf('a.png', '--conditioning', 'global', '--ranking', 'entropy').exitStatus).toBe(2);
+    expect(usageOf('a.png', '--ranking', 'global').exitStatus).toBe(2);
   });
 
   it('takes what follows -- as images', () => {

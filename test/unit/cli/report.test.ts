@@ -36,7 +36,7 @@ const result: TokenizedImage = {
     expectedCodes: new Float32Array(12),
   },
   reconstruction: {
-    settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential' },
+    settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'sequential' },
     ranking: rankPatches(Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5), tinyModel.grid, 0),
     keep,
     entropyBits: new Float32Array(6),

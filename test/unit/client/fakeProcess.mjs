@@ -10,8 +10,8 @@ const lives = readdirSync(folder).length;
 const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 
 /** @type {import('../../../src/protocol/engineMessages').FailedProvider[]} */
-const ruledOut = [];
-connection.onNotification('provider/ruleOut', (failed) => void ruledOut.push(failed));
+const excluded = [];
+connection.onNotification('provider/exclude', (failed) => void excluded.push(failed));
 
 connection.onRequest('model/load', async (choice) => {
   process.stderr.write(`loading ${choice.directory}\n`);
@@ -20,7 +20,7 @@ connection.onRequest('model/load', async (choice) => {
   if (behaviour === 'hang') for (;;);
   if (behaviour?.startsWith('provider-crashes')) {
     const provider = choice.providers.find(
-      (/** @type {string} */ name) => !ruledOut.some((failed) => failed.provider === name),
+      (/** @type {string} */ name) => !excluded.some((failed) => failed.provider === name),
     );
     const opening = behaviour.endsWith('opening');
     await connection.sendRequest('provider/note', {
@@ -29,7 +29,7 @@ connection.onRequest('model/load', async (choice) => {
     if (provider !== 'cpu' || behaviour.includes('every')) process.kill(process.pid, 'SIGSEGV');
   }
   const failed = { choice, provider: 'cuda', reason: 'CUDA failure 2: out of memory.' };
-  if (behaviour === 'lose-device' && ruledOut.length === 0) {
+  if (behaviour === 'lose-device' && excluded.length === 0) {
     // As a session that is released on a device that is gone: the answer is out, and nothing runs any more.
     setTimeout(() => {
       for (;;);
@@ -40,7 +40,7 @@ connection.onRequest('model/load', async (choice) => {
     return new ResponseError(1, 'The file is bad.', { code: 'model-invalid', advice: 'Try another.' });
   }
   if (behaviour === 'strange') throw new TypeError('x is not a function');
-  const failures = ruledOut.map(({ provider, reason }) => ({ provider, reason }));
+  const failures = excluded.map(({ provider, reason }) => ({ provider, reason }));
   const loaded = { model: { name: `life ${lives}` }, provider: { provider: asNode, failures } };
   await connection.sendNotification('model/loaded', { choice, ...loaded });
   return loaded;

@@ -16,7 +16,7 @@ vi.mock('vscode', async () => {
 const cat = vscode.Uri.parse('file:///photos/cat.PNG');
 const dog = vscode.Uri.parse('file:///photos/dog.jpeg');
 const notes = vscode.Uri.parse('file:///photos/notes.txt');
-const settings = { lossRate: 0.8, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const settings = { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const shown: ComparedSide = { uri: cat, model: '/models/tatok-s-256', cropMode: 'centre', settings };
 
 const open = vi.fn<(compared: ComparedSides) => void>();

@@ -1,11 +1,7 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import {
-  copyViewCommand,
-  exportCommand,
-  registerExports,
-  type ExportingPanel,
-} from '../../../src/commands/exportCommands';
+import { copyViewCommand, exportCommand, registerExports } from '../../../src/commands/exportCommands';
+import type { ExportingPanel } from '../../../src/panel/exportFile';
 import { exportChoices } from '../../../src/protocol/exports';
 import type { Parts } from '../../../src/method/parts';
 import { lacking, tinyModel } from '../model';

@@ -5,7 +5,7 @@ import { InferenceService } from '../../../src/engine/engine';
 import type { LoadedChoice, ProviderInUse } from '../../../src/protocol/engineMessages';
 import { TatokError } from '../../../src/method/errors';
 import { readBundle, type Bundle } from '../../../src/bundle/manifest';
-import type { ModelImage, ProviderName, Tokens } from '../../../src/method/types';
+import type { ShownImage, ProviderName, Tokens } from '../../../src/method/types';
 import { refusalOf } from '../refusal';
 import { tinyModel } from '../model';
 
@@ -33,8 +33,8 @@ beforeEach(() => {
   vi.mocked(readBundle).mockResolvedValue({ model: tinyModel } as Bundle);
   vi.mocked(loadBundle)
     .mockReset()
-    .mockImplementation(async (_bundle, { providers }, ruledOut = new Map(), onOpening) => {
-      const provider = (providers as ProviderName[]).find((name) => !ruledOut.has(name)) ?? 'cpu';
+    .mockImplementation(async (_bundle, { providers }, excluded = new Map(), onOpening) => {
+      const provider = (providers as ProviderName[]).find((name) => !excluded.has(name)) ?? 'cpu';
       await onOpening?.(provider);
       const failure = failures[provider];
       const run =
@@ -52,7 +52,7 @@ beforeEach(() => {
         attentionOf: () => provider,
         release,
       };
-      const report = [...ruledOut].map(([name, why]) => ({ provider: name, reason: why }));
+      const report = [...excluded].map(([name, why]) => ({ provider: name, reason: why }));
       return {
         tatok,
         loaded: { model: tinyModel, provider: { provider, failures: report } },
@@ -66,7 +66,7 @@ const service = () =>
     onLoaded: (told) => loaded.push(told),
     noteProvider: (inUse) => Promise.resolve(void noted.push(inUse)),
   });
-const image = { reduction: 1 } as ModelImage;
+const image = { reduction: 1 } as ShownImage;
 const params = (providers: string[]) => ({
   choice: { directory: '/models/tiny', providers },
   image,
@@ -76,8 +76,8 @@ const params = (providers: string[]) => ({
 });
 const quiet = () => undefined;
 
-const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
-const pictureRequest = (image: ModelImage) => ({
+const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
+const pictureRequest = (image: ShownImage) => ({
   choice: { directory: '/models/tiny', providers: ['cuda', 'cpu'] },
   tokens: { globalCodes: new Int32Array(1), patchCodes: new Int32Array(1) } as Tokens,
   image: { ...image, rgb: new Uint8Array(3), tiles: { rows: 1, columns: 1 } },
@@ -105,7 +105,7 @@ describe('a provider that fails while it runs', () => {
 
   it('is not tried in a process that was told so, and the report says why', async () => {
     const inference = service();
-    inference.ruleOut({ choice, provider: 'cuda', reason });
+    inference.excludeProvider({ choice, provider: 'cuda', reason });
     expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cpu');
     const report = { provider: 'cpu', failures: [{ provider: 'cuda', reason }] };
     expect(loaded.map(({ provider }) => provider)).toEqual([report]);
@@ -114,7 +114,7 @@ describe('a provider that fails while it runs', () => {
   it('is ruled out for that choice alone', async () => {
     failures = {};
     const inference = service();
-    inference.ruleOut({ choice: { ...choice, cudaDevice: 1 }, provider: 'cuda', reason });
+    inference.excludeProvider({ choice: { ...choice, cudaDevice: 1 }, provider: 'cuda', reason });
     expect(await inference.attention(params(['cuda', 'cpu']), quiet)).toBe('cuda');
   });
 

@@ -1,10 +1,10 @@
 import { beforeEach, expect, it, vi } from 'vitest';
 import { LazySession } from '../../../src/engine/lazySession';
-import type { Session } from '../../../src/engine/thread/session';
+import type { GraphSession } from '../../../src/engine/thread/graphSession';
 
 const release = vi.fn(() => Promise.resolve());
 const opened: { ended: boolean }[] = [];
-const open = vi.fn((): Promise<Session> => {
+const open = vi.fn((): Promise<GraphSession> => {
   const session = { inputMetadata: [], outputMetadata: [], ended: false, run: () => Promise.resolve({}), release };
   opened.push(session);
   return Promise.resolve(session);

@@ -6,14 +6,21 @@ import { TaTok } from '../../../src/engine/pipeline';
 import { rankSequentially } from '../../../src/method/sequential';
 import type { StageObserver } from '../../../src/engine/stages';
 import { Tiling } from '../../../src/engine/tiles';
-import type { Conditioning, FilterSettings, Picture, Ranking, TileProgress, Tokens } from '../../../src/method/types';
+import type {
+  FilterSettings,
+  Picture,
+  Ranking,
+  RankingCriterion,
+  TileProgress,
+  Tokens,
+} from '../../../src/method/types';
 import { tinyModel } from '../model';
 
 const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
 /** 5×3 tiles of 32 pixels, those at the right and below a part of one: 17×10 patches. */
 const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as Picture;
 const tiling = new Tiling(geometry.width, geometry.height, model);
-const settings: FilterSettings = { lossRate: 0.5, edgePriority: 1, budget: 'image', conditioning: 'sequential' };
+const settings: FilterSettings = { lossRate: 0.5, edgePriority: 1, budget: 'image', ranking: 'sequential' };
 
 /** Codes stand for the bits that they hold; every visible patch of a tile takes some of the others' there. */
 function bitsOf({ codes, visible }: EntropyInput): Float32Array {
@@ -58,7 +65,7 @@ const picture: Picture = {
   rgb: paint((row, column) => greyOf(patchCodes[columns * row + column] ?? 0), rows, columns),
 };
 
-async function rank(batch: number, conditioning: Conditioning = 'sequential', observer?: StageObserver, of = picture) {
+async function rank(batch: number, criterion: RankingCriterion = 'sequential', observer?: StageObserver, of = picture) {
   const batches: (readonly EntropyInput[])[] = [];
   const decodings: (readonly DecoderInput[])[] = [];
   const expectedCodes = new Float32Array(16 * model.levels.length);
@@ -72,7 +79,12 @@ async function rank(batch: number, conditioning: Conditioning = 'sequential', ob
       return Promise.resolve(inputs.map(decoded));
     },
   } as unknown as Graphs;
-  const { ranking } = await new TaTok(model, graphs, batch).rank(tokens, of, { ...settings, conditioning }, observer);
+  const { ranking } = await new TaTok(model, graphs, batch).rank(
+    tokens,
+    of,
+    { ...settings, ranking: criterion },
+    observer,
+  );
   return { ranking, batches, decodings };
 }
 
@@ -156,20 +168,17 @@ describe('the ranking of tiles by distortion', () => {
     },
   );
 
-  it.each(['sequential', 'distortion'] as const)(
-    'never tells of less progress than before, %s',
-    async (conditioning) => {
-      const told: TileProgress[] = [];
-      await rank(4, conditioning, (_stage, tiles) => {
-        if (tiles !== undefined) told.push(tiles);
-      });
-      const [first, last] = [told[0], told.at(-1)];
-      expect(told.map(({ done }) => done)).toEqual([...new Set(told.map(({ done }) => done))].sort((a, b) => a - b));
-      expect(first?.done).toBe(0);
-      expect(last?.done).toBeGreaterThan((last?.total ?? NaN) * 0.8);
-      expect(last?.done).toBeLessThan(last?.total ?? NaN);
-    },
-  );
+  it.each(['sequential', 'distortion'] as const)('never tells of less progress than before, %s', async (criterion) => {
+    const told: TileProgress[] = [];
+    await rank(4, criterion, (_stage, tiles) => {
+      if (tiles !== undefined) told.push(tiles);
+    });
+    const [first, last] = [told[0], told.at(-1)];
+    expect(told.map(({ done }) => done)).toEqual([...new Set(told.map(({ done }) => done))].sort((a, b) => a - b));
+    expect(first?.done).toBe(0);
+    expect(last?.done).toBeGreaterThan((last?.total ?? NaN) * 0.8);
+    expect(last?.done).toBeLessThan(last?.total ?? NaN);
+  });
 
   it('is the same whatever the batches, none of which is decoded when it may be stopped', async () => {
     const stopped = new Error('stopped');
@@ -194,7 +203,7 @@ describe('the ranking of tiles by distortion', () => {
     const ranked = new TaTok(model, graphs, 4).rank(
       tokens,
       picture,
-      { ...settings, conditioning: 'distortion' },
+      { ...settings, ranking: 'distortion' },
       stopAtThird,
     );
     await expect(ranked).rejects.toBe(stopped);

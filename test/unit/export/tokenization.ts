@@ -35,7 +35,7 @@ export const tinyTokenization: ExportedTokenization = {
     expectedCodes: Float32Array.from({ length: 12 }, (_, i) => (i - 6) / 8),
   },
   reconstruction: {
-    settings: { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' },
+    settings: { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' },
     ranking: rankPatches(entropyBits, tinyModel.grid, 0),
     keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
     entropyBits,
@@ -56,7 +56,7 @@ export const tinyTokenization: ExportedTokenization = {
 const nothing = new Float32Array();
 const { tokens, reconstruction } = tinyTokenization;
 const everyToken = {
-  settings: { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' },
+  settings: { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' },
   ranking: undefined,
   entropyBits: nothing,
   actualLossRate: 0,

@@ -6,12 +6,20 @@ import type { FilterSettings } from '../../../src/method/types';
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
 const image = vscode.Uri.parse('file:///project/photos/cat.png');
-const filter: FilterSettings = { lossRate: 0.3, edgePriority: 0, budget: 'reference', conditioning: 'global' };
+const filter: FilterSettings = { lossRate: 0.3, edgePriority: 0, budget: 'reference', ranking: 'entropy' };
 
 /** Settings of a window: the effective values, and those a workspace folder sets itself. */
-function configure(values: Record<string, unknown>, folderValues: Record<string, unknown> = {}) {
+function configure(
+  values: Record<string, unknown>,
+  folderValues: Record<string, unknown> = {},
+  userValues: Record<string, unknown> = {},
+) {
   const update = vi.fn().mockResolvedValue(undefined);
-  const inspect = (key: string) => ({ key, workspaceFolderValue: folderValues[key] });
+  const inspect = (key: string) => ({
+    key,
+    workspaceFolderValue: folderValues[key],
+    globalValue: userValues[key],
+  });
   vi.spyOn(vscode.workspace, 'getConfiguration').mockReturnValue({
     get: (key: string) => values[key],
     inspect,
@@ -40,7 +48,7 @@ describe('Configuration', () => {
 
   it('saves only what differs, for the workspace', async () => {
     openWorkspace(true);
-    const update = configure({ lossRate: 0.3, edgePriority: null, budget: 'image', conditioning: 'global' });
+    const update = configure({ lossRate: 0.3, edgePriority: null, budget: 'image', ranking: 'entropy' });
     await configuration.saveFilter(filter, image);
     expect(update.mock.calls).toEqual([
       ['edgePriority', 0, vscode.ConfigurationTarget.Workspace],
@@ -62,6 +70,31 @@ describe('Configuration', () => {
     const update = configure({ ...filter, lossRate: 0.9 }, { lossRate: 0.9 });
     await configuration.saveFilter(filter, image);
     expect(update.mock.calls).toEqual([['lossRate', 0.3, vscode.ConfigurationTarget.WorkspaceFolder]]);
+  });
+
+  it('renames the conditioning of earlier versions to a ranking where it is set, once', async () => {
+    openWorkspace(true);
+    const { Global, WorkspaceFolder } = vscode.ConfigurationTarget;
+    const update = configure({}, { conditioning: 'global', ranking: 'distortion' }, { conditioning: 'global' });
+    await configuration.migrate();
+    expect(update.mock.calls).toEqual([
+      ['ranking', 'entropy', Global],
+      ['conditioning', undefined, Global],
+      // The folder has a ranking, which holds.
+      ['conditioning', undefined, WorkspaceFolder],
+    ]);
+    const again = configure({ ranking: 'entropy' }, {}, { ranking: 'entropy' });
+    await configuration.migrate();
+    expect(again).not.toHaveBeenCalled();
+  });
+
+  it('still reads a conditioning that cannot be renamed, and says why', async () => {
+    openWorkspace(false);
+    const update = configure({ conditioning: 'global' }, {}, { conditioning: 'global' });
+    update.mockRejectedValue(new Error('read-only'));
+    await configuration.migrate();
+    expect(warn.mock.lastCall?.[0]).toContain('read-only');
+    expect(configuration.read(image).filter).toEqual({ ranking: 'entropy' });
   });
 
   it('resolves relative models in the workspace folder and reports a bad value once', () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import manifest from '../../../package.json';
 import { imageExtensions } from '../../../src/commands/imageFiles';
+import * as z from 'zod/mini';
 import { parseSettings } from '../../../src/host/tatokSettings';
+import { filterKeys, filterSchema } from '../../../src/method/settings';
 
 const { contributes } = manifest;
 const properties: Record<string, { default: unknown; markdownDescription: string; scope: string }> =
@@ -25,6 +27,29 @@ describe('package.json', () => {
     const declared = parseSettings((key) => properties[`tatok.${key}`]?.default, where);
     expect(declared).toEqual(parseSettings(() => undefined, where));
     expect(declared.problems).toEqual([]);
+  });
+
+  it('declares the limits and choices of the filter’s schema', () => {
+    for (const key of filterKeys) {
+      const { minimum, maximum, enum: choices } = z.toJSONSchema(filterSchema.shape[key]);
+      const expected = { ...(minimum !== undefined && { minimum }), ...(maximum !== undefined && { maximum }) };
+      const {
+        minimum: least,
+        maximum: most,
+        enum: declared,
+      } = z
+        .object({
+          minimum: z.optional(z.number()),
+          maximum: z.optional(z.number()),
+          enum: z.optional(z.array(z.nullable(z.string()))),
+        })
+        .parse(properties[`tatok.${key}`]);
+      expect(
+        { ...(least !== undefined && { minimum: least }), ...(most !== undefined && { maximum: most }) },
+        key,
+      ).toEqual(expected);
+      expect(declared, key).toEqual(choices && [...choices, null]);
+    }
   });
 
   it('describes every setting and says where it may be set', () => {

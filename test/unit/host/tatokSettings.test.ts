@@ -26,8 +26,8 @@ describe('parseSettings', () => {
   });
 
   it('keeps zero apart from unset', () => {
-    const { settings } = parse({ lossRate: 0, edgePriority: 0, budget: null, conditioning: 'sequential' });
-    expect(settings.filter).toEqual({ lossRate: 0, edgePriority: 0, conditioning: 'sequential' });
+    const { settings } = parse({ lossRate: 0, edgePriority: 0, budget: null, ranking: 'sequential' });
+    expect(settings.filter).toEqual({ lossRate: 0, edgePriority: 0, ranking: 'sequential' });
   });
 
   it.each([

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { describeParts, isWhole, needsEveryPatch, tokenSum } from '../../../src/method/parts';
+import { describeParts, hasEveryPart, needsEveryPatch, tokenSum } from '../../../src/method/parts';
 import { lacking, tinyModel } from '../model';
 
 describe('what kind of tokenizer it is', () => {
@@ -19,8 +19,8 @@ describe('what kind of tokenizer it is', () => {
   });
 
   it('follows from its parts', () => {
-    expect(Object.values(lacking).map(isWhole)).toEqual([false, false, false]);
-    expect(isWhole(tinyModel)).toBe(true);
+    expect(Object.values(lacking).map(hasEveryPart)).toEqual([false, false, false]);
+    expect(hasEveryPart(tinyModel)).toBe(true);
     expect(Object.values(lacking).map(needsEveryPatch)).toEqual([true, false, false]);
     expect(needsEveryPatch(tinyModel)).toBe(false);
   });

@@ -21,8 +21,8 @@ describe('resolveSettings', () => {
   });
 
   it('drops nothing where nothing can be dropped, whatever the settings', () => {
-    const given = { lossRate: 0.9, edgePriority: 3, budget: 'reference', conditioning: 'sequential' } as const;
-    const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', conditioning: 'global' };
+    const given = { lossRate: 0.9, edgePriority: 3, budget: 'reference', ranking: 'sequential' } as const;
+    const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
     for (const parts of [lacking.fixedPatches, lacking.fixedGlobals]) {
       expect(resolveSettings(given, { ...tinyModel, ...parts })).toEqual(nothingDropped);
     }

@@ -26,7 +26,7 @@ vi.mock('../../../src/panel/imageFile', () => ({
 
 const cat = vscode.Uri.parse('file:///photos/cat.png');
 const dog = vscode.Uri.parse('file:///photos/dog.png');
-const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 
 /** What was tokenized, and where a comparison stands. */
 function setUp() {

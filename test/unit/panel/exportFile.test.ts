@@ -11,7 +11,7 @@ vi.mock('vscode', async () => {
   return { ...mock, env: {}, workspace: { ...mock.workspace, fs, workspaceFolders: undefined } };
 });
 
-const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const tokenizationUnder = vi.fn<ExportedDocument['tokenizationUnder']>();
 
 function documentAt(uri: string): ExportedDocument {

@@ -14,7 +14,7 @@ import { FakeWebview } from './fakeWebview';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
-const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const failure: protocol.Failure = { message: 'There is no model.', actions: ['openSettings'] };
 const tokenized = {
   kind: 'tokenized',

@@ -17,7 +17,7 @@ import type {
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
-const defaults: FilterSettings = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' };
+const defaults: FilterSettings = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 const settings: TatokSettings = {
   choice: { directory: '/models/tatok-s-256', providers: ['cpu'] },

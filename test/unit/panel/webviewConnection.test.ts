@@ -7,7 +7,7 @@ import type { ErrorData } from '../../../src/protocol/engineMessages';
 import type { AttentionMap } from '../../../src/method/types';
 import { FakeWebview } from './fakeWebview';
 
-const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', conditioning: 'global' } as const;
+const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const region = { row: 0, column: 0, rows: 1, columns: 1 };
 const document = { name: 'kodim23.png', uri: 'file:///kodim23.png' };
 

@@ -8,6 +8,19 @@ const { reconstruction, ...rest } = tinyTokenization;
 const { settings } = reconstruction;
 const tokenization: InspectedTokenization = { ...rest, settings, provider: { provider: 'cuda', failures: [] } };
 
+describe('the kept state of a page', () => {
+  const others = { lossRate: 0.4, edgePriority: 1, budget: 'image' };
+
+  it('is read with the ranking by its earlier name too', () => {
+    const { settings, hostSettings } = readViewState({
+      settings: { ...others, conditioning: 'global' },
+      hostSettings: { ...others, ranking: 'sequential' },
+    });
+    expect(settings).toEqual({ ...others, ranking: 'entropy' });
+    expect(hostSettings).toEqual({ ...others, ranking: 'sequential' });
+  });
+});
+
 describe('Inspector', () => {
   it('keeps all that it shows when the same tokens come from another provider', () => {
     const inspector = new Inspector(readViewState({}));

@@ -1,7 +1,7 @@
 /** What the graphs need of a session, whichever thread it runs in. */
 import type { InferenceSession } from 'onnxruntime-node';
 
-export interface Session {
+export interface GraphSession {
   readonly inputMetadata: readonly InferenceSession.ValueMetadata[];
   readonly outputMetadata: readonly InferenceSession.ValueMetadata[];
   /** True once nothing can be run any more, though nobody released it. */

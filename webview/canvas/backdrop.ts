@@ -9,7 +9,7 @@ export interface Place {
 }
 
 /** A photograph and the heat map over it: what neither the mask nor the pointer changes. */
-export interface Ground {
+export interface Backdrop {
   readonly picture: HTMLCanvasElement;
   /** One pixel per patch; none shows the photograph alone. */
   readonly heat: HTMLCanvasElement | undefined;
@@ -23,17 +23,17 @@ export interface Ground {
   readonly place: Place;
 }
 
-export type DrawGround = (context: CanvasRenderingContext2D, ground: Ground) => void;
+export type DrawBackdrop = (context: CanvasRenderingContext2D, backdrop: Backdrop) => void;
 
-/** Draws a ground by scaling its pictures: the dearest part of a frame. */
-export function paintGround(context: CanvasRenderingContext2D, ground: Ground): void {
-  const { left, top, width, height } = ground.place;
-  context.imageSmoothingEnabled = ground.smoothing !== undefined;
-  if (ground.smoothing !== undefined) context.imageSmoothingQuality = ground.smoothing;
-  context.drawImage(ground.picture, left, top, width, height);
-  if (ground.heat === undefined) return;
-  context.globalAlpha = ground.opacity;
-  paintPatches(context, ground.heat, ground, ground.place);
+/** Draws a backdrop by scaling its pictures: the dearest part of a frame. */
+export function paintBackdrop(context: CanvasRenderingContext2D, backdrop: Backdrop): void {
+  const { left, top, width, height } = backdrop.place;
+  context.imageSmoothingEnabled = backdrop.smoothing !== undefined;
+  if (backdrop.smoothing !== undefined) context.imageSmoothingQuality = backdrop.smoothing;
+  context.drawImage(backdrop.picture, left, top, width, height);
+  if (backdrop.heat === undefined) return;
+  context.globalAlpha = backdrop.opacity;
+  paintPatches(context, backdrop.heat, backdrop, backdrop.place);
   context.globalAlpha = 1;
 }
 
@@ -41,77 +41,82 @@ export function paintGround(context: CanvasRenderingContext2D, ground: Ground): 
 export function paintPatches(
   context: CanvasRenderingContext2D,
   bitmap: HTMLCanvasElement,
-  { across, down }: Pick<Ground, 'across' | 'down'>,
+  { across, down }: Pick<Backdrop, 'across' | 'down'>,
   { left, top, width, height }: Place,
 ): void {
   context.imageSmoothingEnabled = false;
   context.drawImage(bitmap, 0, 0, across, down, left, top, width, height);
 }
 
-/** The grounds of a canvas, kept from frame to frame. */
-export class KeptGrounds {
-  private readonly kept: KeptGround[] = [];
+/** The backdrops of a canvas, kept from frame to frame. */
+export class KeptBackdrops {
+  private readonly kept: KeptBackdrop[] = [];
   private used = 0;
 
-  /** What draws the grounds of the next frame: the first of it from the first that is kept, and so on. */
-  frame(): DrawGround {
+  /** What draws the backdrops of the next frame: the first of it from the first that is kept, and so on. */
+  frame(): DrawBackdrop {
     // What the last frame did without is not needed again soon.
     this.kept.length = this.used;
     this.used = 0;
-    return (context, ground) => {
-      const kept = (this.kept[this.used] ??= new KeptGround());
+    return (context, backdrop) => {
+      const kept = (this.kept[this.used] ??= new KeptBackdrop());
       this.used++;
-      kept.paint(context, ground);
+      kept.paint(context, backdrop);
     };
   }
 }
 
 /**
- * A ground that is kept as it lies on the canvas: drawn again it is copied pixel by pixel, and where it moved only what came
+ * A backdrop that is kept as it lies on the canvas: drawn again it is copied pixel by pixel, and where it moved only what came
  * into view is scaled. It takes the memory of one canvas, joined at opposite edges: moving it moves no pixel, only where the
  * canvas' corner lies in it.
  */
-class KeptGround {
+class KeptBackdrop {
   private readonly canvas = document.createElement('canvas');
   private readonly context = contextOf(this.canvas);
-  private kept: Ground | undefined;
+  private kept: Backdrop | undefined;
   private cornerX = 0;
   private cornerY = 0;
 
-  paint(context: CanvasRenderingContext2D, ground: Ground): void {
+  paint(context: CanvasRenderingContext2D, backdrop: Backdrop): void {
     const { width, height } = context.canvas;
     if (this.canvas.width !== width || this.canvas.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
       this.kept = undefined;
     }
-    const dx = ground.place.left - (this.kept?.place.left ?? 0);
-    const dy = ground.place.top - (this.kept?.place.top ?? 0);
-    if (this.kept === undefined || !sameScaled(this.kept, ground) || Math.abs(dx) >= width || Math.abs(dy) >= height) {
+    const dx = backdrop.place.left - (this.kept?.place.left ?? 0);
+    const dy = backdrop.place.top - (this.kept?.place.top ?? 0);
+    if (
+      this.kept === undefined ||
+      !sameScaled(this.kept, backdrop) ||
+      Math.abs(dx) >= width ||
+      Math.abs(dy) >= height
+    ) {
       this.cornerX = this.cornerY = 0;
-      this.scale(ground, { left: 0, top: 0, width, height });
-    } else this.move(ground, dx, dy);
-    this.kept = ground;
+      this.scale(backdrop, { left: 0, top: 0, width, height });
+    } else this.move(backdrop, dx, dy);
+    this.kept = backdrop;
     this.pieces({ left: 0, top: 0, width, height }, (piece, x, y) => {
       const { left, top, width: across, height: down } = piece;
       context.drawImage(this.canvas, left + x, top + y, across, down, left, top, across, down);
     });
   }
 
-  private move(ground: Ground, dx: number, dy: number): void {
+  private move(backdrop: Backdrop, dx: number, dy: number): void {
     const { width, height } = this.canvas;
     this.cornerX = (this.cornerX - dx + width) % width;
     this.cornerY = (this.cornerY - dy + height) % height;
     const column = Math.abs(dx);
     const row = Math.abs(dy);
-    this.scale(ground, { left: dx > 0 ? 0 : width - column, top: 0, width: column, height });
+    this.scale(backdrop, { left: dx > 0 ? 0 : width - column, top: 0, width: column, height });
     // Without the corner that both share.
     const left = dx > 0 ? column : 0;
-    this.scale(ground, { left, top: dy > 0 ? 0 : height - row, width: width - column, height: row });
+    this.scale(backdrop, { left, top: dy > 0 ? 0 : height - row, width: width - column, height: row });
   }
 
   /** Fills a part of the canvas anew. */
-  private scale(ground: Ground, part: Place): void {
+  private scale(backdrop: Backdrop, part: Place): void {
     this.pieces(part, ({ left, top, width, height }, x, y) => {
       this.context.save();
       this.context.translate(x, y);
@@ -119,7 +124,7 @@ class KeptGround {
       this.context.rect(left, top, width, height);
       this.context.clip();
       this.context.clearRect(left, top, width, height);
-      paintGround(this.context, ground);
+      paintBackdrop(this.context, backdrop);
       this.context.restore();
     });
   }
@@ -149,8 +154,8 @@ function cut(start: number, extent: number, corner: number, length: number): Str
   return stretches.filter(([, size]) => size > 0);
 }
 
-/** Whether two grounds differ in their corner only. */
-function sameScaled(a: Ground, b: Ground): boolean {
+/** Whether two backdrops differ in their corner only. */
+function sameScaled(a: Backdrop, b: Backdrop): boolean {
   return (
     a.picture === b.picture &&
     a.heat === b.heat &&

@@ -14,7 +14,7 @@ import { shownGrid } from '../../src/method/patch';
 /** What the swipe view shows left and right of the line. */
 const ownNames = ['original', 'reconstruction'] as const;
 
-interface StageProps {
+interface PictureStageProps {
   /** Where there are several. */
   readonly name?: string;
   /** Who draws what the canvas shows elsewhere, in exports. */
@@ -46,7 +46,7 @@ export function StageMessages(): JSX.Element {
 }
 
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
-export function Stage({ name = 'Picture', onScene, other, children }: StageProps): JSX.Element {
+export function PictureStage({ name = 'Picture', onScene, other, children }: PictureStageProps): JSX.Element {
   const { inspector, layers, theme } = useServices();
   const canvas = useRef<HTMLCanvasElement>(null);
   const [controller, setController] = useState<StageController>();
