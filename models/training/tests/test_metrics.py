@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -14,6 +15,13 @@ def test_agree_with_scikit_image(photograph: np.ndarray):
     grey = [np.rint(x.astype(float) @ [0.299, 0.587, 0.114]) for x in (noisy, photograph)]
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
     assert abs(float(ssim(*pair)) - structural_similarity(*grey, **options)) < 1e-3
+
+
+@pytest.mark.parametrize("grey", [0, 90, 255])
+def test_a_flat_image_is_like_itself(grey: int):
+    flat = torch.full((2, 64, 64, 3), grey, dtype=torch.uint8)
+    assert ssim(flat, flat).tolist() == [1.0, 1.0]
+    assert psnr(flat, flat).isinf().all()
 
 
 def test_what_an_image_holds_is_what_it_loses_at_few_pixels(photograph: np.ndarray):

@@ -18,7 +18,7 @@ from tatok.tokenizer import TaTok
 from tatok.training.checkpoint import start_from
 from tatok.training.distributed import Workers
 from tatok.training.objective import Draws, Objective
-from tatok.training.optimizer import learning_rate
+from tatok.training.optimizer import learning_rate, moving_average
 from tatok.training.train import RunFiles, Trainer, train
 from tatok.weights import read_checkpoint, save_weights
 
@@ -52,7 +52,7 @@ def test_resume_is_exact(files: RunFiles, tiny: TrainConfig, alone: Workers):
         resumed.step()
     for a, b in zip(trainer.model.parameters(), resumed.model.parameters(), strict=True):
         assert torch.equal(a, b)
-    for a, b in zip(trainer.average.parameters, resumed.average.parameters, strict=True):
+    for a, b in zip(trainer.average.parameters(), resumed.average.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
@@ -139,6 +139,24 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
     }
     assert len(seen) == 20
     assert len(places) > 10
+
+
+def test_the_average_is_the_recurrence_that_checkpoints_were_written_by():
+    """a ← a + (1 − min(ema, (1 + n) / (10 + n)))·(w − a) from the initial weights on, also after a resumption."""
+    torch.manual_seed(0)
+    model = torch.nn.Linear(3, 2)
+    average, wanted = moving_average(model, 0.5), [p.detach().clone() for p in model.parameters()]
+    for n in range(14):
+        if n == 6:
+            resumed = moving_average(model, 0.5, steps=6)
+            resumed.module.load_state_dict(average.module.state_dict())
+            average = resumed
+        with torch.no_grad():
+            for weights, mean in zip(model.parameters(), wanted, strict=True):
+                weights.add_(torch.randn_like(weights))
+                torch._foreach_lerp_([mean], [weights], 1 - min(0.5, (1 + n) / (10 + n)))
+        average.update_parameters(model)
+        assert all(torch.equal(a, b) for a, b in zip(average.parameters(), wanted, strict=True)), n
 
 
 def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):

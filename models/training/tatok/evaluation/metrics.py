@@ -3,15 +3,18 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchmetrics.functional.image import peak_signal_noise_ratio
 
 # ITU-R BT.601 luma, the grey of 8-bit image tools.
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio per image over all three channels, dB. uint8 [B, S, S, 3] twice -> [B]."""
-    error = (a.float() - b.float()).square().mean((1, 2, 3))
-    return 10 * torch.log10(255**2 / error)
+    """Peak signal-to-noise ratio per image over all three channels, dB; infinite for equal images.
+
+    uint8 [B, S, S, 3] twice -> [B].
+    """
+    return peak_signal_noise_ratio(a.float(), b.float(), data_range=255.0, dim=(1, 2, 3), reduction="none")
 
 
 def reduced(image: Tensor, side: int) -> Tensor:
@@ -36,6 +39,9 @@ def luma(image: Tensor) -> Tensor:
 def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Mean structural similarity (Wang et al., 2004) on 8-bit luma: 11×11 Gaussian window of σ 1.5, population variance,
     borders where the window does not fit left out. uint8 [B, S, S, 3] twice -> [B].
+
+    Not torchmetrics': with its borders cut off it agrees within 5e-6 on photographs, but a flat white image has 0.9992 with
+    itself there in float32, and in float64 the same images took 13 times as long on a CPU.
     """
     x, y = luma(a), luma(b)
     offset = torch.arange(11, device=a.device, dtype=torch.float32) - 5

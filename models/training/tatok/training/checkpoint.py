@@ -5,10 +5,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..config import TrainConfig
 from ..tokenizer import TaTok
-from .optimizer import MovingAverage
 
 
 def save_checkpoint(
@@ -16,7 +16,7 @@ def save_checkpoint(
     step: int,
     config: TrainConfig,
     model: nn.Module,
-    average: MovingAverage,
+    average: AveragedModel,
     optimizers: list[torch.optim.Optimizer],
 ) -> None:
     """Writes step, configuration, weights, averaged weights and optimiser states; a crash leaves the old file whole."""
@@ -24,7 +24,7 @@ def save_checkpoint(
         "step": step,
         "config": config.to_dict(),
         "model": model.state_dict(),
-        "average": average.state_dict(model),
+        "average": average.module.state_dict(),
         "optimizers": [o.state_dict() for o in optimizers],
     }
     partial = path.with_suffix(".partial")

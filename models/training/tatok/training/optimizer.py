@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from ..config import TrainConfig
 from .muon import Muon
@@ -41,21 +42,19 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
 
-class MovingAverage:
-    """Exponential moving average of parameters, with a warm-up so that early averages forget the initialisation."""
+def moving_average(model: nn.Module, decay: float, steps: int = 0) -> AveragedModel:
+    """A copy of `model` whose weights are the exponential moving average of those after each step, `steps` of which are done.
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.parameters: list[Tensor] = [p.detach().float().clone() for p in model.parameters()]
+    `update_parameters(model)` counts one step. The decay rises to `decay` as (1 + n) / (10 + n), so that early averages forget
+    the initialisation.
+    """
 
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self.parameters, [p.detach() for p in model.parameters()], 1 - decay)
+    def blend(averages: list[Tensor], weights: list[Tensor], _: Tensor) -> None:
+        # The count given here is on the weights' device: reading it would wait for a GPU.
+        done = int(average.n_averaged) - 1
+        torch._foreach_lerp_(averages, weights, 1 - min(decay, (1 + done) / (10 + done)))
 
-    def load(self, model: nn.Module, averages: dict[str, Tensor]) -> None:
-        self.parameters = [averages[name].to(p.device) for name, p in model.named_parameters()]
-
-    def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
-        """Averaged weights under the model's own names."""
-        return {name: value for (name, _), value in zip(model.named_parameters(), self.parameters, strict=True)}
+    average = AveragedModel(model, multi_avg_fn=blend)
+    # At 0 the first step's weights would replace the initial ones.
+    average.n_averaged.fill_(steps + 1)
+    return average

@@ -21,7 +21,7 @@ from ..weights import read_checkpoint, save_weights
 from .checkpoint import save_checkpoint, start_from
 from .distributed import Workers
 from .objective import Draws, Objective
-from .optimizer import MovingAverage, learning_rate, make_optimizers
+from .optimizer import learning_rate, make_optimizers, moving_average
 from .stop_signals import StopSignals
 
 LOG_EVERY = 50
@@ -65,9 +65,9 @@ class Trainer:
         self.model.to(device).train()
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
-        self.average = MovingAverage(self.model, config.ema)
+        self.step_number = 0 if state is None else state["step"]
+        self.average = moving_average(self.model, config.ema, self.step_number)
         self.optimizers = make_optimizers(self.model, config)
-        self.step_number = 0
         if state is not None:
             self._restore(state)
         self.objective = self._objective(compile_model)
@@ -77,9 +77,8 @@ class Trainer:
         self.generator = torch.Generator(device)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self.step_number = state["step"]
         self.model.load_state_dict(state["model"])
-        self.average.load(self.model, state["average"])
+        self.average.module.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
 
@@ -117,14 +116,14 @@ class Trainer:
                 group["lr"] = learning_rate(self.step_number, config)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        self.average.update(self.model, self.step_number)
+        self.average.update_parameters(self.model)
         self.step_number += 1
         return parts | {"norm": norm}
 
     def save(self) -> None:
         """Leaves checkpoint.pt to resume from and weights.npz to export from."""
         save_checkpoint(self.files.checkpoint, self.step_number, self.config, self.model, self.average, self.optimizers)
-        save_weights(self.files.out / "weights.npz", self.config.model, self.average.state_dict(self.model))
+        save_weights(self.files.out / "weights.npz", self.config.model, self.average.module.state_dict())
 
 
 def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
