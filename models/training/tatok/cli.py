@@ -1,7 +1,7 @@
 """Command line: python -m tatok COMMAND …; --help lists the commands, and on each its options.
 
-A command is a dataclass: its fields are the options, and the docstrings below them the help. What a command needs is imported
-when it runs, so that help and errors come at once.
+A command is a dataclass: its fields are the options, and the docstrings below them the help. Modules that take long to import
+are imported when a command runs, so that help and errors come at once.
 """
 
 import json

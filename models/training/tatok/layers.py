@@ -89,7 +89,7 @@ class ConvBlock(nn.Module):
 class Grain(nn.Module):
     """Adds a fixed noise field, whose strength each place of each channel has of its own.
 
-    Detail that the tokens do not tell is drawn from something. A decoder without a source of irregularity draws it from the
+    The decoder makes up the detail that the tokens do not hold. Without a source of irregularity it repeats the
     only pattern it has, the patch grid, and a weave shows. The field is the same for every image, so decoding stays
     deterministic. The strengths start at zero.
     """

@@ -1,4 +1,4 @@
-"""What is compiled for a GPU computes what is not. Compilers that make code of the graphs are left out: they take minutes."""
+"""Compiled parts compute the same as plain ones. Compilers that make code of the graphs are left out: they take minutes."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tatok.config import TINY_MODEL, ModelConfig, TrainConfig
 from tatok.tokenizer import TaTok
-from tatok.training.objective import Draws, Objective
+from tatok.training.objective import Objective, Randomness
 
 FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)
 
@@ -41,8 +41,8 @@ def _losses_and_gradients(config: ModelConfig, *, compiled: bool = False) -> lis
     image = torch.rand(8, 3, config.image_size, config.image_size) * 2 - 1
     losses = []
     for seed in range(2):
-        draws = Draws.make(8, config.patch_tokens, torch.Generator().manual_seed(seed))
-        loss, _ = objective(image, draws, False)
+        randomness = Randomness.make(8, config.patch_tokens, torch.Generator().manual_seed(seed))
+        loss, _ = objective(image, randomness, False)
         loss.backward()
         losses.append(loss.detach())
     return losses + [p.grad for p in model.parameters() if p.grad is not None]

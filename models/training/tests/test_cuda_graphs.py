@@ -66,7 +66,7 @@ def inputs_of(path: Path, model: TaTok, batch: int) -> dict[str, np.ndarray]:
 
 
 def plain_results(bundle: Path, graph: str, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """What the plain graphs compute; the tokenizer is two of them."""
+    """Outputs of the plain graphs; the tokenizer is two of them."""
     plain = OnnxBackend(bundle)
     if graph != "tokenizer":
         return plain.run(graph, inputs, OUTPUTS[graph])

@@ -17,7 +17,7 @@ def test_pooling_averages_blocks_that_cover_the_grid(tokens: int):
         assert ((matrix > 0).sum(0) == 1).all()
 
 
-def test_rivals_have_as_many_parameters():
+def test_baselines_have_as_many_parameters():
     def parameters(name: str) -> int:
         return sum(p.numel() for p in TaTok(PRESETS[name]).parameters())
 

@@ -17,7 +17,7 @@ from tatok.model import entropy_bits
 from tatok.tokenizer import TaTok
 from tatok.training.checkpoint import start_from
 from tatok.training.distributed import Workers
-from tatok.training.objective import Draws, Objective
+from tatok.training.objective import Objective, Randomness
 from tatok.training.optimizer import learning_rate, moving_average
 from tatok.training.train import RunFiles, Trainer, train
 from tatok.weights import read_checkpoint, save_weights
@@ -27,11 +27,11 @@ from tatok.weights import read_checkpoint, save_weights
 def test_steps_decrease_the_loss(files: RunFiles, tiny: TrainConfig, alone: Workers, optimizer: str):
     trainer = Trainer(files, with_overrides(tiny, {"optimizer": optimizer, "steps": 400}), alone)
     images = trainer.source.batch(8, trainer.generator.manual_seed(1))
-    draws = Draws.make(8, tiny.model.patch_tokens, trainer.generator)
+    randomness = Randomness.make(8, tiny.model.patch_tokens, trainer.generator)
 
     def loss() -> float:
         with torch.no_grad():
-            return trainer.objective(images, draws, True)[0].item()
+            return trainer.objective(images, randomness, True)[0].item()
 
     before = loss()
     for _ in range(12):
@@ -56,14 +56,14 @@ def test_resume_is_exact(files: RunFiles, tiny: TrainConfig, alone: Workers):
         assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_is_told_to_end_leaves_a_checkpoint_that_goes_on(pack: Path, tmp_path: Path, told: signal.Signals):
+@pytest.mark.parametrize("request_", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_that_goes_on(pack: Path, tmp_path: Path, request_: signal.Signals):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "tatok", "train", pack, "--out", out, "--preset", "tiny", "--batch", "4", "--seed", "3"]
     with subprocess.Popen([*command, "--steps", "100000"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["step"] == 50
-        process.send_signal(told)
+        process.send_signal(request_)
         assert process.wait(timeout=60) == 0
     stopped = read_checkpoint(out / "checkpoint.pt")["step"]
     assert 50 <= stopped < 100000
@@ -108,15 +108,15 @@ def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model: TaTok):
     objective = Objective(model, tiny, None)
     none = tiny.keep_all_share + tiny.global_only_share
     random = none + (1 - none) * tiny.random_mask_share
-    draws = Draws.make(5, 16, torch.Generator().manual_seed(1))
-    draws.kind = torch.tensor([0.0, none - 0.01, random - 0.01, random + 0.01, 0.99])
-    draws.share = torch.tensor([0.1, 0.9, 0.5, 0.5, 0.5])
+    randomness = Randomness.make(5, 16, torch.Generator().manual_seed(1))
+    randomness.kind = torch.tensor([0.0, none - 0.01, random - 0.01, random + 0.01, 0.99])
+    randomness.share = torch.tensor([0.1, 0.9, 0.5, 0.5, 0.5])
     entropy, detail = torch.rand(5, 16), torch.rand(5, 16)
-    keep = objective.kept_mask(entropy, detail, draws, keep_all=False)
+    keep = objective.kept_mask(entropy, detail, randomness, keep_all=False)
     assert keep.sum(1).tolist() == [16, 0, 4, 4, 4]
-    for sample, scores in ((2, draws.scores), (3, entropy * detail), (4, entropy)):
+    for sample, scores in ((2, randomness.scores), (3, entropy * detail), (4, entropy)):
         assert set(keep[sample].nonzero().flatten().tolist()) == set(scores[sample].topk(4).indices.tolist())
-    assert objective.kept_mask(entropy, detail, draws, keep_all=True).all()
+    assert objective.kept_mask(entropy, detail, randomness, keep_all=True).all()
 
 
 def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: TrainConfig, alone: Workers):
@@ -132,7 +132,7 @@ def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: Tr
     image = torch.rand(8, 3, 64, 64)
     generator = torch.Generator()
     for seed in range(20):
-        trainer.objective(image, Draws.make(8, 16, generator.manual_seed(seed)), keep_all=True)
+        trainer.objective(image, Randomness.make(8, 16, generator.manual_seed(seed)), keep_all=True)
     windows = image[:: tiny.perceptual_every].unfold(2, 56, 1).unfold(3, 56, 1)
     places = {
         (top, left) for crop in seen for top in range(9) for left in range(9) if torch.equal(windows[:, :, top, left], crop)
@@ -172,16 +172,16 @@ def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny
     model, seen = trainer.model, []
     model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
     image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    draws = Draws.make(8, 16, torch.Generator().manual_seed(1))
-    trainer.objective(image, draws, keep_all=False)
+    randomness = Randomness.make(8, 16, torch.Generator().manual_seed(1))
+    trainer.objective(image, randomness, keep_all=False)
     ((global_codes, patch_codes, expected, keep),) = seen
-    assert torch.equal(keep[0], draws.visible[0] < draws.visible_share[0].square())
+    assert torch.equal(keep[0], randomness.visible[0] < randomness.visible_share[0].square())
     assert not keep[0].all()
     assert keep[1].all()
     for part, given in ((slice(0, 2), keep[:2]), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
         logits = model.entropy_model(global_codes[part], patch_codes[part], given)
         assert torch.allclose(expected[part], model.quantizer.expectation(logits), atol=1e-5)
-    trainer.objective(image, draws, keep_all=True)
+    trainer.objective(image, randomness, keep_all=True)
     assert seen[1][3].all()
 
 
@@ -191,11 +191,11 @@ def test_the_loss_network_sees_every_kind_of_fill(tiny: TrainConfig, model: TaTo
     objective = Objective(model, replace(tiny, keep_all_share=1.0, perceptual_every=every), None)
     seen: list[torch.Tensor] = []
     hook = model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given[3]))
-    draws = Draws.make(batch, 16, torch.Generator().manual_seed(1))
+    randomness = Randomness.make(batch, 16, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        objective(torch.rand(batch, 3, 64, 64) * 2 - 1, draws, keep_all=False)
+        objective(torch.rand(batch, 3, 64, 64) * 2 - 1, randomness, keep_all=False)
     hook.remove()
-    drawn = (draws.visible < draws.visible_share[:, None].square())[::every]
+    drawn = (randomness.visible < randomness.visible_share[:, None].square())[::every]
     kept = seen[0][::every]
     quarter = -(-batch // 4 // every)
     of_quarter = ["drawn" if torch.equal(k, d) else "chosen" for k, d in zip(kept[:quarter], drawn[:quarter], strict=True)]
@@ -206,16 +206,16 @@ def test_the_loss_network_sees_every_kind_of_fill(tiny: TrainConfig, model: TaTo
 @pytest.mark.parametrize(("weight", "parts"), [(0.0, set()), (2.0, {"roughness"})])
 def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, weight: float, parts: set[str]):
     objective = Objective(model, replace(tiny, flat_area_weight=weight, rate_weight=0.0), None)
-    image, draws = torch.zeros(8, 3, 64, 64), Draws.make(8, 16, torch.Generator().manual_seed(1))
+    image, randomness = torch.zeros(8, 3, 64, 64), Randomness.make(8, 16, torch.Generator().manual_seed(1))
     with torch.no_grad():
-        loss, values = objective(image, draws, keep_all=True)
+        loss, values = objective(image, randomness, keep_all=True)
     assert {"perceptual", "roughness"} & values.keys() == parts
     rest = tiny.entropy_weight * (values["cross_entropy"] + 0.25 * values["partial"]) + values["l1"] + values["l2"]
     assert loss.item() == pytest.approx((rest + weight * values.get("roughness", 0)).item(), rel=1e-5)
 
 
 def test_roughness_and_perceptual_distance_are_weighed_apart(tiny: TrainConfig, model: TaTok):
-    image, draws = torch.rand(8, 3, 64, 64), Draws.make(8, 16, torch.Generator().manual_seed(1))
+    image, randomness = torch.rand(8, 3, 64, 64), Randomness.make(8, 16, torch.Generator().manual_seed(1))
 
     def network(output: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         return (output - image).square().mean((1, 2, 3))
@@ -223,7 +223,7 @@ def test_roughness_and_perceptual_distance_are_weighed_apart(tiny: TrainConfig, 
     for weights, parts in (((0.0, 1.0), {"roughness"}), ((1.0, 0.0), {"perceptual"}), ((0.0, 0.0), set())):
         config = replace(tiny, perceptual_weight=weights[0], flat_area_weight=weights[1])
         with torch.no_grad():
-            _, values = Objective(model, config, network)(image, draws, keep_all=True)
+            _, values = Objective(model, config, network)(image, randomness, keep_all=True)
         assert {"perceptual", "roughness"} & values.keys() == parts
 
 
@@ -238,7 +238,7 @@ def test_a_new_schedule_starts_only_from_weights_of_its_shape(model: TaTok, tmp_
 
 
 def test_a_new_schedule_may_have_more_quantiser_dimensions(model: TaTok, tmp_path: Path):
-    """What the weights computed before, they compute still: the new dimensions have no say yet."""
+    """The weights compute the same as before: the new dimensions have no influence yet."""
     weights, config = tmp_path / "weights.npz", replace(TINY_MODEL, levels=(8, 8, 8, 8))
     torch.manual_seed(0)
     old = TaTok(config).eval()
@@ -297,10 +297,10 @@ def test_a_profile_is_of_the_steps_that_a_run_has(
     forward = Objective.forward
 
     def record(
-        self: Objective, image: torch.Tensor, draws: Draws, keep_all: bool, rate_share: torch.Tensor
+        self: Objective, image: torch.Tensor, randomness: Randomness, keep_all: bool, rate_share: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         phases.append(keep_all)
-        return forward(self, image, draws, keep_all, rate_share)
+        return forward(self, image, randomness, keep_all, rate_share)
 
     monkeypatch.setattr(Objective, "forward", record)
     text = profile(files, tiny, compile_model=False, warm_up=1, timed=1, traced=1)
@@ -360,7 +360,7 @@ def test_the_rate_rises_to_its_weight(files: RunFiles, tiny: TrainConfig, alone:
 def test_bits_of_smooth_patches_cost_more_where_the_price_follows_detail(tiny: TrainConfig, model: TaTok):
     """Halves of one image: the same bits, so that the rate's mean differs by the price alone."""
     generator = torch.Generator().manual_seed(0)
-    draws = Draws.make(4, TINY_MODEL.patch_tokens, generator)
+    randomness = Randomness.make(4, TINY_MODEL.patch_tokens, generator)
     image = torch.rand(4, 3, 64, 64, generator=generator) * 2 - 1
     rates = {}
     for exponent in (0.0, 0.3):
@@ -370,7 +370,7 @@ def test_bits_of_smooth_patches_cost_more_where_the_price_follows_detail(tiny: T
         prices: list[torch.Tensor] = []
         bits = objective._bits
         objective._bits = lambda *a, bits=bits, prices=prices: prices.append(bits(*a).rate) or bits(*a)
-        rates[exponent] = objective(image, draws, True)[1]["rate"].item()
+        rates[exponent] = objective(image, randomness, True)[1]["rate"].item()
         rate = prices[0].detach()
     assert rates[0.0] == pytest.approx(rate.mean().item(), rel=1e-5)
     price = torch.tensor([(1e-4 + 1e-3) ** -0.3, 1.001**-0.3])

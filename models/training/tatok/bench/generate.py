@@ -19,7 +19,7 @@ from .gpt import SIZES, Gpt, GreedyDecoder
 from .machine import describe_machine
 
 FIXED_TOKENS = 256
-"""What a tokenizer of one code for each 16-pixel patch spends on 256 by 256 pixels."""
+"""Codes of 256 by 256 pixels where every patch of 16 pixels has one."""
 
 PROTOCOL = (
     "greedy decoding token by token from a start token, static key-value cache as long as the sequence, random weights (time "

@@ -26,7 +26,7 @@ _KINDS = {
 
 
 def kind_of(kernel: str) -> str:
-    """What a kernel, or on a CPU an operator, computes, by its name."""
+    """The kind of work of a kernel, or on a CPU of an operator, by its name."""
     return next((kind for kind, pattern in _KINDS.items() if re.search(pattern, kernel, re.IGNORECASE)), "other")
 
 

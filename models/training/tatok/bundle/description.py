@@ -1,4 +1,4 @@
-"""The manifest that a person gives to an export: what the weights do not know of themselves."""
+"""The manifest that a person gives to an export: facts that the weights do not hold."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 _REQUIRED = ("name", "version", "description", "licence", "training")
 _DEFAULTS = ("lossRate", "edgePriority", "budget", "conditioning")
 _OF_WEIGHTS = ("variants", "metrics", "files", "entropyTemperature", "referenceBudgetBits")
-"""What a shipped manifest says of other weights: it must not survive in a manifest that was started from it."""
+"""Entries of a shipped manifest that belong to its own weights: they must not survive in a manifest that starts from it."""
 
 
 def read_description(path: Path) -> dict[str, Any]:

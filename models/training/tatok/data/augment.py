@@ -1,4 +1,4 @@
-"""What a crop may look like besides itself: a few thousand photographs stand for many."""
+"""Random changes of crops: a few thousand photographs stand for many."""
 
 from dataclasses import dataclass
 

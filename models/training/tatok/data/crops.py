@@ -25,7 +25,7 @@ class Boxes(NamedTuple):
 
 @dataclass(frozen=True)
 class CropShape:
-    """What part of an image a crop may be."""
+    """The parts of an image that a crop may be."""
 
     smallest: float = 0.8
     """Least side, relative to the image's short side."""

@@ -19,10 +19,13 @@ SMOOTH = 1e-3
 
 
 @dataclass
-class Draws:
-    """Random numbers of one step, made outside so that a resumed run repeats them exactly. The tensors are all in [0, 1)."""
+class Randomness:
+    """Random numbers of one step, made outside the objective so that a resumed run repeats them exactly.
 
-    kind: Tensor  # [B] which threshold regime a sample is in
+    The tensors are uniform in [0, 1).
+    """
+
+    kind: Tensor  # [B] against the shares of the kinds of kept mask
     share: Tensor  # [B] square root of the share of patches kept
     scores: Tensor  # [B, N] order of random masks
     visible: Tensor  # [B, N] against `visible_share`, the visible set for sequential conditioning
@@ -30,7 +33,7 @@ class Draws:
     offset: tuple[float, float]  # where the loss network's crop lies, vertically and horizontally, in [0, 1)
 
     @classmethod
-    def make(cls, batch: int, patches: int, generator: torch.Generator) -> "Draws":
+    def make(cls, batch: int, patches: int, generator: torch.Generator) -> "Randomness":
         def rand(*shape: int) -> Tensor:
             return torch.rand(*shape, generator=generator, device=generator.device)
 
@@ -60,7 +63,7 @@ class Objective(nn.Module):
         if isinstance(self._perceptual[0], SqueezeNetDistance):
             self._perceptual[0].compile(dynamic=False)
 
-    def kept_mask(self, entropy: Tensor, detail: Tensor, draws: Draws, keep_all: bool) -> Tensor:
+    def kept_mask(self, entropy: Tensor, detail: Tensor, randomness: Randomness, keep_all: bool) -> Tensor:
         """Threshold training, per sample: keep all, global only, or |S| = N·u² of the patches. [B, N] bool.
 
         Which patches: at random, by descending ĥ, or by descending ĥ times the variance of a patch's pixels (`detail`), which
@@ -74,17 +77,17 @@ class Objective(nn.Module):
         none_below = all_below + config.global_only_share
         random_below = none_below + (1 - none_below) * config.random_mask_share
         distortion_below = random_below + (1 - none_below) * config.distortion_mask_share
-        kind = draws.kind[:, None]
+        kind = randomness.kind[:, None]
         scores = torch.where(kind < distortion_below, entropy * detail, entropy)
-        scores = torch.where(kind < random_below, draws.scores, scores)
+        scores = torch.where(kind < random_below, randomness.scores, scores)
         rank = scores.argsort(dim=1, descending=True).argsort(dim=1)
-        count = patches * draws.share.pow(config.kept_exponent)
-        count = torch.where(draws.kind < none_below, 0, count)
-        count = torch.where(draws.kind < all_below, patches, count)
+        count = patches * randomness.share.pow(config.kept_exponent)
+        count = torch.where(randomness.kind < none_below, 0, count)
+        count = torch.where(randomness.kind < all_below, patches, count)
         return rank < count.round()[:, None]
 
     def forward(
-        self, image: Tensor, draws: Draws, keep_all: bool, rate_share: Tensor | float = 1.0
+        self, image: Tensor, randomness: Randomness, keep_all: bool, rate_share: Tensor | float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached. `rate_share` of λ_R is in force."""
         quantizer = self.model.quantizer
@@ -93,12 +96,12 @@ class Objective(nn.Module):
         patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
         if self.model.entropy_model is None:
             output = self.model.decoder(global_codes, patch_codes)
-            loss, parts = self._distortion(output, image, draws.offset)
+            loss, parts = self._distortion(output, image, randomness.offset)
         else:
             detail = self._detail(image, self.model.config.patch_size)
-            known = self._estimate(global_codes, patch_codes, patch_position, detail, draws, keep_all, rate_share)
+            known = self._estimate(global_codes, patch_codes, patch_position, detail, randomness, keep_all, rate_share)
             output = self.model.decoder(global_codes, patch_codes, known.expected, known.keep)
-            loss, parts = self._distortion(output, image, draws.offset)
+            loss, parts = self._distortion(output, image, randomness.offset)
             loss, parts = loss + known.loss, parts | known.parts
         return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
 
@@ -108,11 +111,11 @@ class Objective(nn.Module):
         patch_codes: Tensor,
         patch_position: Tensor,
         detail: Tensor,
-        draws: Draws,
+        randomness: Randomness,
         keep_all: bool,
         rate_share: Tensor | float,
     ) -> "_Estimate":
-        """What the entropy model says of a batch, and what is kept by it.
+        """The entropy model's estimate of a batch, and the patches that are kept.
 
         Most samples are filled by what is expected given G alone; the first quarter is filled given G and the kept patches Z_S,
         as sequential conditioning does. The first half of that quarter keeps patches drawn one by one, because a subset that a
@@ -126,14 +129,14 @@ class Objective(nn.Module):
         pulled = None if global_codes is None else scale_gradient(global_codes, pull)
         logits = entropy_model(pulled, patch_codes.detach(), hidden)
         bits = self._bits(self.model.quantizer, logits, patch_position, levels)
-        keep = self.kept_mask(bits.entropy, detail, draws, keep_all)
+        keep = self.kept_mask(bits.entropy, detail, randomness, keep_all)
 
         quarter = patch_codes.shape[0] // 4 or 1
         given = None if global_codes is None else global_codes[:quarter].detach()
         visible = keep[:quarter]
         if not keep_all:
-            drawn = draws.visible[:quarter] < draws.visible_share[:quarter, None].square()
-            # In runs and not in turn: whoever takes every n-th sample of a batch sees both kinds.
+            drawn = randomness.visible[:quarter] < randomness.visible_share[:quarter, None].square()
+            # In runs and not in turn: every n-th sample of a batch is then of both kinds.
             is_drawn = torch.arange(quarter, device=drawn.device)[:, None] < (quarter + 1) // 2
             visible = torch.where(is_drawn, drawn, visible)
         partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
@@ -180,7 +183,7 @@ class Objective(nn.Module):
 
 
 class _Estimate(NamedTuple):
-    """What the entropy model says of a batch."""
+    """The entropy model's estimate of a batch."""
 
     loss: Tensor
     """λ_R·R + λ_H·CE."""
@@ -190,7 +193,7 @@ class _Estimate(NamedTuple):
 
 
 class _Bits(NamedTuple):
-    """What an entropy model's logits say of every patch: [B, N] in bits, and [B, N, D]."""
+    """Information of every patch by the entropy model's logits: [B, N] in bits, and [B, N, D]."""
 
     surprisal: Tensor
     """Its gradient trains the entropy model."""

@@ -1,4 +1,4 @@
-"""Ending in good order when told to: by Ctrl-C, or by a scheduler before it takes a machine away."""
+"""Ending in good order on request: by Ctrl-C, or by a scheduler before it takes a machine away."""
 
 import signal
 from types import FrameType, TracebackType

@@ -20,7 +20,7 @@ from ..tokenizer import TaTok
 from ..weights import read_checkpoint, save_weights
 from .checkpoint import save_checkpoint, start_from
 from .distributed import Workers
-from .objective import Draws, Objective
+from .objective import Objective, Randomness
 from .optimizer import learning_rate, make_optimizers, moving_average
 from .stop_signals import StopSignals
 
@@ -100,15 +100,15 @@ class Trainer:
     def step(self) -> dict[str, Tensor]:
         """One optimiser step; returns the parts of the loss and the gradient's norm, still on the device."""
         config, device = self.config, self.workers.device
-        # Draws depend on the seed, the step and the process alone: a resumed run repeats them.
+        # Random numbers depend on the seed, the step and the process alone: a resumed run repeats them.
         self.generator.manual_seed((config.seed * 1_000_003 + self.step_number) * 4096 + self.workers.rank)
         images = self.source.batch(config.batch, self.generator)
-        draws = Draws.make(config.batch, config.model.patch_tokens, self.generator)
+        randomness = Randomness.make(config.batch, config.model.patch_tokens, self.generator)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             ramp = min(1.0, self.step_number / max(1.0, config.rate_ramp * config.steps))
             share = torch.tensor(config.rate_start + (1 - config.rate_start) * ramp, device=device)
             keep_all = self.step_number < config.full_token_phase * config.steps
-            loss, parts = self.objective(images, draws, keep_all, share)
+            loss, parts = self.objective(images, randomness, keep_all, share)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
         for optimizer in self.optimizers:
@@ -127,7 +127,7 @@ class Trainer:
 
 
 def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
-    """Trains until `config.steps`, until `max_seconds` have passed, or until told to end by SIGINT or SIGTERM.
+    """Trains until `config.steps`, until `max_seconds` have passed, or until SIGINT or SIGTERM asks it to end.
 
     Leaves a checkpoint to resume from, and one every `config.checkpoint_every` steps in case it cannot.
     """

@@ -101,7 +101,7 @@ def test_training_goes_on_from_a_bundle(bundle: Path, shape: str, pack: Path, ti
     assert all(torch.allclose(before[name], after[name], atol=2e-3) for name in before)
 
 
-def test_rivals_are_measured_and_compared(bundle: Path, shape: str, tmp_path: Path):
+def test_baselines_are_measured_and_compared(bundle: Path, shape: str, tmp_path: Path):
     assert main(["evaluate", str(bundle), str(SAMPLES), "--out", str(tmp_path / "report")]) == 0
     metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
     sweep = metrics["folders"][SAMPLES.name]["sweep"]
