@@ -15,7 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from .training.command import Profile, Run, Train, defaults_of_run
+from .training.command import Run, Train, defaults_of_run
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,20 @@ class Pack:
         if not files:
             raise ValueError(f"no images in {', '.join(map(str, self.images))}")
         print(f"{write_pack(files, self.out, self.short_side)} of {len(files)} images packed into {self.out}")
+
+
+@dataclass(frozen=True)
+class Profile(Run):
+    """Show where the time of a training step goes, by kind of kernel and by kernel."""
+
+    def run(self) -> None:
+        from .bench.profile import profile
+
+        files, config = self.files(), self.train_config()
+        files.out.mkdir(parents=True, exist_ok=True)
+        table = profile(files, config, compile_model=self.compile)
+        (files.out / "profile.txt").write_text(table)
+        print(table)
 
 
 @dataclass(frozen=True)
@@ -118,7 +132,7 @@ class Parity:
     """Greatest number of images (1 or more); without it all of them."""
 
     def run(self) -> None:
-        from .bundle.cuda.parity import parity
+        from .evaluation.cuda_parity import parity
 
         print(json.dumps(parity(self.bundle, self.images, self.device, self.limit), indent=2))
 
@@ -248,7 +262,7 @@ class Golden:
     """Folder of the vectors; file names in them are relative to the working directory."""
 
     def run(self) -> None:
-        from .bundle.golden import write_filter_vectors, write_golden
+        from .evaluation.golden import write_filter_vectors, write_golden
 
         write_filter_vectors(self.out)
         write_golden(self.bundle, list(self.images), self.out / "golden", Path.cwd())

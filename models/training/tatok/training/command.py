@@ -86,20 +86,6 @@ class Train(Run):
         train(self.files(), self.train_config(), max_seconds=self.max_seconds, compile_model=self.compile)
 
 
-@dataclasses.dataclass(frozen=True)
-class Profile(Run):
-    """Show where the time of a training step goes, by kind of kernel and by kernel."""
-
-    def run(self) -> None:
-        from ..bench.profile import profile
-
-        files, config = self.files(), self.train_config()
-        files.out.mkdir(parents=True, exist_ok=True)
-        table = profile(files, config, compile_model=self.compile)
-        (files.out / "profile.txt").write_text(table)
-        print(table)
-
-
 _OF_RUN = {"preset": str, "perceptual": str, "start_from": Path, "compile": bool}
 
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...data.images import eval_batches, list_images
-from ...evaluation.backend import Array, Backend, OnnxBackend
-from ...evaluation.metrics import psnr
-from ...filter import filter_tokens
-from ..manifest import read_manifest
-from .graphs import PROVIDER
-from .interpreter import GraphInterpreter
+from ..bundle.cuda.graphs import PROVIDER
+from ..bundle.cuda.interpreter import GraphInterpreter
+from ..bundle.manifest import read_manifest
+from ..data.images import eval_batches, list_images
+from ..filter import filter_tokens
+from .backend import Array, Backend, OnnxBackend
+from .metrics import psnr
 
 
 class CudaGraphs(OnnxBackend):

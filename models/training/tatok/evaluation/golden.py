@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ..bundle.manifest import read_manifest
 from ..data.images import centre_crop
-from ..evaluation.backend import TorchBackend
-from ..evaluation.metrics import psnr, ssim
 from ..filter import Floats, Revealed, distortion_weights, filter_tokens, rank_sequentially
 from ..tokenizer import TaTok
-from .manifest import read_manifest
+from .backend import TorchBackend
+from .metrics import psnr, ssim
 
 # One for each image in turn; every budget, an edge priority, and ε = 0.
 _SETTINGS = (
