@@ -153,12 +153,13 @@ class TaTok(nn.Module):
         tokens = tokens.to(self.device)
         patch_codes = tokens.patch_codes
         visible = torch.zeros_like(patch_codes, dtype=torch.bool) if visible is None else visible.to(self.device)
-        logits = self.logits(tokens, visible)
+        global_coordinates, coordinates = self._coordinates(tokens)
+        logits = self.entropy_model(global_coordinates, coordinates, visible)
         hidden = (~visible).float()
         return Estimate(
             entropy_bits(logits) * hidden,
             surprisal_bits(logits, self.quantizer.code_levels(patch_codes)) * hidden,
-            torch.where(visible.unsqueeze(-1), self.quantizer.decode(patch_codes), self.quantizer.expectation(logits)),
+            torch.where(visible.unsqueeze(-1), coordinates, self.quantizer.expectation(logits)),
         )
 
     def logits(self, tokens: Tokens, visible: Tensor) -> Tensor:
