@@ -94,6 +94,7 @@ def test_lists_take_commas_or_spaces(levels: list[str]):
         ("steps: many", "has steps: 'many', which is not a whole number"),
         ("steps: 2.5", "has steps: 2.5, which is not a whole number"),
         ("compile: 1", "has compile: 1, which is not true or false"),
+        ("perceptual:", "has perceptual: None, which is not text"),
         ("levels: 8", "has levels: 8, which is not a list of numbers"),
         ("preset: large", "has preset: large; the presets are"),
         ("steps: [", "is not YAML"),

@@ -18,7 +18,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
 
 
 def reduced(image: Tensor, side: int) -> Tensor:
-    """What is left of images at side×side pixels: averaged down, and bicubically up again. uint8 [B, S, S, 3] -> the same.
+    """Images at side×side pixels: averaged down, and bicubically up again. uint8 [B, S, S, 3] -> the same.
 
     How good that is tells how much images hold, whatever the model. Folders differ in it by more than models do, so figures of
     two folders say little without it.

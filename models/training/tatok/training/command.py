@@ -50,8 +50,7 @@ class Run:
     preset: Preset = DEFAULT_PRESET
     """Shape of the model; options of the model change it."""
     perceptual: str | None = None
-    """efficientnet-lite, or SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names; without it the loss
-    has no perceptual distance."""
+    """efficientnet-lite, or SqueezeNet 1.0 of the Caffe release as .npz under torchvision's names; none: no perceptual loss."""
     start_from: Path | None = None
     """Checkpoint, file of weights or bundle that a new schedule starts from."""
     compile: bool = False
@@ -107,7 +106,8 @@ def defaults_of_run(command: type[Run], arguments: Sequence[str]) -> Run:
         {f.name: given[f.name] for f in dataclasses.fields(options) if f.name in given}
         for options in (TrainingOptions, ModelOptions)
     )
-    named = {argument.split("=")[0][2:].replace("-", "_") for argument in arguments if argument.startswith("--")}
+    flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
+    named = {flag[2:].replace("-", "_").removeprefix("no_") for flag in flags}
     return command(
         pack=tyro.MISSING,
         out=tyro.MISSING,
@@ -139,7 +139,7 @@ def _typed(path: Path, name: str, value: Any, like: Any) -> Any:
     """A YAML value as the type of an option's default: YAML reads 1e-3 as text, 1 as a whole number and (1, 2) as a list."""
     kind = _OF_RUN.get(name, type(like))
     try:
-        if isinstance(value, bool) != (kind is bool):
+        if value is None or isinstance(value, bool) != (kind is bool):
             raise ValueError
         if kind is tuple:
             return tuple(type(like[0])(number) for number in value)
