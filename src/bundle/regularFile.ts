@@ -1,6 +1,8 @@
 /** Files of others, opened so that none can keep the reader waiting: named pipes, devices and sockets are refused at once. */
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 
 /** The path leads to something that has no end, or whose reading has effects. */
 export class NotAFile extends Error {
@@ -60,6 +62,15 @@ export async function readRegular(path: string, most = Infinity): Promise<Uint8A
   } finally {
     await file.close();
   }
+}
+
+/** SHA-256 of a whole file, in hexadecimal. @throws as {@link openRegular}, or when `signal` is aborted. */
+export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+  const file = await openRegular(path);
+  const hash = createHash('sha256');
+  // The stream closes the file.
+  await pipeline(file.createReadStream({ highWaterMark: 1 << 20 }), hash, { ...(signal && { signal }) });
+  return hash.digest('hex');
 }
 
 function requireRegular(found: { isFile(): boolean; isDirectory(): boolean }): void {

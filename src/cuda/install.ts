@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TatokError } from '../method/errors';
-import { sha256OfFile } from '../bundle/fileHash';
+import { sha256OfFile } from '../bundle/regularFile';
 import { extractFiles } from './archive';
 import { download, megabytes, sizeOf } from './download';
 import { neededLibraries } from './elf';
