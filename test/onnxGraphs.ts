@@ -149,12 +149,14 @@ export interface ToyOptions {
   readonly value?: { readonly output: string; readonly value: number };
   /** Whether running the graph never ends. */
   readonly endless?: boolean;
+  /** An output of another shape than its metadata promise. */
+  readonly gives?: { readonly output: string; readonly shape: readonly number[] };
   /** Where the constant of the first output is kept, instead of in the graph. */
   readonly external?: Readonly<Record<string, string>>;
 }
 
 /** A graph that gives the same for every image of a batch, whatever it is given. */
-export function toyGraph(name: ToyGraph, { value, endless = false, external }: ToyOptions = {}): Uint8Array {
+export function toyGraph(name: ToyGraph, { value, endless = false, gives, external }: ToyOptions = {}): Uint8Array {
   const { inputs, outputs } = signatures[name];
   const batched = (values: Values): Record<string, TensorOf> =>
     Object.fromEntries(
@@ -167,22 +169,38 @@ export function toyGraph(name: ToyGraph, { value, endless = false, external }: T
     nodes.push({ op: 'Loop', inputs: ['', 'always', 'zero'], outputs: ['index'], attributes: { body: endlessBody } });
   }
   nodes.push({ op: 'Gather', inputs: ['input shape', endless ? 'index' : 'zero'], outputs: ['batch size'] });
-  for (const [index, [output, { type, shape }]] of Object.entries(outputs).entries()) {
-    const numbers = new Array<number>(shape.reduce((all, length) => all * length, 1)).fill(
+  for (const [index, [output, { type, shape: promised }]] of Object.entries(outputs).entries()) {
+    const shape = gives?.output === output ? gives.shape.slice(1) : promised;
+    // One number that is spread over all: of more, their shape would be known before the run.
+    const kept = gives?.output === output ? shape.map(() => 1) : shape;
+    const numbers = new Array<number>(kept.reduce((all, length) => all * length, 1)).fill(
       type === 'float32' ? 0.25 : 0,
     );
     if (value?.output === output) numbers[numbers.length - 1] = value.value;
     constants[`${output} of one`] = {
-      ...constant(type, [1, ...shape], numbers),
+      ...constant(type, [1, ...kept], numbers),
       ...(index === 0 && external !== undefined && { data: undefined, external }),
     };
     constants[`${output} shape`] = constant('int64', [shape.length], shape);
+    if (gives?.output === output) {
+      // Nothing is added, but only the run tells.
+      nodes.push(
+        { op: 'Mul', inputs: ['batch size', 'zero'], outputs: [`${output} nothing`] },
+        { op: 'Add', inputs: [`${output} shape`, `${output} nothing`], outputs: [`${output} told`] },
+      );
+    }
+    const told = gives?.output === output ? `${output} told` : `${output} shape`;
     nodes.push(
-      { op: 'Concat', inputs: ['batch size', `${output} shape`], outputs: [`${output} full`], attributes: { axis: 0 } },
+      { op: 'Concat', inputs: ['batch size', told], outputs: [`${output} full`], attributes: { axis: 0 } },
       { op: 'Expand', inputs: [`${output} of one`, `${output} full`], outputs: [output] },
     );
   }
-  return onnxModel({ nodes, constants, inputs: batched(inputs), outputs: batched(outputs) });
+  const described = Object.entries(batched(outputs)).map(([output, { type, shape }]) => {
+    // A size with a name is one that is known only when the graph runs.
+    const named = shape.map((_, i) => `size ${i}`);
+    return [output, { type, shape: gives?.output === output ? named : shape }] as const;
+  });
+  return onnxModel({ nodes, constants, inputs: batched(inputs), outputs: Object.fromEntries(described) });
 }
 
 /** Adds nothing to a number, for ever. */

@@ -52,7 +52,7 @@ export async function loadBundle(
     (provider, error) => excluded.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
-    const graphs = new Graphs(sessions, model);
+    const graphs = new Graphs(sessions, model, report.provider);
     const tatok = new TaTok(model, graphs, batchSize(report.provider, model, cudaMemoryLimit));
     return { tatok, graphs, loaded: { model, provider: report } };
   } catch (error) {

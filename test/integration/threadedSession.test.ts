@@ -184,8 +184,8 @@ describe('graphs with a decoder for batches', () => {
   afterEach(() => Promise.all(opened.map((session) => session.release())));
 
   it('decode several images with it as they do without, and single ones by themselves', async () => {
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model);
-    const plain = new Graphs(sessions, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model, 'cpu');
+    const plain = new Graphs(sessions, model, 'cpu');
     expect([graphs.decodesBatchesAside, plain.decodesBatchesAside]).toEqual([true, false]);
     const decoder = vi.spyOn(own, 'run');
     const { codes, expectedCodes, keep } = input(1);
@@ -206,7 +206,7 @@ describe('graphs with a decoder for batches', () => {
 
   it('say that the decoder failed where it cannot be opened, and try again', async () => {
     openBatchDecoder.mockRejectedValueOnce(new Error('out of memory'));
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model, 'cpu');
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({
       code: 'inference-failed',
       message: 'The decoder graph could not be run: out of memory',
@@ -215,7 +215,7 @@ describe('graphs with a decoder for batches', () => {
   });
 
   it('refuse one that is another graph', async () => {
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('encoder') }, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('encoder') }, model, 'cpu');
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({ code: 'model-incompatible' });
   });
 

@@ -122,9 +122,16 @@ describe('a provider that fails while it runs', () => {
     expect(await refusalOf(() => service().attention(params(['cuda']), quiet))).toBe(outOfMemory);
   });
 
-  it('is a failure on the CPU, and so is what is wrong with the request itself', async () => {
+  it('is left for another although it is the CPU, where the order goes on after that', async () => {
     failures = { cpu: outOfMemory };
-    expect(await refusalOf(() => service().attention(params(['cpu', 'webgpu']), quiet))).toBe(outOfMemory);
+    expect(await refusalOf(() => service().attention(params(['cpu']), quiet))).toBe(outOfMemory);
+    const choosing = params(['cpu', 'webgpu']);
+    await expect(service().attention(choosing, quiet)).rejects.toMatchObject({
+      failed: { choice: choosing.choice, provider: 'cpu', reason },
+    });
+  });
+
+  it('is not at fault for what is wrong with the request itself', async () => {
     failures = { cuda: new TatokError('cancelled', 'The request was cancelled.') };
     expect((await refusalOf(() => service().attention(params(['cuda', 'cpu']), quiet))).code).toBe('cancelled');
     expect(log).toEqual([]);
