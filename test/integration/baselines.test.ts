@@ -147,7 +147,7 @@ describe('a picture that is padded', () => {
 });
 
 describe('what a tokenizer lacks', () => {
-  const sent = { settings, progressId: 0 };
+  const sent = { settings };
 
   it('cannot be asked for', async () => {
     const fixed = await tokenize('fixed-7', image);

@@ -81,7 +81,7 @@ describe('tiles of a photograph of 768×512', () => {
     const order: (number | 'attention')[] = [];
     const sequential = { ...settings, ranking: 'sequential', edgePriority: 0.5 } as const;
     let attention: Promise<unknown> | undefined;
-    const ranked = service.rank({ choice, tokens, image, settings: sequential, progressId: 0 }, (_stage, tiles) => {
+    const ranked = service.rank({ choice, tokens, image, settings: sequential }, (_stage, tiles) => {
       expect(tiles?.total).toBe(15 * 6);
       order.push(tiles?.done ?? 0);
       attention ??= service
@@ -103,7 +103,7 @@ describe('tiles of a photograph of 768×512', () => {
       if (tiles !== undefined) seen.push(tiles);
       if (tiles?.done === 3) throw new TatokError('cancelled', 'Stop.');
     };
-    const params = { choice, file: photograph, cropMode: 'tiles', settings, progressId: 0 } as const;
+    const params = { choice, file: photograph, cropMode: 'tiles', settings } as const;
     await expect(service.tokenize(params, observer)).rejects.toMatchObject({ code: 'cancelled' });
     expect(seen).toEqual([0, 2, 3].map((done) => ({ done, total: 6 })));
   });

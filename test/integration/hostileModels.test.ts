@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
-import type { RankingCriterion } from '../../src/method/types';
+import type { RankingCriterion, Stage } from '../../src/method/types';
 import { writeToyBundle, type ToyBundle, type ToyGraph } from '../onnxGraphs';
 import { refusalOf } from '../unit/refusal';
 import { bundleFor } from './support';
@@ -60,6 +61,69 @@ describe('Weights of a graph in another file', () => {
     const error = await refusalOf(() => client().loadModel({ directory, providers: ['cpu'] }));
     expect(error.code).toBe('model-invalid');
     expect(error.message).toContain('"../weights.bin", which the manifest does not list under its files.');
+  });
+});
+
+describe('What never ends', () => {
+  const stuck: [string, ToyBundle, Stage][] = [
+    ['an encoder', { graphs: { encoder: { endless: true } } }, 'encode'],
+    ['an entropy model', { graphs: { entropy: { endless: true } } }, 'entropy'],
+    ['a decoder', { graphs: { decoder: { endless: true } } }, 'decode'],
+    ['an encoder with the entropy model', { graphs: { tokenizer: { endless: true } }, tokenizer: true }, 'encode'],
+  ];
+
+  /** Asks for everything until the stage that never ends begins. */
+  async function ask(
+    inference: InferenceClient,
+    directory: string,
+    onProgress: (stage: Stage) => void,
+    token?: CancellationToken,
+  ) {
+    const choice = { directory, providers: ['cpu'] };
+    const tell = ({ stage }: { stage: Stage }) => onProgress(stage);
+    const { tokens, image, settings } = await inference.tokenize({ choice, file, settings: {} }, token, tell);
+    return inference.reconstruct({ choice, tokens, image, settings }, token, tell);
+  }
+
+  it.each(stuck)('is left by cancelling, and the next image is tokenized: %s', async (_name, bundle, endless) => {
+    const inference = client();
+    const source = new CancellationTokenSource();
+    const cancel = (stage: Stage) => {
+      if (stage === endless) source.cancel();
+    };
+    const request = refusalOf(async () => ask(inference, await model(bundle), cancel, source.token));
+    expect((await request).code).toBe('cancelled');
+    const { reconstruction } = await askEverything(inference, await model(), ['cpu']);
+    expect(reconstruction.keptTokens).toBe(2);
+  });
+
+  it.each(stuck)('ends at the time limit, and the next image is tokenized: %s', async (_name, bundle, endless) => {
+    // No limit for anything but the step that has no end, however slow the machine is.
+    let limit: number | undefined;
+    const inference = client({ stepLimitMs: () => limit });
+    const directory = await model(bundle);
+    const error = await refusalOf(() =>
+      ask(inference, directory, (stage) => (limit = stage === endless ? 100 : undefined)),
+    );
+    limit = undefined;
+    expect(error.code).toBe('time-limit');
+    expect(error.message).toContain(`The step “${endless}” took longer than 0.1 seconds`);
+    const { reconstruction } = await askEverything(inference, await model(), ['cpu']);
+    expect(reconstruction.keptTokens).toBe(2);
+  });
+
+  it('is left by cancelling where it is the decoder of an image file, and the next image is tokenized', async () => {
+    const inference = client({
+      execArgv: ['--require', join(import.meta.dirname, 'hangingDecoder.cjs')],
+      env: { HANGING_BYTES: String(file.length) },
+    });
+    const choice = { directory: await model(), providers: ['cpu'] };
+    const source = new CancellationTokenSource();
+    const hanging = inference.tokenize({ choice, file, settings: {} }, source.token, () => source.cancel());
+    expect((await refusalOf(() => hanging)).code).toBe('cancelled');
+    const other = Buffer.concat([file, Buffer.of(0)]);
+    const { tokens } = await inference.tokenize({ choice, file: other, settings: {} });
+    expect(tokens.patchCodes).toHaveLength(4);
   });
 });
 

@@ -84,7 +84,7 @@ describe('tokens', () => {
       tokens,
       settings: resolved,
     } = await fresh.tokenize(
-      { choice, file, settings: { lossRate: 0.3 }, progressId: 0 },
+      { choice, file, settings: { lossRate: 0.3 } },
       (stage) => void told.push(stage),
       (picture) => {
         told.push('picture');
@@ -106,7 +106,6 @@ describe('tokens', () => {
           tokens: result.tokens,
           image: result.image,
           settings: { ...settings, ...changes },
-          progressId: 0,
         },
         (stage) => void seen.push(stage),
       );
@@ -127,7 +126,6 @@ describe('reconstruct', () => {
         tokens: result.tokens,
         image: result.image,
         settings: { ...settings, ...changes },
-        progressId: 0,
       },
       ignore,
     );
@@ -220,7 +218,6 @@ describe('measure', () => {
             choice,
             tokens: result.tokens,
             image: result.image,
-            progressId: 0,
             settings: { ...settings, ranking, lossRate },
           },
           ignore,

@@ -88,8 +88,8 @@ const choice = params(['cuda', 'cpu']).choice;
 
 describe('a provider that fails while it runs', () => {
   it.each<[string, (inference: InferenceService) => Promise<unknown>]>([
-    ['rank', (inference) => inference.rank({ ...pictureRequest(image), progressId: 1 }, quiet)],
-    ['reconstruct', (inference) => inference.reconstruct({ ...pictureRequest(image), progressId: 1 }, quiet)],
+    ['rank', (inference) => inference.rank({ ...pictureRequest(image) }, quiet)],
+    ['reconstruct', (inference) => inference.reconstruct({ ...pictureRequest(image) }, quiet)],
     ['measure', (inference) => inference.measure({ ...pictureRequest(image), lossRates: [0.5] }, quiet)],
     ['influence', (inference) => inference.influence({ ...pictureRequest(image), tile: 0, globalToken: 0 }, quiet)],
     ['attention', (inference) => inference.attention(params(['cuda', 'cpu']), quiet)],
@@ -155,7 +155,7 @@ describe('the client', () => {
   it('is told that none is in use while an image file is read', async () => {
     const inference = service();
     await inference.loadModel(choice, quiet);
-    const request = { choice, file: new Uint8Array(9), settings: {}, progressId: 1 };
+    const request = { choice, file: new Uint8Array(9), settings: {} };
     expect((await refusalOf(() => inference.tokenize(request, quiet))).code).toBe('image-unreadable');
     expect(noted.at(-1)).toBeUndefined();
     await inference.attention(params(['cuda', 'cpu']), quiet);
