@@ -1,9 +1,9 @@
 /** manifest.json of a model bundle: the contract between training and inspector. */
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
 import { TatokError } from '../method/errors';
+import { FileTooLarge, NotAFile, readRegular } from './regularFile';
 import { filterRecordSchema, settingsOf } from '../method/settings';
 import type { ModelDescription } from '../method/types';
 
@@ -74,12 +74,19 @@ const manifestSchema = z
         refuse(`variants.${provider}`, 'need no tokenizer without an entropy graph');
       }
     }
-    for (const graph of [graphs, ...Object.values(variants)].flatMap((each) => Object.values(each))) {
+    for (const graph of graphFilesOf(manifest)) {
       if (!files.some(({ path }) => path === graph)) refuse('files', `must list ${graph}`);
     }
   });
 
 export type Manifest = z.infer<typeof manifestSchema>;
+
+/** Files of all graphs: the plain ones, and those of providers. */
+export function graphFilesOf({ graphs, variants }: Pick<Manifest, 'graphs' | 'variants'>): string[] {
+  return [graphs, ...Object.values(variants)].flatMap((each) =>
+    Object.values(each).filter((file) => file !== undefined),
+  );
+}
 
 function patchTokensOf({ patchTokens, grid }: Pick<Manifest, 'patchTokens' | 'grid'>): number {
   return patchTokens ?? grid.rows * grid.columns;
@@ -94,11 +101,11 @@ export interface Bundle {
 /**
  * Reads and validates a bundle's manifest. Keys that the contract does not name are ignored.
  *
+ * @param text of the manifest where it was read before.
  * @throws TatokError model-missing, model-invalid or model-incompatible (another format version).
  */
-export async function readBundle(directory: string): Promise<Bundle> {
-  const path = join(directory, 'manifest.json');
-  const manifest = parseManifest(await readManifest(path), path);
+export async function readBundle(directory: string, text?: string): Promise<Bundle> {
+  const manifest = parseManifest(text ?? (await readManifest(directory)), manifestPath(directory));
   const { grid, globalTokens, codebook, attention, defaults, referenceBudgetBits, name, version } = manifest;
   return {
     manifest,
@@ -154,10 +161,29 @@ export function parseManifest(text: string, path: string): Manifest {
 
 const chooseModel = 'Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.';
 
-async function readManifest(path: string): Promise<string> {
+function manifestPath(directory: string): string {
+  return join(directory, 'manifest.json');
+}
+
+/** Those of this project have some kilobytes, most of it measured figures. */
+const mostManifestBytes = 1 << 20;
+
+/**
+ * The text of a bundle's manifest, without the byte order mark that some editors begin it with.
+ *
+ * @throws TatokError model-missing, or model-invalid for what cannot be one.
+ */
+export async function readManifest(directory: string): Promise<string> {
+  const path = manifestPath(directory);
   try {
-    return await readFile(path, 'utf8');
+    return new TextDecoder().decode(await readRegular(path, mostManifestBytes));
   } catch (error) {
+    if (error instanceof NotAFile) {
+      throw new TatokError('model-invalid', `${path} is a pipe or a device instead of a file.`, chooseModel);
+    }
+    if (error instanceof FileTooLarge) {
+      throw new TatokError('model-invalid', `${path} is no manifest: it has ${error.bytes} bytes.`, chooseModel);
+    }
     throw new TatokError('model-missing', `There is no model: ${path} cannot be read.`, chooseModel, { cause: error });
   }
 }

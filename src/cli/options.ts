@@ -1,6 +1,7 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import * as z from 'zod/mini';
+import { defaultTimeLimitSeconds } from '../client/runningProcess';
 import { conditionings, filterSchema, rankingOf, type Conditioning } from '../method/settings';
 import { cropModes, type CropMode, type FilterSettings } from '../method/types';
 
@@ -13,6 +14,8 @@ export interface CliOptions {
   readonly model: string | undefined;
   readonly out: string | undefined;
   readonly json: boolean;
+  /** Seconds that a step may take. */
+  readonly timeLimit: number;
 }
 
 /** The command line was wrong, or only asked for help: what to print where, and the exit status. */
@@ -68,6 +71,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
     .option('--model <DIR>', 'folder of a model bundle')
     .option('--out <DIR>', 'write <name>.{reconstruction,entropy,mask}.png and <name>.tokens.json')
+    .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds)
     .option('--json', 'print one JSON object a line for each image', false)
     .showHelpAfterError(false)
     .exitOverride()
@@ -90,8 +94,9 @@ export function parseOptions(args: readonly string[]): CliOptions {
     model?: string;
     out?: string;
     json: boolean;
+    timeLimit: number;
   }>();
-  const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json } = given;
+  const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json, timeLimit } = given;
   const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
   return {
     images: command.args,
@@ -106,7 +111,14 @@ export function parseOptions(args: readonly string[]): CliOptions {
     model,
     out,
     json,
+    timeLimit,
   };
+}
+
+function positive(text: string): number {
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('It must be above 0.');
 }
 
 /** Reads a number within the limits of a setting. */

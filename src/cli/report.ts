@@ -1,6 +1,7 @@
 /** What the command line prints of a tokenized image. */
 import type { LoadedModel } from '../protocol/engineMessages';
 import { describeParts, hasEveryPart, tokenSum } from '../method/parts';
+import { psnrText, ssimText } from '../method/quality';
 import { conditioningOf } from '../method/settings';
 import type { Tokenization } from '../method/types';
 
@@ -10,7 +11,8 @@ export type TokenizedImage = Tokenization & LoadedModel;
  * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
  *
  * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs in a sequential ranking.
- * psnr is null when infinite. Arrays of what the model does not have are empty; one that can drop nothing has a loss rate of 0.
+ * psnr is null when infinite, ssim where the picture is smaller than its window. Arrays of what the model does not have are empty; one
+ * that can drop nothing has a loss rate of 0.
  */
 export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
   const { model, provider, tokens, reconstruction } = result;
@@ -32,7 +34,7 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     totalTokens: reconstruction.totalTokens,
     payloadBits: reconstruction.payloadBits,
     maskBits: reconstruction.maskBits,
-    psnr: Number.isFinite(reconstruction.psnr) ? reconstruction.psnr : null,
+    psnr: reconstruction.psnr,
     ssim: reconstruction.ssim,
     timings: result.timings,
     edgePriority: reconstruction.settings.edgePriority,
@@ -74,8 +76,8 @@ export function summary(image: string, result: TokenizedImage): string {
           `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
         ]
       : [`${Math.round(r.payloadBits)} bits`]),
-    `PSNR ${r.psnr.toFixed(2)} dB`,
-    `SSIM ${r.ssim.toFixed(3)}`,
+    `PSNR ${psnrText(r.psnr, 2)} dB`,
+    `SSIM ${ssimText(r.ssim, 3)}`,
     `${provider.provider}, ${milliseconds.toFixed(0)} ms`,
   ].join(' · ');
 }

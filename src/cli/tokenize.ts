@@ -1,6 +1,6 @@
 /** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests. */
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
 import { tokenizeWhole } from '../client/whole';
 import { TatokError } from '../method/errors';
@@ -32,7 +32,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   for (const image of options.images) {
     try {
       const { settings, cropMode } = options;
-      const tokenized = await tokenizeWhole(client, { choice, file: await readFile(image), settings, cropMode });
+      const tokenized = await tokenizeWhole(client, { choice, file: await readRegular(image), settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, result);
@@ -57,6 +57,7 @@ async function main(): Promise<number> {
   const client = new InferenceClient({
     modulePath: join(__dirname, 'inference.js'),
     cuda: () => cudaOptionsIn(packageFolder),
+    stepLimitMs: () => 1000 * options.timeLimit,
   });
   try {
     return await tokenizeImages(options, client);

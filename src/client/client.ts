@@ -3,9 +3,10 @@
  * fails or crashes it is left out of the next one.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { CancellationToken, type MessageConnection } from 'vscode-jsonrpc/node';
+import { CancellationToken, type RequestType } from 'vscode-jsonrpc/node';
 import * as protocol from '../protocol/engineMessages';
 import type {
+  Asked,
   AttentionParams,
   DecodedPicture,
   FailedProvider,
@@ -45,12 +46,9 @@ export interface Lease {
   dispose(): void;
 }
 
-type Send<Result> = (connection: MessageConnection) => Promise<Result>;
+type Send<Result> = (running: RunningProcess) => Promise<Result>;
 
 type OnProgress = (progress: Progress) => void;
-
-/** Runs before a request is sent to a process; what it returns, after the answer. */
-type Prepare = (running: RunningProcess) => (() => void) | undefined;
 
 /**
  * Shared by everyone who needs inference. Every method rejects with a TatokError; `cancelled` as soon as the token says so, even
@@ -60,7 +58,7 @@ export class InferenceClient {
   private running: Promise<RunningProcess> | undefined;
   private leases = 0;
   private idleTimer: NodeJS.Timeout | undefined;
-  private nextProgressId = 1;
+  private nextId = 1;
   private disposed = false;
   /** Not to be tried again until {@link stop}. */
   private failed: FailedProvider[] = [];
@@ -83,53 +81,44 @@ export class InferenceClient {
   }
 
   loadModel(choice: ModelChoice, token: CancellationToken = CancellationToken.None): Promise<LoadedModel> {
-    return this.request((connection) => connection.sendRequest(protocol.loadModel, choice, token), token);
+    return this.request(protocol.loadModel, choice, token);
   }
 
   tokenize(
-    params: Omit<TokenizeParams, 'progressId'>,
+    params: TokenizeParams,
     token: CancellationToken = CancellationToken.None,
     onProgress?: OnProgress,
     onPicture?: (picture: DecodedPicture) => void,
   ): Promise<Tokenized & LoadedModel> {
-    const progressId = this.nextProgressId++;
-    const send = (connection: MessageConnection) =>
-      connection.sendRequest(protocol.tokenize, { ...params, progressId }, token);
-    return this.request(send, token, listening(progressId, { onProgress, onPicture }));
+    return this.request(protocol.tokenize, params, token, { onProgress, onPicture });
   }
 
   rank(
-    params: Omit<RankParams, 'progressId'>,
+    params: RankParams,
     token: CancellationToken = CancellationToken.None,
     onProgress?: OnProgress,
   ): Promise<Ranking> {
-    const progressId = this.nextProgressId++;
-    const send = (connection: MessageConnection) =>
-      connection.sendRequest(protocol.rank, { ...params, progressId }, token);
-    return this.request(send, token, listening(progressId, { onProgress }));
+    return this.request(protocol.rank, params, token, { onProgress });
   }
 
   reconstruct(
-    params: Omit<ReconstructParams, 'progressId'>,
+    params: ReconstructParams,
     token: CancellationToken = CancellationToken.None,
     onProgress?: OnProgress,
   ): Promise<Reconstruction & { readonly timings: StageTimings }> {
-    const progressId = this.nextProgressId++;
-    const send = (connection: MessageConnection) =>
-      connection.sendRequest(protocol.reconstruct, { ...params, progressId }, token);
-    return this.request(send, token, listening(progressId, { onProgress }));
+    return this.request(protocol.reconstruct, params, token, { onProgress });
   }
 
   measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
-    return this.request((connection) => connection.sendRequest(protocol.measure, params, token), token);
+    return this.request(protocol.measure, params, token);
   }
 
   influence(params: InfluenceParams, token: CancellationToken = CancellationToken.None): Promise<InfluenceMap> {
-    return this.request((connection) => connection.sendRequest(protocol.influence, params, token), token);
+    return this.request(protocol.influence, params, token);
   }
 
   attention(params: AttentionParams, token: CancellationToken = CancellationToken.None): Promise<AttentionMap> {
-    return this.request((connection) => connection.sendRequest(protocol.attention, params, token), token);
+    return this.request(protocol.attention, params, token);
   }
 
   /**
@@ -153,11 +142,18 @@ export class InferenceClient {
     await this.stop();
   }
 
-  private async request<Result>(send: Send<Result>, token: CancellationToken, prepare?: Prepare): Promise<Result> {
+  private async request<Params, Result, Failure>(
+    type: RequestType<Asked<Params>, Result, Failure>,
+    params: Params,
+    token: CancellationToken,
+    listener: RequestListener = {},
+  ): Promise<Result> {
     const lease = this.acquire();
     const cancellation = rejectWhenCancelled(token);
+    const id = this.nextId++;
+    const send: Send<Result> = (running) => running.ask(type, { id, params }, token, listener);
     try {
-      return await Promise.race([cancellation.promise, this.repeatAfterCrash(send, token, prepare)]);
+      return await Promise.race([cancellation.promise, this.repeatAfterCrash(send, token)]);
     } catch (error) {
       throw fromResponseError(error);
     } finally {
@@ -166,18 +162,13 @@ export class InferenceClient {
     }
   }
 
-  private async repeatAfterCrash<Result>(
-    send: Send<Result>,
-    token: CancellationToken,
-    prepare: Prepare | undefined,
-  ): Promise<Result> {
+  private async repeatAfterCrash<Result>(send: Send<Result>, token: CancellationToken): Promise<Result> {
     for (let crashes = 0; ;) {
       if (this.disposed || token.isCancellationRequested) throw cancelled();
       const starting = this.start();
       const running = await starting;
-      const finish = prepare?.(running);
       try {
-        return await running.request(send);
+        return await send(running);
       } catch (error) {
         const failed = failedProviderOf(error);
         if (failed !== undefined) {
@@ -201,8 +192,6 @@ export class InferenceClient {
           'See the log of the inference process; another execution provider may work.',
           { cause: error },
         );
-      } finally {
-        finish?.();
       }
     }
   }
@@ -251,10 +240,6 @@ export class InferenceClient {
     this.idleTimer = setTimeout(() => void this.stop(), this.options.idleMs ?? 5000);
     this.idleTimer.unref();
   }
-}
-
-function listening(id: number, listener: RequestListener): Prepare {
-  return (running) => running.listen(id, listener);
 }
 
 function cancelled(): TatokError {

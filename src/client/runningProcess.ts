@@ -1,6 +1,7 @@
 /** One life of the inference process: from fork to exit. */
 import { fork, type ChildProcess, type ForkOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import type { CancellationToken, RequestType } from 'vscode-jsonrpc/node';
 import {
   createMessageConnection,
   IPCMessageReader,
@@ -13,12 +14,15 @@ import {
   pictured,
   progress,
   excludeProvider,
+  type Asked,
   type DecodedPicture,
   type FailedProvider,
   type LoadedChoice,
   type Progress,
   type ProviderInUse,
 } from '../protocol/engineMessages';
+import { TatokError } from '../method/errors';
+import type { Stage } from '../method/types';
 
 export interface ForkSettings {
   /** dist/inference.js. */
@@ -31,6 +35,11 @@ export interface ForkSettings {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Lines of the process's standard error and output. */
   readonly log?: ((line: string) => void) | undefined;
+  /**
+   * Milliseconds that a step of a request may take (a stage, or a batch of tiles of one) before the process is replaced; undefined: any
+   * time. Asked at the start of every step.
+   */
+  readonly stepLimitMs?: (() => number | undefined) | undefined;
   /** Told of every model that the process loads, before the request that it was loaded for is answered. */
   readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
 }
@@ -56,15 +65,36 @@ export class ProcessExited extends Error {
   }
 }
 
+/** A request that was sent and is not answered yet. */
+interface Pending {
+  readonly listener: RequestListener;
+  readonly reject: (reason: Error) => void;
+}
+
+/**
+ * How long the step of a request that was cancelled may still take before the process is replaced. A step cannot be stopped; most take
+ * less, and starting a process and loading the model again takes about as long.
+ */
+const cancelledStepMs = 2000;
+/** How long, where the step loads a model: whoever comes next mostly wants the same. */
+const cancelledLoadMs = 10_000;
+/** Timers take no longer times. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Seconds that a step may take unless the user chooses otherwise: only what never ends is to meet it. */
+export const defaultTimeLimitSeconds = 600;
+
 /** How long a process told to end may take before it is given up; one that waits for a lost device in the kernel never ends. */
 const endLimitMs = 5000;
 
 export class RunningProcess {
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
-  private readonly listeners = new Map<number, RequestListener>();
-  /** Rejects the requests under way. Were each to wait for {@link ended}, that would hold their answers as long as the process lives. */
-  private readonly waiting = new Set<(reason: ProcessExited) => void>();
+  /** Requests by their ids. Were each to wait for {@link ended}, that would hold their answers as long as the process lives. */
+  private readonly pending = new Map<number, Pending>();
+  /** The step that the process told of last, and of which request. */
+  private step: { readonly id: number; readonly stage: Stage } | undefined;
+  private stepLimit: NodeJS.Timeout | undefined;
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private readonly end: (reason: string) => void;
@@ -72,8 +102,11 @@ export class RunningProcess {
   private stopping = false;
   private alive = true;
 
-  /** @param onEnd called once, when the process has ended for whatever reason. */
-  constructor(settings: ForkSettings, onEnd: () => void) {
+  /** @param onEnd called when the process has ended for whatever reason, and already when it is given up as stuck. */
+  constructor(
+    private readonly settings: ForkSettings,
+    private readonly onEnd: () => void,
+  ) {
     this.child = fork(settings.modulePath, [], forkOptions(settings));
     const log = settings.log ?? (() => undefined);
     for (const stream of [this.child.stdout, this.child.stderr]) {
@@ -86,11 +119,12 @@ export class RunningProcess {
       this.alive = false;
       this.connection.dispose();
       if (!this.stopping) log(`The inference process ended: ${reason}.`);
+      clearTimeout(this.stepLimit);
       onEnd();
       const exited = new ProcessExited(reason, this.stopping, this.inUse);
       rejectEnded(exited);
-      for (const reject of this.waiting) reject(exited);
-      this.waiting.clear();
+      for (const { reject } of this.pending.values()) reject(exited);
+      this.pending.clear();
     };
     this.child.once('error', (error) => this.end(error.message));
     this.child.once('exit', (code, signal) =>
@@ -99,28 +133,46 @@ export class RunningProcess {
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
-    this.connection.onNotification(progress, ({ id, ...told }) => this.listeners.get(id)?.onProgress?.(told));
-    this.connection.onNotification(pictured, ({ id, ...told }) => this.listeners.get(id)?.onPicture?.(told));
+    this.connection.onNotification(progress, ({ id, ...told }) => {
+      this.step = { id, stage: told.stage };
+      this.pending.get(id)?.listener.onProgress?.(told);
+      this.limitStep();
+    });
+    this.connection.onNotification(pictured, ({ id, ...told }) => this.pending.get(id)?.listener.onPicture?.(told));
     this.connection.onNotification(loaded, (told) => settings.onLoaded?.(told));
     this.connection.onRequest(noteProvider, ({ inUse }) => void (this.inUse = inUse));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();
   }
 
-  /** @throws ProcessExited when the process ends before it answers; otherwise what the request rejects with. */
-  request<Result>(send: (connection: MessageConnection) => Promise<Result>): Promise<Result> {
+  /**
+   * Sends a request. Once it is cancelled it frees the process within seconds, by its end or by the process's.
+   *
+   * @throws ProcessExited when the process ends before it answers; TatokError time-limit when a step of it takes too long; otherwise
+   *   what the request rejects with.
+   */
+  ask<Params, Result, Failure>(
+    type: RequestType<Asked<Params>, Result, Failure>,
+    asked: Asked<Params>,
+    token: CancellationToken,
+    listener: RequestListener = {},
+  ): Promise<Result> {
     if (!this.alive) return this.ended;
-    const answer = send(this.connection).catch((error: unknown) => this.afterPendingExit(error));
+    const { id } = asked;
+    const answer = this.connection
+      .sendRequest(type, asked, token)
+      .catch((error: unknown) => this.afterPendingExit(error));
+    const cancellation = token.onCancellationRequested(() => this.expectEnd(id));
     return new Promise((resolve, reject) => {
-      this.waiting.add(reject);
-      void answer.then(resolve, reject).finally(() => this.waiting.delete(reject));
+      this.pending.set(id, { listener, reject });
+      if (this.pending.size === 1) this.limitStep();
+      void answer.then(resolve, reject).finally(() => {
+        cancellation.dispose();
+        this.pending.delete(id);
+        if (this.step?.id === id) this.step = undefined;
+        this.limitStep();
+      });
     });
-  }
-
-  /** Listens to the notifications of one id; the result stops listening. */
-  listen(id: number, listener: RequestListener): () => void {
-    this.listeners.set(id, listener);
-    return () => this.listeners.delete(id);
   }
 
   /** Has the process never try a provider; to be called before any request. */
@@ -137,6 +189,49 @@ export class RunningProcess {
     const limit = setTimeout(() => this.giveUp(), endLimitMs);
     await this.ended.catch(() => undefined);
     clearTimeout(limit);
+  }
+
+  /** Begins the time that the current step may take, where there is one. */
+  private limitStep(): void {
+    clearTimeout(this.stepLimit);
+    const limit = this.settings.stepLimitMs?.();
+    if (limit === undefined || this.pending.size === 0 || !this.alive) return;
+    this.stepLimit = setTimeout(() => this.overdue(limit), Math.min(limit, longestTimerMs));
+    this.stepLimit.unref();
+  }
+
+  /** The request whose step it is has failed; the others are repeated with the next process. */
+  private overdue(limit: number): void {
+    const { id, stage } = this.step ?? {};
+    const own = id === undefined ? undefined : this.pending.get(id);
+    const step = own === undefined ? 'start' : stage;
+    const error = new TatokError(
+      'time-limit',
+      `The step “${step}” took longer than ${limit / 1000} seconds, so the inference process was replaced.`,
+      'If the model needs that long, raise the setting tatok.timeLimit; otherwise another model or execution provider may work.',
+    );
+    for (const { reject } of own === undefined ? this.pending.values() : [own]) reject(error);
+    this.abandon(error.message);
+  }
+
+  /** A request was cancelled: if it is its step that goes on, the process is of no use to others until that ends. */
+  private expectEnd(id: number, patience = cancelledStepMs): void {
+    const check = (): void => {
+      if (!this.pending.has(id) || this.step?.id !== id) return;
+      const { stage } = this.step;
+      if (stage === 'load' && patience === cancelledStepMs) this.expectEnd(id, cancelledLoadMs - patience);
+      else
+        this.abandon(`The step “${stage}” of a cancelled request did not end, so the inference process is replaced.`);
+    };
+    setTimeout(check, patience).unref();
+  }
+
+  /** Makes room for the next process at once: this one is not waited for. */
+  private abandon(reason: string): void {
+    if (!this.alive || this.stopping) return;
+    this.settings.log?.(reason);
+    this.onEnd();
+    void this.stop();
   }
 
   private giveUp(): void {

@@ -5,7 +5,7 @@ import type { InferenceClient } from './client';
 /** Tokens and their reconstruction under the settings given, for whoever shows nothing before all is known. */
 export async function tokenizeWhole(
   inference: Pick<InferenceClient, 'tokenize' | 'reconstruct'>,
-  params: Omit<TokenizeParams, 'progressId'>,
+  params: TokenizeParams,
 ): Promise<Tokenization & LoadedModel> {
   const { settings, ...tokenized } = await inference.tokenize(params);
   const { choice, file } = params;

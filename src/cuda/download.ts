@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import type { ReadableStream } from 'node:stream/web';
 import { pipeline } from 'node:stream/promises';
 import { TatokError } from '../method/errors';
-import { sha256OfFile } from '../bundle/fileHash';
+import { sha256OfFile } from '../bundle/regularFile';
 import type { FetchedFile } from './package';
 import { cancelledSetUp, diskError, setUpError } from './setUpError';
 

@@ -1,5 +1,6 @@
 /** What a Linux x86-64 shared library says of itself (ELF64, little endian): which other libraries it needs. */
-import { open, type FileHandle } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { openRegular } from '../bundle/regularFile';
 
 const magic = 0x7f454c46;
 const amd64 = 62;
@@ -19,7 +20,7 @@ interface Segment {
  * Reads a few kilobytes, however large the library is. @throws Error when the file is no such library, or is cut short.
  */
 export async function neededLibraries(path: string): Promise<string[]> {
-  const file = await open(path);
+  const file = await openRegular(path);
   try {
     const segments = await readSegments(file);
     const { size } = await file.stat();

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { copyFile, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { TatokError } from '../method/errors';
-import { sha256OfFile } from '../bundle/fileHash';
+import { sha256OfFile } from '../bundle/regularFile';
 import { extractFiles } from './archive';
 import { download, megabytes, sizeOf } from './download';
 import { neededLibraries } from './elf';
 import { knownProviders, type FetchedFile } from './package';
-import { cudaProviderLibrary, providerLibraries, requirementsOf } from './requirements';
+import { cudaProviderLibrary, providerLibraries, requirementsOf, sharedProviderLibrary } from './requirements';
 import { cancelledSetUp, diskError, setUpError } from './setUpError';
 
 export interface SetUpOptions {
@@ -69,7 +69,7 @@ export async function stageProvider(source: string, target: string, { signal }: 
     await mkdir(staging, { recursive: true });
     await take(source, staging, signal);
     const needed = await neededOf(join(staging, cudaProviderLibrary), source);
-    const known = knownProviders.has(await sha256OfFile(join(staging, cudaProviderLibrary), signal));
+    const known = await isKnown(staging, signal);
     const { cudaMajor } = requirementsOf(needed);
     return { known, cudaMajor, commit: () => replace(target, staging), discard };
   } catch (error) {
@@ -80,8 +80,18 @@ export async function stageProvider(source: string, target: string, { signal }: 
   }
 }
 
+/** Whether both libraries are of one build that is known: either of them runs with all that the user may do. */
+async function isKnown(folder: string, signal: AbortSignal): Promise<boolean> {
+  const shared = await sha256OfFile(join(folder, sharedProviderLibrary), signal);
+  const cuda = await sha256OfFile(join(folder, cudaProviderLibrary), signal);
+  return knownProviders.some((build) => build.shared === shared && build.cuda === cuda);
+}
+
 async function take(source: string, staging: string, signal: AbortSignal): Promise<void> {
-  const isFolder = (await stat(source)).isDirectory();
+  const found = await stat(source);
+  const isFolder = found.isDirectory();
+  if (!isFolder && !found.isFile())
+    throw setUpError(`${basename(source)} is neither a file nor a folder.`, otherSource);
   const there = isFolder
     ? new Set(await readdir(source))
     : await extractFiles(source, providerLibraries, staging, signal);
@@ -90,7 +100,9 @@ async function take(source: string, staging: string, signal: AbortSignal): Promi
   if (!isFolder) return;
   for (const name of providerLibraries) {
     signal.throwIfAborted();
-    await copyFile(join(source, name), join(staging, name));
+    const path = join(source, name);
+    if (!(await stat(path)).isFile()) throw setUpError(`${name} in ${basename(source)} is no file.`, otherSource);
+    await copyFile(path, join(staging, name));
   }
 }
 

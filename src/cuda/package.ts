@@ -22,8 +22,22 @@ export const providerPackage: FetchedFile & { readonly name: string; readonly un
   unpackedSize: 229_795_072,
 };
 
-/** SHA-256 of libonnxruntime_providers_cuda.so in builds known to be of the pinned release. */
-export const knownProviders: ReadonlySet<string> = new Set([
-  '833d827e5de8030e541ccf6345f1a3e07c53ae9f3302930a1273035dd665e969',
-  '56cf3254b118ad837ccc4ed8f6d1b23504bbf7ef91b34cbc0b289cb7f10b3037',
-]);
+/** SHA-256 of both libraries of a provider. */
+export interface ProviderHashes {
+  /** Of libonnxruntime_providers_shared.so. */
+  readonly shared: string;
+  /** Of libonnxruntime_providers_cuda.so. */
+  readonly cuda: string;
+}
+
+/** Builds known to be of the pinned release: that of the wheel, and that of the npm package com.github.asus4.onnxruntime.linux-x64-gpu. */
+export const knownProviders: readonly ProviderHashes[] = [
+  {
+    shared: '086ec1d5388f64153d9c63470d126693db9a182c8ce236d3a1119068471b8a0d',
+    cuda: '833d827e5de8030e541ccf6345f1a3e07c53ae9f3302930a1273035dd665e969',
+  },
+  {
+    shared: 'c6a12593396095f5670160e284c35d1700b7708cf3037b7042e2a5200ccae772',
+    cuda: '56cf3254b118ad837ccc4ed8f6d1b23504bbf7ef91b34cbc0b289cb7f10b3037',
+  },
+];

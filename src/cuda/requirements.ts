@@ -4,7 +4,9 @@
 export const runtimeVersion = '1.29.0';
 
 export const cudaProviderLibrary = 'libonnxruntime_providers_cuda.so';
-export const providerLibraries = ['libonnxruntime_providers_shared.so', cudaProviderLibrary] as const;
+/** Loaded by the runtime before any provider's own. */
+export const sharedProviderLibrary = 'libonnxruntime_providers_shared.so';
+export const providerLibraries = [sharedProviderLibrary, cudaProviderLibrary] as const;
 
 export const driverLibrary = 'libcuda.so.1';
 

@@ -6,8 +6,8 @@ import { ProviderFailed } from '../protocol/providerFailed';
 import { mayFallBack } from './providers';
 
 /**
- * What an error of a request says of the provider that it ran on. Undefined for what no other provider would do better. The CPU is
- * the last resort.
+ * What an error of a request says of the provider that it ran on. Undefined for what no other provider would do better, and where the
+ * order names none after it.
  *
  * @param provider undefined where it failed before its model was loaded.
  */
@@ -17,7 +17,7 @@ export function failedWhileRunning(
   error: unknown,
 ): ProviderFailed | undefined {
   if (!(error instanceof TatokError) || error.code !== 'inference-failed') return undefined;
-  if (provider === undefined || provider === 'cpu' || !mayFallBack(choice.providers, provider)) return undefined;
+  if (provider === undefined || !mayFallBack(choice.providers, provider)) return undefined;
   const cause = error.cause ?? error;
   const reason = `It failed while running: ${explainProviderFailure(provider, cause)}`;
   return new ProviderFailed({ choice, provider, reason }, cause);

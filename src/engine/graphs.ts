@@ -3,12 +3,13 @@
  * tokens that the model does not have; here such arrays are empty.
  */
 import { Tensor, type InferenceSession } from 'onnxruntime-node';
+import { isDeepStrictEqual } from 'node:util';
 import { TatokError } from '../method/errors';
 import { LazySession } from './lazySession';
 import { describeParts } from '../method/parts';
 import { Scratch } from './scratch';
 import type { GraphSession } from './thread/graphSession';
-import type { ModelDescription, Tokens } from '../method/types';
+import type { ModelDescription, ProviderName, Tokens } from '../method/types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as const;
 export type GraphName = (typeof graphNames)[number];
@@ -66,10 +67,14 @@ export class Graphs {
   private readonly attentive: LazySession | undefined;
   private readonly batchDecoder: LazySession | undefined;
 
-  /** @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises. */
+  /**
+   * @param provider that the sessions run on, for messages.
+   * @throws TatokError model-incompatible when a graph's inputs or outputs are not what the manifest promises.
+   */
   constructor(
     private readonly sessions: Sessions,
     private readonly model: ModelDescription,
+    private readonly provider: ProviderName,
   ) {
     this.patches = model.patchTokens;
     this.codeDimensions = model.levels.length;
@@ -190,13 +195,45 @@ export class Graphs {
   ): Promise<Outputs> {
     if (session === undefined) throw new RangeError(`the model has no ${graph} graph`);
     try {
-      return await (await session).run(feeds, fetches);
+      const outputs = await (await session).run(feeds, fetches);
+      this.requireNumbers(graph, outputs, Object.values(feeds)[0]?.dims[0] ?? 0);
+      return outputs;
     } catch (error) {
       if (error instanceof TatokError) throw error;
       const detail = error instanceof Error ? error.message : String(error);
       throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${firstLine(detail)}`, undefined, {
         cause: error,
       });
+    }
+  }
+
+  /**
+   * Checks what only a run can tell. Nothing after the graphs asks: a single NaN among the entropies would leave every patch unranked.
+   *
+   * @param count images that went through the graph.
+   * @throws TatokError model-incompatible for an output of another shape; inference-failed for numbers that are none, which another
+   *   provider may do better.
+   */
+  private requireNumbers(graph: GraphName, outputs: Outputs, count: number): void {
+    const promised = signatures(this.model);
+    const values = { ...promised[graph].outputs, ...(graph === 'encoder' && promised.attentive.outputs) };
+    for (const [name, { type, shape }] of Object.entries(values)) {
+      const tensor = outputs[name];
+      if (!(tensor instanceof Tensor)) continue;
+      const wanted = [count, ...shape];
+      if (!isDeepStrictEqual([...tensor.dims], wanted)) {
+        const [gave, instead] = [describe(tensor.type, tensor.dims), describe(type, wanted)];
+        throw mismatch(graph, `it gave ${name} as ${gave} instead of ${instead}`);
+      }
+      if (!(tensor.data instanceof Float32Array)) continue;
+      const wrong = tensor.data.find((number) => !Number.isFinite(number));
+      if (wrong === undefined) continue;
+      const what = Number.isNaN(wrong) ? 'NaN' : 'an infinite number';
+      throw new TatokError(
+        'inference-failed',
+        `The ${graph} graph gave ${what} as ${name} on the provider ${this.provider}.`,
+        'If no other execution provider does better, the model is at fault: export it again.',
+      );
     }
   }
 

@@ -8,7 +8,7 @@ import type { Bundle } from '../bundle/manifest';
 import { TaTok } from './pipeline';
 import type { GraphSession } from './thread/graphSession';
 import type { ProviderName } from '../method/types';
-import { verifyFiles } from '../bundle/verify';
+import { readGraph, verifyFiles } from '../bundle/verify';
 import { batchSize } from './batchSize';
 import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
@@ -40,7 +40,7 @@ export async function loadBundle(
   onOpening: (provider: ProviderName) => Promise<void> = () => Promise.resolve(),
 ): Promise<RunningModel> {
   const { providers, cudaMemoryLimit } = choice;
-  await verifyFiles(model.directory, manifest.files);
+  await verifyFiles(model.directory, manifest);
   const { value: sessions, report } = await firstProvider(
     providers,
     async (provider) => {
@@ -52,7 +52,7 @@ export async function loadBundle(
     (provider, error) => excluded.get(provider) ?? explainProviderFailure(provider, error),
   );
   try {
-    const graphs = new Graphs(sessions, model);
+    const graphs = new Graphs(sessions, model, report.provider);
     const tatok = new TaTok(model, graphs, batchSize(report.provider, model, cudaMemoryLimit));
     return { tatok, graphs, loaded: { model, provider: report } };
   } catch (error) {
@@ -63,14 +63,17 @@ export async function loadBundle(
 
 async function createSessions(
   provider: ProviderName,
-  { graphs, variants }: Bundle['manifest'],
+  { graphs, variants, files }: Bundle['manifest'],
   directory: string,
   choice: ModelChoice,
 ): Promise<Sessions> {
   const hasProvider = process.env[cudaDirectoryVariable] !== undefined;
   if (provider === 'cuda' && !hasProvider) throw new Error(process.env[cudaReasonVariable]);
   const options = sessionOptions(provider, choice);
-  const open = (file: string) => InferenceSession.create(join(directory, file), options);
+  const open = async (file: string) => {
+    const { bytes, externalData } = await readGraph(directory, files, file);
+    return InferenceSession.create(bytes, { ...options, externalData });
+  };
   const own = variants[provider];
   const { encoder, entropy, decoder } = own ?? graphs;
   const created: InferenceSession[] = [];
@@ -90,7 +93,8 @@ async function createSessions(
       ...(own !== undefined && { openAttentive: () => open(graphs.encoder) }),
       // On the CPU two sessions that run at a time would only share its cores; other providers were not tried.
       ...(provider === 'cuda' && {
-        openBatchDecoder: () => ThreadedSession.open(sessionThread, join(directory, decoder), options),
+        openBatchDecoder: async () =>
+          ThreadedSession.open(sessionThread, await readGraph(directory, files, decoder), options),
       }),
     };
   } catch (error) {

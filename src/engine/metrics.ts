@@ -1,7 +1,7 @@
 /** Image quality, as image codecs and tokenizers report it. */
 import { ssim as windowedSsim } from '@blazediff/ssim';
+import { ssimWindow as window } from '../method/quality';
 
-const window = 11;
 /** The library halves images from 384 pixels on; bands of fewer rows are measured at their own size. */
 const bandRows = 256;
 
@@ -39,17 +39,17 @@ export class QualityMeter {
     return this;
   }
 
-  /** Peak signal-to-noise ratio over all three channels, dB; Infinity when identical. */
-  get psnr(): number {
-    return this.squares === 0 ? Infinity : 10 * Math.log10((255 * 255 * this.bytes) / this.squares);
+  /** Peak signal-to-noise ratio over all three channels, dB; null when identical. */
+  get psnr(): number | null {
+    return this.squares === 0 ? null : 10 * Math.log10((255 * 255 * this.bytes) / this.squares);
   }
 
   /**
    * Mean structural similarity (Wang et al. 2004) on 8-bit BT.601 luma: 11×11 Gaussian window of σ 1.5 wherever it fits, at the
-   * pictures' own resolution; NaN where none fits.
+   * pictures' own resolution; null where none fits.
    */
-  get ssim(): number {
-    return this.similarity / this.windowRows;
+  get ssim(): number | null {
+    return this.windowRows === 0 ? null : this.similarity / this.windowRows;
   }
 }
 

@@ -12,7 +12,7 @@ import {
 } from 'vscode-jsonrpc/node';
 import sharp from 'sharp';
 import * as protocol from '../protocol/engineMessages';
-import type { InferenceErrorData } from '../protocol/engineMessages';
+import type { Asked, InferenceErrorData } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
 import type { StageObserver } from './stages';
 import { toResponseError } from '../protocol/errorTransfer';
@@ -44,13 +44,13 @@ function telling(id: number, observer: StageObserver): StageObserver {
   };
 }
 
-/** A handler that stops when cancelled and answers failures with their code and advice. */
+/** A handler that tells of its progress, stops when cancelled, and answers failures with their code and advice. */
 function answer<Params, Result>(
-  work: (params: Params, observer: StageObserver) => Promise<Result>,
-): (params: Params, token: CancellationToken) => Promise<Result | ResponseError<InferenceErrorData>> {
-  return async (params, token) => {
+  work: (params: Params, observer: StageObserver, id: number) => Promise<Result>,
+): (asked: Asked<Params>, token: CancellationToken) => Promise<Result | ResponseError<InferenceErrorData>> {
+  return async ({ id, params }, token) => {
     try {
-      return await work(params, stopWhenCancelled(token));
+      return await work(params, telling(id, stopWhenCancelled(token)), id);
     } catch (error) {
       return toResponseError(error, log);
     }
@@ -64,19 +64,19 @@ connection.onRequest(
 );
 connection.onRequest(
   protocol.tokenize,
-  answer((params, observer) =>
-    service.tokenize(params, telling(params.progressId, observer), (picture) => {
-      void connection.sendNotification(protocol.pictured, { ...picture, id: params.progressId });
+  answer((params, observer, id) =>
+    service.tokenize(params, observer, (picture) => {
+      void connection.sendNotification(protocol.pictured, { ...picture, id });
     }),
   ),
 );
 connection.onRequest(
   protocol.rank,
-  answer((params, observer) => service.rank(params, telling(params.progressId, observer))),
+  answer((params, observer) => service.rank(params, observer)),
 );
 connection.onRequest(
   protocol.reconstruct,
-  answer((params, observer) => service.reconstruct(params, telling(params.progressId, observer))),
+  answer((params, observer) => service.reconstruct(params, observer)),
 );
 connection.onRequest(
   protocol.measure,

@@ -1,7 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { FailedProvider, LoadedChoice, ModelChoice } from '../protocol/engineMessages';
-import { readBundle, type Bundle } from '../bundle/manifest';
+import { readBundle, readManifest, type Bundle } from '../bundle/manifest';
 import type { StageClock } from './stages';
 import type { ProviderName } from '../method/types';
 import { choiceKey } from './keys';
@@ -50,11 +48,11 @@ export class RunningModels {
    * @throws TatokError of the bundle's files.
    */
   async bundle(choice: ModelChoice): Promise<KeyedBundle> {
-    const manifest = await readFile(join(choice.directory, 'manifest.json'), 'utf8').catch(() => '');
+    const manifest = await readManifest(choice.directory);
     const key = JSON.stringify([choiceKey(choice), manifest]);
     const kept = this.bundles.get(key);
     if (kept !== undefined) return kept;
-    const bundle = { ...(await readBundle(choice.directory)), key };
+    const bundle = { ...(await readBundle(choice.directory, manifest)), key };
     this.bundles.set(key, bundle);
     return bundle;
   }

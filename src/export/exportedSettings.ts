@@ -7,8 +7,7 @@ export function exportedSettings({ model, image, reconstruction: r }: ExportedTo
     model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },
     source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
     ...(model.filters && { settings: recordOf(r.settings), budgetBits: r.budgetBits, lostBits: r.lostBits }),
-    // JSON has no infinity: identical images have no finite PSNR.
-    psnr: Number.isFinite(r.psnr) ? r.psnr : null,
+    psnr: r.psnr,
     ssim: r.ssim,
   };
 }

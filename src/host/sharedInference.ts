@@ -42,6 +42,7 @@ export class SharedInference extends Disposable {
       modulePath: this.modulePath,
       cuda: () => this.cudaOptions(),
       log: (line) => log.info(line),
+      stepLimitMs: () => configuration.read().stepLimitMs,
       onLoaded: (loaded) => this.loaded.fire(loaded),
     });
     this.register({ dispose: () => void this.client.dispose() });

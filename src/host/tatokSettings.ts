@@ -1,5 +1,6 @@
 import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
+import { defaultTimeLimitSeconds } from '../client/runningProcess';
 import type { ModelChoice } from '../protocol/engineMessages';
 import { conditionings, filterKeys, filterSchema, rankingOf } from '../method/settings';
 import { cropModes, type CropMode, type FilterSettings } from '../method/types';
@@ -15,6 +16,8 @@ export interface TatokSettings {
   readonly cudaLibraryPath: string | undefined;
   /** Larger images are refused before they are decoded. */
   readonly maxMegapixels: number;
+  /** Milliseconds that a step of inference may take; undefined: any time. */
+  readonly stepLimitMs: number | undefined;
 }
 
 export interface SettingsContext {
@@ -51,6 +54,7 @@ const schemas = {
   cropMode: z.enum(cropModes).default('centre'),
   'cuda.libraryPath': z.string().trim().default(''),
   maxMegapixels: z.number().positive().default(100),
+  timeLimit: z.number().positive().nullable().default(defaultTimeLimitSeconds),
 } as const;
 
 export type SettingKey = keyof typeof schemas;
@@ -74,6 +78,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     return own === null ? [] : [[key, own] as const];
   });
   const cudaMemoryLimit = value('cuda.memoryLimit');
+  const timeLimit = value('timeLimit');
   const settings: TatokSettings = {
     choice: {
       directory: modelDirectory(value('model'), context),
@@ -85,6 +90,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     cropMode: value('cropMode'),
     cudaLibraryPath: value('cuda.libraryPath') || undefined,
     maxMegapixels: value('maxMegapixels'),
+    stepLimitMs: timeLimit === null ? undefined : timeLimit * 1000,
   };
   return { settings, problems };
 }

@@ -10,6 +10,7 @@ export const tatokErrorCodes = [
   'provider-unavailable',
   'inference-failed',
   'inference-crashed',
+  'time-limit',
   'cuda-setup-failed',
   'cancelled',
   'bad-settings',

@@ -153,10 +153,13 @@ export interface Reconstruction {
   readonly maskBits: number;
   /** Decoded picture, reduced as the image it is of. */
   readonly rgb: Uint8Array;
-  /** Peak signal-to-noise ratio over all three channels of the picture at full size, dB; Infinity when identical. */
-  readonly psnr: number;
-  /** Mean structural similarity (Wang et al. 2004) on 8-bit luma at full size; NaN below 11 pixels of width or height. */
-  readonly ssim: number;
+  /**
+   * Peak signal-to-noise ratio over all three channels of the picture at full size, dB; null when identical. (Pages are sent JSON, which
+   * has no infinity.)
+   */
+  readonly psnr: number | null;
+  /** Mean structural similarity (Wang et al. 2004) on 8-bit luma at full size; null below 11 pixels of width or height. */
+  readonly ssim: number | null;
 }
 
 /** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */

@@ -13,6 +13,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'provider-unavailable': ['openSettings', 'retry', 'showOutput'],
   'inference-failed': ['retry', 'showOutput'],
   'inference-crashed': ['retry', 'showOutput'],
+  'time-limit': ['retry', 'openSettings', 'showOutput'],
   'cuda-setup-failed': ['showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
   'export-failed': ['showOutput'],

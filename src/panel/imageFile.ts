@@ -1,5 +1,6 @@
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
+import { TatokError } from '../method/errors';
 
 /** An image file of any file system: its bytes, and word of when they may have changed. */
 export class ImageFile extends Disposable {
@@ -24,8 +25,19 @@ export class ImageFile extends Disposable {
     return this.uri.path.slice(this.uri.path.lastIndexOf('/') + 1);
   }
 
-  /** @throws {vscode.FileSystemError} when the file is missing or may not be read. */
+  /**
+   * @throws {vscode.FileSystemError} when the file is missing or may not be read.
+   * @throws TatokError for a pipe or a device, whose reading may never end.
+   */
   async read(): Promise<Uint8Array> {
+    const { type } = await vscode.workspace.fs.stat(this.uri);
+    if (this.uri.scheme === 'file' && (type & (vscode.FileType.File | vscode.FileType.Directory)) === 0) {
+      throw new TatokError(
+        'image-unreadable',
+        `${this.name} is a pipe or a device, not an image.`,
+        'Copy what it gives into a file.',
+      );
+    }
     return vscode.workspace.fs.readFile(this.uri);
   }
 }

@@ -25,6 +25,13 @@ import type {
   Tokens,
 } from '../method/types';
 
+/** A request as it is sent. */
+export interface Asked<Params> {
+  /** Of this request among all of its client's: notifications about it carry the same. */
+  readonly id: number;
+  readonly params: Params;
+}
+
 /** Which bundle runs where. The inference process keeps sessions of the last few choices. */
 export interface ModelChoice {
   /** Absolute folder of the bundle. */
@@ -57,8 +64,6 @@ export interface TokenizeParams {
   readonly cropMode?: CropMode;
   /** Images with more pixels are refused with `image-too-large` before they are decoded; absent means sharp's own limit. */
   readonly maxMegapixels?: number;
-  /** Progress notifications carry this id. */
-  readonly progressId: number;
 }
 
 /** What was tokenized before. */
@@ -73,20 +78,16 @@ export interface RankParams extends TokenizedPicture {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
   readonly settings: FilterSettings;
-  /** Progress notifications carry this id. */
-  readonly progressId: number;
 }
 
 export interface ReconstructParams extends TokenizedPicture {
   readonly choice: ModelChoice;
   readonly tokens: Tokens;
   readonly settings: FilterSettings;
-  /** Progress notifications carry this id. */
-  readonly progressId: number;
 }
 
 /** Decodes under several ε at once and measures; no image is sent back. Short lists let other requests in between. */
-export interface MeasureParams extends Omit<ReconstructParams, 'progressId'> {
+export interface MeasureParams extends ReconstructParams {
   readonly lossRates: readonly number[];
 }
 
@@ -144,19 +145,19 @@ export interface ProviderInUse {
  */
 export const noteProvider = new RequestType<{ readonly inUse: ProviderInUse | undefined }, void, void>('provider/note');
 
-export const loadModel = new RequestType<ModelChoice, LoadedModel, InferenceErrorData>('model/load');
+export const loadModel = new RequestType<Asked<ModelChoice>, LoadedModel, InferenceErrorData>('model/load');
 /** Codes and their entropies: the first that can be shown. What is kept of them is asked for with `rank` and `reconstruct`. */
-export const tokenize = new RequestType<TokenizeParams, Tokenized & LoadedModel, InferenceErrorData>('tokenize');
+export const tokenize = new RequestType<Asked<TokenizeParams>, Tokenized & LoadedModel, InferenceErrorData>('tokenize');
 /** The order of dropping, kept by the process for the reconstructions that follow. */
-export const rank = new RequestType<RankParams, Ranking, InferenceErrorData>('rank');
+export const rank = new RequestType<Asked<RankParams>, Ranking, InferenceErrorData>('rank');
 export const reconstruct = new RequestType<
-  ReconstructParams,
+  Asked<ReconstructParams>,
   Reconstruction & { readonly timings: StageTimings },
   InferenceErrorData
 >('reconstruct');
-export const measure = new RequestType<MeasureParams, readonly Measurement[], InferenceErrorData>('measure');
-export const influence = new RequestType<InfluenceParams, InfluenceMap, InferenceErrorData>('influence');
-export const attention = new RequestType<AttentionParams, AttentionMap, InferenceErrorData>('attention');
+export const measure = new RequestType<Asked<MeasureParams>, readonly Measurement[], InferenceErrorData>('measure');
+export const influence = new RequestType<Asked<InfluenceParams>, InfluenceMap, InferenceErrorData>('influence');
+export const attention = new RequestType<Asked<AttentionParams>, AttentionMap, InferenceErrorData>('attention');
 
 /** Where the pipeline is. */
 export interface Progress {
@@ -165,6 +166,7 @@ export interface Progress {
   readonly tiles?: TileProgress | undefined;
 }
 
+/** Told at the start of every step of every request: a stage, or a batch of tiles of one. */
 export const progress = new NotificationType<Progress & { readonly id: number }>('progress');
 
 /** The picture of a `tokenize` request, as soon as it is decoded: before the model is loaded and run. */

@@ -60,13 +60,14 @@ async function extensionWithServer(): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const { url, size, sha256: pinned, unpackedSize } = providerPackage;
-  const [known = ''] = knownProviders;
+  const known = knownProviders[0] ?? { shared: '', cuda: '' };
   const replacements: [string, string][] = [
     [url, `http://127.0.0.1:${port}/wheel`],
     [`size:${size}`, `size:${wheel.length}`],
     [pinned, sha256(wheel)],
     [`unpackedSize:${unpackedSize}`, 'unpackedSize:9000'],
-    [known, sha256(libraries[cuda])],
+    [known.shared, sha256(libraries[shared])],
+    [known.cuda, sha256(libraries[cuda])],
   ];
   return alteredExtension('set-up', ['extension'], (code) =>
     replacements.reduce((altered, [old, replacement]) => replaceOnce(altered, old, replacement), code),

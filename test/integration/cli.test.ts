@@ -1,9 +1,10 @@
-import { spawn } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writeToyBundle } from '../onnxGraphs';
 import { bundleFor, modelDirectory, sample } from './support';
 
 const contractKeys = [
@@ -98,6 +99,31 @@ describe('tokenize', () => {
       `tatok: ${missing}: There is no such file.`,
       `tatok: ${folder}: It is a folder, not an image.`,
     ]);
+  });
+
+  it.skipIf(process.platform === 'win32')('refuses pipes and devices at once, as images and as manifests', async () => {
+    const pipe = join(folder, 'pipe.png');
+    execFileSync('mkfifo', [pipe]);
+    const { status, lines, errors } = await run(pipe, '/dev/zero', sample('kodim15.png'), '--json');
+    expect([status, lines.length]).toEqual([1, 1]);
+    expect(errors).toEqual(
+      [pipe, '/dev/zero'].map((image) => `tatok: ${image}: It is not a regular file but a pipe, a device or a socket.`),
+    );
+    const model = join(folder, 'piped');
+    await mkdir(model);
+    execFileSync('mkfifo', [join(model, 'manifest.json')]);
+    const piped = await run(sample('kodim15.png'), '--model', model);
+    expect([piped.status, piped.lines]).toEqual([1, []]);
+    expect(piped.errors).toEqual([`tatok: ${join(model, 'manifest.json')} is a pipe or a device instead of a file.`]);
+  });
+
+  it('prints nothing of numbers that are none, and ends with status 1', async () => {
+    const graphs = { entropy: { value: { output: 'entropy', value: NaN } } };
+    const model = await writeToyBundle(join(folder, 'nan'), { graphs });
+    const image = sample('kodim15.png');
+    const { status, lines, errors } = await run(image, '--model', model, '--json', '--provider', 'cpu');
+    expect([status, lines]).toEqual([1, []]);
+    expect(errors).toEqual([`tatok: ${image}: The entropy graph gave NaN as entropy on the provider cpu.`]);
   });
 
   it('writes pictures and tokens, also of two images with one name', async () => {

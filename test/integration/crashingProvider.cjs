@@ -9,20 +9,16 @@ const { tokenizerOf } = require('./tokenizerStandIn.cjs');
 
 const create = InferenceSession.create.bind(InferenceSession);
 
-/** @param {string} path @param {import('onnxruntime-node').InferenceSession.SessionOptions} options */
-async function createOnAny(path, { executionProviders: [provider] = [], ...options }) {
-  /** @param {string} file */
-  const open = (file) => create(file.replace('.cuda.onnx', '.onnx'), { ...options, executionProviders: ['cpu'] });
-  // Graphs for CUDA alone hold operators that the CPU lacks.
-  if (path.includes('tokenizer')) {
-    return tokenizerOf(
-      await open(path.replace('tokenizer', 'encoder')),
-      await open(path.replace('tokenizer', 'entropy')),
-    );
-  }
-  const session = await open(path);
+/** @param {Uint8Array} bytes @param {import('onnxruntime-node').InferenceSession.SessionOptions} options */
+async function createOnAny(bytes, { executionProviders: [provider] = [], externalData = [], ...options }) {
+  /** @param {unknown} plain */
+  const open = (plain) => create(/** @type {Uint8Array} */ (plain), { ...options, executionProviders: ['cpu'] });
+  // Graphs for CUDA alone hold operators that the CPU lacks; the files that they take their weights from are the plain graphs.
+  const plain = externalData.map((file) => (typeof file === 'string' ? undefined : file.data));
+  if (plain.length === 2) return tokenizerOf(await open(plain[0]), await open(plain[1]));
+  const session = await open(plain[0] ?? bytes);
   const isCuda = typeof provider === 'object' && provider.name === 'cuda';
-  if (!isCuda || !path.includes('decoder')) return session;
+  if (!isCuda || !session.outputNames.includes('image')) return session;
   const { run } = session;
   /** @param {Parameters<typeof session.run>} given */
   const runOrCrash = (...given) => {

@@ -23,13 +23,13 @@ export async function bundleFor(test: string): Promise<string> {
 /** Tokens and reconstruction by a service in this process. */
 export function tokenizeIn(
   service: InferenceService,
-  params: Omit<TokenizeParams, 'progressId'>,
+  params: TokenizeParams,
   observer: StageObserver = () => undefined,
 ): Promise<Tokenization & LoadedModel> {
   return tokenizeWhole(
     {
-      tokenize: (all) => service.tokenize({ ...all, progressId: 0 }, observer),
-      reconstruct: (all) => service.reconstruct({ ...all, progressId: 0 }, observer),
+      tokenize: (all) => service.tokenize({ ...all }, observer),
+      reconstruct: (all) => service.reconstruct({ ...all }, observer),
     },
     params,
   );

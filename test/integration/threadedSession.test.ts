@@ -1,6 +1,6 @@
 /** A session in another thread answers as one in the same thread does, and the graphs decode batches with it. */
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -15,9 +15,10 @@ import type { ModelDescription } from '../../src/method/types';
 
 const tiny = join(import.meta.dirname, '../fixtures/bundles/tiny');
 const graph = (name: string) => join(tiny, `${name}.onnx`);
+const read = async (name: string) => ({ bytes: new Uint8Array(await readFile(graph(name))), externalData: [] });
 const outdir = join(import.meta.dirname, '../../.cache/integration/threadedSession');
 const modulePath = join(outdir, 'sessionThread.js');
-const openThreaded = () => ThreadedSession.open(modulePath, graph('decoder'), {});
+const openThreaded = () => read('decoder').then((decoder) => ThreadedSession.open(modulePath, decoder, {}));
 
 let model: ModelDescription;
 let own: InferenceSession;
@@ -119,11 +120,11 @@ describe('a session in a thread of its own', () => {
   });
 
   it('cannot be opened where the graph cannot', async () => {
-    const missing = join(tiny, 'missing.onnx');
-    const expected = await failureOf(InferenceSession.create(missing));
+    const broken = () => ({ bytes: Uint8Array.of(1, 2, 3), externalData: [] });
+    const expected = await failureOf(InferenceSession.create(broken().bytes));
     if (!(expected instanceof Error)) throw new TypeError('no error');
-    await expect(ThreadedSession.open(modulePath, missing, {})).rejects.toThrow(expected.message);
-    await expect(ThreadedSession.open(join(outdir, 'missing.js'), graph('decoder'), {})).rejects.toThrow('missing.js');
+    await expect(ThreadedSession.open(modulePath, broken(), {})).rejects.toThrow(expected.message);
+    await expect(ThreadedSession.open(join(outdir, 'missing.js'), broken(), {})).rejects.toThrow('missing.js');
   });
 });
 
@@ -136,7 +137,7 @@ it('fails what is under way when the thread dies, and whatever is asked later', 
      parentPort.on('message', () => process.exit(3));
      parentPort.postMessage({ kind: 'open', metadata: { inputMetadata: [], outputMetadata: [] } });`,
   );
-  const session = await ThreadedSession.open(dying, graph('decoder'), {});
+  const session = await ThreadedSession.open(dying, await read('decoder'), {});
   expect(session.ended).toBe(false);
   const running = [1, 2].map((code) => failureOf(session.run(feeds(code), ['image'])));
   const later = Promise.all(running).then(() => failureOf(session.run(feeds(1), ['image'])));
@@ -154,7 +155,7 @@ describe('graphs with a decoder for batches', () => {
 
   /** Opens one that is released after the test. */
   const openBatchDecoder = vi.fn(async (name: string) => {
-    const session = await ThreadedSession.open(modulePath, graph(name), {});
+    const session = await ThreadedSession.open(modulePath, await read(name), {});
     opened.push(session);
     return session;
   });
@@ -183,8 +184,8 @@ describe('graphs with a decoder for batches', () => {
   afterEach(() => Promise.all(opened.map((session) => session.release())));
 
   it('decode several images with it as they do without, and single ones by themselves', async () => {
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model);
-    const plain = new Graphs(sessions, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model, 'cpu');
+    const plain = new Graphs(sessions, model, 'cpu');
     expect([graphs.decodesBatchesAside, plain.decodesBatchesAside]).toEqual([true, false]);
     const decoder = vi.spyOn(own, 'run');
     const { codes, expectedCodes, keep } = input(1);
@@ -205,7 +206,7 @@ describe('graphs with a decoder for batches', () => {
 
   it('say that the decoder failed where it cannot be opened, and try again', async () => {
     openBatchDecoder.mockRejectedValueOnce(new Error('out of memory'));
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model, 'cpu');
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({
       code: 'inference-failed',
       message: 'The decoder graph could not be run: out of memory',
@@ -214,7 +215,7 @@ describe('graphs with a decoder for batches', () => {
   });
 
   it('refuse one that is another graph', async () => {
-    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('encoder') }, model);
+    const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('encoder') }, model, 'cpu');
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({ code: 'model-incompatible' });
   });
 

@@ -70,7 +70,7 @@ it('tokenizes in one graph what it otherwise does in two', async () => {
   const { picture } = await readPicture(await readFile(sample('kodim23.png')), model, { cropMode: 'tiles' });
   const tokenize = async (given: Sessions) => {
     const stages: string[] = [];
-    const tatok = new TaTok(model, new Graphs(given, model), 2);
+    const tatok = new TaTok(model, new Graphs(given, model, 'cpu'), 2);
     const result = await tatok.tokenize(picture, shownImage(picture, model), settings, (stage) => {
       if (!stages.includes(stage)) stages.push(stage);
     });
@@ -81,5 +81,5 @@ it('tokenizes in one graph what it otherwise does in two', async () => {
   expect(two.stages).toEqual(['encode', 'entropy']);
   expect(one.stages).toEqual(['encode']);
   expect(run).toHaveBeenCalled();
-  await new Graphs(sessions, model).release();
+  await new Graphs(sessions, model, 'cpu').release();
 });

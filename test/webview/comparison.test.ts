@@ -20,6 +20,15 @@ async function tokenized(page: Page): Promise<void> {
   await painted(page);
 }
 
+it('The figures of a side without PSNR and SSIM are ∞ and n/a, and there is no difference to the other', async () => {
+  const page = await openComparison({ a: { immeasurable: true } });
+  await expect.poll(() => page.getByTestId('psnr-b').innerText()).toMatch(/^\d/);
+  expect(await page.getByTestId('psnr-a').innerText()).toBe('∞');
+  expect(await page.getByTestId('ssim-a').innerText()).toBe('n/a');
+  for (const name of ['psnr', 'ssim']) expect(await page.getByTestId(`${name}-difference`).innerText()).toBe('–');
+  await page.close();
+});
+
 const side = (page: Page, which: 'left' | 'right'): Locator => page.getByTestId(which);
 
 /** One file under two thresholds. */

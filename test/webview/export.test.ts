@@ -242,6 +242,17 @@ describe('the exported rate–distortion curve', () => {
   });
 });
 
+it('Figures and curves are exported where identical pictures have no PSNR and small ones no SSIM', async () => {
+  const page = await open({ immeasurable: true });
+  await page.getByTestId('rate-compute').click();
+  await page.getByTestId('rate-cancel').waitFor({ state: 'detached' });
+  const [, first] = (await exported(page, 'rate-distortion.csv')).toString().split('\n');
+  expect(first).toMatch(/,inf,$/);
+  await page.getByTestId('view-reconstruction').click();
+  expect((await exported(page, 'view.png')).length).toBeGreaterThan(1000);
+  await page.close();
+});
+
 describe('the export menu', () => {
   it('is walked by keys, closes by Escape and Tab, and gives the focus back', async () => {
     const page = await open();

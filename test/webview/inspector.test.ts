@@ -332,6 +332,28 @@ describe('rate–distortion', () => {
     await page.close();
   });
 
+  it('and all else stand where identical pictures have no PSNR and small ones no SSIM', async () => {
+    const page = await open({ immeasurable: true });
+    const thrown: Error[] = [];
+    page.on('pageerror', (error) => thrown.push(error));
+    expect(await page.getByTestId('psnr').innerText()).toBe('∞');
+    expect(await page.getByTestId('ssim').innerText()).toBe('n/a');
+    expect(await page.getByTestId('ssim').getAttribute('title')).toContain('11 pixels');
+    expect(await page.getByTestId('stale').count()).toBe(0);
+    await page.getByTestId('rate-compute').click();
+    await page.getByTestId('rate-cancel').waitFor({ state: 'detached' });
+    expect(await page.getByTestId('rate-stale').count()).toBe(0);
+    expect(await page.getByTestId('no-ssim').count()).toBe(0);
+    await page.getByTestId('distortion').selectOption('ssim');
+    expect(await page.getByTestId('no-ssim').innerText()).toContain('11 pixels');
+    expect(await points(page).count()).toBe(0);
+    await setRange(page, 'loss-rate', 0.3);
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    expect(await page.getByTestId('ssim').innerText()).toBe('n/a');
+    expect(thrown).toEqual([]);
+    await page.close();
+  });
+
   it('can be cancelled and continued; another budget makes it stale, the first brings it back', async () => {
     const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 60 });
     await page.getByTestId('rate-compute').click();

@@ -4,6 +4,7 @@ import { LossRateNumber, LossRateRange } from '../controls/LossRate';
 import { ServicesContext, type Services } from '../state/context';
 import type { Selected } from '../state/inspector';
 import type { Parts } from '../../src/method/parts';
+import { psnrText, ssimText } from '../../src/method/quality';
 import type { Reconstruction } from '../../src/method/types';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
@@ -58,8 +59,8 @@ export function ComparedFigures(): JSX.Element {
             testId="bits"
             value={(selected) => Math.round(selected.payloadBits + selected.maskBits)}
           />
-          <Quality name="PSNR, dB" testId="psnr" digits={2} stale={stale} value={({ psnr }) => psnr} />
-          <Quality name="SSIM" testId="ssim" digits={3} stale={stale} value={({ ssim }) => ssim} />
+          <Quality name="PSNR, dB" testId="psnr" digits={2} stale={stale} value={({ psnr }) => psnr} text={psnrText} />
+          <Quality name="SSIM" testId="ssim" digits={3} stale={stale} value={({ ssim }) => ssim} text={ssimText} />
         </tbody>
       </table>
       <KeptSets />
@@ -92,39 +93,45 @@ function Selection({
     ({ selected, tokenization }) =>
       selected.value && tokenization.value && value(selected.value, tokenization.value.model),
   );
-  return <Figures name={name} testId={testId} left={left} right={right} digits={0} stale={false} />;
+  return <Figures name={name} testId={testId} left={left} right={right} digits={0} stale={false} text={plain} />;
 }
 
 interface QualityProps extends RowProps {
   readonly digits: number;
   readonly stale: boolean;
-  readonly value: (reconstruction: Reconstruction) => number;
+  readonly value: (reconstruction: Reconstruction) => number | null;
+  readonly text: FiguresProps['text'];
 }
 
-function Quality({ name, testId, digits, stale, value }: QualityProps): JSX.Element {
+function Quality({ name, testId, digits, stale, value, text }: QualityProps): JSX.Element {
   const comparison = useComparison();
   const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector].map(({ reconstruction }) =>
     reconstruction.value === undefined ? undefined : value(reconstruction.value),
   );
-  return <Figures name={name} testId={testId} left={left} right={right} digits={digits} stale={stale} />;
+  return <Figures name={name} testId={testId} left={left} right={right} digits={digits} stale={stale} text={text} />;
 }
 
 interface FiguresProps extends RowProps {
-  readonly left: number | undefined;
-  readonly right: number | undefined;
+  /** undefined as long as it is not known, null where there is no number for it. */
+  readonly left: number | null | undefined;
+  readonly right: number | null | undefined;
   readonly digits: number;
   readonly stale: boolean;
+  readonly text: (value: number | null, digits: number) => string;
 }
 
-function Figures({ name, testId, left, right, digits, stale }: FiguresProps): JSX.Element {
-  const difference = left === undefined || right === undefined ? NaN : right - left;
-  const cell = (which: string, text: string): ComponentChildren => <td data-testid={`${testId}-${which}`}>{text}</td>;
+function Figures({ name, testId, left, right, digits, stale, text }: FiguresProps): JSX.Element {
+  const known = typeof left === 'number' && typeof right === 'number';
+  const figure = (value: number | null | undefined): string => (value === undefined ? '–' : text(value, digits));
+  const cell = (which: string, content: string): ComponentChildren => (
+    <td data-testid={`${testId}-${which}`}>{content}</td>
+  );
   return (
     <tr class={stale ? 'stale' : undefined} data-stale={stale}>
       <th scope="row">{name}</th>
-      {cell('a', figure(left, digits))}
-      {cell('b', figure(right, digits))}
-      {cell('difference', Number.isFinite(difference) ? signed(difference, digits) : '–')}
+      {cell('a', figure(left))}
+      {cell('b', figure(right))}
+      {cell('difference', known ? signed(right - left, digits) : '–')}
     </tr>
   );
 }
@@ -140,9 +147,8 @@ function KeptSets(): JSX.Element | null {
   );
 }
 
-function figure(value: number | undefined, digits: number): string {
-  if (value === undefined || Number.isNaN(value)) return '–';
-  return Number.isFinite(value) ? value.toFixed(digits) : '∞';
+function plain(value: number | null, digits: number): string {
+  return value === null ? '–' : value.toFixed(digits);
 }
 
 /** With a true minus sign, and no sign at zero. */

@@ -3,6 +3,7 @@ import { useServices } from '../state/context';
 import { Row } from '../ui/Row';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
+import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 
 const unknown = '–';
 
@@ -80,19 +81,16 @@ function Quality(): JSX.Element {
   const { inspector } = useServices();
   const reconstruction = inspector.reconstruction.value;
   const stale = inspector.stale.value;
-  const { psnr = NaN, ssim = NaN } = reconstruction ?? {};
   return (
     <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>
-        <span data-testid="psnr">{psnr === Infinity ? '∞' : decimal(psnr, 1)}</span> dB ·{' '}
-        <span data-testid="ssim">{decimal(ssim, 2)}</span>
+        <span data-testid="psnr">{reconstruction === undefined ? unknown : psnrText(reconstruction.psnr, 1)}</span> dB ·{' '}
+        <span data-testid="ssim" title={reconstruction?.ssim === null ? noSsim : undefined}>
+          {reconstruction === undefined ? unknown : ssimText(reconstruction.ssim, 2)}
+        </span>
       </span>
     </Row>
   );
-}
-
-function decimal(value: number, digits: number): string {
-  return Number.isNaN(value) ? unknown : value.toFixed(digits);
 }
 
 function Stale(): JSX.Element {

@@ -4,6 +4,7 @@ import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import type { Overlay, View } from '../state/viewState';
 import { tokenSum } from '../../src/method/parts';
+import { psnrText, ssimText } from '../../src/method/quality';
 
 const viewNames: Record<View, string> = {
   original: 'original',
@@ -69,6 +70,5 @@ function settingsLine(inspector: Inspector): string {
 function qualityLine(inspector: Inspector, view: View): string {
   const reconstruction = inspector.reconstruction.peek();
   if (view === 'original' || reconstruction === undefined) return '';
-  const psnr = Number.isFinite(reconstruction.psnr) ? reconstruction.psnr.toFixed(2) : '∞';
-  return `PSNR ${psnr} dB, SSIM ${reconstruction.ssim.toFixed(3)}`;
+  return `PSNR ${psnrText(reconstruction.psnr, 2)} dB, SSIM ${ssimText(reconstruction.ssim, 3)}`;
 }

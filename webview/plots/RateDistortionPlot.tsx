@@ -11,6 +11,7 @@ import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';
 import { Button } from '../ui/Button';
 import { Select } from '../ui/Select';
+import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 import type { Measurement } from '../../src/method/types';
 
 const height = 132;
@@ -24,6 +25,12 @@ const distortions: readonly { value: Distortion; label: string }[] = [
   { value: 'psnr', label: 'PSNR' },
   { value: 'ssim', label: 'SSIM' },
 ];
+
+/** A point that has a number for what is drawn. */
+interface Drawn {
+  readonly point: Measurement;
+  readonly worth: number;
+}
 
 type Cost = Pick<Measurement, 'totalTokens' | 'payloadBits' | 'maskBits'>;
 
@@ -71,6 +78,11 @@ export function RateDistortionPlot(): JSX.Element {
               onChange={(rate) => (inspector.rate.value = rate)}
             />
           </div>
+          {inspector.distortion.value === 'ssim' && curve.points.some(({ ssim }) => ssim === null) && (
+            <p class="muted" data-testid="no-ssim">
+              {noSsim}
+            </p>
+          )}
           <Plot curve={curve} />
         </>
       )}
@@ -122,16 +134,19 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
   const [rate, distortion] = [inspector.rate.value, inspector.distortion.value];
   const { points } = curve;
   const geometry = useMemo(() => {
-    // Identical pictures have no finite PSNR.
-    const drawn = points.filter((point) => Number.isFinite(point[distortion]));
-    const [, most = 1] = extent(drawn, (point) => rateOf(point, rate));
+    // Identical pictures have no PSNR, small ones no SSIM.
+    const drawn = points.flatMap((point): Drawn[] => {
+      const worth = point[distortion];
+      return worth === null ? [] : [{ point, worth }];
+    });
+    const [, most = 1] = extent(drawn, ({ point }) => rateOf(point, rate));
     const x = scaleLinear([0, most], [margin.left, width - margin.right]);
-    const [low = 0, high = 1] = extent(drawn, (point) => point[distortion]);
+    const [low = 0, high = 1] = extent(drawn, ({ worth }) => worth);
     const room = high > low ? 0.08 * (high - low) : 1;
     const y = scaleLinear([low - room, high + room], [height - margin.bottom, margin.top]);
-    const path = line<Measurement>(
-      (point) => x(rateOf(point, rate)),
-      (point) => y(point[distortion]),
+    const path = line<Drawn>(
+      ({ point }) => x(rateOf(point, rate)),
+      ({ worth }) => y(worth),
     )(drawn);
     return { drawn, x, y, path: path ?? '', xTicks: x.ticks(4), yTicks: y.ticks(4) };
   }, [points, rate, distortion, width]);
@@ -143,7 +158,8 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
     svg: () => root.current,
     table: () => [
       ['loss_rate', 'tokens', 'payload_bits', 'mask_bits', 'psnr_db', 'ssim'],
-      ...points.map((p) => [p.lossRate, p.totalTokens, p.payloadBits, p.maskBits, p.psnr, p.ssim]),
+      // As numerical tools read it: infinite, and no value.
+      ...points.map((p) => [p.lossRate, p.totalTokens, p.payloadBits, p.maskBits, p.psnr ?? 'inf', p.ssim ?? '']),
     ],
   });
   const unit = distortion === 'psnr' ? 'PSNR in dB' : 'SSIM';
@@ -181,17 +197,17 @@ function Current({ x, y }: MarkProps): JSX.Element | null {
   return (
     <g class="loss-line" aria-hidden="true" data-testid="rate-current">
       <line class="threshold" x1={left} x2={left} y1={margin.top} y2={height - margin.bottom} />
-      {worth !== undefined && Number.isFinite(worth) && <circle class="kept-dot" cx={left} cy={y(worth)} r={4} />}
+      {typeof worth === 'number' && <circle class="kept-dot" cx={left} cy={y(worth)} r={4} />}
     </g>
   );
 }
 
 /** One tab stop: arrow keys walk along the curve, Enter or a click goes to the point's ε. */
-function Points({ points, x, y }: MarkProps & { readonly points: readonly Measurement[] }): JSX.Element {
+function Points({ points, x, y }: MarkProps & { readonly points: readonly Drawn[] }): JSX.Element {
   const { inspector } = useServices();
   const [current, setCurrent] = useState(0);
   const group = useRef<SVGGElement>(null);
-  const [rate, distortion] = [inspector.rate.value, inspector.distortion.value];
+  const rate = inspector.rate.value;
   const reachable = Math.min(current, points.length - 1);
   const go = ({ lossRate }: Measurement): void => {
     inspector.lossRate.value = lossRate;
@@ -211,7 +227,7 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Measur
   };
   return (
     <g ref={group} onKeyDown={walk}>
-      {points.map((point, i) => {
+      {points.map(({ point, worth }, i) => {
         const label = describe(point);
         return (
           <g
@@ -220,7 +236,7 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Measur
             role="button"
             tabindex={i === reachable ? 0 : -1}
             aria-label={`Go to ${label}`}
-            transform={`translate(${x(rateOf(point, rate))} ${y(point[distortion])})`}
+            transform={`translate(${x(rateOf(point, rate))} ${y(worth)})`}
             data-testid={`rate-point-${point.lossRate}`}
             onClick={() => {
               setCurrent(i);
@@ -244,5 +260,5 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Measur
 
 function describe({ lossRate, totalTokens, payloadBits, maskBits, psnr, ssim }: Measurement): string {
   const bits = (payloadBits + maskBits).toFixed(0);
-  return `ε ${lossRate}: ${totalTokens} tokens, ${bits} bits, PSNR ${psnr.toFixed(1)} dB, SSIM ${ssim.toFixed(2)}`;
+  return `ε ${lossRate}: ${totalTokens} tokens, ${bits} bits, PSNR ${psnrText(psnr, 1)} dB, SSIM ${ssimText(ssim, 2)}`;
 }

@@ -4,10 +4,11 @@
  */
 import { InferenceSession } from 'onnxruntime-node';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { VerifiedGraph } from '../../bundle/verify';
 import { fromPlain, memoryOf, toPlain, type PlainTensors } from './tensorTransfer';
 
 export interface SessionToOpen {
-  readonly file: string;
+  readonly graph: VerifiedGraph;
   readonly options: InferenceSession.SessionOptions;
 }
 
@@ -37,8 +38,8 @@ async function answer(session: InferenceSession, { feeds, fetches }: NonNullable
   }
 }
 
-async function serve({ file, options }: SessionToOpen): Promise<void> {
-  const session = await InferenceSession.create(file, options);
+async function serve({ graph: { bytes, externalData }, options }: SessionToOpen): Promise<void> {
+  const session = await InferenceSession.create(bytes, { ...options, externalData });
   let last = Promise.resolve();
   port?.on('message', (request: ThreadRequest) => {
     // One after another: a session that is released before a run got its turn would fail it.

@@ -2,6 +2,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
+import type { VerifiedGraph } from '../../bundle/verify';
 import type { GraphSession } from './graphSession';
 import type { SessionToOpen, ThreadAnswer, ThreadRequest } from './sessionThread';
 import { copied, fromPlain, memoryOf, toPlain, type PlainTensors } from './tensorTransfer';
@@ -30,11 +31,15 @@ export class ThreadedSession implements GraphSession {
 
   /**
    * @param modulePath where sessionThread.ts was bundled to.
-   * @param file path of the graph.
+   * @param graph handed over to the thread.
    * @throws Error of ONNX Runtime, or of a thread that cannot be started.
    */
-  static async open(modulePath: string, file: string, options: InferenceSession.SessionOptions): Promise<GraphSession> {
-    const thread = new SessionThread(modulePath, { file, options });
+  static async open(
+    modulePath: string,
+    graph: VerifiedGraph,
+    options: InferenceSession.SessionOptions,
+  ): Promise<GraphSession> {
+    const thread = new SessionThread(modulePath, { graph, options });
     const answer = await thread.opened;
     if (answer.kind !== 'open') throw errorOf(answer);
     return new ThreadedSession(thread, answer.metadata);
@@ -69,7 +74,9 @@ class SessionThread {
   private ending: Promise<void> | undefined;
 
   constructor(modulePath: string, workerData: SessionToOpen) {
-    this.worker = new Worker(modulePath, { workerData });
+    const { bytes, externalData } = workerData.graph;
+    const transferList = [bytes.buffer, ...externalData.map(({ data }) => data.buffer)];
+    this.worker = new Worker(modulePath, { workerData, transferList });
     this.worker.on('message', (answer: ThreadAnswer) => this.waiting.shift()?.resolve(answer));
     this.worker.on('error', (error: Error) => this.giveUp(error));
     this.worker.on('exit', (status) =>

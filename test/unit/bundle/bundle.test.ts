@@ -1,10 +1,12 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseManifest, readBundle } from '../../../src/bundle/manifest';
-import { verifyFiles } from '../../../src/bundle/verify';
+import { readGraph, verifyFiles } from '../../../src/bundle/verify';
+import { constant, listed, onnxModel, toyGraph, writeToyBundle, type Constant } from '../../onnxGraphs';
 import { refusalOf } from '../refusal';
 
 const content = { 'encoder.onnx': 'one', 'entropy.onnx': 'two', 'decoder.onnx': 'three' };
@@ -94,6 +96,36 @@ describe('readBundle', () => {
   });
 });
 
+describe('readManifest', () => {
+  const path = () => join(folder, 'manifest.json');
+
+  it('reads past a byte order mark', async () => {
+    await writeFile(path(), `\uFEFF${JSON.stringify(manifest)}`);
+    expect((await readBundle(folder)).model.name).toBe('tatok-test');
+  });
+
+  it('refuses one of a megabyte and more, without reading it', async () => {
+    await truncate(path(), 2 ** 40);
+    await expect(readBundle(folder)).rejects.toMatchObject({
+      code: 'model-invalid',
+      message: `${path()} is no manifest: it has ${2 ** 40} bytes.`,
+    });
+  });
+
+  it.skipIf(process.platform === 'win32').each([
+    ['a named pipe', (at: string) => Promise.resolve(execFileSync('mkfifo', [at]))],
+    ['a link to a device', (at: string) => symlink('/dev/zero', at)],
+    ['a link to a terminal', (at: string) => symlink('/dev/ptmx', at)],
+  ])('refuses %s, without waiting for it', async (_name, make) => {
+    await rm(path());
+    await make(path());
+    await expect(readBundle(folder)).rejects.toMatchObject({
+      code: 'model-invalid',
+      message: `${path()} is a pipe or a device instead of a file.`,
+    });
+  });
+});
+
 describe('parseManifest', () => {
   const refused: [string, object, RegExp][] = [
     ['another format', { format: 'other' }, /format/],
@@ -160,29 +192,147 @@ describe('parseManifest', () => {
   });
 });
 
+/** The manifest of a bundle of toy graphs as it stands in the folder. */
+async function toyManifest(options?: Parameters<typeof writeToyBundle>[1]) {
+  await writeToyBundle(folder, options);
+  return (await readBundle(folder)).manifest;
+}
+
 describe('verifyFiles', () => {
   it('accepts what the manifest lists', async () => {
-    await expect(verifyFiles(folder, manifest.files)).resolves.toBeUndefined();
+    const toy = await toyManifest({ files: { 'golden.json': Uint8Array.of(1) } });
+    await expect(verifyFiles(folder, toy)).resolves.toBeUndefined();
   });
 
-  it('refuses a missing, a shorter and a changed file', async () => {
-    const verify = () => verifyFiles(folder, manifest.files);
-    const decoder = join(folder, 'decoder.onnx');
-    await writeFile(decoder, 'eerht');
-    await expect(verify()).rejects.toMatchObject({
-      code: 'model-file-corrupt',
-      message: `${decoder} is damaged: its SHA-256 is not the manifest’s.`,
-    });
-    await writeFile(decoder, 'thre');
-    await expect(verify()).rejects.toMatchObject({ message: `${decoder} has 4 bytes instead of 5.` });
-    await rm(decoder);
-    await expect(verify()).rejects.toMatchObject({ message: `${decoder} is missing.` });
+  it.each(['decoder.onnx', 'golden.json'])('refuses a missing, a shorter and a changed %s', async (name) => {
+    const toy = await toyManifest({ files: { 'golden.json': Uint8Array.of(1, 2, 3, 4, 5) } });
+    const path = join(folder, name);
+    const content = await readFile(path);
+    const refused = (message: string) =>
+      expect(verifyFiles(folder, toy)).rejects.toMatchObject({ code: 'model-file-corrupt', message });
+    content[content.length - 1] = 255;
+    await writeFile(path, content);
+    await refused(`${path} is damaged: its SHA-256 is not the manifest’s.`);
+    await writeFile(path, content.subarray(1));
+    await refused(`${path} has ${content.length - 1} bytes instead of ${content.length}.`);
+    await rm(path);
+    await refused(`${path} is missing.`);
+    if (process.platform === 'win32') return;
+    execFileSync('mkfifo', [path]);
+    await refused(`${path} is a pipe or a device instead of a file.`);
   });
 
   it('notices a change after it has once hashed a file', async () => {
-    await verifyFiles(folder, manifest.files);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    await writeFile(join(folder, 'encoder.onnx'), 'eno');
-    await expect(verifyFiles(folder, manifest.files)).rejects.toMatchObject({ code: 'model-file-corrupt' });
+    const toy = await toyManifest();
+    await verifyFiles(folder, toy);
+    const path = join(folder, 'encoder.onnx');
+    const content = await readFile(path);
+    content[content.length - 1] = 255;
+    await writeFile(path, content);
+    // Some file systems count time in seconds.
+    await utimes(path, new Date(2001, 1), new Date(2001, 1));
+    await expect(verifyFiles(folder, toy)).rejects.toMatchObject({ code: 'model-file-corrupt' });
   });
 });
+
+describe('weights of a graph that are outside of its file', () => {
+  const weights = Uint8Array.of(0, 0, 0, 0);
+  const external = { location: 'weights.bin', offset: '0', length: '4' };
+
+  it('are read with the graph, as they were verified', async () => {
+    const { files, ...toy } = await toyManifest({
+      graphs: { encoder: { external } },
+      files: { 'weights.bin': weights },
+    });
+    await verifyFiles(folder, { ...toy, files });
+    const { bytes, externalData } = await readGraph(folder, files, 'encoder.onnx');
+    expect(Buffer.from(toyGraph('encoder', { external })).equals(bytes)).toBe(true);
+    expect(externalData).toEqual([{ path: 'weights.bin', data: weights }]);
+    expect((await readGraph(folder, files, 'decoder.onnx')).externalData).toEqual([]);
+  });
+
+  it.each(['weights.bin', 'encoder.onnx'])('are refused where %s is exchanged after it was verified', async (name) => {
+    const toy = await toyManifest({ graphs: { encoder: { external } }, files: { 'weights.bin': weights } });
+    await verifyFiles(folder, toy);
+    const content = await readFile(join(folder, name));
+    content[content.length - 1] = 255;
+    await writeFile(join(folder, 'other'), content);
+    await rename(join(folder, 'other'), join(folder, name));
+    await expect(readGraph(folder, toy.files, 'encoder.onnx')).rejects.toMatchObject({
+      code: 'model-file-corrupt',
+      message: `${join(folder, name)} is damaged: its SHA-256 is not the manifest’s.`,
+    });
+  });
+
+  it.each([
+    [
+      'in a file that is not listed',
+      { ...external, location: 'other.bin' },
+      '"other.bin", which the manifest does not',
+    ],
+    ['in a file elsewhere', { ...external, location: '/etc/passwd' }, '"/etc/passwd", which the manifest does not'],
+    ['in a folder above', { ...external, location: '../weights.bin' }, '"../weights.bin", which the manifest does not'],
+    ['in this process’s memory', { ...external, location: '*/_ORT_MEM_ADDR_/*' }, 'which the manifest does not list'],
+    ['without a place', { offset: '0' }, '"", which the manifest does not list'],
+    ['beyond the end of their file', { ...external, offset: '1' }, 'wants weights beyond the end of weights.bin.'],
+  ])('are refused %s', async (_name, wrong, reason) => {
+    for (const graph of ['encoder', 'entropy', 'decoder'] as const) {
+      const toy = await toyManifest({ graphs: { [graph]: { external: wrong } }, files: { 'weights.bin': weights } });
+      const { code, message } = await refusalOf(() => verifyFiles(folder, toy));
+      expect(code).toBe('model-invalid');
+      expect(message).toContain(join(folder, `${graph}.onnx`));
+      expect(message).toContain(reason);
+    }
+  });
+
+  it('are found wherever a graph has tensors', async () => {
+    const away: Constant = { type: 'int64', shape: [1], external: { location: 'elsewhere' } };
+    const io = { x: { type: 'int64', shape: [1] } } as const;
+    const inner = { nodes: [], inputs: {}, outputs: io, constants: { away } };
+    const fetched = { op: 'Constant', inputs: [], outputs: ['x'], attributes: { value: away } };
+    const nested = (body: typeof inner) => ({ op: 'If', inputs: ['x'], outputs: ['y'], attributes: { body } });
+    const graphs = {
+      'an attribute': { nodes: [fetched], inputs: {}, outputs: io },
+      'a subgraph': { nodes: [nested(inner)], inputs: io, outputs: io },
+      'a subgraph of a subgraph': {
+        nodes: [
+          nested({ ...inner, constants: { away: constant('int64', [1], [0]) }, nodes: [nested(inner)] as never[] }),
+        ],
+        inputs: io,
+        outputs: io,
+      },
+    };
+    for (const graph of Object.values(graphs)) {
+      const content = onnxModel(graph);
+      await writeFile(join(folder, 'encoder.onnx'), content);
+      const files = [listed('encoder.onnx', content)];
+      await expect(readGraph(folder, files, 'encoder.onnx')).rejects.toMatchObject({ code: 'model-invalid' });
+    }
+  });
+
+  it.each([
+    ['no model at all', () => new TextEncoder().encode('#!/bin/sh\necho not a model at all\n')],
+    ['a graph cut short', () => toyGraph('encoder').subarray(0, -9)],
+    [
+      'a graph behind a number in its place',
+      () => behindNumber(toyGraph('encoder', { external: { location: 'elsewhere' } })),
+    ],
+  ])('cannot hide in %s', async (_name, make) => {
+    const content = make();
+    await writeFile(join(folder, 'encoder.onnx'), content);
+    const files = [listed('encoder.onnx', content)];
+    const { code } = await refusalOf(() => readGraph(folder, files, 'encoder.onnx'));
+    expect(['model-incompatible', 'model-invalid']).toContain(code);
+  });
+});
+
+/** The model with a number in the field of its graph first: whoever takes that for the length of one skips the graph that counts. */
+function behindNumber(model: Uint8Array): Uint8Array {
+  const [versionBytes, graphAsNumber] = [2, 7 << 3];
+  const rest = model.subarray(versionBytes);
+  return Uint8Array.of(
+    ...model.subarray(0, versionBytes),
+    ...[graphAsNumber, (rest.length & 127) | 128, rest.length >> 7],
+    ...rest,
+  );
+}

@@ -21,12 +21,13 @@ describe('parseOptions', () => {
       model: undefined,
       out: undefined,
       json: false,
+      timeLimit: 600,
     });
   });
 
   it('reads every option, in any place', () => {
     const args =
-      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --ranking sequential --provider cpu --model m --out o --json';
+      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --ranking sequential --provider cpu --model m --out o --time-limit 30 --json';
     expect(parseOptions(args.split(' '))).toEqual({
       images: ['a.png', 'b.png'],
       settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', ranking: 'sequential' },
@@ -35,6 +36,7 @@ describe('parseOptions', () => {
       model: 'm',
       out: 'o',
       json: true,
+      timeLimit: 30,
     });
   });
 
@@ -54,6 +56,7 @@ describe('parseOptions', () => {
     expect(usageOf('--help').message).toContain('--loss-rate <E>');
     expect(usageOf()).toMatchObject({ exitStatus: 2, message: "tatok: missing required argument 'image'" });
     expect(usageOf('a.png', '--loss-rate', ' ').exitStatus).toBe(2);
+    expect(usageOf('a.png', '--time-limit', '0').exitStatus).toBe(2);
     expect(usageOf('a.png', '--colour')).toMatchObject({ message: "tatok: unknown option '--colour'" });
   });
 });

@@ -48,7 +48,7 @@ const result: TokenizedImage = {
     payloadBits: 5 * Math.log2(6),
     maskBits: Math.log2(20),
     rgb: grey,
-    psnr: Infinity,
+    psnr: null,
     ssim: 1,
   },
   timings: { read: 1, encode: 2 },
@@ -70,7 +70,7 @@ describe('what is printed of an image', () => {
 
   it('is one line for people', () => {
     expect(summary('a.png', result)).toBe(
-      'a.png: 64×48 → 24×16 · kept 3 + 2 global = 5 tokens · 13 bits + 4 for the mask · loss rate 0.400 of 0.5 · PSNR Infinity dB · SSIM 1.000 · cpu, 3 ms',
+      'a.png: 64×48 → 24×16 · kept 3 + 2 global = 5 tokens · 13 bits + 4 for the mask · loss rate 0.400 of 0.5 · PSNR ∞ dB · SSIM 1.000 · cpu, 3 ms',
     );
     expect(modelLine(result)).toBe('tiny 0 on cpu; cuda is not used: It is not there.');
   });

@@ -181,6 +181,36 @@ describe('InferenceClient', () => {
     expect(log.join('\n')).not.toContain('ended');
   });
 
+  it('frees everyone from a cancelled request that never ends: what waits behind it is answered by the next process', async () => {
+    const inference = client();
+    const source = new CancellationTokenSource();
+    const endless = { choice: { ...choice, directory: '/models/endless' }, file: new Uint8Array(), settings: {} };
+    const stuck = refusalOf(() => inference.tokenize(endless, source.token, () => source.cancel()));
+    const behind = inference.loadModel(choice);
+    expect((await stuck).code).toBe('cancelled');
+    expect((await behind).model.name).toBe('life 2');
+    expect((await inference.loadModel(choice)).model.name).toBe('life 2');
+    expect(log.join('\n')).toContain('The step “encode” of a cancelled request did not end');
+  });
+
+  it('ends a request whose step takes longer than the limit, and repeats what waits behind it', async () => {
+    // No limit while processes start, however slow the machine is.
+    let limit: number | undefined;
+    const inference = client('', { stepLimitMs: () => limit });
+    const endless = { choice: { ...choice, directory: '/models/endless' }, file: new Uint8Array(), settings: {} };
+    const stuck = refusalOf(() => inference.tokenize(endless, undefined, () => (limit = 20)));
+    const behind = inference.loadModel(choice);
+    const error = await stuck;
+    limit = undefined;
+    expect([error.code, error.message]).toEqual([
+      'time-limit',
+      'The step “encode” took longer than 0.02 seconds, so the inference process was replaced.',
+    ]);
+    expect(error.advice).toContain('tatok.timeLimit');
+    expect((await behind).model.name).toBe('life 2');
+    expect(await lives()).toBe(2);
+  });
+
   it('does not even start a process for a request that is cancelled already', async () => {
     const source = new CancellationTokenSource();
     source.cancel();

@@ -13,7 +13,7 @@ const connection = createMessageConnection(new IPCMessageReader(process), new IP
 const excluded = [];
 connection.onNotification('provider/exclude', (failed) => void excluded.push(failed));
 
-connection.onRequest('model/load', async (choice) => {
+connection.onRequest('model/load', async ({ params: choice }) => {
   process.stderr.write(`loading ${choice.directory}\n`);
   if (behaviour === 'crash' || (behaviour === 'crash-once' && lives === 1)) process.kill(process.pid, 'SIGKILL');
   if (behaviour === 'exit') process.exit(3);
@@ -46,9 +46,12 @@ connection.onRequest('model/load', async (choice) => {
   return loaded;
 });
 
-connection.onRequest('tokenize', async (params) => {
-  for (const stage of ['read', 'encode'])
-    await connection.sendNotification('progress', { id: params.progressId, stage });
+connection.onRequest('tokenize', async ({ id, params }) => {
+  if (params.choice.directory.endsWith('/endless')) {
+    await connection.sendNotification('progress', { id, stage: 'encode' });
+    for (;;);
+  }
+  for (const stage of ['read', 'encode']) await connection.sendNotification('progress', { id, stage });
   // Sends the bytes back with a word on what arrived.
   return { file: params.file, kind: params.file.constructor.name, floats: Float32Array.of(0.5, 1.5) };
 });

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -7,9 +8,14 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { zipSync } from 'fflate';
 import { pack } from 'tar-stream';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { fetchProvider, stageProvider } from '../../../src/cuda/install';
+import type { ProviderHashes } from '../../../src/cuda/package';
 import { refusalOf } from '../refusal';
+
+/** Builds that are known besides the real ones, whose provider has 230 MB. */
+const knownBuilds = vi.hoisted((): ProviderHashes[] => []);
+vi.mock('../../../src/cuda/package', () => ({ knownProviders: knownBuilds }));
 
 const binding = join(import.meta.dirname, '../../../node_modules/onnxruntime-node/bin/napi-v6/linux/x64');
 const [shared, cuda] = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
@@ -82,6 +88,33 @@ describe('stageProvider', () => {
     expect(await left()).toEqual(['provider']);
     await (await stage(source)).commit();
     expect((await readdir(target)).sort()).toEqual([cuda, shared]);
+  });
+
+  it.each([
+    ['both', [shared, cuda], true],
+    ['the shared one', [shared], false],
+    ['the provider’s own', [cuda], false],
+    ['none', [], false],
+  ])('knows a build by both libraries: of a known one %s', async (_name, same, known) => {
+    const source = join(folder, 'mine');
+    await mkdir(source);
+    const other = Buffer.concat([library, Buffer.of(0)]);
+    for (const name of [shared, cuda]) await writeFile(join(source, name), same.includes(name) ? library : other);
+    const hash = createHash('sha256').update(library).digest('hex');
+    knownBuilds.push({ shared: hash, cuda: hash });
+    expect((await stage(source)).known).toBe(known);
+  });
+
+  it.skipIf(process.platform === 'win32')('does not wait for a pipe in place of a library or an archive', async () => {
+    const source = join(folder, 'mine');
+    await mkdir(source);
+    await writeFile(join(source, shared), library);
+    execFileSync('mkfifo', [join(source, cuda)]);
+    expect((await refusalOf(() => stage(source))).code).toBe('cuda-setup-failed');
+    const pipe = join(folder, 'a.whl');
+    execFileSync('mkfifo', [pipe]);
+    expect((await refusalOf(() => stage(pipe))).message).toBe('a.whl is neither a file nor a folder.');
+    expect(await left()).toEqual([]);
   });
 
   it('clears what a crashed attempt left', async () => {

@@ -88,8 +88,8 @@ const choice = params(['cuda', 'cpu']).choice;
 
 describe('a provider that fails while it runs', () => {
   it.each<[string, (inference: InferenceService) => Promise<unknown>]>([
-    ['rank', (inference) => inference.rank({ ...pictureRequest(image), progressId: 1 }, quiet)],
-    ['reconstruct', (inference) => inference.reconstruct({ ...pictureRequest(image), progressId: 1 }, quiet)],
+    ['rank', (inference) => inference.rank({ ...pictureRequest(image) }, quiet)],
+    ['reconstruct', (inference) => inference.reconstruct({ ...pictureRequest(image) }, quiet)],
     ['measure', (inference) => inference.measure({ ...pictureRequest(image), lossRates: [0.5] }, quiet)],
     ['influence', (inference) => inference.influence({ ...pictureRequest(image), tile: 0, globalToken: 0 }, quiet)],
     ['attention', (inference) => inference.attention(params(['cuda', 'cpu']), quiet)],
@@ -122,9 +122,16 @@ describe('a provider that fails while it runs', () => {
     expect(await refusalOf(() => service().attention(params(['cuda']), quiet))).toBe(outOfMemory);
   });
 
-  it('is a failure on the CPU, and so is what is wrong with the request itself', async () => {
+  it('is left for another although it is the CPU, where the order goes on after that', async () => {
     failures = { cpu: outOfMemory };
-    expect(await refusalOf(() => service().attention(params(['cpu', 'webgpu']), quiet))).toBe(outOfMemory);
+    expect(await refusalOf(() => service().attention(params(['cpu']), quiet))).toBe(outOfMemory);
+    const choosing = params(['cpu', 'webgpu']);
+    await expect(service().attention(choosing, quiet)).rejects.toMatchObject({
+      failed: { choice: choosing.choice, provider: 'cpu', reason },
+    });
+  });
+
+  it('is not at fault for what is wrong with the request itself', async () => {
     failures = { cuda: new TatokError('cancelled', 'The request was cancelled.') };
     expect((await refusalOf(() => service().attention(params(['cuda', 'cpu']), quiet))).code).toBe('cancelled');
     expect(log).toEqual([]);
@@ -148,7 +155,7 @@ describe('the client', () => {
   it('is told that none is in use while an image file is read', async () => {
     const inference = service();
     await inference.loadModel(choice, quiet);
-    const request = { choice, file: new Uint8Array(9), settings: {}, progressId: 1 };
+    const request = { choice, file: new Uint8Array(9), settings: {} };
     expect((await refusalOf(() => inference.tokenize(request, quiet))).code).toBe('image-unreadable');
     expect(noted.at(-1)).toBeUndefined();
     await inference.attention(params(['cuda', 'cpu']), quiet);

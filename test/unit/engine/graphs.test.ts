@@ -59,9 +59,9 @@ const { encoder, entropy, decoder, tokenizer } = promised;
 
 describe('Graphs', () => {
   it('accepts graphs that match the manifest, also where a dimension is only named', () => {
-    expect(() => new Graphs(sessions(), tinyModel)).not.toThrow();
+    expect(() => new Graphs(sessions(), tinyModel, 'cpu')).not.toThrow();
     const named = { ...encoder, inputs: { image: ['uint8', 'b', 'height', 'width', 3] } satisfies Shapes };
-    expect(() => new Graphs(sessions({ encoder: named }), tinyModel)).not.toThrow();
+    expect(() => new Graphs(sessions({ encoder: named }), tinyModel, 'cpu')).not.toThrow();
   });
 
   const mismatches: [string, Partial<typeof promised>, string][] = [
@@ -98,7 +98,7 @@ describe('Graphs', () => {
   ];
 
   it.each(mismatches)('refuses %s in one sentence', async (_name, changes, reason) => {
-    const { code, message } = await refusalOf(() => new Graphs(sessions(changes), tinyModel));
+    const { code, message } = await refusalOf(() => new Graphs(sessions(changes), tinyModel, 'cpu'));
     expect(code).toBe('model-incompatible');
     expect(message).toContain(reason);
   });
@@ -112,7 +112,7 @@ describe('Graphs', () => {
         encoder: { ...encoder, outputs: { ...kinds, ...attention } },
         decoder: { inputs: kinds, outputs: decoder.outputs },
       });
-      return new Graphs({ encoder: own, decoder: back }, { ...tinyModel, ...parts });
+      return new Graphs({ encoder: own, decoder: back }, { ...tinyModel, ...parts }, 'cpu');
     };
     expect(() => without(lacking.fixedPatches, patchCodes, {})).not.toThrow();
     expect(() => without(lacking.fixedGlobals, globalCodes, attentionOutput)).not.toThrow();
@@ -130,7 +130,7 @@ describe('Graphs', () => {
       global_codes: new Tensor('int32', data, [1, 2]),
       patch_codes: new Tensor('int32', new Int32Array(6), [1, 6]),
     };
-    const [only] = await new Graphs(sessions({}, outputs), tinyModel).encodeAll([new Uint8Array(32 * 32 * 3)]);
+    const [only] = await new Graphs(sessions({}, outputs), tinyModel, 'cpu').encodeAll([new Uint8Array(32 * 32 * 3)]);
     data.fill(0);
     expect([...(only?.globalCodes ?? [])]).toEqual([1, 2]);
   });
@@ -145,7 +145,7 @@ describe('Graphs', () => {
     };
     const given = sessions({ tokenizer }, outputs);
     const others = [given.encoder, given.entropy].map((session) => vi.spyOn(session, 'run'));
-    const graphs = new Graphs(given, tinyModel);
+    const graphs = new Graphs(given, tinyModel, 'cpu');
     expect(graphs.tokenizesAtOnce).toBe(true);
     const image = new Uint8Array(32 * 32 * 3);
     const [, second] = await graphs.tokenizeAll([image, image]);
@@ -166,7 +166,7 @@ describe('Graphs', () => {
     };
     const { encoder: own, ...others } = sessions({ tokenizer }, outputs);
     const openEncoder = vi.fn(() => Promise.resolve(own));
-    const graphs = new Graphs({ ...others, openEncoder, openAttentive: () => Promise.resolve(own) }, tinyModel);
+    const graphs = new Graphs({ ...others, openEncoder, openAttentive: () => Promise.resolve(own) }, tinyModel, 'cpu');
     expect(openEncoder).not.toHaveBeenCalled();
     const codesOf = async () => (await graphs.encodeAll([new Uint8Array(32 * 32 * 3)]))[0];
     expect(await codesOf()).toEqual({ globalCodes: Int32Array.of(1, 2), patchCodes: new Int32Array(6).fill(5) });
@@ -180,7 +180,7 @@ describe('Graphs', () => {
     const openAttentive = vi.fn(() => Promise.resolve(attentive));
     const release = vi.spyOn(attentive, 'release');
     const lacking = sessions({ encoder: { ...encoder, outputs: codes } });
-    const graphs = new Graphs({ ...lacking, openAttentive }, tinyModel);
+    const graphs = new Graphs({ ...lacking, openAttentive }, tinyModel, 'cpu');
     expect(openAttentive).not.toHaveBeenCalled();
     expect(await graphs.attend(new Uint8Array(32 * 32 * 3))).toEqual(maps);
     await graphs.attend(new Uint8Array(32 * 32 * 3));
@@ -191,7 +191,7 @@ describe('Graphs', () => {
 
   it('says that attention failed, and tries again, when its encoder cannot be opened', async () => {
     const openAttentive = vi.fn(() => Promise.reject(new Error('out of memory')));
-    const graphs = new Graphs({ ...sessions(), openAttentive }, tinyModel);
+    const graphs = new Graphs({ ...sessions(), openAttentive }, tinyModel, 'cpu');
     for (let attempt = 1; attempt <= 2; attempt++) {
       await expect(graphs.attend(new Uint8Array(32 * 32 * 3))).rejects.toMatchObject({
         code: 'inference-failed',
@@ -205,7 +205,7 @@ describe('Graphs', () => {
   it('says which graph could not run', async () => {
     const failing = sessions();
     failing.entropy.run = () => Promise.reject(new Error('out of memory\nat somewhere'));
-    const graphs = new Graphs(failing, tinyModel);
+    const graphs = new Graphs(failing, tinyModel, 'cpu');
     const estimate = graphs.estimateEntropy(
       { globalCodes: new Int32Array(2), patchCodes: new Int32Array(6) },
       new Uint8Array(6),

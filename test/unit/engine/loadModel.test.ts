@@ -4,6 +4,7 @@ import { cudaDirectoryVariable } from '../../../src/cuda/environment';
 import { loadBundle } from '../../../src/engine/loadModel';
 import { ProviderFailed } from '../../../src/protocol/providerFailed';
 import type { Bundle } from '../../../src/bundle/manifest';
+import { readGraph } from '../../../src/bundle/verify';
 import { refusalOf } from '../refusal';
 import { tinyModel } from '../model';
 
@@ -23,10 +24,10 @@ const choice = { directory: tinyModel.directory, providers: ['cuda', 'cpu'] };
 
 let release: ReturnType<typeof vi.fn>;
 
-/** Sessions are opened until the one of this graph. */
+/** Sessions are opened until the one of this graph; the bytes of each are its name. */
 function failAt(graph: string): void {
-  vi.mocked(InferenceSession.create).mockImplementation(((path: string) =>
-    path.endsWith(graph)
+  vi.mocked(InferenceSession.create).mockImplementation(((bytes: Uint8Array) =>
+    new TextDecoder().decode(bytes) === graph
       ? Promise.reject(outOfMemory)
       : Promise.resolve({ release })) as unknown as typeof InferenceSession.create);
 }
@@ -38,6 +39,9 @@ const refusal = (promise: Promise<unknown>) =>
   );
 
 beforeEach(() => {
+  vi.mocked(readGraph).mockImplementation((_directory, _files, name) =>
+    Promise.resolve({ bytes: new TextEncoder().encode(name), externalData: [] }),
+  );
   release = vi.fn();
   vi.mocked(InferenceSession.create).mockReset();
   vi.stubEnv(cudaDirectoryVariable, '/cuda');

@@ -38,7 +38,7 @@ describe('SSIM and PSNR', () => {
     const [a] = imagePair(32, 32);
     const quality = new QualityMeter(32).add(a, a.slice());
     expect(quality.ssim).toBeCloseTo(1, 6);
-    expect(quality.psnr).toBe(Infinity);
+    expect(quality.psnr).toBeNull();
   });
 
   it('refuse pictures of different sizes', () => {
@@ -56,8 +56,8 @@ describe('SSIM and PSNR', () => {
       top += rows;
     }
     const whole = new QualityMeter(width).add(a, b);
-    expect(meter.psnr).toBeCloseTo(whole.psnr, 12);
-    expect(meter.ssim).toBeCloseTo(whole.ssim, 12);
+    expect(meter.psnr).toBeCloseTo(whole.psnr ?? NaN, 12);
+    expect(meter.ssim).toBeCloseTo(whole.ssim ?? NaN, 12);
   });
 
   it.each([
@@ -66,7 +66,7 @@ describe('SSIM and PSNR', () => {
   ])('have no SSIM of pictures smaller than its window: %i×%i', (width, height) => {
     const [a, b] = imagePair(width, height);
     const { psnr, ssim } = new QualityMeter(width).add(a, b);
-    expect(ssim).toBeNaN();
+    expect(ssim).toBeNull();
     expect(psnr).toBeGreaterThan(10);
   });
 });

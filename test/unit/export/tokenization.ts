@@ -47,7 +47,7 @@ export const tinyTokenization: ExportedTokenization = {
     payloadBits: 4 * Math.log2(6),
     maskBits: Math.log2(15),
     rgb: new Uint8Array(width * height * 3),
-    psnr: Infinity,
+    psnr: null,
     ssim: 1,
   },
   timings: {},

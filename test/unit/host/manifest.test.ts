@@ -64,5 +64,6 @@ describe('package.json', () => {
     expect(untrustedWorkspaces.supported).toBe('limited');
     expect(untrustedWorkspaces.restrictedConfigurations).toEqual(['tatok.model', 'tatok.cuda.libraryPath']);
     expect(properties['tatok.cuda.libraryPath']?.scope).toBe('machine');
+    expect(properties['tatok.timeLimit']?.scope).toBe('machine');
   });
 });

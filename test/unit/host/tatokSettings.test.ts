@@ -20,6 +20,7 @@ describe('parseSettings', () => {
         cropMode: 'centre',
         cudaLibraryPath: undefined,
         maxMegapixels: 100,
+        stepLimitMs: 600_000,
       },
       problems: [],
     });
@@ -45,6 +46,14 @@ describe('parseSettings', () => {
     const { settings, problems } = parse({ 'cuda.memoryLimit': 0 });
     expect(settings.choice).not.toHaveProperty('cudaMemoryLimit');
     expect(problems).toEqual([expect.stringContaining('tatok.cuda.memoryLimit')]);
+  });
+
+  it('takes a time limit in seconds, and none where there is none', () => {
+    expect(parse({ timeLimit: 1.5 }).settings.stepLimitMs).toBe(1500);
+    expect(parse({ timeLimit: null }).settings.stepLimitMs).toBeUndefined();
+    const { settings, problems } = parse({ timeLimit: -1 });
+    expect(settings.stepLimitMs).toBe(600_000);
+    expect(problems).toEqual([expect.stringContaining('tatok.timeLimit')]);
   });
 
   it('starts relative model folders at home where there is no workspace', () => {

@@ -25,6 +25,7 @@ const settings: TatokSettings = {
   cropMode: 'centre',
   cudaLibraryPath: undefined,
   maxMegapixels: 100,
+  stepLimitMs: undefined,
 };
 
 const model: ModelDescription = {

@@ -1,0 +1,51 @@
+import { beforeEach, expect, it, vi } from 'vitest';
+import * as vscode from 'vscode';
+import { ImageFile } from '../../../src/panel/imageFile';
+
+const stat = vi.hoisted(() => vi.fn<() => Promise<{ type: number }>>());
+
+vi.mock('vscode', async () => {
+  const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
+  const fs = { ...mock.workspace.fs, stat, readFile: vi.fn() };
+  const createFileSystemWatcher = () => {
+    const event = () => ({ dispose: () => undefined });
+    return { onDidChange: event, onDidCreate: event, onDidDelete: event, dispose: () => undefined };
+  };
+  return { ...mock, RelativePattern: vi.fn(), workspace: { ...mock.workspace, fs, createFileSystemWatcher } };
+});
+
+const { fs } = vscode.workspace;
+/** VS Code's numbers, which it also joins. */
+const [unknown, regular, folder, link] = [0, 1, 2, 64];
+
+beforeEach(() => {
+  // As reading a pipe that nobody writes to.
+  vi.mocked(fs.readFile)
+    .mockReset()
+    .mockReturnValue(new Promise<never>(() => undefined));
+});
+
+function read(uri: string, type: number) {
+  stat.mockResolvedValue({ type });
+  return new ImageFile(vscode.Uri.parse(uri)).read();
+}
+
+it.each([unknown, unknown | link])('refuses a pipe or a device without reading it (type %i)', async (type) => {
+  await expect(read('file:///photos/cat.png', type)).rejects.toMatchObject({
+    code: 'image-unreadable',
+    message: 'cat.png is a pipe or a device, not an image.',
+  });
+  expect(fs.readFile).not.toHaveBeenCalled();
+});
+
+it.each([
+  ['file:///photos/cat.png', regular],
+  ['file:///photos/link.png', regular | link],
+  // What is wrong with it the file system says itself.
+  ['file:///photos/folder.png', folder],
+  // Other file systems may not know what they have.
+  ['memfs:/photos/cat.png', unknown],
+])('reads %s of type %i', async (uri, type) => {
+  vi.mocked(fs.readFile).mockResolvedValue(Uint8Array.of(1));
+  expect(await read(uri, type)).toEqual(Uint8Array.of(1));
+});
