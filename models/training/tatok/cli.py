@@ -149,12 +149,20 @@ class Evaluate:
     """Folder of the report."""
     perceptual: Path | None = None
     """SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names, for the perceptual distance."""
+    lpips: Path | None = None
+    """torchvision's weights of AlexNet or VGG16 (.pth), for LPIPS."""
+    inception: Path | None = None
+    """torch-fidelity's pt_inception-2015-12-05-….pth, for rFID, IS, KID, precision and recall."""
     limit: int | None = None
     """Greatest number of images of a folder (1 or more); without it all of them."""
     batch: int = 8
     """Images that go through the model together (1 or more)."""
     quick: bool = False
-    """Fewer points of the curves, and no ablations."""
+    """Fewer points of the curves and one random order; no codecs, equal bits or ablations."""
+    npz: bool = False
+    """Write originals and reconstructions as .npz for the evaluator of ADM."""
+    write_card: bool = False
+    """Write the figures into the bundle's README.md and manifest.json."""
     runtime: Literal["onnx", "torch"] = "onnx"
     """Runtime of a bundle: ONNX Runtime on the CPU, or its weights in PyTorch, on a GPU where there is one."""
 
@@ -171,6 +179,10 @@ class Evaluate:
             batch=self.batch,
             runtime=self.runtime,
             quick=self.quick,
+            lpips=self.lpips,
+            inception=self.inception,
+            npz=self.npz,
+            card=self.write_card,
         )
 
 

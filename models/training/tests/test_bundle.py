@@ -150,7 +150,7 @@ def test_the_whole_path_from_a_folder_of_images(tmp_path: Path):
     assert (report / f"{SAMPLES.name}-rate-distortion.png").stat().st_size > 1000
     assert main(["evaluate", str(bundle), str(SAMPLES), "--quick", "--limit", "1", "--out", str(report)]) == 0
     quick = json.loads((report / "metrics.json").read_text())["folders"][SAMPLES.name]
-    assert set(metrics) - set(quick) == {"edge_priority", "zero_fill_48"}
+    assert set(metrics) - set(quick) == {"edge_priority", "zero_fill_48", "orders_equal_bits", "codecs"}
     assert list(quick["orders"]) == ["48"]
 
 

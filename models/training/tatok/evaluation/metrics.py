@@ -56,3 +56,38 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
     values = (2 * mx * my + c1) * (2 * cov + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
     return values.mean((1, 2, 3))
+
+
+class Weave:
+    """Power of luma at the patch grid's harmonics over that of the frequencies around, in dB, of all images together.
+
+    A harmonic is a multiple of one cycle a patch in both directions, off the axes, below the Nyquist frequency; around it are
+    the 24 frequencies that are at most two cycles an image away. Photographs are near 0 dB, a decoder's periodic texture shows
+    as 5 to 20. The ratio is taken of powers that are averaged over images, then its decibels over harmonics.
+    """
+
+    _REACH = 2
+
+    def __init__(self, size: int, columns: int) -> None:
+        self._size, self._step, self._images = size, columns, 0
+        self._power: Tensor | float = 0.0
+
+    def update(self, images: Tensor) -> None:
+        """uint8 [B, S, S, 3]."""
+        grey = images.double() @ torch.tensor(_LUMA, device=images.device, dtype=torch.float64)
+        spectrum = torch.fft.fft2(grey - grey.mean((1, 2), keepdim=True))
+        self._power = self._power + spectrum.abs().square().sum(0)
+        self._images += len(images)
+
+    def decibels(self) -> float:
+        """The mean over harmonics; 0 for flat images."""
+        power = (self._power / self._images)[None, None]
+        side = 2 * self._REACH + 1
+        total = F.avg_pool2d(F.pad(power, [self._REACH] * 4, mode="circular"), side, stride=1) * side**2
+        around = (total - power) / (side**2 - 1)
+        harmonic = torch.arange(self._step, self._size // 2, self._step, device=power.device)
+        both = torch.cat([harmonic, self._size - harmonic])
+        # One half of the columns: the spectrum of real pixels is symmetric.
+        at, near = (x[0, 0][both][:, harmonic] for x in (power, around))
+        # Flat images have rounding errors alone, far below the power of one grey level at one pixel.
+        return float((10 * torch.log10((at + 1e-6) / (near + 1e-6))).mean())
