@@ -30,6 +30,8 @@ export class Configuration extends Disposable {
         if (event.affectsConfiguration(section)) this.changed.fire();
       }),
     );
+    // The user's own settings can name a model in the folder.
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => this.changed.fire()));
   }
 
   /** The settings that hold for a resource (its workspace folder may override some), or for the window. */
@@ -41,6 +43,7 @@ export class Configuration extends Disposable {
       bundledModel: this.bundledModel.fsPath,
       home: homedir(),
       workspaceFolder: folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined,
+      trusted: vscode.workspace.isTrusted,
     });
     for (const problem of problems) {
       if (this.reported.has(problem)) continue;

@@ -23,6 +23,8 @@ export interface SettingsContext {
   readonly home: string;
   /** Relative model folders start here; undefined without a workspace. */
   readonly workspaceFolder: string | undefined;
+  /** False in Restricted Mode: nothing is loaded out of the workspace folder. */
+  readonly trusted: boolean;
 }
 
 export interface ParsedSettings {
@@ -67,6 +69,12 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     return schema.parse(undefined);
   };
 
+  const model = modelDirectory(value('model'), context);
+  if (model === undefined) {
+    problems.push(
+      'The setting tatok.model is ignored: it is relative to a folder that is not trusted. Trust the folder, or use an absolute path.',
+    );
+  }
   const conditioning = value('conditioning');
   const earlier = conditioning === null ? {} : { ranking: rankingOf(conditioning) };
   const filter = filterKeys.flatMap((key) => {
@@ -76,7 +84,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
   const cudaMemoryLimit = value('cuda.memoryLimit');
   const settings: TatokSettings = {
     choice: {
-      directory: modelDirectory(value('model'), context),
+      directory: model ?? context.bundledModel,
       providers: value('providers'),
       cudaDevice: value('cuda.device'),
       ...(cudaMemoryLimit === null ? {} : { cudaMemoryLimit }),
@@ -89,11 +97,16 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
   return { settings, problems };
 }
 
-/** Absolute folder of the bundle a `tatok.model` value means: absolute, below the home folder (`~/`), or relative. */
-function modelDirectory(setting: string, context: SettingsContext): string {
+/**
+ * Absolute folder of the bundle a `tatok.model` value means: absolute, below the home folder (`~/`), or relative; undefined for one that
+ * lies in a folder without trust.
+ */
+function modelDirectory(setting: string, context: SettingsContext): string | undefined {
   if (setting === '') return context.bundledModel;
   if (setting === '~' || setting.startsWith('~/') || setting.startsWith('~\\')) {
     return join(context.home, setting.slice(1));
   }
-  return isAbsolute(setting) ? setting : join(context.workspaceFolder ?? context.home, setting);
+  if (isAbsolute(setting)) return setting;
+  if (context.workspaceFolder === undefined) return join(context.home, setting);
+  return context.trusted ? join(context.workspaceFolder, setting) : undefined;
 }

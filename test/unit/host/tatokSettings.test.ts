@@ -5,6 +5,7 @@ const context: SettingsContext = {
   bundledModel: '/extension/models/tatok-s-256',
   home: '/home/ada',
   workspaceFolder: '/data/experiments',
+  trusted: true,
 };
 
 function parse(values: Record<string, unknown>, where = context) {
@@ -45,6 +46,17 @@ describe('parseSettings', () => {
     const { settings, problems } = parse({ 'cuda.memoryLimit': 0 });
     expect(settings.choice).not.toHaveProperty('cudaMemoryLimit');
     expect(problems).toEqual([expect.stringContaining('tatok.cuda.memoryLimit')]);
+  });
+
+  it('takes no model out of a folder that is not trusted, and says so', () => {
+    const restricted = { ...context, trusted: false };
+    for (const model of ['bundles/mine', './mine', '../experiments/mine']) {
+      const { settings, problems } = parse({ model }, restricted);
+      expect(settings.choice.directory).toBe(context.bundledModel);
+      expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.model is ignored: .+ not trusted\./)]);
+    }
+    expect(parse({ model: '~/mine' }, restricted).settings.choice.directory).toBe('/home/ada/mine');
+    expect(parse({ model: '/models/mine' }, restricted).problems).toEqual([]);
   });
 
   it('starts relative model folders at home where there is no workspace', () => {
