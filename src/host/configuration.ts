@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import * as vscode from 'vscode';
+import { thisSystem } from '../cuda/system';
 import { conditionings, filterKeys, rankingOf } from '../method/settings';
 import type { FilterSettings } from '../method/types';
 import { Disposable } from './disposable';
@@ -41,7 +41,7 @@ export class Configuration extends Disposable {
     const folder = own ?? vscode.workspace.workspaceFolders?.[0];
     const { settings, problems } = parseSettings((key) => values.get(key), {
       bundledModel: this.bundledModel.fsPath,
-      home: homedir(),
+      home: thisSystem.home,
       workspaceFolder: folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined,
       trusted: vscode.workspace.isTrusted,
     });
