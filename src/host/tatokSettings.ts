@@ -75,6 +75,13 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
       'The setting tatok.model is ignored: it is relative to a folder that is not trusted. Trust the folder, or use an absolute path.',
     );
   }
+  const libraries = value('cuda.libraryPath');
+  const cudaLibraryPath = absoluteFolder(libraries, context.home);
+  if (libraries !== '' && cudaLibraryPath === undefined) {
+    problems.push(
+      'The setting tatok.cuda.libraryPath is ignored: it is a relative path. Use an absolute path, or one that starts with ~/.',
+    );
+  }
   const conditioning = value('conditioning');
   const earlier = conditioning === null ? {} : { ranking: rankingOf(conditioning) };
   const filter = filterKeys.flatMap((key) => {
@@ -91,7 +98,7 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     },
     filter: { ...earlier, ...Object.fromEntries(filter) },
     cropMode: value('cropMode'),
-    cudaLibraryPath: value('cuda.libraryPath') || undefined,
+    cudaLibraryPath,
     maxMegapixels: value('maxMegapixels'),
   };
   return { settings, problems };
@@ -103,10 +110,14 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
  */
 function modelDirectory(setting: string, context: SettingsContext): string | undefined {
   if (setting === '') return context.bundledModel;
-  if (setting === '~' || setting.startsWith('~/') || setting.startsWith('~\\')) {
-    return join(context.home, setting.slice(1));
-  }
-  if (isAbsolute(setting)) return setting;
+  const folder = absoluteFolder(setting, context.home);
+  if (folder !== undefined) return folder;
   if (context.workspaceFolder === undefined) return join(context.home, setting);
   return context.trusted ? join(context.workspaceFolder, setting) : undefined;
+}
+
+/** The folder that an absolute path means, or one below the home folder (`~/`); undefined for a relative path. */
+function absoluteFolder(path: string, home: string): string | undefined {
+  if (path === '~' || path.startsWith('~/') || path.startsWith('~\\')) return join(home, path.slice(1));
+  return isAbsolute(path) ? path : undefined;
 }

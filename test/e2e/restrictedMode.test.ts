@@ -15,19 +15,19 @@ const needed = ['libcublas.so.13', 'libcublasLt.so.13', 'libcudart.so.13', 'libc
 const cudaLibraries = [...needed, 'libcudnn.so.9'];
 
 /** A value of its own for every setting there is. */
-const hostileSettings: Readonly<Record<string, unknown>> = {
-  'tatok.model': 'bundle',
+const hostileSettings = (folder: string): Readonly<Record<string, unknown>> => ({
+  'tatok.model': join(folder, 'bundle'),
   'tatok.providers': ['webgpu', 'cpu'],
   'tatok.cuda.device': 7,
   'tatok.cuda.memoryLimit': 1e9,
-  'tatok.cuda.libraryPath': './provider',
+  'tatok.cuda.libraryPath': join(folder, 'provider'),
   'tatok.maxMegapixels': 1e9,
   'tatok.lossRate': 0.5,
   'tatok.edgePriority': 1,
   'tatok.budget': 'image',
   'tatok.conditioning': 'global',
   'tatok.cropMode': 'fit',
-};
+});
 
 async function writeAll(folder: string, names: readonly string[], bytes: Uint8Array | string): Promise<void> {
   await mkdir(folder, { recursive: true });
@@ -35,7 +35,7 @@ async function writeAll(folder: string, names: readonly string[], bytes: Uint8Ar
 }
 
 async function bringAlong(folder: string): Promise<void> {
-  await writeAll(join(folder, '.vscode'), ['settings.json'], JSON.stringify(hostileSettings));
+  await writeAll(join(folder, '.vscode'), ['settings.json'], JSON.stringify(hostileSettings(folder)));
   await cp(bundle, join(folder, 'bundle'), { recursive: true });
   await writeAll(join(folder, environment, 'cu13/lib'), [...cudaLibraries, 'libcuda.so.1'], sharedLibrary());
   await writeAll(join(folder, 'provider'), providerLibraries, sharedLibrary());
@@ -76,7 +76,7 @@ describeInVSCode('A folder that is not trusted, in VS Code', () => {
   }
 
   it('brings a value for every setting', () => {
-    expect(Object.keys(hostileSettings).sort()).toEqual(
+    expect(Object.keys(hostileSettings(vscode.folder)).sort()).toEqual(
       Object.keys(manifest.contributes.configuration.properties).sort(),
     );
   });

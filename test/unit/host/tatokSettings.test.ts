@@ -59,6 +59,18 @@ describe('parseSettings', () => {
     expect(parse({ model: '/models/mine' }, restricted).problems).toEqual([]);
   });
 
+  it('takes libraries from no folder that is relative to wherever VS Code was started', () => {
+    const read = (path: string) => parse({ 'cuda.libraryPath': path });
+    expect(read('/opt/cuda').settings.cudaLibraryPath).toBe('/opt/cuda');
+    expect(read('~/cuda').settings.cudaLibraryPath).toBe('/home/ada/cuda');
+    expect(read(' ')).toMatchObject({ settings: { cudaLibraryPath: undefined }, problems: [] });
+    for (const path of ['cuda', './cuda', '.']) {
+      const { settings, problems } = read(path);
+      expect(settings.cudaLibraryPath).toBeUndefined();
+      expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.cuda\.libraryPath is ignored/)]);
+    }
+  });
+
   it('starts relative model folders at home where there is no workspace', () => {
     const { settings } = parse({ model: 'mine' }, { ...context, workspaceFolder: undefined });
     expect(settings.choice.directory).toBe('/home/ada/mine');
