@@ -4,6 +4,7 @@ import { findDriver, type Driver } from './driver';
 import { librariesPlaces, pathOf, type Place, type Searched } from './places';
 import {
   cudaProviderLibrary,
+  driverLibrary,
   olderThan,
   providerLibraries,
   requirementsOf,
@@ -77,12 +78,15 @@ export async function discoverCuda(options: DiscoveryOptions, system: System): P
     provider,
     requirements,
     libraries,
-    linked: linkedLibraries(places, libraries),
+    linked: [
+      ...linkedLibraries(places, libraries),
+      ...(driver.library?.reach === 'links' ? [join(driver.library.folder, driverLibrary)] : []),
+    ],
     problems: [...driverProblems, ...providerProblems, ...missing(libraries, places, requirements)],
   };
 }
 
-/** Libraries of CUDA and cuDNN, also those that others of them open by name. The driver's own is none of them. */
+/** Libraries of CUDA and cuDNN, also those that others of them open by name; without the driver's, of which a machine has one. */
 const cudaFamily = /^lib(cudart|cublas|cublasLt|curand|cufft|cudnn\w*|nvrtc\S*|nvJitLink|nvblas)\.so\.[\d.]+$/;
 
 /**

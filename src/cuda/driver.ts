@@ -23,8 +23,7 @@ const smiCommands = ['nvidia-smi', '/usr/lib/wsl/lib/nvidia-smi', '/usr/local/nv
 
 /** @param askForGpus asks nvidia-smi even where the version is known without it; it can take seconds. */
 export async function findDriver(system: System, places: readonly Place[], askForGpus: boolean): Promise<Driver> {
-  // It belongs to the kernel's module: one in a Python environment is none.
-  const library = places.find(({ names, reach }) => reach !== 'links' && names.has(driverLibrary));
+  const library = places.find(({ names }) => names.has(driverLibrary));
   const loaded = versionIn((await system.readText('/proc/driver/nvidia/version')) ?? '');
   if (!askForGpus && (loaded !== undefined || library === undefined))
     return { version: loaded, library, gpus: undefined };
