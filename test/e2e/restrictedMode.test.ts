@@ -25,6 +25,7 @@ const hostileSettings = (folder: string): Readonly<Record<string, unknown>> => (
   'tatok.lossRate': 0.5,
   'tatok.edgePriority': 1,
   'tatok.budget': 'image',
+  'tatok.ranking': 'entropy',
   'tatok.conditioning': 'global',
   'tatok.cropMode': 'fit',
 });
