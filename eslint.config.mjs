@@ -19,6 +19,36 @@ const toolkit = { name: '@vscode/webview-ui-toolkit', message: 'Only webview/ui 
  */
 const restrict = (...paths) => ({ 'no-restricted-imports': ['error', { paths }] });
 
+/**
+ * Bare strings reach neither messages, lists, progress, hovers nor the status bar: VS Code would read links to commands and icons out of
+ * a file's name. src/host/window.ts gives the window types that take text of src/host/text.ts alone.
+ */
+const textOfOthers = [
+  ...['window', 'languages', 'MarkdownString', 'MarkedString', 'Hover', 'TreeItem', 'CodeLens', 'Diagnostic'].map(
+    (name) => ({
+      selector: `MemberExpression[object.name="vscode"][property.name="${name}"]`,
+      message: `vscode.${name} takes any string for markup; use or extend src/host/window.ts.`,
+    }),
+  ),
+  {
+    selector: 'MemberExpression[object.name="vscode"][computed=true]',
+    message: 'Name the member of vscode, so that it can be checked.',
+  },
+  {
+    selector: 'VariableDeclarator[init.name="vscode"]',
+    message: 'Use vscode by its name, so that its members can be checked.',
+  },
+  {
+    selector:
+      'ImportDeclaration[source.value="vscode"][importKind!="type"] > :matches(ImportSpecifier, ImportDefaultSpecifier, ImportNamespaceSpecifier[local.name!="vscode"])',
+    message: 'Import * as vscode, so that its members can be checked.',
+  },
+  {
+    selector: ':matches(TSAsExpression, TSTypeAssertion) TSTypeReference[typeName.name=/^(Plain|Markdown)$/]',
+    message: 'Text is made by plain and formatted, not by a cast.',
+  },
+];
+
 export default defineConfig(
   { ignores: ['dist/', 'out/', '.cache/', '.venv/', '.carry/', 'models/'] },
   js.configs.recommended,
@@ -48,6 +78,11 @@ export default defineConfig(
   {
     files: ['src/{method,bundle,protocol,client,cuda,export}/**'],
     rules: restrict(vscode, toolkit, ...native),
+  },
+  {
+    files: ['src/**'],
+    ignores: ['src/host/window.ts', 'src/host/text.ts'],
+    rules: { 'no-restricted-syntax': ['error', ...textOfOthers] },
   },
   { files: ['webview/**'], languageOptions: { globals: globals.browser }, rules: restrict(vscode, toolkit, ...native) },
   { files: ['webview/ui/**'], rules: restrict(vscode, ...native) },

@@ -43,14 +43,14 @@ export async function packageExtension({ target = `${process.platform}-${process
       outdir: join(stage, 'dist'),
       only: ['extension', 'inference', 'webview'],
     });
-    const dependencies = await packageDirectories(stage);
+    const vsce = join(root, 'node_modules/@vscode/vsce/vsce');
+    const files = (await run(process.execPath, [vsce, 'ls'], { cwd: stage })).split('\n');
     const notices = await thirdPartyNotices([
-      ...bundled.map(packageDirectory).filter((path) => path !== undefined),
-      ...dependencies,
+      ...packageDirectories(root, bundled),
+      ...packageDirectories(stage, files),
     ]);
     await writeFile(join(stage, 'THIRD-PARTY-NOTICES.txt'), notices);
     await mkdir(dirname(vsix), { recursive: true });
-    const vsce = join(root, 'node_modules/@vscode/vsce/vsce');
     const flags = ['--target', target, '--out', vsix, '--allow-missing-repository', '--no-rewrite-relative-links'];
     await run(process.execPath, [vsce, 'package', ...flags], { cwd: stage });
     return vsix;
@@ -83,24 +83,13 @@ async function installDependencies(stage, target) {
 }
 
 /**
- * Folders of the packages that run in the inference process.
- * @param {string} stage
+ * Folders of the packages that files belong to; the project's own belong to none.
+ * @param {string} folder that the files' paths start from
+ * @param {readonly string[]} files
  */
-async function packageDirectories(stage) {
-  const modules = join(stage, 'node_modules');
-  const scoped = (await readdir(join(modules, '@img'))).map((name) => join('@img', name));
-  return ['sharp', 'detect-libc', 'semver', 'onnxruntime-node', 'onnxruntime-common', ...scoped].map((name) =>
-    join(modules, name),
-  );
-}
-
-/**
- * Folder of the package that a bundled file belongs to; undefined for the project's own.
- * @param {string} file
- */
-function packageDirectory(file) {
-  const match = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file);
-  return match ? join(root, match[0]) : undefined;
+export function packageDirectories(folder, files) {
+  const directories = files.flatMap((file) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0] ?? []);
+  return [...new Set(directories)].map((directory) => join(folder, directory));
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

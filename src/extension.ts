@@ -10,6 +10,7 @@ import { SharedInference } from './host/sharedInference';
 import { Models } from './host/models';
 import { ProviderFallbacks } from './host/providerFallbacks';
 import { ProviderStatus } from './host/providerStatus';
+import { window } from './host/window';
 import { Comparisons } from './panel/comparisons';
 import { InspectorEditor } from './panel/inspectorEditor';
 
@@ -20,7 +21,7 @@ export function activate(context: vscode.ExtensionContext): void {
     return part;
   };
 
-  const log = own(vscode.window.createOutputChannel('TaTok', { log: true }));
+  const log = own(window.createOutputChannel('TaTok', { log: true }));
   const bundledModel = vscode.Uri.joinPath(extensionUri, 'models', 'tatok-s-256');
   const configuration = own(new Configuration(bundledModel, log));
   void configuration.migrate();

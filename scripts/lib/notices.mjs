@@ -1,5 +1,21 @@
 import { readFile, readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
+
+const licences = resolve(import.meta.dirname, '../licences');
+
+/**
+ * Texts that their packages do not bring along, in scripts/licences/: from the repositories of the packages' makers and, for ONNX
+ * Runtime's notices, from its Python wheel of the same version.
+ * @type {readonly { packages: RegExp, files: readonly string[] }[]}
+ */
+const kept = [
+  { packages: /^@microsoft\/fast-/, files: ['fast.txt'] },
+  { packages: /^onnxruntime-common$/, files: ['onnxruntime.txt'] },
+  { packages: /^onnxruntime-node$/, files: ['onnxruntime.txt', 'onnxruntime-third-party.txt', 'directx.txt'] },
+];
+
+/** What libvips holds besides itself; its packages' readme says under which licence each part is used. */
+const libvips = ['lgpl-3.0.txt', 'libvips.txt'];
 
 /**
  * The licence texts of packages, as their licences ask of whoever distributes them.
@@ -18,10 +34,21 @@ async function notice(directory) {
   const { name, version, license, author, homepage } = JSON.parse(
     await readFile(join(directory, 'package.json'), 'utf8'),
   );
-  const files = (await readdir(directory))
-    .filter((file) => /^(licen[cs]e|copying|notice|thirdparty)/i.test(file))
-    .sort();
-  const texts = await Promise.all(files.map((file) => readFile(join(directory, file), 'utf8')));
+  const own = (await readdir(directory)).filter((file) =>
+    /^(licen[cs]e|copying|copyright|notice|thirdparty)/i.test(file),
+  );
+  const others = kept.filter(({ packages }) => packages.test(name)).flatMap(({ files }) => files);
+  const holdsLibvips = String(license).includes('LGPL');
+  if (holdsLibvips) others.push(...libvips);
+  if (![...own, ...others].some((file) => !/^(copyright|notice|thirdparty)/i.test(file))) {
+    throw new Error(`${name} ${version} (${license}) brings no licence text along; put it into scripts/licences.`);
+  }
+  const files = [
+    ...(holdsLibvips ? [join(directory, 'README.md')] : []),
+    ...own.sort().map((file) => join(directory, file)),
+    ...others.map((file) => join(licences, file)),
+  ];
+  const texts = await Promise.all(files.map((file) => readFile(file, 'utf8')));
   const authors = typeof author === 'string' ? author : author?.name;
   const title = [`${name} ${version} (${license})`, authors, homepage].filter(Boolean).join('\n');
   return { name, text: [title, ...texts.map((text) => text.trim())].join('\n\n') };

@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
 import type { Models } from '../host/models';
+import { plain, sentences } from '../host/text';
+import { window } from '../host/window';
 import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
 import { TatokError } from '../method/errors';
 import type { FilterSettings } from '../method/types';
@@ -29,8 +31,8 @@ async function compare(services: CompareServices, args: readonly unknown[]): Pro
   if (selected.length > 1) compareSelected(services, selected);
   else if (active !== undefined) await compareActive(services, active.compared);
   else {
-    void vscode.window.showInformationMessage(
-      'Select two images in the Explorer to compare them, or tokenize one and compare it with another.',
+    void window.showInformationMessage(
+      plain`Select two images in the Explorer to compare them, or tokenize one and compare it with another.`,
     );
   }
 }
@@ -38,39 +40,47 @@ async function compare(services: CompareServices, args: readonly unknown[]): Pro
 function compareSelected({ comparisons, models }: CompareServices, selected: readonly vscode.Uri[]): void {
   const [a, b, ...others] = selected.filter((uri) => isImagePath(uri.path));
   if (a === undefined || b === undefined || others.length > 0 || selected.length > 2) {
-    void vscode.window.showWarningMessage(`Select exactly two images to compare them: ${imageExtensions.join(', ')}.`);
+    void window.showWarningMessage(plain`Select exactly two images to compare them: ${imageExtensions.join(', ')}.`);
     return;
   }
   const sideOf = (uri: vscode.Uri): ComparedSide => ({ uri, model: models.chosenFor(uri) });
   comparisons.open({ a: sideOf(a), b: sideOf(b) });
 }
 
-const withImage = { label: 'With another image…', description: 'The same model and settings', other: otherImage };
+const withImage = {
+  label: plain`With another image…`,
+  description: plain`The same model and settings`,
+  other: otherImage,
+};
 const withThreshold = (settings: FilterSettings) => ({
-  label: 'With another threshold',
-  description: 'The same image and model, each side with its own ε',
+  label: plain`With another threshold`,
+  description: plain`The same image and model, each side with its own ε`,
   other: async (a: ComparedSide) => otherThreshold(a, settings),
 });
-const withModel = { label: 'With another model…', description: 'The same image and settings', other: otherModel };
+const withModel = {
+  label: plain`With another model…`,
+  description: plain`The same image and settings`,
+  other: otherModel,
+};
 
 async function compareActive(services: CompareServices, a: ComparedSide): Promise<void> {
   // Where a model can drop nothing there is no threshold.
   const choices = [withImage, ...(a.settings === undefined ? [] : [withThreshold(a.settings)]), withModel];
-  const chosen = await vscode.window.showQuickPick(choices, { title: 'Compare Tokenizations' });
+  const chosen = await window.showQuickPick(choices, { title: plain`Compare Tokenizations` });
   if (chosen === undefined) return;
   try {
     const b = await chosen.other(a, services);
     if (b !== undefined) services.comparisons.open({ a, b });
   } catch (error) {
     if (!(error instanceof TatokError)) throw error;
-    void vscode.window.showErrorMessage([error.message, error.advice].filter(Boolean).join(' '));
+    void window.showErrorMessage(sentences(error.message, error.advice));
   }
 }
 
 async function otherImage(a: ComparedSide): Promise<ComparedSide | undefined> {
   const [uri] =
-    (await vscode.window.showOpenDialog({
-      title: 'Compare with Another Image',
+    (await window.showOpenDialog({
+      title: plain`Compare with Another Image`,
       openLabel: 'Compare',
       filters: { Images: [...imageExtensions] },
       defaultUri: vscode.Uri.joinPath(a.uri, '..'),
@@ -87,14 +97,18 @@ function otherThreshold(a: ComparedSide, settings: FilterSettings): ComparedSide
   return { ...a, settings: { ...settings, lossRate: Math.round(1000 * other) / 1000 } };
 }
 
-const chooseFolder = 'Choose folder…';
+const chooseFolder = plain`Choose folder…`;
 
 async function otherModel(a: ComparedSide, { models }: CompareServices): Promise<ComparedSide | undefined> {
   const current = a.model ?? '';
   const options = (await models.options(a.uri, current)).filter(({ directory }) => directory !== current);
-  const items = options.map(({ directory, label }) => ({ label, description: directory, directory }));
-  const chosen = await vscode.window.showQuickPick([...items, { label: chooseFolder, directory: undefined }], {
-    title: 'Compare with Another Model',
+  const items = options.map(({ directory, label }) => ({
+    label: plain`${label}`,
+    description: plain`${directory}`,
+    directory,
+  }));
+  const chosen = await window.showQuickPick([...items, { label: chooseFolder, directory: undefined }], {
+    title: plain`Compare with Another Model`,
   });
   if (chosen === undefined) return undefined;
   const model = chosen.directory ?? (await models.ask(current));

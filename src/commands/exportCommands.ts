@@ -1,5 +1,7 @@
 import * as vscode from 'vscode';
-import type { ExportingPanel } from '../panel/exportFile';
+import type { ExportingPanel, OfferedExport } from '../panel/exportFile';
+import { plain } from '../host/text';
+import { window, type Line } from '../host/window';
 
 export const exportCommand = 'tatok.export';
 export const copyViewCommand = 'tatok.copyView';
@@ -15,7 +17,7 @@ export function registerExports(...kinds: readonly ExportingPanels[]): vscode.Di
     const active = kinds.map((panels) => panels.active).find((panel) => panel !== undefined);
     if (active !== undefined) await run(active);
     // A key binding may run a command where the palette does not offer it.
-    else void vscode.window.showInformationMessage('Only an open inspector or comparison can be exported.');
+    else void window.showInformationMessage(plain`Only an open inspector or comparison can be exported.`);
   };
   return vscode.Disposable.from(
     vscode.commands.registerCommand(exportCommand, () => withActive(chooseExport)),
@@ -23,18 +25,20 @@ export function registerExports(...kinds: readonly ExportingPanels[]): vscode.Di
   );
 }
 
+interface ExportLine extends Line {
+  /** Absent for a line between groups. */
+  readonly offered?: OfferedExport;
+}
+
 async function chooseExport({ exports }: ExportingPanel): Promise<void> {
   if (exports.length === 0) {
-    void vscode.window.showInformationMessage('There is nothing to export yet; try again when the image is tokenized.');
+    void window.showInformationMessage(plain`There is nothing to export yet; try again when the image is tokenized.`);
     return;
   }
-  const items = exports.flatMap((group, i): vscode.QuickPickItem[] => [
-    ...(i === 0 ? [] : [{ label: '', kind: vscode.QuickPickItemKind.Separator }]),
-    ...group.map(({ label, detail }) => ({ label, description: detail })),
+  const items = exports.flatMap((group, i): ExportLine[] => [
+    ...(i === 0 ? [] : [{ label: plain``, kind: vscode.QuickPickItemKind.Separator }]),
+    ...group.map((offered) => ({ label: plain`${offered.label}`, description: plain`${offered.detail}`, offered })),
   ]);
-  const chosen = await vscode.window.showQuickPick(items, { title: 'Export', matchOnDescription: true });
-  await exports
-    .flat()
-    .find(({ label }) => label === chosen?.label)
-    ?.run();
+  const chosen = await window.showQuickPick(items, { title: plain`Export`, matchOnDescription: true });
+  await chosen?.offered?.run();
 }

@@ -8,6 +8,8 @@ import { fetchedBytes, fetchProvider, stageProvider, type StagedProvider } from 
 import { providerPackage } from '../cuda/package';
 import { runtimeVersion } from '../cuda/requirements';
 import { TatokError } from '../method/errors';
+import { plain, sentences } from '../host/text';
+import { window } from '../host/window';
 import { again, found, verdict, type Choice, type Outcome } from './setUpCudaLines';
 import { tellOutcome, type OutcomeServices } from './setUpCudaOutcome';
 import { withProgress } from './setUpCudaProgress';
@@ -43,9 +45,12 @@ async function setUpCuda(services: SetUpServices): Promise<void> {
 
 /** With a button, because VS Code shows messages without one in a single line that is cut. */
 async function tellFailure({ message, advice }: TatokError, link: string | undefined): Promise<void> {
-  const [setUp, copyLink] = ['Set Up CUDA…', 'Copy Link'];
-  const text = advice === undefined ? message : `${message} ${advice}`;
-  const pressed = await vscode.window.showErrorMessage(text, setUp, ...(link === undefined ? [] : [copyLink]));
+  const [setUp, copyLink] = [plain`Set Up CUDA…`, plain`Copy Link`];
+  const pressed = await window.showErrorMessage(
+    sentences(message, advice),
+    setUp,
+    ...(link === undefined ? [] : [copyLink]),
+  );
   if (pressed === setUp) await vscode.commands.executeCommand(setUpCudaCommand);
   if (pressed === copyLink && link !== undefined) await vscode.env.clipboard.writeText(link);
 }
@@ -54,9 +59,9 @@ async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined>
   const choices = services.inference
     .discoverCuda()
     .then((discovery) => [...verdict(discovery), ...actions(discovery, services), ...found(discovery)]);
-  return vscode.window.showQuickPick<Choice>(choices, {
-    title: 'TaTok: Set Up CUDA',
-    placeHolder: 'What was found, what is missing, and what can be done',
+  return window.showQuickPick<Choice>(choices, {
+    title: plain`TaTok: Set Up CUDA`,
+    placeHolder: plain`What was found, what is missing, and what can be done`,
     matchOnDetail: true,
     // A message whose button opened the list gives the focus back to the editor as it goes; and whoever reads the list may want
     // to type one of its commands in a terminal.
@@ -66,38 +71,38 @@ async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined>
 
 function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
   const report: Choice = {
-    label: '$(copy) Copy a report for bug reports',
+    label: plain`$(copy) Copy a report for bug reports`,
     run: async () => {
       await vscode.commands.executeCommand(showEnvironmentCommand);
       return 'done';
     },
   };
-  const heading: Choice = { label: 'Actions', kind: vscode.QuickPickItemKind.Separator };
+  const heading: Choice = { label: plain`Actions`, kind: vscode.QuickPickItemKind.Separator };
   if (discovery.problems.some(({ kind }) => kind === 'platform')) return [heading, report];
   const command = pipCommand(discovery.requirements);
   return [
     heading,
     {
-      label: `$(cloud-download) Fetch the CUDA provider of ONNX Runtime ${runtimeVersion}…`,
-      detail: `${megabytes(providerPackage.size)} from ${hostOf(providerPackage)}, the official onnxruntime-gpu wheel`,
+      label: plain`$(cloud-download) Fetch the CUDA provider of ONNX Runtime ${runtimeVersion}…`,
+      detail: plain`${megabytes(providerPackage.size)} from ${hostOf(providerPackage)}, the official onnxruntime-gpu wheel`,
       run: () => fetchAfterConsent(discovery, services),
       link: providerPackage.url,
     },
     {
-      label: '$(folder-opened) Use a local archive…',
-      detail: 'Without internet: the onnxruntime-gpu wheel, or another archive with its two libraries',
+      label: plain`$(folder-opened) Use a local archive…`,
+      detail: plain`Without internet: the onnxruntime-gpu wheel, or another archive with its two libraries`,
       run: () => takeLocal(services, false),
     },
     {
-      label: '$(folder) Use a local folder…',
-      detail: 'It holds the two provider libraries',
+      label: plain`$(folder) Use a local folder…`,
+      detail: plain`It holds the two provider libraries`,
       run: () => takeLocal(services, true),
     },
     ...(pipHelps(discovery)
       ? [
           {
-            label: '$(terminal) Copy the command that installs the missing libraries',
-            detail: command,
+            label: plain`$(terminal) Copy the command that installs the missing libraries`,
+            detail: plain`${command}`,
             run: async () => {
               await vscode.env.clipboard.writeText(command);
               return again();
@@ -105,7 +110,7 @@ function actions(discovery: CudaDiscovery, services: SetUpServices): Choice[] {
           },
         ]
       : []),
-    { label: '$(refresh) Look again', run: again },
+    { label: plain`$(refresh) Look again`, run: again },
     report,
   ];
 }
@@ -115,7 +120,7 @@ async function fetchAfterConsent({ problems }: CudaDiscovery, services: SetUpSer
   const target = services.inference.providerStorage;
   const there = await fetchedBytes(providerPackage, target);
   // All of it is there when it could not be unpacked.
-  const consent = there < size ? `Fetch ${megabytes(size - there)}` : 'Unpack';
+  const consent = there < size ? plain`Fetch ${megabytes(size - there)}` : plain`Unpack`;
   const obstacle = problems.find(({ kind }) => kind === 'no-driver' || kind === 'driver-too-old' || kind === 'no-gpu');
   const detail = [
     ...(obstacle === undefined ? [] : [`${obstacle.message} Until that changes the download is of no use.`]),
@@ -123,9 +128,9 @@ async function fetchAfterConsent({ problems }: CudaDiscovery, services: SetUpSer
     `Its two provider libraries (${megabytes(unpackedSize)}) are kept in ${target}.`,
     'A download that is cancelled continues the next time.',
   ];
-  const answer = await vscode.window.showInformationMessage(
-    `Fetch ${name} (${megabytes(size)}) from ${hostOf(providerPackage)}?`,
-    { modal: true, detail: detail.join(' ') },
+  const answer = await window.showInformationMessage(
+    plain`Fetch ${name} (${megabytes(size)}) from ${hostOf(providerPackage)}?`,
+    { modal: true, detail: sentences(...detail) },
     consent,
   );
   if (answer !== consent) return 'again';
@@ -139,8 +144,8 @@ async function fetchAfterConsent({ problems }: CudaDiscovery, services: SetUpSer
 
 async function takeLocal(services: SetUpServices, folder: boolean): Promise<Outcome> {
   const [chosen] =
-    (await vscode.window.showOpenDialog({
-      title: 'CUDA provider of ONNX Runtime',
+    (await window.showOpenDialog({
+      title: plain`CUDA provider of ONNX Runtime`,
       openLabel: 'Use',
       canSelectFiles: !folder,
       canSelectFolders: folder,
@@ -156,12 +161,12 @@ async function takeLocal(services: SetUpServices, folder: boolean): Promise<Outc
 
 async function finish(services: SetUpServices, staged: StagedProvider): Promise<Outcome> {
   if (!staged.known) {
-    const use = 'Use It Anyway';
-    const answer = await vscode.window.showWarningMessage(
-      `This build is not known to be ONNX Runtime ${runtimeVersion}.`,
+    const use = plain`Use It Anyway`;
+    const answer = await window.showWarningMessage(
+      plain`This build is not known to be ONNX Runtime ${runtimeVersion}.`,
       {
         modal: true,
-        detail: `It needs CUDA ${staged.cudaMajor}. A provider of another version is refused, or crashes the inference process.`,
+        detail: plain`It needs CUDA ${staged.cudaMajor}. A provider of another version is refused, or crashes the inference process.`,
       },
       use,
     );

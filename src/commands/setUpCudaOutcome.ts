@@ -4,6 +4,8 @@ import type { SharedInference } from '../host/sharedInference';
 import { providerLabels } from '../host/providerStatus';
 import { providerOrder } from '../engine/providers';
 import type { ProviderName } from '../method/types';
+import { plain, type Plain } from '../host/text';
+import { window } from '../host/window';
 import { showOutputCommand } from './showOutput';
 
 export interface OutcomeServices {
@@ -19,17 +21,17 @@ export interface OutcomeServices {
  */
 export async function tellOutcome({ inference, configuration }: OutcomeServices): Promise<void> {
   const { choice } = configuration.read();
-  const place = { location: vscode.ProgressLocation.Window, title: 'TaTok: trying CUDA …' };
-  const { provider: report } = await vscode.window.withProgress(place, () => inference.client.loadModel(choice));
+  const place = { location: vscode.ProgressLocation.Window, title: plain`TaTok: trying CUDA …` };
+  const { provider: report } = await window.withProgress(place, () => inference.client.loadModel(choice));
   const { provider, failures } = report;
   const failure = failures.find((failed) => failed.provider === 'cuda');
   if (failure !== undefined) {
-    void tellFailure(`CUDA is set up, but cannot be used. ${failure.reason}`);
+    void tellFailure(plain`CUDA is set up, but cannot be used. ${failure.reason}`);
     return;
   }
-  const used = 'CUDA is set up, and in use.';
-  const notUsed = `CUDA is set up. The setting tatok.providers ${unwanted(choice.providers, provider)}.`;
-  void vscode.window.showInformationMessage(provider === 'cuda' ? used : notUsed);
+  const used = plain`CUDA is set up, and in use.`;
+  const notUsed = plain`CUDA is set up. The setting tatok.providers ${unwanted(choice.providers, provider)}.`;
+  void window.showInformationMessage(provider === 'cuda' ? used : notUsed);
 }
 
 /** What an order of providers does that leads to `used` without CUDA having been tried. */
@@ -37,8 +39,8 @@ function unwanted(order: readonly string[], used: ProviderName): string {
   return providerOrder(order).includes('cuda') ? `puts ${providerLabels[used]} first` : 'does not name cuda';
 }
 
-async function tellFailure(message: string): Promise<void> {
-  const showOutput = 'Show Output';
-  const pressed = await vscode.window.showWarningMessage(message, showOutput);
+async function tellFailure(message: Plain): Promise<void> {
+  const showOutput = plain`Show Output`;
+  const pressed = await window.showWarningMessage(message, showOutput);
   if (pressed === showOutput) await vscode.commands.executeCommand(showOutputCommand);
 }

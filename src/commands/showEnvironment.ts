@@ -4,6 +4,8 @@ import type { Configuration } from '../host/configuration';
 import { environmentReport } from '../host/environmentReport';
 import type { SharedInference } from '../host/sharedInference';
 import type { LoadedModel } from '../protocol/engineMessages';
+import { plain, type Markdown } from '../host/text';
+import { window } from '../host/window';
 
 export const showEnvironmentCommand = 'tatok.showEnvironment';
 
@@ -19,16 +21,19 @@ export function registerShowEnvironment(services: EnvironmentServices): vscode.D
 }
 
 async function showEnvironment(services: EnvironmentServices): Promise<void> {
-  const progress = { location: vscode.ProgressLocation.Notification, title: 'TaTok: looking at the environment …' };
-  const report = await vscode.window.withProgress(progress, () => describeEnvironment(services));
-  await vscode.env.clipboard.writeText(report);
-  const document = await vscode.workspace.openTextDocument({ language: 'markdown', content: report });
-  await vscode.window.showTextDocument(document);
-  void vscode.window.showInformationMessage('The TaTok environment report was copied.');
+  const progress = {
+    location: vscode.ProgressLocation.Notification,
+    title: plain`TaTok: looking at the environment …`,
+  };
+  const { source } = await window.withProgress(progress, () => describeEnvironment(services));
+  await vscode.env.clipboard.writeText(source);
+  const document = await vscode.workspace.openTextDocument({ language: 'markdown', content: source });
+  await window.showTextDocument(document);
+  void window.showInformationMessage(plain`The TaTok environment report was copied.`);
 }
 
 /** Loads the model for this: only that shows which provider works. */
-export async function describeEnvironment(services: EnvironmentServices): Promise<string> {
+export async function describeEnvironment(services: EnvironmentServices): Promise<Markdown> {
   const { inference, configuration, extensionVersion } = services;
   const { choice } = configuration.read();
   const [loaded, discovery] = await Promise.all([

@@ -1,4 +1,6 @@
 import * as vscode from 'vscode';
+import { plain } from '../host/text';
+import { window } from '../host/window';
 import { inspectorViewType } from '../panel/inspectorEditor';
 import { imageExtensions, isImagePath } from './imageFiles';
 
@@ -25,7 +27,7 @@ async function imagesToTokenize(args: readonly unknown[]): Promise<vscode.Uri[]>
   if (images.length > 0) return images;
   if (chosen.length === 0) return askForImages();
   // Source Control's menu knows no file name extensions, so it offers the command for every file.
-  void vscode.window.showWarningMessage(`Only images can be tokenized: ${imageExtensions.join(', ')}.`);
+  void window.showWarningMessage(plain`Only images can be tokenized: ${imageExtensions.join(', ')}.`);
   return [];
 }
 
@@ -47,13 +49,13 @@ function toUri(value: unknown): vscode.Uri | undefined {
 
 /** What the active tab shows; images open in a custom editor, or in a text editor when reopened so. */
 export function activeResources(): vscode.Uri[] {
-  const input = vscode.window.tabGroups.activeTabGroup.activeTab?.input;
+  const input = window.tabGroups.activeTabGroup.activeTab?.input;
   return input instanceof vscode.TabInputCustom || input instanceof vscode.TabInputText ? [input.uri] : [];
 }
 
 async function askForImages(): Promise<vscode.Uri[]> {
-  const chosen = await vscode.window.showOpenDialog({
-    title: 'Tokenize Image',
+  const chosen = await window.showOpenDialog({
+    title: plain`Tokenize Image`,
     openLabel: 'Tokenize',
     canSelectMany: true,
     filters: { Images: [...imageExtensions] },

@@ -4,6 +4,7 @@ import { findDriver, type Driver } from './driver';
 import { librariesPlaces, pathOf, type Place, type Searched } from './places';
 import {
   cudaProviderLibrary,
+  driverLibrary,
   olderThan,
   providerLibraries,
   requirementsOf,
@@ -56,6 +57,8 @@ export interface CudaDiscovery {
   readonly provider: ProviderFolder | undefined;
   readonly requirements: Requirements;
   readonly libraries: readonly FoundLibrary[];
+  /** Paths of CUDA's libraries in Python environments that the loader finds by links alone. */
+  readonly linked: readonly string[];
   readonly problems: readonly Problem[];
 }
 
@@ -75,8 +78,32 @@ export async function discoverCuda(options: DiscoveryOptions, system: System): P
     provider,
     requirements,
     libraries,
+    linked: [
+      ...linkedLibraries(places, libraries),
+      ...(driver.library?.reach === 'links' ? [join(driver.library.folder, driverLibrary)] : []),
+    ],
     problems: [...driverProblems, ...providerProblems, ...missing(libraries, places, requirements)],
   };
+}
+
+/** Libraries of CUDA and cuDNN, also those that others of them open by name; without the driver's, of which a machine has one. */
+const cudaFamily = /^lib(cudart|cublas|cublasLt|curand|cufft|cudnn\w*|nvrtc\S*|nvJitLink|nvblas)\.so\.[\d.]+$/;
+
+/**
+ * All of CUDA in the Python environments that hold a library that is needed, because these libraries open others by name; but for
+ * what is found elsewhere before.
+ */
+function linkedLibraries(places: readonly Place[], libraries: readonly FoundLibrary[]): string[] {
+  const used = libraries.flatMap(({ place }) => place ?? []);
+  const environments = new Set(used.filter(({ reach }) => reach === 'links').map(({ from }) => from));
+  const seen = new Set<string>();
+  return places
+    .filter((place) => place.reach === 'itself' || used.includes(place) || environments.has(place.from))
+    .flatMap(({ folder, names, reach }) => {
+      const family = [...names].filter((name) => cudaFamily.test(name) && !seen.has(name));
+      for (const name of family) seen.add(name);
+      return reach === 'links' ? family.map((name) => join(folder, name)) : [];
+    });
 }
 
 /** Why CUDA is not used, for the status bar: without a driver nothing else matters, unless the user asked for a folder. */
@@ -197,6 +224,7 @@ function unsupported({ platform, arch }: System): CudaDiscovery {
     provider: undefined,
     requirements: requirementsOf(),
     libraries: [],
+    linked: [],
     problems: [{ kind: 'platform', message: `CUDA is not available on ${platform}-${arch}.` }],
   };
 }

@@ -9,16 +9,13 @@
 import { createHash } from 'node:crypto';
 import { mkdir, symlink } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { homedir } from 'node:os';
-import { basename, delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, isAbsolute, join } from 'node:path';
 import { discoverCuda, reasonOf, type CudaDiscovery } from './discovery';
-import type { Place, Searched } from './places';
+import { pathOf, type Searched } from './places';
 import { providerLibraries } from './requirements';
 import { thisSystem, type System } from './system';
 
 const runtimeLibrary = 'libonnxruntime.so.1';
-/** Libraries of CUDA and cuDNN, also those that others of them open by name. */
-const cudaFamily = /^lib(cuda|cudart|cublas|cublasLt|curand|cufft|cudnn\w*|nvrtc\S*|nvJitLink|nvblas)\.so\.[\d.]+$/;
 
 /** Read by the inference process: where the provider's libraries lie, or why there are none. */
 export const cudaDirectoryVariable = 'TATOK_CUDA_DIRECTORY';
@@ -27,7 +24,7 @@ export const cudaReasonVariable = 'TATOK_CUDA_REASON';
 export interface CudaOptions extends Searched {
   /** Where set-up keeps the provider's libraries. */
   readonly storage?: string | undefined;
-  /** Where the private folder may be made; absent: the user's cache. */
+  /** Where the private folder is made; absent: the user's cache. */
   readonly cacheDirectory?: string | undefined;
 }
 
@@ -52,20 +49,20 @@ export async function cudaEnvironment(
   discovery: CudaDiscovery,
   options: CudaOptions,
   bindingDirectory: string,
+  system: System = thisSystem,
 ): Promise<CudaEnvironment> {
   const reason = reasonOf(discovery, options.libraryPath);
-  const { provider, driver, libraries } = discovery;
+  const { provider, driver, libraries, linked } = discovery;
   if (provider === undefined) return { libraryPath: [], reason };
   const places = [...libraries.map(({ place }) => place), driver.library].filter((place) => place !== undefined);
   const folders = places.filter(({ reach }) => reach === 'folder').map(({ folder }) => folder);
-  const linked = places.filter(({ reach }) => reach === 'links').flatMap(familyOf);
   const first = await linkTogether(
     [
       join(bindingDirectory, runtimeLibrary),
       ...providerLibraries.map((name) => join(provider.folder, name)),
-      ...new Set(linked),
+      ...linked,
     ],
-    options.cacheDirectory ?? userCache(),
+    options.cacheDirectory ?? userCache(system),
   );
   return { libraryPath: [...new Set([first, ...folders])], reason };
 }
@@ -80,11 +77,10 @@ export async function cudaVariables(
   const reasons = reason === '' ? {} : { [cudaReasonVariable]: reason };
   const [directory] = libraryPath;
   if (directory === undefined) return reasons;
-  const inherited = system.env['LD_LIBRARY_PATH'];
   return {
     ...reasons,
     [cudaDirectoryVariable]: directory,
-    LD_LIBRARY_PATH: [...libraryPath, ...(inherited ? [inherited] : [])].join(delimiter),
+    LD_LIBRARY_PATH: [...libraryPath, ...pathOf(system.env)].join(delimiter),
   };
 }
 
@@ -92,7 +88,7 @@ export async function cudaVariables(
 async function prepare(modulePath: string, options: CudaOptions, system: System): Promise<CudaEnvironment> {
   try {
     const discovery = await discoverFor(modulePath, options, system);
-    return await cudaEnvironment(discovery, options, bindingDirectoryOf(modulePath));
+    return await cudaEnvironment(discovery, options, bindingDirectoryOf(modulePath), system);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { libraryPath: [], reason: `The CUDA libraries could not be prepared: ${message}.` };
@@ -103,10 +99,6 @@ async function prepare(modulePath: string, options: CudaOptions, system: System)
 function bindingDirectoryOf(modulePath: string): string {
   const entry = createRequire(modulePath).resolve('onnxruntime-node');
   return join(dirname(entry), '..', 'bin', 'napi-v6', process.platform, process.arch);
-}
-
-function familyOf({ folder, names }: Place): string[] {
-  return [...names].filter((name) => cudaFamily.test(name)).map((name) => join(folder, name));
 }
 
 /** A folder with links to these files. Named by their places, so it is made once. */
@@ -122,6 +114,8 @@ async function linkTogether(targets: readonly string[], cache: string): Promise<
   return linked;
 }
 
-function userCache(): string {
-  return join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'tatok-inspector');
+/** XDG's rule: a cache folder that is empty or relative counts as none. */
+function userCache({ env, home }: System): string {
+  const cache = env['XDG_CACHE_HOME'] ?? '';
+  return join(isAbsolute(cache) ? cache : join(home, '.cache'), 'tatok-inspector');
 }

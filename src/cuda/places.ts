@@ -1,5 +1,5 @@
 /** The folders where CUDA's libraries really live, in the order in which they are searched. */
-import { delimiter, join } from 'node:path';
+import { delimiter, isAbsolute, join } from 'node:path';
 import type { System } from './system';
 
 /** How the loader gets to the libraries of a place. */
@@ -8,7 +8,7 @@ export type Reach =
   | 'itself'
   /** Once the folder is on its path. */
   | 'folder'
-  /** By links to these libraries alone: the folder also holds others (libstdc++, …) that must not replace the system's. */
+  /** By links to CUDA's libraries alone: a Python environment may hold others (libstdc++, …) that must not replace the system's. */
   | 'links';
 
 export interface Place {
@@ -46,7 +46,7 @@ export async function librariesPlaces(searched: Searched, system: System): Promi
     names: new Set(await system.list(folder)),
   });
   const toolkits = [
-    ...['CUDA_HOME', 'CUDA_PATH'].flatMap((name) => env[name] ?? []),
+    ...['CUDA_HOME', 'CUDA_PATH'].flatMap((name) => absolute(env[name])),
     ...(await system.list('/usr/local'))
       .filter((name) => /^cuda(-[\d.]+)?$/.test(name))
       .sort()
@@ -55,8 +55,8 @@ export async function librariesPlaces(searched: Searched, system: System): Promi
   ];
   const environments: PythonEnvironment[] = [
     ...(searched.environments ?? []),
-    ...(env['VIRTUAL_ENV'] ? [{ folder: env['VIRTUAL_ENV'], from: 'the active virtual environment' }] : []),
-    ...(env['CONDA_PREFIX'] ? [{ folder: env['CONDA_PREFIX'], from: 'the active conda environment' }] : []),
+    ...absolute(env['VIRTUAL_ENV']).map((folder) => ({ folder, from: 'the active virtual environment' })),
+    ...absolute(env['CONDA_PREFIX']).map((folder) => ({ folder, from: 'the active conda environment' })),
     { folder: join(system.home, '.local'), from: 'Python’s user packages' },
     { folder: '/usr/local', from: 'Python’s system packages' },
     { folder: '/usr', from: 'Python’s system packages' },
@@ -80,9 +80,14 @@ export async function librariesPlaces(searched: Searched, system: System): Promi
   });
 }
 
-/** Folders of the inherited loader path. */
+/** Folders of the inherited loader path. To the loader an empty one is the folder that the process was started in, whatever lies there. */
 export function pathOf(env: System['env']): string[] {
-  return (env['LD_LIBRARY_PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return (env['LD_LIBRARY_PATH'] ?? '').split(delimiter).filter((folder) => isAbsolute(folder));
+}
+
+/** A folder that a variable names; none where it is empty, or relative to wherever the process was started. */
+function absolute(folder: string | undefined): string[] {
+  return folder !== undefined && isAbsolute(folder) ? [folder] : [];
 }
 
 /** NVIDIA's wheels (nvidia-cublas, nvidia-cudnn-cu13, …), and conda's own packages. */
@@ -100,7 +105,7 @@ async function environmentPlaces(
   );
   const isConda = (await system.list(join(folder, 'conda-meta'))).length > 0;
   return Promise.all([
-    ...wheels.flat().map((below) => place(below, `NVIDIA’s Python packages in ${from}`, 'folder')),
+    ...wheels.flat().map((below) => place(below, `NVIDIA’s Python packages in ${from}`, 'links')),
     ...(isConda ? [place(lib, from, 'links')] : []),
   ]);
 }

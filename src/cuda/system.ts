@@ -1,7 +1,8 @@
 /** The machine as CUDA's discovery sees it, so that tests can put any layout in its place. */
 import { execFile } from 'node:child_process';
 import { readdir, readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
+import { homedir, userInfo } from 'node:os';
+import { isAbsolute } from 'node:path';
 import { neededLibraries } from './elf';
 
 export interface System {
@@ -25,7 +26,8 @@ export const thisSystem: System = {
   platform: process.platform,
   arch: process.arch,
   env: process.env,
-  home: homedir(),
+  // HOME may be empty, and then be relative to wherever the process was started.
+  home: isAbsolute(homedir()) ? homedir() : userInfo().homedir,
   list: (folder) => readdir(folder).catch(() => []),
   readText: (path) => readFile(path, 'utf8').catch(() => undefined),
   run: (command, args) =>

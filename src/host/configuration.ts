@@ -1,5 +1,5 @@
-import { homedir } from 'node:os';
 import * as vscode from 'vscode';
+import { thisSystem } from '../cuda/system';
 import { conditionings, filterKeys, rankingOf } from '../method/settings';
 import type { FilterSettings } from '../method/types';
 import { Disposable } from './disposable';
@@ -30,6 +30,8 @@ export class Configuration extends Disposable {
         if (event.affectsConfiguration(section)) this.changed.fire();
       }),
     );
+    // The user's own settings can name a model in the folder.
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => this.changed.fire()));
   }
 
   /** The settings that hold for a resource (its workspace folder may override some), or for the window. */
@@ -39,8 +41,9 @@ export class Configuration extends Disposable {
     const folder = own ?? vscode.workspace.workspaceFolders?.[0];
     const { settings, problems } = parseSettings((key) => values.get(key), {
       bundledModel: this.bundledModel.fsPath,
-      home: homedir(),
+      home: thisSystem.home,
       workspaceFolder: folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined,
+      trusted: vscode.workspace.isTrusted,
     });
     for (const problem of problems) {
       if (this.reported.has(problem)) continue;

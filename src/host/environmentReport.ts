@@ -2,6 +2,7 @@ import { adviceOn, pipCommand, pipHelps } from '../cuda/advice';
 import type { CudaDiscovery, Problem } from '../cuda/discovery';
 import { runtimeVersion } from '../cuda/requirements';
 import type { LoadedModel } from '../protocol/engineMessages';
+import { code, formatted, lines, type Markdown } from './text';
 
 export interface EnvironmentFacts {
   readonly extension: string;
@@ -19,36 +20,40 @@ export interface EnvironmentFacts {
   readonly home: string;
 }
 
-/** Markdown for a bug report. */
-export function environmentReport(facts: EnvironmentFacts): string {
+/** For a bug report: to be read as it is, or as Markdown. */
+export function environmentReport(facts: EnvironmentFacts): Markdown {
   const { loaded, discovery } = facts;
-  const lines = [
-    '### TaTok environment',
-    '',
-    `- TaTok Inspector ${facts.extension}, VS Code ${facts.vscode}${facts.remote === undefined ? '' : ` (${facts.remote})`}`,
-    `- Node ${facts.node} on ${facts.platform}, ONNX Runtime ${runtimeVersion}`,
-    `- workspace ${facts.trusted ? 'trusted' : 'not trusted'}`,
-    `- providers to try: ${facts.providers.join(', ')}`,
+  const quoted = (value: string): Markdown => code(facts.home.length > 1 ? value.replaceAll(facts.home, '~') : value);
+  const remote = facts.remote === undefined ? formatted`` : formatted` (${quoted(facts.remote)})`;
+  return lines([
+    formatted`### TaTok environment`,
+    formatted``,
+    formatted`- TaTok Inspector ${quoted(facts.extension)}, VS Code ${quoted(facts.vscode)}${remote}`,
+    formatted`- Node ${quoted(facts.node)} on ${quoted(facts.platform)}, ONNX Runtime ${quoted(runtimeVersion)}`,
+    formatted`- workspace ${facts.trusted ? 'trusted' : 'not trusted'}`,
+    formatted`- providers to try: ${quoted(facts.providers.join(', '))}`,
     ...(typeof loaded === 'string'
-      ? [`- no model: ${loaded}`]
+      ? [formatted`- no model: ${quoted(loaded)}`]
       : [
-          `- model ${loaded.model.name} ${loaded.model.version} in ${loaded.model.directory}`,
-          `- runs on **${loaded.provider.provider}**`,
-          ...loaded.provider.failures.map(({ provider, reason }) => `  - not on ${provider}: ${reason}`),
+          formatted`- model ${quoted(`${loaded.model.name} ${loaded.model.version}`)} in ${quoted(loaded.model.directory)}`,
+          formatted`- runs on **${loaded.provider.provider}**`,
+          ...loaded.provider.failures.map(
+            ({ provider, reason }) => formatted`  - not on ${provider}: ${quoted(reason)}`,
+          ),
         ]),
-    '',
-    '#### CUDA',
-    '',
-    ...discoveryLines(discovery).map(({ label, detail }) => `- ${label}: ${detail}`),
-    ...discovery.problems.map((problem) =>
-      ['- **missing**:', withFiles(problem), adviceOn(problem, discovery)].filter(Boolean).join(' '),
-    ),
+    formatted``,
+    formatted`#### CUDA`,
+    formatted``,
+    ...discoveryLines(discovery).map(({ label, detail }) => formatted`- ${label}: ${quoted(detail)}`),
+    ...discovery.problems.map((problem) => {
+      const sentences = [withFiles(problem), adviceOn(problem, discovery)].filter((part) => part !== undefined);
+      return formatted`- **missing**: ${quoted(sentences.join(' '))}`;
+    }),
     ...(pipHelps(discovery)
-      ? [`- with pip, in the workspace’s Python environment: \`${pipCommand(discovery.requirements)}\``]
+      ? [formatted`- with pip, in the workspace’s Python environment: ${quoted(pipCommand(discovery.requirements))}`]
       : []),
-    '',
-  ];
-  return lines.map((line) => (facts.home.length > 1 ? line.replaceAll(facts.home, '~') : line)).join('\n');
+    formatted``,
+  ]);
 }
 
 function withFiles({ message, files }: Problem): string {

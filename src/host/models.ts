@@ -4,6 +4,8 @@ import type { ModelOption } from '../protocol/document';
 import { TatokError } from '../method/errors';
 import { readBundle } from '../bundle/manifest';
 import type { Configuration } from './configuration';
+import { plain } from './text';
+import { window } from './window';
 
 const recentKey = 'models.recent';
 const chosenKey = 'models.chosen';
@@ -49,8 +51,8 @@ export class Models {
    */
   async ask(current: string): Promise<string | undefined> {
     const [folder] =
-      (await vscode.window.showOpenDialog({
-        title: 'Choose a Model Folder',
+      (await window.showOpenDialog({
+        title: plain`Choose a Model Folder`,
         openLabel: 'Use Model',
         canSelectFiles: false,
         canSelectFolders: true,

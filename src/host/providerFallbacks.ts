@@ -3,8 +3,10 @@ import type { LoadedChoice } from '../protocol/engineMessages';
 import type { ProviderName } from '../method/types';
 import { Disposable } from './disposable';
 import { providerLabels } from './providerStatus';
+import { plain } from './text';
+import { window } from './window';
 
-const showOutput = 'Show Output';
+const showOutput = plain`Show Output`;
 
 /**
  * A message when the provider in use failed while it ran, in whatever request, and another took over. (A provider that could
@@ -28,8 +30,8 @@ export class ProviderFallbacks extends Disposable {
     this.last.set(key, provider);
     const failure = failures.find((failed) => failed.provider === before);
     if (before === undefined || failure === undefined) return;
-    const message = `TaTok goes on with ${providerLabels[provider]}, no longer with ${providerLabels[before]}. ${failure.reason}`;
-    const chosen = await vscode.window.showWarningMessage(message, showOutput);
+    const message = plain`TaTok goes on with ${providerLabels[provider]}, no longer with ${providerLabels[before]}. ${failure.reason}`;
+    const chosen = await window.showWarningMessage(message, showOutput);
     if (chosen === showOutput) await vscode.commands.executeCommand(this.outputCommand);
   }
 }

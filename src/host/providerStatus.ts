@@ -2,6 +2,8 @@ import * as vscode from 'vscode';
 import type { LoadedModel } from '../protocol/engineMessages';
 import type { ProviderName } from '../method/types';
 import { Disposable } from './disposable';
+import { formatted, lines, plain, type Markdown } from './text';
+import { hover, window, type StatusBarItem } from './window';
 
 /** Providers as users know them. */
 export const providerLabels: Record<ProviderName, string> = {
@@ -17,22 +19,20 @@ export const providerLabels: Record<ProviderName, string> = {
  * order, so only the panel that shows it may hide it.
  */
 export class ProviderStatus extends Disposable {
-  private readonly item: vscode.StatusBarItem;
+  private readonly item: StatusBarItem;
   private owner: object | undefined;
 
   constructor(command: string) {
     super();
-    this.item = this.register(
-      vscode.window.createStatusBarItem('tatok.provider', vscode.StatusBarAlignment.Right, 100),
-    );
-    this.item.name = 'TaTok Provider';
+    this.item = this.register(window.createStatusBarItem('tatok.provider', vscode.StatusBarAlignment.Right, 100));
+    this.item.name = plain`TaTok Provider`;
     this.item.command = command;
   }
 
   show(owner: object, loaded: LoadedModel): void {
     this.owner = owner;
-    this.item.text = `TaTok: ${providerLabels[loaded.provider.provider]}`;
-    this.item.tooltip = tooltip(loaded);
+    this.item.text = plain`TaTok: ${providerLabels[loaded.provider.provider]}`;
+    this.item.tooltip = hover(tooltip(loaded));
     this.item.show();
   }
 
@@ -43,13 +43,11 @@ export class ProviderStatus extends Disposable {
   }
 }
 
-function tooltip({ model, provider }: LoadedModel): vscode.MarkdownString {
-  // Names and reasons come from files and native libraries: they are text, never markdown.
-  const text = new vscode.MarkdownString();
-  text.appendMarkdown('**Model** ').appendText(`${model.name} ${model.version}`);
-  text.appendMarkdown('\n\n**Runs on** ').appendText(providerLabels[provider.provider]);
-  for (const failure of provider.failures) {
-    text.appendMarkdown('\n\n**Not on** ').appendText(`${failure.provider}: ${failure.reason}`);
-  }
-  return text.appendMarkdown('\n\nSelect to show the output channel.');
+function tooltip({ model, provider }: LoadedModel): Markdown {
+  return lines([
+    formatted`**Model** ${model.name} ${model.version}\n`,
+    formatted`**Runs on** ${providerLabels[provider.provider]}\n`,
+    ...provider.failures.map((failure) => formatted`**Not on** ${failure.provider}: ${failure.reason}\n`),
+    formatted`Select to show the output channel.\n`,
+  ]);
 }

@@ -47,6 +47,8 @@ export class SharedInference extends Disposable {
     });
     this.register({ dispose: () => void this.client.dispose() });
     this.register(configuration.onDidChange(() => this.settingsChanged()));
+    // The folder's Python environments count from now on, and are looked at when a process starts.
+    this.register(vscode.workspace.onDidGrantWorkspaceTrust(() => void this.client.stop()));
   }
 
   /** Looks for CUDA just as the next start of the process will, and asks for the GPUs too. */

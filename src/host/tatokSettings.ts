@@ -26,6 +26,8 @@ export interface SettingsContext {
   readonly home: string;
   /** Relative model folders start here; undefined without a workspace. */
   readonly workspaceFolder: string | undefined;
+  /** False in Restricted Mode: nothing is loaded out of the workspace folder. */
+  readonly trusted: boolean;
 }
 
 export interface ParsedSettings {
@@ -71,6 +73,19 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
     return schema.parse(undefined);
   };
 
+  const model = modelDirectory(value('model'), context);
+  if (model === undefined) {
+    problems.push(
+      'The setting tatok.model is ignored: it is relative to a folder that is not trusted. Trust the folder, or use an absolute path.',
+    );
+  }
+  const libraries = value('cuda.libraryPath');
+  const cudaLibraryPath = absoluteFolder(libraries, context.home);
+  if (libraries !== '' && cudaLibraryPath === undefined) {
+    problems.push(
+      'The setting tatok.cuda.libraryPath is ignored: it is a relative path. Use an absolute path, or one that starts with ~/.',
+    );
+  }
   const conditioning = value('conditioning');
   const earlier = conditioning === null ? {} : { ranking: rankingOf(conditioning) };
   const filter = filterKeys.flatMap((key) => {
@@ -81,25 +96,34 @@ export function parseSettings(get: (key: SettingKey) => unknown, context: Settin
   const timeLimit = value('timeLimit');
   const settings: TatokSettings = {
     choice: {
-      directory: modelDirectory(value('model'), context),
+      directory: model ?? context.bundledModel,
       providers: value('providers'),
       cudaDevice: value('cuda.device'),
       ...(cudaMemoryLimit === null ? {} : { cudaMemoryLimit }),
     },
     filter: { ...earlier, ...Object.fromEntries(filter) },
     cropMode: value('cropMode'),
-    cudaLibraryPath: value('cuda.libraryPath') || undefined,
+    cudaLibraryPath,
     maxMegapixels: value('maxMegapixels'),
     stepLimitMs: timeLimit === null ? undefined : timeLimit * 1000,
   };
   return { settings, problems };
 }
 
-/** Absolute folder of the bundle a `tatok.model` value means: absolute, below the home folder (`~/`), or relative. */
-function modelDirectory(setting: string, context: SettingsContext): string {
+/**
+ * Absolute folder of the bundle a `tatok.model` value means: absolute, below the home folder (`~/`), or relative; undefined for one that
+ * lies in a folder without trust.
+ */
+function modelDirectory(setting: string, context: SettingsContext): string | undefined {
   if (setting === '') return context.bundledModel;
-  if (setting === '~' || setting.startsWith('~/') || setting.startsWith('~\\')) {
-    return join(context.home, setting.slice(1));
-  }
-  return isAbsolute(setting) ? setting : join(context.workspaceFolder ?? context.home, setting);
+  const folder = absoluteFolder(setting, context.home);
+  if (folder !== undefined) return folder;
+  if (context.workspaceFolder === undefined) return join(context.home, setting);
+  return context.trusted ? join(context.workspaceFolder, setting) : undefined;
+}
+
+/** The folder that an absolute path means, or one below the home folder (`~/`); undefined for a relative path. */
+function absoluteFolder(path: string, home: string): string | undefined {
+  if (path === '~' || path.startsWith('~/') || path.startsWith('~\\')) return join(home, path.slice(1));
+  return isAbsolute(path) ? path : undefined;
 }

@@ -1,5 +1,7 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
+import { plain, type Plain } from '../host/text';
+import { window } from '../host/window';
 import { comparisonRequested, sides, type Side } from '../protocol/comparison';
 import { comparisonChoice, type ComparisonKind } from '../protocol/exports';
 import type { CropMode, FilterSettings } from '../method/types';
@@ -72,7 +74,7 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
   private async requestExport(kind: ComparisonKind | 'copy'): Promise<void> {
     const connection = this.servers.get('a')?.connection;
     if (connection === undefined || this.exports.length === 0) {
-      void vscode.window.showInformationMessage('The images are not tokenized yet; try again when they are.');
+      void window.showInformationMessage(plain`The images are not tokenized yet; try again when they are.`);
       return;
     }
     // Only a page with the focus may write to the clipboard.
@@ -97,8 +99,8 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
   }
 }
 
-function titleOf({ a, b }: ComparedSides): string {
+function titleOf({ a, b }: ComparedSides): Plain {
   const name = ({ path }: vscode.Uri): string => path.slice(path.lastIndexOf('/') + 1);
   const names = new Set([name(a.uri), name(b.uri)]);
-  return `Compare ${[...names].join(' ↔ ')}`;
+  return plain`Compare ${[...names].join(' ↔ ')}`;
 }

@@ -1,6 +1,8 @@
 import * as vscode from 'vscode';
 import { z } from 'zod';
 import { Disposable } from '../host/disposable';
+import { plain } from '../host/text';
+import { window } from '../host/window';
 import { ComparisonPanel, type ComparedSide, type ComparedSides } from './comparisonPanel';
 import type { EditorServices } from './inspectorEditor';
 
@@ -18,7 +20,7 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
 
   constructor(private readonly services: EditorServices) {
     super();
-    this.register(vscode.window.registerWebviewPanelSerializer(comparisonViewType, this));
+    this.register(window.registerWebviewPanelSerializer(comparisonViewType, this));
   }
 
   /** The comparison that the user works in. */
@@ -27,9 +29,9 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
   }
 
   open(compared: ComparedSides): void {
-    const panel = vscode.window.createWebviewPanel(
+    const panel = window.createWebviewPanel(
       comparisonViewType,
-      'Compare',
+      plain`Compare`,
       vscode.ViewColumn.Active,
       // A hidden page costs memory; the page keeps its view with setState and the documents their tokenizations.
       { retainContextWhenHidden: false },

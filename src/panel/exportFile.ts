@@ -1,6 +1,8 @@
 import type { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import { tokenizationNpz } from '../export/npz';
+import { plain } from '../host/text';
+import { window } from '../host/window';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
 import type { DataKind, ExportRequest } from '../protocol/exports';
@@ -72,8 +74,8 @@ function askForTarget({ name, uri }: ExportedDocument, request: ExportRequest): 
   const extension = kind.slice(kind.lastIndexOf('.') + 1);
   // Two thresholds or models of one image need its name once.
   const images = new Set('other' in request ? [stem(name), stem(request.other)] : [stem(name)]);
-  return vscode.window.showSaveDialog({
-    title: `Export ${name}`,
+  return window.showSaveDialog({
+    title: plain`Export ${name}`,
     saveLabel: 'Export',
     filters: { [extension.toUpperCase()]: [extension] },
     ...(folder && { defaultUri: vscode.Uri.joinPath(folder, `${[...images].join('-')}.${kind}`) }),

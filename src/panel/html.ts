@@ -25,6 +25,9 @@ export function pageHtml(parts: PageParts): string {
     `style-src ${parts.cspSource} 'nonce-${parts.nonce}'`,
     `img-src ${parts.cspSource} data: blob:`,
     `font-src ${parts.cspSource}`,
+    // default-src stands in for neither of these.
+    `form-action 'none'`,
+    `base-uri 'none'`,
   ].join('; ');
   return `<!DOCTYPE html>
 <html lang="en">

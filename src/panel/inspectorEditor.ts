@@ -1,5 +1,6 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
+import { window } from '../host/window';
 import { ImageFile } from './imageFile';
 import { InspectorPanel, type PanelServices } from './inspectorPanel';
 import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
@@ -17,7 +18,7 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   constructor(private readonly services: EditorServices) {
     super();
     this.register(
-      vscode.window.registerCustomEditorProvider(inspectorViewType, this, {
+      window.registerCustomEditorProvider(inspectorViewType, this, {
         supportsMultipleEditorsPerDocument: true,
         // A hidden page costs memory; the page keeps its view with setState and the document its tokenization.
         webviewOptions: { retainContextWhenHidden: false },

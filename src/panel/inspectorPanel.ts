@@ -1,6 +1,8 @@
-import * as vscode from 'vscode';
+import type * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
+import { plain } from '../host/text';
+import { window } from '../host/window';
 import { exportChoices, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/document';
 import type { ComparedSide } from './comparisonPanel';
@@ -69,7 +71,7 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
   private async requestExport(kind: ExportKind | 'copy'): Promise<void> {
     const { connection } = this.server;
     if (connection === undefined || this.document.state.kind !== 'tokenized') {
-      void vscode.window.showInformationMessage(`${this.document.name} is not tokenized yet; try again when it is.`);
+      void window.showInformationMessage(plain`${this.document.name} is not tokenized yet; try again when it is.`);
       return;
     }
     // Only a page with the focus may write to the clipboard.

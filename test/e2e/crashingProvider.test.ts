@@ -56,6 +56,6 @@ describeInVSCode('A provider that crashes the inference process, in VS Code', ()
     expect(await inspector.getByTestId('overlay-kept').getByRole('radio').isChecked()).toBe(true);
     expect(await numberOf(inspector.getByTestId('total-tokens'))).toBeGreaterThan(before);
     expect(await numberOf(inspector.getByTestId('psnr'))).toBeGreaterThan(8);
-    expect(await environmentReport(page)).toContain(`- runs on **cpu**\n  - not on cuda: ${reason}`);
+    expect(await environmentReport(page)).toContain(`- runs on **cpu**\n  - not on cuda: \`${reason}\``);
   });
 });

@@ -178,10 +178,10 @@ describe.runIf(codeServerRunsHere)('Setting up CUDA in VS Code', () => {
   it('copies a report of the environment', async () => {
     const { page } = vscode;
     const report = await environmentReport(page);
-    expect(report).toMatch(/^### TaTok environment\n\n- TaTok Inspector \d+\.\d+\.\d+, VS Code /);
-    expect(report).toContain('- model tatok-s-256 ');
+    expect(report).toMatch(/^### TaTok environment\n\n- TaTok Inspector `\d+\.\d+\.\d+`, VS Code /);
+    expect(report).toContain('- model `tatok-s-256 ');
     expect(report).toContain('- runs on **cpu**\n  - not on cuda: ');
-    expect(report).toContain('- **missing**: The CUDA provider of ONNX Runtime 1.29.0 is not set up.');
+    expect(report).toContain('- **missing**: `The CUDA provider of ONNX Runtime 1.29.0 is not set up.');
     await page.getByRole('tab', { name: /TaTok environment/ }).waitFor();
   });
 });

@@ -40,11 +40,11 @@ export async function press(toast: Locator, name: string): Promise<void> {
   }
 }
 
-/** Answers the dialog for files or folders, which in a browser is a box that a path is typed into. */
-export async function choosePath(page: Page, path: string): Promise<void> {
+/** Answers the dialog for files or folders, which in a browser is a box that a path is typed into; `button` takes the path. */
+export async function choosePath(page: Page, path: string, button = 'Use'): Promise<void> {
   const widget = page.locator('.quick-input-widget');
   const box = widget.locator('input[type="text"]');
-  const use = widget.getByRole('button', { name: 'Use', exact: true });
+  const use = widget.getByRole('button', { name: button, exact: true });
   await use.waitFor();
   // When it opens, the dialog fills the box itself, at some point. It looks typed paths up, and meanwhile heeds no click.
   for (let attempt = 0; await use.isVisible(); attempt++) {

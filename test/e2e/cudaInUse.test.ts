@@ -112,11 +112,11 @@ describe.runIf(codeServerRunsHere && provider !== '' && (await driverIsHere()))(
     expect(report).toContain('- runs on **cuda**\n');
     expect(report).not.toContain('not on cuda');
     expect(report).not.toContain('**missing**');
-    expect(report).toMatch(/^- NVIDIA driver: \d+\.\d+/m);
-    expect(report).toMatch(/^- GPU 0: .+, \d+ MiB$/m);
-    expect(report).toMatch(/^- CUDA provider of ONNX Runtime 1\.29\.0: .+ \(set up by TaTok\)$/m);
-    expect(report).toMatch(/^- CUDA runtime: .+\/libcudart\.so\.13 \(.+\)$/m);
-    expect(report).toMatch(/^- cuDNN: .+\/libcudnn\.so\.9 \(.+\)$/m);
+    expect(report).toMatch(/^- NVIDIA driver: `\d+\.\d+/m);
+    expect(report).toMatch(/^- GPU 0: .+, \d+ MiB`$/m);
+    expect(report).toMatch(/^- CUDA provider of ONNX Runtime 1\.29\.0: .+ \(set up by TaTok\)`$/m);
+    expect(report).toMatch(/^- CUDA runtime: .+\/libcudart\.so\.13 \(.+\)`$/m);
+    expect(report).toMatch(/^- cuDNN: .+\/libcudnn\.so\.9 \(.+\)`$/m);
     await keepScreenshot(page, 'cuda-report');
     await openList(page);
     await line(page, 'Nothing is missing').waitFor();

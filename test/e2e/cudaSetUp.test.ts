@@ -143,7 +143,7 @@ describeInVSCode('Setting up CUDA in VS Code, where all else is there', () => {
       expect(report).toContain(`/${name} (NVIDIA’s Python packages in the workspace’s .venv)`);
     }
     expect(report).not.toContain('**missing**');
-    expect(report).toContain(`- runs on **cpu**\n  - not on cuda: ${reason}`);
+    expect(report).toContain(`- runs on **cpu**\n  - not on cuda: \`${reason}\``);
   });
 
   it('takes a known build out of a local archive, in place of what was there', async () => {

@@ -21,6 +21,8 @@ export interface VSCodeOptions {
   readonly extensions?: readonly string[];
   readonly viewport?: { readonly width: number; readonly height: number };
   readonly deviceScaleFactor?: number;
+  /** Changes the folder before it is opened. */
+  readonly prepare?: (folder: string) => Promise<void>;
 }
 
 export interface VSCode extends AsyncDisposable {
@@ -38,6 +40,7 @@ export async function startVSCode({
   extensions = [],
   viewport = { width: 1400, height: 900 },
   deviceScaleFactor = 1,
+  prepare,
 }: VSCodeOptions = {}): Promise<VSCode> {
   const codeServer = await fetchCodeServer();
   const extension = vsix ?? (await packedExtension());
@@ -47,6 +50,7 @@ export async function startVSCode({
   const home = join(directory, 'home');
   await mkdir(home);
   await cp(samples, folder, { recursive: true });
+  await prepare?.(folder);
   const server = await startCodeServer(codeServer, {
     directory,
     extensions: [extension, ...extensions],

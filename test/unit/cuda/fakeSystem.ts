@@ -11,6 +11,7 @@ export interface FakeMachine {
   /** What a library needs, or why it is broken; the pinned provider's needs where nothing is said. */
   readonly needs?: Readonly<Record<string, readonly string[] | Error>>;
   readonly platform?: string;
+  readonly home?: string;
 }
 
 const providerNeeds = ['libcublasLt.so.13', 'libcublas.so.13', 'libcurand.so.10', 'libcudart.so.13', 'libc.so.6'];
@@ -35,8 +36,8 @@ export function fakeSystem({
     platform: rest.platform ?? 'linux',
     arch: 'x64',
     env,
-    home: '/home/ada',
-    list: (folder) => Promise.resolve([...(folders.get(join(folder)) ?? [])]),
+    home: rest.home ?? '/home/ada',
+    list: (folder) => Promise.resolve([...(folders.get(join('/', folder)) ?? [])]),
     readText: (path) => Promise.resolve(texts[path]),
     run: (command) => Promise.resolve(commands[command]),
     needed: (library) => {

@@ -41,6 +41,10 @@ describe('Configuration', () => {
   beforeEach(() => {
     warn.mockReset();
     vi.spyOn(vscode.workspace, 'onDidChangeConfiguration').mockReturnValue({ dispose: () => undefined });
+    Object.assign(vscode.workspace, {
+      isTrusted: true,
+      onDidGrantWorkspaceTrust: () => ({ dispose: () => undefined }),
+    });
     configuration = new Configuration(vscode.Uri.parse('file:///extension/models/tatok-s-256'), {
       warn,
     } as unknown as vscode.LogOutputChannel);

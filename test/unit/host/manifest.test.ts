@@ -23,7 +23,7 @@ describe('package.json', () => {
   });
 
   it('declares the same defaults as the settings the host falls back to', () => {
-    const where = { bundledModel: '/bundled', home: '/home', workspaceFolder: undefined };
+    const where = { bundledModel: '/bundled', home: '/home', workspaceFolder: undefined, trusted: true };
     const declared = parseSettings((key) => properties[`tatok.${key}`]?.default, where);
     expect(declared).toEqual(parseSettings(() => undefined, where));
     expect(declared.problems).toEqual([]);
@@ -59,10 +59,16 @@ describe('package.json', () => {
     }
   });
 
-  it('lets no untrusted workspace choose code or models to load', () => {
+  it('lets no untrusted workspace choose code or models, or lift a limit', () => {
     const { untrustedWorkspaces } = manifest.capabilities;
     expect(untrustedWorkspaces.supported).toBe('limited');
-    expect(untrustedWorkspaces.restrictedConfigurations).toEqual(['tatok.model', 'tatok.cuda.libraryPath']);
+    // All others only say how a picture is cut and filtered; a new setting is restricted unless it is one of these.
+    const harmless = ['lossRate', 'edgePriority', 'budget', 'ranking', 'conditioning', 'cropMode'].map(
+      (key) => `tatok.${key}`,
+    );
+    expect(untrustedWorkspaces.restrictedConfigurations).toEqual(
+      Object.keys(properties).filter((key) => !harmless.includes(key)),
+    );
     expect(properties['tatok.cuda.libraryPath']?.scope).toBe('machine');
     expect(properties['tatok.timeLimit']?.scope).toBe('machine');
   });

@@ -5,6 +5,7 @@ const context: SettingsContext = {
   bundledModel: '/extension/models/tatok-s-256',
   home: '/home/ada',
   workspaceFolder: '/data/experiments',
+  trusted: true,
 };
 
 function parse(values: Record<string, unknown>, where = context) {
@@ -54,6 +55,29 @@ describe('parseSettings', () => {
     const { settings, problems } = parse({ timeLimit: -1 });
     expect(settings.stepLimitMs).toBe(600_000);
     expect(problems).toEqual([expect.stringContaining('tatok.timeLimit')]);
+  });
+
+  it('takes no model out of a folder that is not trusted, and says so', () => {
+    const restricted = { ...context, trusted: false };
+    for (const model of ['bundles/mine', './mine', '../experiments/mine']) {
+      const { settings, problems } = parse({ model }, restricted);
+      expect(settings.choice.directory).toBe(context.bundledModel);
+      expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.model is ignored: .+ not trusted\./)]);
+    }
+    expect(parse({ model: '~/mine' }, restricted).settings.choice.directory).toBe('/home/ada/mine');
+    expect(parse({ model: '/models/mine' }, restricted).problems).toEqual([]);
+  });
+
+  it('takes libraries from no folder that is relative to wherever VS Code was started', () => {
+    const read = (path: string) => parse({ 'cuda.libraryPath': path });
+    expect(read('/opt/cuda').settings.cudaLibraryPath).toBe('/opt/cuda');
+    expect(read('~/cuda').settings.cudaLibraryPath).toBe('/home/ada/cuda');
+    expect(read(' ')).toMatchObject({ settings: { cudaLibraryPath: undefined }, problems: [] });
+    for (const path of ['cuda', './cuda', '.']) {
+      const { settings, problems } = read(path);
+      expect(settings.cudaLibraryPath).toBeUndefined();
+      expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.cuda\.libraryPath is ignored/)]);
+    }
   });
 
   it('starts relative model folders at home where there is no workspace', () => {

@@ -27,6 +27,7 @@ describe('pageHtml', () => {
     expect(csp.get('script-src')).toEqual([`'nonce-bm9uY2U'`]);
     expect([...csp.values()].flat().join(' ')).not.toMatch(/unsafe-|\*(?!\.vscode-cdn\.net)|https?:(?!\/\/)/);
     expect(csp.has('connect-src')).toBe(false);
+    for (const directive of ['form-action', 'base-uri']) expect(csp.get(directive), directive).toEqual([`'none'`]);
   });
 
   it('gives its script, its style sheet and the toolkit the nonce, and has nothing inline', () => {
