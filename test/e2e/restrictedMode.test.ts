@@ -22,6 +22,7 @@ const hostileSettings = (folder: string): Readonly<Record<string, unknown>> => (
   'tatok.cuda.memoryLimit': 1e9,
   'tatok.cuda.libraryPath': join(folder, 'provider'),
   'tatok.maxMegapixels': 1e9,
+  'tatok.timeLimit': 1e9,
   'tatok.lossRate': 0.5,
   'tatok.edgePriority': 1,
   'tatok.budget': 'image',
