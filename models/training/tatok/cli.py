@@ -89,7 +89,7 @@ class Export:
     def run(self) -> None:
         from .bundle.calibration import calibrate
         from .bundle.description import read_description
-        from .bundle.export import export_bundle, round_to_half
+        from .bundle.export import export_bundle, round_weights
         from .evaluation.backend import TorchBackend
         from .evaluation.evaluate import reference_budget
         from .tokenizer import TaTok
@@ -99,7 +99,7 @@ class Export:
         measured = {}
         if self.calibration is not None:
             measured["entropyTemperature"] = calibrate(model, self.calibration)
-        round_to_half(model)
+        round_weights(model)
         filters = model.config.filters
         measured["referenceBudgetBits"] = reference_budget(TorchBackend(model, "export"), self.reference) if filters else 0.0
         export_bundle(model, self.out, description, measured)

@@ -17,6 +17,9 @@ OPSET = 20
 # Smaller tensors (biases, norms, most constants of the graph) stay float32: they weigh nothing. Larger ones become float16,
 # weights or not: the encoder's pooling matrix does.
 _HALF_FROM = 4096
+# Of the eleven significant bits that a float16 has. Fewer lose quality that can be measured; these lose none, and archives of
+# a bundle are a third smaller: the bits that are zero compress.
+_SIGNIFICANT_BITS = 6
 
 
 class EncoderGraph(nn.Module):
@@ -129,12 +132,14 @@ def example_inputs(model: TaTok, batch: int) -> dict[str, Tensor]:
     }
 
 
-def round_to_half(model: TaTok) -> TaTok:
-    """Rounds the weights that a bundle stores as float16, in place: what the bundle holds is what PyTorch then computes."""
+def round_weights(model: TaTok) -> TaTok:
+    """Rounds the large weights in place, to float16 of six significant bits: PyTorch then computes with the bundle's weights."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.numel() >= _HALF_FROM:
-                parameter.copy_(parameter.half().float())
+                mantissa, exponent = torch.frexp(parameter)
+                steps = 2**_SIGNIFICANT_BITS
+                parameter.copy_(torch.ldexp((mantissa * steps).round() / steps, exponent).half().float())
     return model
 
 
@@ -148,7 +153,7 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
     out.mkdir(parents=True, exist_ok=True)
     for stale in (*out.glob("*.cuda.onnx"), *(out / file for file in GRAPHS.values())):
         stale.unlink(missing_ok=True)
-    model = round_to_half(model.cpu().eval())
+    model = round_weights(model.cpu().eval())
     config = model.config
     graphs = graph_modules(model)
     examples = example_inputs(model, 2)
