@@ -131,7 +131,7 @@ export function isProfileOf(icc: Uint8Array, colours: 1 | 3): boolean {
 }
 
 /**
- * Samples as sRGB bytes of three channels, laid on white.
+ * Samples as sRGB bytes of three channels, laid on white, the page most viewers and papers show them on.
  *
  * @param space what the samples are encoded in; absent: sRGB.
  */

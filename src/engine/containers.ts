@@ -206,22 +206,13 @@ function inspectGif(bytes: Bytes): Container {
 
 function inspectWebp(bytes: Bytes): Container {
   if (bytes.text(12, 4) !== 'VP8X') return { format: 'webp', file: bytes.data };
-  const canvas = { width: 1 + bytes.u24le(24), height: 1 + bytes.u24le(27) };
   let frames = 0;
-  let covered: Rectangle | undefined;
   for (let at = 12; at + 8 <= bytes.length;) {
-    if (bytes.text(at, 4) === 'ANMF') {
-      if (frames === 0 && at + 24 <= bytes.length) {
-        const number = (offset: number) => bytes.u24le(at + offset);
-        const size = { width: 1 + number(14), height: 1 + number(17) };
-        covered = partOf(canvas, { left: 2 * number(8), top: 2 * number(11), ...size });
-      }
-      frames++;
-    }
+    if (bytes.text(at, 4) === 'ANMF') frames++;
     const length = bytes.u32le(at + 4);
     at += 8 + length + (length % 2);
   }
-  return { format: 'webp', file: bytes.data, page: pageOf('frame', 0, frames), covered };
+  return { format: 'webp', file: bytes.data, page: pageOf('frame', 0, frames) };
 }
 
 /** A frame that leaves some of its canvas bare; undefined for one that covers all. */

@@ -13,9 +13,6 @@ import { TatokError } from '../method/errors';
 import { requirePixelLimit } from '../method/imageLimits';
 import type { CropMode, CropRectangle, PageChoice, Picture } from '../method/types';
 
-/** Transparent pixels are laid on white, the page most viewers and papers show them on. */
-export const alphaBackground = '#ffffff';
-
 // The loaders of the formats that are read, and no other: some reach much code, or take for ever, before any limit is checked.
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
@@ -34,7 +31,7 @@ export interface DecodeOptions {
  * centre cropped (`centre`), long side to `size` (`fit`), both with a Lanczos kernel, or as it is (`tiles`).
  *
  * EXIF orientation is applied, colours are converted to sRGB from what the container says of them (an ICC profile, CMYK too; PNG's cICP
- * or gAMA and cHRM; AVIF's nclx), transparency is laid on {@link alphaBackground}, 16 bits become 8, grey becomes three equal channels.
+ * or gAMA and cHRM; AVIF's nclx), transparency is laid on white, 16 bits become 8, grey becomes three equal channels.
  *
  * @throws TatokError image-unreadable, image-unsupported or image-too-large.
  */
@@ -68,13 +65,12 @@ async function decodeWhole(container: Container, metadata: Metadata): Promise<Ui
     return opaqueSrgb(samples, metadata.icc && profileSpace(metadata.icc, 1));
   }
   const sixteenBits = metadata.depth === 'ushort' && metadata.space !== 'cmyk';
-  const extraSamples = tiff !== undefined && tiff.count > tiff.colours;
-  if (space === undefined && !premultiplied && !sixteenBits && !extraSamples) {
-    const { data } = await decode(container, (image) =>
-      image.flatten({ background: alphaBackground }).toColourspace('srgb').raw({ depth: 'uchar' }),
-    );
+  // sharp takes alpha for what no one says is alpha, and rounds down where it lays it on white.
+  const moreThanColour = metadata.hasAlpha || (tiff !== undefined && tiff.count > tiff.colours);
+  if (space === undefined && !sixteenBits && !moreThanColour) {
+    const { data } = await decode(container, (image) => image.toColourspace('srgb').raw({ depth: 'uchar' }));
     const rgb = bytesOf(data);
-    if (container.covered && !metadata.hasAlpha) paintAround(rgb, metadata.width, container.covered);
+    if (container.covered) paintAround(rgb, metadata.width, container.covered);
     return rgb;
   }
 
@@ -158,13 +154,20 @@ async function decodeJpeg(
   attempt: (container: Pick<Container, 'file'>, failOn: FailOn) => Promise<Decoded>,
 ): Promise<Decoded> {
   const { file, lacksEnd } = container;
-  if (lacksEnd !== undefined && !lacksEnd.complete) throw damaged('it lacks scans');
-  // Complete but for its end marker, a JPEG is whole; where it lacks more, that is warned of.
-  const whole = lacksEnd === undefined ? file : Buffer.concat([file, Buffer.of(0xff, 0xd9)]);
-  return attempt({ file: whole }, 'warning').catch((error: unknown) => {
-    if (lostSamples.test(messageOf(error))) refuse(error);
-    return attempt({ file: whole }, 'error').catch(refuse);
-  });
+  if (lacksEnd === undefined) {
+    return attempt({ file }, 'warning').catch((error: unknown) => {
+      if (lostSamples.test(messageOf(error))) refuse(error);
+      return attempt({ file }, 'error').catch(refuse);
+    });
+  }
+  if (!lacksEnd.complete) throw damaged('it lacks scans');
+  const ended = (...padding: number[]) => ({ file: Buffer.concat([file, Buffer.of(...padding, 0xff, 0xd9)]) });
+  const decoded = await attempt(ended(), 'warning').catch(refuse);
+  // Complete but for its end marker, a JPEG is whole. libvips does not see what the last row of blocks lacks, but this would be
+  // decoded from whatever follows.
+  const other = await attempt(ended(...new Uint8Array(64).fill(0xaa)), 'error').catch(refuse);
+  if (!decoded.data.equals(other.data)) throw damaged('it lacks rows');
+  return decoded;
 }
 
 /** White around what a frame covers. */

@@ -128,10 +128,6 @@ export class Bytes {
     return this.view.getUint16(at, true);
   }
 
-  u24le(at: number): number {
-    return this.u16le(at) | (this.u8(at + 2) << 16);
-  }
-
   u32le(at: number): number {
     return this.view.getUint32(at, true);
   }
