@@ -1,4 +1,7 @@
 /** From an encoded file to the pixels that are tokenized: sRGB, upright, opaque. */
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createInflate } from 'node:zlib';
 import sharp, {
   type FailOnOptions as FailOn,
   type Metadata,
@@ -43,6 +46,7 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
   const { width, height } = metadata.autoOrient;
   const { cropMode = 'centre' } = options;
   const { scaled, window } = cut(width, height, size, cropMode);
+  await requireSoundStreams(container);
   const whole = await decodeWhole(container, metadata);
   return {
     sourceWidth: width,
@@ -168,6 +172,17 @@ async function decodeJpeg(
   const other = await attempt(ended(...new Uint8Array(64).fill(0xaa)), 'error').catch(refuse);
   if (!decoded.data.equals(other.data)) throw damaged('it lacks rows');
   return decoded;
+}
+
+/** libtiff does not look at the checksums of Deflate. @throws TatokError image-unreadable where one is wrong. */
+async function requireSoundStreams({ file, tiff }: Container): Promise<void> {
+  for (const { offset, length } of tiff?.deflated ?? []) {
+    // Nothing is kept of what is unpacked.
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    await pipeline([file.subarray(offset, offset + length)], createInflate(), sink).catch((error: unknown) => {
+      throw damaged(messageOf(error), error);
+    });
+  }
 }
 
 /** White around what a frame covers. */

@@ -53,6 +53,8 @@ export interface TiffSamples {
   readonly colours: number;
   /** Index of the one that is alpha. */
   readonly alpha: number | undefined;
+  /** Where streams of Deflate are in the file, which end with a checksum. */
+  readonly deflated: readonly { readonly offset: number; readonly length: number }[];
 }
 
 export function unsupported(what: string, advice = formatAdvice): TatokError {

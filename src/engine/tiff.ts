@@ -9,8 +9,11 @@ const tag = {
   photometric: 262,
   samples: 277,
   planes: 284,
+  stripOffsets: 273,
+  stripBytes: 279,
   tileWidth: 322,
-  tileHeight: 323,
+  tileOffsets: 324,
+  tileBytes: 325,
   inks: 332,
   extraSamples: 338,
   sampleFormat: 339,
@@ -68,6 +71,9 @@ const otherInterpretations = new Map([
   [34892, 'camera raw samples'],
 ]);
 
+/** Of a page: one of 268 megapixels has fewer tiles of 16×16 pixels. */
+const mostBlocks = 2 ** 21;
+
 /** Of a pixel: more are measurements, not a picture. */
 const mostSamples = 16;
 
@@ -89,12 +95,12 @@ export function inspectTiff(bytes: Bytes): Container {
     // The decoder fails for what is wrong with any page.
     file: count > 1 ? directories.withoutFurtherPages() : bytes.data,
     page: pageOf('page', 0, count),
-    tiff,
+    tiff: { ...tiff, deflated: deflatedBlocks(first) },
   };
 }
 
 /** @throws TatokError image-unsupported for samples that are not decoded, or would be decoded into something else. */
-function tiffSamples(directory: TiffDirectory): TiffSamples {
+function tiffSamples(directory: TiffDirectory): Omit<TiffSamples, 'deflated'> {
   const refuse = (what: string): never => {
     throw unsupported(`TIFF images ${what} are not supported`, tiffAdvice);
   };
@@ -133,6 +139,16 @@ function tiffSamples(directory: TiffDirectory): TiffSamples {
   };
 }
 
+/** Strips or tiles that are compressed with Deflate; none where it is another method. */
+function deflatedBlocks(directory: TiffDirectory): TiffSamples['deflated'] {
+  if (![8, 32946].includes(directory.values(tag.compression)[0] ?? 1)) return [];
+  const tiled = directory.has(tag.tileWidth);
+  const lengths = directory.values(tiled ? tag.tileBytes : tag.stripBytes, mostBlocks);
+  return directory
+    .values(tiled ? tag.tileOffsets : tag.stripOffsets, mostBlocks)
+    .map((offset, i) => ({ offset, length: lengths[i] ?? 0 }));
+}
+
 function kindOf(format: number, bits: number, single: boolean, count: number): TiffSamples['kind'] | undefined {
   switch (format) {
     // Undefined (4) is unsigned to whoever does not know better.
@@ -163,8 +179,8 @@ function describeSamples(format: number, bits: number, count: number): string {
 /** Tags of one page. */
 interface TiffDirectory {
   has(tag: number): boolean;
-  /** Integers of a tag; none for one that is absent or of another type. */
-  values(tag: number): readonly number[];
+  /** Integers of a tag, as many as are asked for; none for one that is absent or of another type. */
+  values(tag: number, most?: number): readonly number[];
 }
 
 /** The pages of a TIFF or BigTIFF. */
@@ -190,9 +206,9 @@ class TiffDirectories {
     for (let at = start; at < start + entry * count; at += entry) entries.set(this.u16(at), at);
     return {
       has: (name) => entries.has(name),
-      values: (name) => {
+      values: (name, most = 64) => {
         const at = entries.get(name);
-        return at === undefined ? [] : this.integers(at);
+        return at === undefined ? [] : this.integers(at, most);
       },
     };
   }
@@ -219,15 +235,14 @@ class TiffDirectories {
       : { start: at + 2, entry: 12, count: this.u16(at) };
   }
 
-  private integers(entry: number): number[] {
+  private integers(entry: number, most: number): number[] {
     const type = this.u16(entry + 2);
     const size = { 1: 1, 3: 2, 4: 4, 16: 8 }[type];
     if (size === undefined) return [];
     const count = this.big ? this.u64(entry + 4) : this.u32(entry + 4);
     const inline = this.big ? { at: entry + 12, room: 8 } : { at: entry + 8, room: 4 };
     const at = size * count <= inline.room ? inline.at : this.big ? this.u64(inline.at) : this.u32(inline.at);
-    // More than anything needs that is asked for.
-    return Array.from({ length: Math.min(count, 64) }, (_, i) => {
+    return Array.from({ length: Math.min(count, most) }, (_, i) => {
       const each = at + size * i;
       if (size === 1) return this.bytes.u8(each);
       if (size === 2) return this.u16(each);
