@@ -1,10 +1,12 @@
 """What a TIFF or BigTIFF says of its samples, and which of these are read: others would be decoded into something else."""
 
+import zlib
 from dataclasses import dataclass
 
 from .formats import Container, TiffSamples, UnsupportedImageError, number
 
 _PHOTOMETRIC, _COMPRESSION, _BITS, _SAMPLES, _PLANES = 262, 259, 258, 277, 284
+_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
 _TILE_WIDTH, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 322, 332, 338, 339, 50706
 
 # None, CCITT (3), LZW, JPEG, Deflate (2), PackBits, WebP.
@@ -37,6 +39,8 @@ _OTHER_INTERPRETATIONS = {
     32845: "LogLuv",
     34892: "camera raw samples",
 }
+# Of a page: one of 268 megapixels has fewer tiles of 16 by 16 pixels.
+_MOST_BLOCKS = 2**21
 # Of a pixel: more are measurements, not a picture.
 _MOST_SAMPLES = 16
 
@@ -50,6 +54,8 @@ def inspect_tiff(data: bytes) -> Container:
     if _DNG_VERSION in tags:
         raise UnsupportedImageError("Camera raw images (DNG)")
     tiff = _samples(tags)
+    if (tags.get(_COMPRESSION) or [1])[0] in (8, 32946):
+        _require_sound_streams(data, tags)
     # The decoder fails for what is wrong with any page.
     end, size = layout.end(data, first), layout.pointer
     return Container("tiff", data[:end] + bytes(size) + data[end + size :], tiff=tiff)
@@ -84,6 +90,25 @@ def _samples(tags: dict[int, list[int]]) -> TiffSamples:
         raise refuse("whose tiles have their channels apart")
     alphas = [i for i, extra in enumerate(tags.get(_EXTRA_SAMPLES, [])) if extra in (1, 2)]
     return TiffSamples(kind, count, colours, colours + alphas[0] if alphas else None)
+
+
+def _require_sound_streams(data: bytes, tags: dict[int, list[int]]) -> None:
+    """libtiff does not look at the checksums of Deflate. Raises ValueError where one is wrong."""
+    tiled = _TILE_WIDTH in tags
+    offsets, lengths = (
+        tags.get(tag, []) for tag in ((_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES))
+    )
+    for offset, length in zip(offsets, lengths, strict=False):
+        stream, rest = zlib.decompressobj(), data[offset : offset + length]
+        try:
+            # Nothing is kept of what is unpacked.
+            while rest and not stream.eof:
+                stream.decompress(rest, 2**20)
+                rest = stream.unconsumed_tail
+        except zlib.error as error:
+            raise ValueError(f"it is damaged or cut short ({error})") from error
+        if not stream.eof:
+            raise ValueError("it is damaged or cut short (a stream has no end)")
 
 
 def _kind(sample_format: int, bits: int, single: bool, count: int) -> str | None:
@@ -143,8 +168,7 @@ class _Layout:
         size = {"B": 1, "H": 2, "I": 4, "Q": 8}[kind]
         if size * count > self.pointer:
             at = self._pointer(data, at)
-        # More than anything needs that is asked for.
-        return [number(data, at + size * i, self.order + kind) for i in range(min(count, 64))]
+        return [number(data, at + size * i, self.order + kind) for i in range(min(count, _MOST_BLOCKS))]
 
     def _u16(self, data: bytes, at: int) -> int:
         return number(data, at, self.order + "H")
