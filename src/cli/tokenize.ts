@@ -84,9 +84,10 @@ function complain(line: string): void {
   process.stderr.write(`tatok: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
 }
 
-/** One sentence, without the system's codes where a plain word says the same. */
+/** What is wrong and what to do next, in one line, without the system's codes where a plain word says the same. */
 function reasonOf(error: unknown): string {
-  if (error instanceof TatokError) return error.message;
+  if (error instanceof TatokError)
+    return error.advice === undefined ? error.message : `${error.message} ${error.advice}`;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT') return 'There is no such file.';
   if (code === 'EISDIR') return 'It is a folder, not an image.';

@@ -97,11 +97,11 @@ describe('tokenize', () => {
     expect(status).toBe(1);
     expect(lines).toHaveLength(1);
     expect(errors).toEqual([
-      `tatok: ${text}: The file is not an image of a supported format.`,
+      `tatok: ${text}: The file is not an image of a supported format. Convert it to one of PNG, JPEG, WebP, GIF, TIFF, AVIF.`,
       `tatok: ${empty}: The file is empty.`,
       `tatok: ${missing}: There is no such file.`,
       `tatok: ${folder}: It is a folder, not an image.`,
-      `tatok: ${vast}: The file has 2147 MB; more than 1074 MB cannot be read.`,
+      `tatok: ${vast}: The file has 2147 MB; more than 1074 MB cannot be read. Scale the image down, or compress it.`,
     ]);
   });
 
