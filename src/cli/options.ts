@@ -70,7 +70,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     )
     .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
     .option('--model <DIR>', 'folder of a model bundle')
-    .option('--out <DIR>', 'write <name>.{reconstruction,entropy,mask}.png and <name>.tokens.json')
+    .option('--out <DIR>', 'write <name>.{input,reconstruction,entropy,mask}.png and <name>.tokens.json')
     .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds)
     .option('--json', 'print one JSON object a line for each image', false)
     .showHelpAfterError(false)

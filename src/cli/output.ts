@@ -2,6 +2,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, extname, join } from 'node:path';
 import { entropyPng, imagePng, maskPng } from './savedPictures';
+import { decodeImage } from '../engine/image';
 import type { TokenizedImage } from './report';
 import { tokensRecord } from '../export/tokens';
 import { shownSize } from '../method/patch';
@@ -12,12 +13,16 @@ export class OutputFolder {
 
   constructor(private readonly directory: string) {}
 
-  /** Files of one image: `<name>.reconstruction.png` and `.tokens.json`; `.entropy.png` and `.mask.png` of an entropy model. */
-  async write(image: string, result: TokenizedImage): Promise<void> {
+  /**
+   * Files of one image: `<name>.input.png` (the pixels that were tokenized, without padding), `.reconstruction.png` and
+   * `.tokens.json`; `.entropy.png` and `.mask.png` of an entropy model.
+   */
+  async write(image: string, file: Uint8Array, result: TokenizedImage): Promise<void> {
     const name = this.nameFor(image);
     const { model, tokens, reconstruction } = result;
     const size = shownSize(result.image);
     const files: [string, Promise<Buffer> | string][] = [
+      ['input.png', this.inputPng(file, result)],
       ['reconstruction.png', imagePng(reconstruction.rgb, size)],
       ['tokens.json', `${JSON.stringify(tokensRecord(result))}\n`],
     ];
@@ -31,6 +36,13 @@ export class OutputFolder {
     await Promise.all(
       files.map(async ([suffix, content]) => writeFile(join(this.directory, `${name}.${suffix}`), await content)),
     );
+  }
+
+  /** At full size, which a large picture is not shown in. */
+  private async inputPng(file: Uint8Array, { image, model }: TokenizedImage): Promise<Buffer> {
+    const { width, height, cropMode } = image;
+    const { rgb } = image.reduction === 1 ? image : await decodeImage(file, model.imageSize, { cropMode });
+    return imagePng(rgb, { width, height });
   }
 
   /** The image's name without extension; a second image of that name becomes `<name>-2`. */

@@ -1,5 +1,6 @@
 /** What the command line prints of a tokenized image. */
 import type { LoadedModel } from '../protocol/engineMessages';
+import { describePage } from '../method/patch';
 import { describeParts, hasEveryPart, tokenSum } from '../method/parts';
 import { psnrText, ssimText } from '../method/quality';
 import { conditioningOf } from '../method/settings';
@@ -45,6 +46,7 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     crop: result.image.crop,
     cropMode: result.image.cropMode,
     tiles: result.image.tiles,
+    page: result.image.page ?? null,
     providerFailures: provider.failures,
     globalTokens: model.globalTokens,
     patchTokens: model.patchTokens,
@@ -64,11 +66,12 @@ export function modelLine({ model, provider }: LoadedModel): string {
 /** One line for people. */
 export function summary(image: string, result: TokenizedImage): string {
   const { model, provider, reconstruction: r, timings } = result;
-  const { sourceWidth, sourceHeight, width, height, tiles } = result.image;
+  const { sourceWidth, sourceHeight, width, height, tiles, page } = result.image;
   const inTiles = tiles.rows * tiles.columns === 1 ? '' : ` in ${tiles.columns}×${tiles.rows} tiles`;
+  const ofPages = page === undefined ? '' : ` (${describePage(page)})`;
   const milliseconds = Object.values(timings).reduce((sum, stage) => sum + stage, 0);
   return [
-    `${image}: ${sourceWidth}×${sourceHeight} → ${width}×${height}${inTiles}`,
+    `${image}: ${sourceWidth}×${sourceHeight}${ofPages} → ${width}×${height}${inTiles}`,
     model.filters ? `kept ${tokenSum(r, model)} tokens` : `${tokenSum(r, model)} tokens`,
     ...(model.filters
       ? [

@@ -1,9 +1,10 @@
 /** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests. */
 import { join, resolve } from 'node:path';
-import { readRegular } from '../bundle/regularFile';
+import { FileTooLarge, readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
 import { tokenizeWhole } from '../client/whole';
 import { TatokError } from '../method/errors';
+import { mostFileBytes, requireFileSize } from '../method/imageLimits';
 import { describeParts } from '../method/parts';
 import { cudaOptionsIn } from './cudaOptions';
 import { parseOptions, Usage, type CliOptions } from './options';
@@ -32,10 +33,11 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   for (const image of options.images) {
     try {
       const { settings, cropMode } = options;
-      const tokenized = await tokenizeWhole(client, { choice, file: await readRegular(image), settings, cropMode });
+      const file = await readImage(image);
+      const tokenized = await tokenizeWhole(client, { choice, file, settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
-      await out?.write(image, result);
+      await out?.write(image, file, result);
       print(options.json ? JSON.stringify(jsonRecord(image, result)) : summary(image, result));
     } catch (error) {
       complain(`${image}: ${reasonOf(error)}`);
@@ -43,6 +45,14 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
     }
   }
   return status;
+}
+
+/** @throws TatokError for a file that is too large, otherwise as {@link readRegular}. */
+function readImage(path: string): Promise<Uint8Array> {
+  return readRegular(path, mostFileBytes).catch((error: unknown) => {
+    if (error instanceof FileTooLarge) requireFileSize(error.bytes);
+    throw error;
+  });
 }
 
 async function main(): Promise<number> {
@@ -74,9 +84,10 @@ function complain(line: string): void {
   process.stderr.write(`tatok: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
 }
 
-/** One sentence, without the system's codes where a plain word says the same. */
+/** What is wrong and what to do next, in one line, without the system's codes where a plain word says the same. */
 function reasonOf(error: unknown): string {
-  if (error instanceof TatokError) return error.message;
+  if (error instanceof TatokError)
+    return error.advice === undefined ? error.message : `${error.message} ${error.advice}`;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT') return 'There is no such file.';
   if (code === 'EISDIR') return 'It is a folder, not an image.';

@@ -1,23 +1,26 @@
 /** From an encoded file to the pixels that are tokenized: sRGB, upright, opaque. */
-import sharp, { type Metadata, type Sharp } from 'sharp';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { createInflate } from 'node:zlib';
+import sharp, {
+  type FailOnOptions as FailOn,
+  type Metadata,
+  type OutputInfo,
+  type Sharp,
+  type SharpOptions,
+} from 'sharp';
+import { isProfileOf, opaqueSrgb, profileSpace, type Samples } from './colour';
+import { inspectContainer } from './containers';
+import { formatAdvice, type Container, type Rectangle } from './imageFormats';
 import { TatokError } from '../method/errors';
-import type { CropMode, CropRectangle, Picture } from '../method/types';
+import { requirePixelLimit } from '../method/imageLimits';
+import type { CropMode, CropRectangle, PageChoice, Picture } from '../method/types';
 
-/** Transparent pixels are laid on white, the page most viewers and papers show them on. */
-export const alphaBackground = '#ffffff';
-
-/** What images are read from, by sharp's name of the container; AVIF is a HEIF. */
-const readable = new Map([
-  ['png', 'PNG'],
-  ['jpeg', 'JPEG'],
-  ['webp', 'WebP'],
-  ['gif', 'GIF'],
-  ['tiff', 'TIFF'],
-  ['heif', 'AVIF'],
-]);
-
-/** sharp's own limit, 0x3FFF², in pixels: what is larger is not decoded whatever the settings say. */
-const mostPixels = 0x3fff ** 2;
+// The loaders of the formats that are read, and no other: some reach much code, or take for ever, before any limit is checked.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['Png', 'Jpeg', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map((format) => `VipsForeignLoad${format}`),
+});
 
 export interface DecodeOptions {
   /** Absent: the centre crop. */
@@ -27,53 +30,185 @@ export interface DecodeOptions {
 }
 
 /**
- * Decodes the first frame of an image as its crop mode wants it for a model of `size`×`size` pixels: short side to `size` and
+ * Decodes the first frame or page of an image as its crop mode wants it for a model of `size`×`size` pixels: short side to `size` and
  * centre cropped (`centre`), long side to `size` (`fit`), both with a Lanczos kernel, or as it is (`tiles`).
  *
- * EXIF orientation is applied, colours are converted from the embedded ICC profile (CMYK too) to sRGB, transparency is laid on
- * {@link alphaBackground}, 16 bits become 8, grey becomes three equal channels.
+ * EXIF orientation is applied, colours are converted to sRGB from what the container says of them (an ICC profile, CMYK too; PNG's cICP
+ * or gAMA and cHRM; AVIF's nclx), transparency is laid on white, 16 bits become 8, grey becomes three equal channels.
  *
  * @throws TatokError image-unreadable, image-unsupported or image-too-large.
  */
 export async function decodeImage(file: Uint8Array, size: number, options: DecodeOptions = {}): Promise<Picture> {
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
-  const metadata = await readMetadata(file);
-  const format = metadata.format;
-  if (!readable.has(format)) {
-    throw new TatokError('image-unsupported', `${format.toUpperCase()} images are not supported.`, supportedAdvice);
-  }
+  const container = inspectContainer(file);
+  const metadata = await open(container).metadata().catch(refuse);
   requirePixelLimit(metadata.width, metadata.height, options.maxMegapixels);
   const { width, height } = metadata.autoOrient;
   const { cropMode = 'centre' } = options;
   const { scaled, window } = cut(width, height, size, cropMode);
-
-  const image = open(file).autoOrient();
-  // sharp leaves RGB of 16 bits in the gamut of Display P3; only an explicit sRGB pipeline converts a profile there.
-  if (metadata.space === 'rgb16' && metadata.icc !== undefined) image.pipelineColourspace('srgb');
-  const decoded = await image
-    .flatten({ background: alphaBackground })
-    .resize({ ...scaled, fit: 'fill', kernel: 'lanczos3', fastShrinkOnLoad: false })
-    .extract(window)
-    .toColourspace('srgb')
-    .raw({ depth: 'uchar' })
-    .toBuffer({ resolveWithObject: true })
-    .catch((error: unknown) => {
-      throw unreadable(error);
-    });
-  if (decoded.info.channels !== 3) {
-    throw new TatokError('image-unsupported', `Images of ${decoded.info.channels} channels are not supported.`);
-  }
+  await requireSoundStreams(container);
+  const whole = await decodeWhole(container, metadata);
   return {
     sourceWidth: width,
     sourceHeight: height,
-    format: format === 'heif' ? 'avif' : format,
+    format: container.format,
+    page: container.page ?? pageOf(metadata),
     cropMode,
     crop: cropOfSource(width, height, scaled, window),
     width: window.width,
     height: window.height,
-    // The same memory: a large picture is not copied.
-    rgb: new Uint8Array(decoded.data.buffer, decoded.data.byteOffset, decoded.data.length),
+    rgb: cropMode === 'tiles' ? whole : await resized(whole, { width, height }, scaled, window),
   };
+}
+
+/** The whole upright picture, as sRGB bytes on white. */
+async function decodeWhole(container: Container, metadata: Metadata): Promise<Uint8Array> {
+  const { tiff, space, premultiplied = false } = container;
+  if (tiff !== undefined && tiff.kind !== 'unsigned') {
+    const samples = { data: await unsignedGrey(container, tiff.kind), channels: 1, colours: 1 } as const;
+    return opaqueSrgb(samples, metadata.icc && profileSpace(metadata.icc, 1));
+  }
+  const sixteenBits = metadata.depth === 'ushort' && metadata.space !== 'cmyk';
+  // sharp takes alpha for what no one says is alpha, and rounds down where it lays it on white.
+  const moreThanColour = metadata.hasAlpha || (tiff !== undefined && tiff.count > tiff.colours);
+  if (space === undefined && !sixteenBits && !moreThanColour) {
+    const { data } = await decode(container, (image) => image.toColourspace('srgb').raw({ depth: 'uchar' }));
+    const rgb = bytesOf(data);
+    if (container.covered) paintAround(rgb, metadata.width, container.covered);
+    return rgb;
+  }
+
+  const grey = metadata.space === 'grey16';
+  const colours = grey ? 1 : 3;
+  const icc = space === undefined ? metadata.icc : undefined;
+  const ownSpace = space ?? (icc && (sixteenBits || premultiplied) ? profileSpace(icc, colours) : undefined);
+  // Profiles that are more than curves and primaries are left to Little CMS.
+  const byProfile = ownSpace === undefined && icc !== undefined && (!sixteenBits || isProfileOf(icc, colours));
+  if (byProfile && (grey || premultiplied)) {
+    throw new TatokError(
+      'image-unsupported',
+      `${grey ? 'Grey images of 16 bits' : 'AVIF images with premultiplied alpha'} and this kind of colour profile are not supported.`,
+      'Convert it to sRGB.',
+    );
+  }
+  const { data, info } = await decode(
+    container,
+    (image) => {
+      if (!sixteenBits) return image.toColourspace('srgb').raw({ depth: 'uchar' });
+      const native = image.toColourspace(grey ? 'grey16' : 'rgb16');
+      return (byProfile ? native.withIccProfile('srgb') : native).raw({ depth: 'ushort' });
+    },
+    { ignoreIcc: !byProfile },
+  );
+  const alpha = tiff ? tiff.alpha && tiff.alpha - tiff.colours + colours : metadata.hasAlpha ? colours : undefined;
+  const samples: Samples = {
+    data: sixteenBits ? wordsOf(data) : bytesOf(data),
+    channels: info.channels,
+    colours,
+    alpha,
+    premultiplied,
+  };
+  return opaqueSrgb(samples, ownSpace);
+}
+
+/** Grey samples of a signed or floating-point TIFF, black to white as 0 to 65535. */
+async function unsignedGrey(container: Container, kind: 'signed' | 'float'): Promise<Uint16Array> {
+  if (kind === 'signed') {
+    const { channels } = await open(container).stats().catch(refuse);
+    if (channels.some(({ min }) => min < 0)) {
+      const message = 'TIFF images with negative samples are not supported.';
+      throw new TatokError('image-unsupported', message, 'Convert it to unsigned integers.');
+    }
+    const { data } = await decode(container, (image) => image.toColourspace('grey16').raw({ depth: 'ushort' }));
+    return wordsOf(data).map((value) => Math.round((value * 65535) / 32767));
+  }
+  const { data } = await decode(container, (image) => image.toColourspace('b-w').raw({ depth: 'float' }));
+  const values = new Float32Array(data.buffer, data.byteOffset, data.length / 4);
+  // Something may be lost to rounding.
+  if (!values.every((value) => value >= -1e-6 && value <= 1 + 1e-6)) {
+    const message = 'TIFF images of floating-point numbers outside of 0 to 1 are not supported.';
+    throw new TatokError('image-unsupported', message, 'Scale its samples to 0 to 1.');
+  }
+  return Uint16Array.from(values, (value) => Math.round(65535 * Math.min(1, Math.max(0, value))));
+}
+
+interface Decoded {
+  readonly data: Buffer;
+  readonly info: OutputInfo;
+}
+
+/** Decodes raw samples of the whole upright picture. @throws TatokError image-unreadable or image-unsupported. */
+async function decode(
+  container: Container,
+  conversion: (image: Sharp) => Sharp,
+  options: SharpOptions = {},
+): Promise<Decoded> {
+  const attempt = ({ file }: Pick<Container, 'file'>, failOn: FailOn) =>
+    conversion(open({ file }, { ...options, failOn }).autoOrient()).toBuffer({ resolveWithObject: true });
+  if (container.format === 'jpeg') return decodeJpeg(container, attempt);
+  // A tile of a TIFF that cannot be decoded is a warning, and black.
+  return attempt(container, container.format === 'tiff' ? 'warning' : 'error').catch(refuse);
+}
+
+/** What libjpeg warns of where samples are lost; its other warnings are harmless. */
+const lostSamples = /premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression/i;
+
+async function decodeJpeg(
+  container: Container,
+  attempt: (container: Pick<Container, 'file'>, failOn: FailOn) => Promise<Decoded>,
+): Promise<Decoded> {
+  const { file, lacksEnd } = container;
+  if (lacksEnd === undefined) {
+    return attempt({ file }, 'warning').catch((error: unknown) => {
+      if (lostSamples.test(messageOf(error))) refuse(error);
+      return attempt({ file }, 'error').catch(refuse);
+    });
+  }
+  if (!lacksEnd.complete) throw damaged('it lacks scans');
+  const ended = (...padding: number[]) => ({ file: Buffer.concat([file, Buffer.of(...padding, 0xff, 0xd9)]) });
+  const decoded = await attempt(ended(), 'warning').catch(refuse);
+  // Complete but for its end marker, a JPEG is whole. libvips does not see what the last row of blocks lacks, but this would be
+  // decoded from whatever follows.
+  const other = await attempt(ended(...new Uint8Array(64).fill(0xaa)), 'error').catch(refuse);
+  if (!decoded.data.equals(other.data)) throw damaged('it lacks rows');
+  return decoded;
+}
+
+/** libtiff does not look at the checksums of Deflate. @throws TatokError image-unreadable where one is wrong. */
+async function requireSoundStreams({ file, tiff }: Container): Promise<void> {
+  for (const { offset, length } of tiff?.deflated ?? []) {
+    // Nothing is kept of what is unpacked.
+    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    await pipeline([file.subarray(offset, offset + length)], createInflate(), sink).catch((error: unknown) => {
+      throw damaged(messageOf(error), error);
+    });
+  }
+}
+
+/** White around what a frame covers. */
+function paintAround(rgb: Uint8Array, width: number, { left, top, width: w, height: h }: Rectangle): void {
+  for (let pixel = 0; 3 * pixel < rgb.length; pixel++) {
+    const [x, y] = [(pixel % width) - left, Math.floor(pixel / width) - top];
+    if (x < 0 || y < 0 || x >= w || y >= h) rgb.fill(255, 3 * pixel, 3 * pixel + 3);
+  }
+}
+
+/** The same memory: a large picture is not copied. */
+function bytesOf(data: Buffer): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.length);
+}
+
+function wordsOf(data: Buffer): Uint16Array {
+  return new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
+}
+
+async function resized(rgb: Uint8Array, from: Size, to: Size, window: CropRectangle): Promise<Uint8Array> {
+  const data = await sharp(rgb, { raw: { ...from, channels: 3 }, limitInputPixels: false })
+    .resize({ ...to, fit: 'fill', kernel: 'lanczos3' })
+    .extract(window)
+    .raw()
+    .toBuffer();
+  return bytesOf(data);
 }
 
 /** What the source is scaled to, and what is cut out of that. */
@@ -100,43 +235,14 @@ interface Size {
   readonly height: number;
 }
 
-const supportedAdvice = `Convert it to one of ${[...readable.values()].join(', ')}.`;
-
-function open(file: Uint8Array): Sharp {
-  // Only the first page is read by default; limits are checked against the header before anything is decoded.
-  return sharp(file, { failOn: 'error', limitInputPixels: false });
+function open({ file }: Pick<Container, 'file'>, options: SharpOptions = {}): Sharp {
+  // Limits are checked against the header before anything is decoded, and channels by the container.
+  return sharp(file, { failOn: 'error', limitInputPixels: false, limitInputChannels: false, ...options });
 }
 
-async function readMetadata(file: Uint8Array): Promise<Metadata> {
-  if (file[0] === 0x42 && file[1] === 0x4d) {
-    throw new TatokError('image-unsupported', 'BMP images are not supported.', supportedAdvice);
-  }
-  try {
-    return await open(file).metadata();
-  } catch (error) {
-    throw unreadable(error);
-  }
-}
-
-function requirePixelLimit(width: number, height: number, maxMegapixels: number | undefined): void {
-  const pixels = width * height;
-  if (pixels > mostPixels) {
-    throw new TatokError(
-      'image-unsupported',
-      `The image has ${width}×${height} pixels; more than ${megapixels(mostPixels)} megapixels cannot be decoded.`,
-      'Scale it down.',
-    );
-  }
-  if (maxMegapixels === undefined || pixels <= maxMegapixels * 1e6) return;
-  throw new TatokError(
-    'image-too-large',
-    `The image has ${width}×${height} pixels, more than the limit of ${megapixels(maxMegapixels * 1e6)} megapixels.`,
-    'Scale it down, or raise the limit of megapixels.',
-  );
-}
-
-function megapixels(pixels: number): string {
-  return Number((pixels / 1e6).toPrecision(4)).toString();
+/** Of a collection of pictures in one AVIF. */
+function pageOf({ pages = 1, pagePrimary = 0, format }: Metadata): PageChoice | undefined {
+  return format === 'heif' && pages > 1 ? { unit: 'page', number: pagePrimary + 1, count: pages } : undefined;
 }
 
 /** torchvision's Resize(size): the short side becomes `size`, the long one is scaled and truncated. */
@@ -158,16 +264,34 @@ function cropOfSource(width: number, height: number, scaled: Size, window: CropR
   };
 }
 
-/** libvips' message in one sentence: what kind of failure, and the first line of what it said. */
-function unreadable(error: unknown): TatokError {
-  const message = error instanceof Error ? error.message : String(error);
-  if (/unsupported image format/i.test(message)) {
-    return new TatokError('image-unreadable', 'The file is not an image of a supported format.', supportedAdvice, {
-      cause: error,
-    });
+/** Throws libvips' error as one sentence. */
+function refuse(error: unknown): never {
+  const message = messageOf(error);
+  if (/not configured|not implemented|not been built in|tile size|unsupported (?!image format)/i.test(message)) {
+    const sentence = `Images of this kind are not supported (${detailOf(message)}).`;
+    throw new TatokError('image-unsupported', sentence, formatAdvice, { cause: error });
   }
-  const detail = (message.split('\n')[0] ?? '').trim().replace(/\.$/, '');
-  return new TatokError('image-unreadable', `The image is damaged or cut short (${detail}).`, undefined, {
-    cause: error,
-  });
+  throw damaged(detailOf(message), error);
+}
+
+function damaged(detail: string, cause?: unknown): TatokError {
+  return new TatokError('image-unreadable', `The image is damaged or cut short (${detail}).`, undefined, { cause });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The first thing that libvips says, without the name of its part that says it. */
+function detailOf(message: string): string {
+  const lines = message.replace(/^Input buffer has corrupt header:|^Warning treated as error.*$/m, '').split('\n');
+  const detail = lines
+    .map((line) =>
+      line
+        .trim()
+        .replace(/^\w+: /, '')
+        .replace(/\.$/, ''),
+    )
+    .find((line) => line !== '');
+  return detail ?? 'its header cannot be read';
 }

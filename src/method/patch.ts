@@ -1,7 +1,7 @@
 /** What is known of single patches: for the readout and for tables. */
 import { codeLevels } from './codebook';
 import { isEdgePatch } from './filter';
-import type { Grid, TileLayout, ModelDescription, ShownImage, PatchRegion, Tokenization } from './types';
+import type { Grid, TileLayout, ModelDescription, ShownImage, PageChoice, PatchRegion, Tokenization } from './types';
 
 /** Everything there is to say of one patch. */
 export interface PatchFacts {
@@ -125,6 +125,11 @@ export function shownGrid({ width, height, grid }: ShownImage, model: ModelDescr
 /** Pixels in which a picture is shown. */
 export function shownSize({ width, height, reduction }: ShownImage): { width: number; height: number } {
   return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction) };
+}
+
+/** Which page or frame a picture is: `page 1 of 3`. */
+export function describePage({ unit, number, count }: PageChoice): string {
+  return `${unit} ${number} of ${count}`;
 }
 
 /** Of what is shown of the picture: a reduced one has means already. */

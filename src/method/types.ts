@@ -54,6 +54,14 @@ export const cropModes = ['centre', 'fit', 'tiles'] as const;
  */
 export type CropMode = (typeof cropModes)[number];
 
+/** Which page or frame of a file with several was taken. */
+export interface PageChoice {
+  readonly unit: 'page' | 'frame';
+  /** From 1. */
+  readonly number: number;
+  readonly count: number;
+}
+
 /** A picture without its pixels: what was tokenized of which source. */
 export interface PictureGeometry {
   /** Width and height of the source after EXIF orientation, in pixels. */
@@ -61,6 +69,8 @@ export interface PictureGeometry {
   readonly sourceHeight: number;
   /** sharp's name of the container: 'png', 'jpeg', … */
   readonly format: string;
+  /** Absent where the file has one picture. */
+  readonly page?: PageChoice | undefined;
   readonly cropMode: CropMode;
   /** What of the source was tokenized. */
   readonly crop: CropRectangle;

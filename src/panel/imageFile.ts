@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import { TatokError } from '../method/errors';
+import { requireFileSize } from '../method/imageLimits';
 
 /** An image file of any file system: its bytes, and word of when they may have changed. */
 export class ImageFile extends Disposable {
@@ -27,10 +28,10 @@ export class ImageFile extends Disposable {
 
   /**
    * @throws {vscode.FileSystemError} when the file is missing or may not be read.
-   * @throws TatokError for a pipe or a device, whose reading may never end.
+   * @throws TatokError for a pipe or a device, whose reading may never end, and for a file that is too large.
    */
   async read(): Promise<Uint8Array> {
-    const { type } = await vscode.workspace.fs.stat(this.uri);
+    const { size, type } = await vscode.workspace.fs.stat(this.uri);
     if (this.uri.scheme === 'file' && (type & (vscode.FileType.File | vscode.FileType.Directory)) === 0) {
       throw new TatokError(
         'image-unreadable',
@@ -38,6 +39,7 @@ export class ImageFile extends Disposable {
         'Copy what it gives into a file.',
       );
     }
+    requireFileSize(size);
     return vscode.workspace.fs.readFile(this.uri);
   }
 }

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, parse } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeToyBundle } from '../onnxGraphs';
@@ -90,14 +90,18 @@ describe('tokenize', () => {
     await writeFile(empty, '');
     const good = sample('kodim15.png');
     const missing = join(folder, 'missing.png');
-    const { status, lines, errors } = await run(text, good, empty, missing, folder, '--json');
+    const vast = join(folder, 'vast.tif');
+    await writeFile(vast, '');
+    await truncate(vast, 2 ** 31);
+    const { status, lines, errors } = await run(text, good, empty, missing, folder, vast, '--json');
     expect(status).toBe(1);
     expect(lines).toHaveLength(1);
     expect(errors).toEqual([
-      `tatok: ${text}: The file is not an image of a supported format.`,
+      `tatok: ${text}: The file is not an image of a supported format. Convert it to one of PNG, JPEG, WebP, GIF, TIFF, AVIF.`,
       `tatok: ${empty}: The file is empty.`,
       `tatok: ${missing}: There is no such file.`,
       `tatok: ${folder}: It is a folder, not an image.`,
+      `tatok: ${vast}: The file has 2147 MB; more than 1074 MB cannot be read. Scale the image down, or compress it.`,
     ]);
   });
 
@@ -131,11 +135,11 @@ describe('tokenize', () => {
     await copyFile(sample('kodim05.png'), other);
     const out = join(folder, 'deep', 'out');
     expect((await run(sample('kodim23.png'), other, '--out', out)).status).toBe(0);
-    const suffixes = ['entropy.png', 'mask.png', 'reconstruction.png', 'tokens.json'];
+    const suffixes = ['entropy.png', 'input.png', 'mask.png', 'reconstruction.png', 'tokens.json'];
     expect((await readdir(out)).sort()).toEqual(
       ['kodim23', 'kodim23-2'].flatMap((name) => suffixes.map((suffix) => `${name}.${suffix}`)).sort(),
     );
-    for (const suffix of suffixes.slice(0, 3)) {
+    for (const suffix of suffixes.slice(0, 4)) {
       const { width, height, channels } = await sharp(join(out, `kodim23.${suffix}`)).metadata();
       expect([width, height, channels]).toEqual([256, 256, 3]);
     }
@@ -144,6 +148,36 @@ describe('tokenize', () => {
     expect([tokens['globalCodes'], tokens['patchCodes'], tokens['keep']].map((each) => each?.length)).toEqual([
       32, 256, 256,
     ]);
+  });
+
+  it.each([
+    ['centre', 'png-cicp-p3.png', { left: 16, top: 0, width: 64, height: 64 }, [256, 256]],
+    ['fit', 'tiff16-rgb-big-endian.tif', { left: 0, top: 0, width: 96, height: 64 }, [256, 171]],
+    ['tiles', 'avif-alpha-premultiplied.avif', { left: 0, top: 0, width: 96, height: 64 }, [96, 64]],
+  ] as const)('writes the pixels that the model was given: %s of %s', async (crop, name, part, [width, height]) => {
+    const fixtures = join(import.meta.dirname, '../fixtures/images');
+    const out = join(folder, crop);
+    expect((await run(join(fixtures, name), '--out', out, '--crop', crop)).errors).toEqual([]);
+    const cases = JSON.parse(await readFile(join(fixtures, 'cases.json'), 'utf8')) as { file: string; right: string }[];
+    const right = cases.find(({ file }) => file === name)?.right ?? '';
+    const expected = await sharp(join(fixtures, 'right', right))
+      .removeAlpha()
+      .extract(part)
+      .resize({ width, height, fit: 'fill', kernel: 'lanczos3' })
+      .raw()
+      .toBuffer();
+    const input = await sharp(join(out, `${parse(name).name}.input.png`))
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    expect([input.info.width, input.info.height, input.info.channels]).toEqual([width, height, 3]);
+    const difference = input.data.reduce((sum, value, i) => sum + Math.abs(value - (expected[i] ?? NaN)), 0);
+    expect(difference / expected.length).toBeLessThan(0.5);
+  });
+
+  it('says which page was taken of several', async () => {
+    const file = join(import.meta.dirname, '../fixtures/images/tiff-second-page-zstd.tif');
+    const { lines } = await run(file, '--json');
+    expect(JSON.parse(lines[0] ?? '')).toMatchObject({ page: { unit: 'page', number: 1, count: 2 } });
   });
 
   it('ends options at --', async () => {

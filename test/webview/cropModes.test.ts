@@ -50,3 +50,12 @@ describe('crop modes', () => {
     await page.close();
   });
 });
+
+describe('a file with several pages', () => {
+  it('has the one that was taken named in the header', async () => {
+    const page = await openInspector({ page: { unit: 'page', number: 1, count: 3 } });
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    expect(await page.getByTestId('dimensions').innerText()).toContain('768×512 (page 1 of 3) → 256×256');
+    await page.close();
+  });
+});

@@ -6,6 +6,7 @@ import { useServices } from '../state/context';
 import { Disclosure } from '../ui/Disclosure';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
+import { describePage } from '../../src/method/patch';
 import type { CropMode, ModelDescription, ShownImage } from '../../src/method/types';
 
 /** What is shown, by which model, where it ran and how long it took. */
@@ -45,7 +46,8 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const tiles = image.tiles.rows * image.tiles.columns;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {image.sourceWidth}×{image.sourceHeight} → {image.width}×{image.height}
+      {image.sourceWidth}×{image.sourceHeight}
+      {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
       {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
       <Select
         plain

@@ -1,5 +1,9 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
+import { OutputFolder } from '../../../src/cli/output';
 import { entropyPng, maskPng } from '../../../src/cli/savedPictures';
 import { jsonRecord, modelLine, summary, type TokenizedImage } from '../../../src/cli/report';
 import { tokensRecord } from '../../../src/export/tokens';
@@ -75,6 +79,13 @@ describe('what is printed of an image', () => {
     expect(modelLine(result)).toBe('tiny 0 on cpu; cuda is not used: It is not there.');
   });
 
+  it('names the page of several', () => {
+    const page = { unit: 'frame', number: 1, count: 12 } as const;
+    expect(summary('a.gif', { ...result, image: { ...result.image, page } })).toContain(
+      'a.gif: 64×48 (frame 1 of 12) → 24×16 · ',
+    );
+  });
+
   it('keeps what decodes the tokens again', () => {
     expect(tokensRecord(result)).toEqual({
       model: { name: 'tiny', version: '0' },
@@ -106,5 +117,30 @@ describe('pictures', () => {
     expect(at(2, 2)).toBe(200);
     const dropped = new Set(Array.from({ length: 8 }, (_, i) => at(8 + i, 2)));
     expect([...dropped].sort((a = 0, b = 0) => a - b)).toEqual([50, 110]);
+  });
+});
+
+describe('files of an image', () => {
+  it('have the pixels that were tokenized, at full size also where less is shown', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tatok-output-'));
+    const noise = Uint8Array.from({ length: 64 * 48 * 3 }, (_, i) => (i * i * 31) % 251);
+    const file = await sharp(noise, { raw: { width: 64, height: 48, channels: 3 } })
+      .png()
+      .toBuffer();
+    const shown = { width: 64, height: 48, reduction: 2, rgb: new Uint8Array(32 * 24 * 3) };
+    const image: TokenizedImage['image'] = { ...result.image, ...shown, cropMode: 'tiles' };
+    const reconstruction = { ...result.reconstruction, rgb: image.rgb };
+    await new OutputFolder(folder).write('large.png', file, {
+      ...result,
+      image,
+      reconstruction,
+      model: { ...model, filters: false },
+    });
+    expect((await readdir(folder)).sort()).toEqual(
+      ['input', 'reconstruction', 'tokens'].map((kind) => `large.${kind}.${kind === 'tokens' ? 'json' : 'png'}`),
+    );
+    const input = await sharp(join(folder, 'large.input.png')).raw().toBuffer();
+    expect(input.equals(noise)).toBe(true);
+    await rm(folder, { recursive: true });
   });
 });

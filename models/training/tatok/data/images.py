@@ -4,7 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from .pixels import open_srgb
 
-EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"}
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -54,8 +54,9 @@ def write_pack(images: list[Path], out: Path, short_side: int) -> int:
     partial = out / "pixels.bin.partial"
     sizes: list[tuple[int, int]] = []
     skipped: list[Path] = []
-    with ProcessPoolExecutor(os.cpu_count()) as pool, partial.open("wb") as pixels:
-        work = pool.map(_read_for_pack, ((p, short_side) for p in images), chunksize=16)
+    # The decoder works outside of Python's lock, and is not made for processes that are forked while it has threads.
+    with ThreadPoolExecutor(os.cpu_count()) as pool, partial.open("wb") as pixels:
+        work = pool.map(_read_for_pack, ((p, short_side) for p in images))
         for path, rgb in zip(images, work, strict=True):
             if rgb is None:
                 skipped.append(path)

@@ -1,58 +1,151 @@
 """From an image file to the pixels that are tokenized: sRGB, upright, opaque, as the inspector reads them."""
 
-import io
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image
 
-_SRGB = ImageCms.createProfile("sRGB")
-_WITH_PROFILES = ("L", "RGB", "CMYK")
+from .colour import opaque_srgb
+from .containers import inspect_container
+from .formats import Container, UnsupportedImageError
+
+if TYPE_CHECKING:
+    import pyvips
+
+_MOST_BYTES = 2**30
+_MOST_PIXELS = 0x3FFF**2
+"""What the inspector decodes at most, as a file and in pixels."""
+
+_LOADERS = ("Png", "Jpeg", "Webp", "Nsgif", "Tiff", "Heif")
+
+# What libjpeg warns of where samples are lost; its other warnings are harmless.
+_LOST_SAMPLES = re.compile("premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE)
 
 
 def open_srgb(path: Path) -> Image.Image:
-    """The first frame as mode RGB: EXIF orientation applied, 16 bits become 8, transparency is laid on white, colours are
-    converted from the embedded profile (CMYK too).
+    """The first frame or page as mode RGB: EXIF orientation applied, 16 bits become 8, transparency is laid on white.
+
+    Colours are converted from what the container says of them: an ICC profile (CMYK too), PNG's cICP or gAMA and cHRM, AVIF's
+    nclx.
 
     Raises ValueError, naming the file, for whatever cannot be read.
     """
+    vips = _libvips()
     try:
-        with Image.open(path) as image:
-            profile = image.info.get("icc_profile")
-            return _converted(_opaque(_eight_bits(ImageOps.exif_transpose(image))), profile)
-    # A broken file raises nearly anything: EXIF that is cut short, for instance, a struct.error or a TypeError.
-    except Exception as error:
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        if path.stat().st_size == 0:
+            raise ValueError("the file is empty")
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("the file is too large")
+        return Image.fromarray(_decoded(inspect_container(path.read_bytes())))
+    except vips.Error as error:
+        raise ValueError(f"{path} cannot be read: it is damaged or cut short ({_reason(error)})") from error
+    except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(np.round(np.asarray(image) / 257).astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("32 bits a channel are not supported")
-    return image
+def _reason(error: "pyvips.Error") -> str:
+    """The first thing that libvips says, without the name of its part that says it."""
+    lines = [re.sub(r"^\w+: ", "", line.strip()) for line in error.detail.splitlines()]
+    return next((line for line in lines if line and "treated as error" not in line), "its header cannot be read")
 
 
-def _opaque(image: Image.Image) -> Image.Image:
-    if not image.has_transparency_data:
-        return image
-    image = image.convert("LA" if image.mode in ("L", "LA", "La") else "RGBA")
-    opaque = Image.new(image.mode[:-1], image.size, "white")
-    opaque.paste(image.convert(opaque.mode), mask=image.getchannel("A"))
-    return opaque
+def _libvips() -> "pyvips":
+    """The decoder, with the loaders of the formats that are read and no other."""
+    # Imported where files are read: training from a pack needs no decoder.
+    import pyvips
+
+    pyvips.operation_block_set("VipsForeignLoad", True)
+    for loader in _LOADERS:
+        pyvips.operation_block_set(f"VipsForeignLoad{loader}", False)
+    # Images are decoded once each: the cache of operations would only hold on to their memory.
+    pyvips.cache_set_max(0)
+    return pyvips
 
 
-def _converted(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if image.mode not in _WITH_PROFILES:
-        image = image.convert("RGB")
-    if profile:
+def _decoded(container: Container) -> np.ndarray:
+    if container.format != "jpeg":
+        # A tile of a TIFF that cannot be decoded is a warning, and black.
+        return _pixels(container, container.data, "warning" if container.format == "tiff" else "error")
+    if not container.lacks_end:
         try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-            converted = ImageCms.profileToProfile(image, source, _SRGB, renderingIntent=intent, outputMode="RGB")
-        # A profile of another colour space than the pixels', or a broken one, says nothing about them.
-        except (OSError, ImageCms.PyCMSError):
-            return image.convert("RGB")
-        if converted is not None:
-            return converted
-    return image.convert("RGB")
+            return _pixels(container, container.data, "warning")
+        except _libvips().Error as error:
+            if _LOST_SAMPLES.search(str(error)):
+                raise
+            return _pixels(container, container.data, "error")
+    if not container.complete:
+        raise ValueError("it is damaged or cut short (it lacks scans)")
+    rgb = _pixels(container, container.data + b"\xff\xd9", "warning")
+    # Complete but for its end marker, a JPEG is whole. libvips does not see what the last row of blocks lacks, but that would
+    # be decoded from whatever follows.
+    if not np.array_equal(rgb, _pixels(container, container.data + b"\xaa" * 64 + b"\xff\xd9", "error")):
+        raise ValueError("it is damaged or cut short (it lacks rows)")
+    return rgb
+
+
+def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
+    """[H, W, 3] uint8 sRGB of the whole upright picture."""
+    vips, tiff = _libvips(), container.tiff
+    image = vips.Image.new_from_buffer(data, "", fail_on=fail_on)
+    if image.get_typeof("heif-primary") and (primary := image.get("heif-primary")):
+        image = vips.Image.new_from_buffer(data, "", fail_on=fail_on, page=primary)
+    if image.width * image.height > _MOST_PIXELS:
+        raise ValueError(f"it has {image.width} by {image.height} pixels, more than can be decoded")
+    image = image.autorot()
+    alpha = image.bands - 1 if image.hasalpha() else None
+    colours = 1 if image.interpretation in ("grey16", "b-w") else 3
+    if tiff is not None:
+        alpha = None if tiff.alpha is None else tiff.alpha - tiff.colours + colours
+        if tiff.kind != "unsigned":
+            image = _unsigned_grey(image, tiff.kind)
+    sixteen_bits = image.format == "ushort" and image.interpretation != "cmyk"
+    premultiplied = container.premultiplied
+    if container.space is None:
+        if premultiplied and image.get_typeof("icc-profile-data"):
+            image, premultiplied = image.unpremultiply().cast(image.format), False
+        image = _by_profile(image, sixteen_bits)
+    samples = image.numpy() if sixteen_bits else image.colourspace("srgb").numpy()
+    samples = samples.reshape(image.height, image.width, -1)
+    # Profiles of grey, and palettes, come out as RGB.
+    decoded = 1 if sixteen_bits and image.interpretation == "grey16" else 3
+    if alpha is not None:
+        alpha += decoded - colours
+    rgb = opaque_srgb(samples, decoded, alpha, premultiplied, container.space)
+    if container.covered and alpha is None:
+        left, top, width, height = container.covered
+        canvas = np.full_like(rgb, 255)
+        canvas[top : top + height, left : left + width] = rgb[top : top + height, left : left + width]
+        return canvas
+    return rgb
+
+
+def _unsigned_grey(image: "pyvips.Image", kind: str) -> "pyvips.Image":
+    """Grey samples of a signed or floating-point TIFF, black to white as 0 to 65535."""
+    samples = image.numpy().reshape(image.height, image.width)
+    if kind == "signed":
+        if samples.min() < 0:
+            raise UnsupportedImageError("TIFF images with negative samples")
+        samples = samples / 32767
+    # Something may be lost to rounding.
+    elif not ((samples >= -1e-6) & (samples <= 1 + 1e-6)).all():
+        raise UnsupportedImageError("TIFF images of floating-point numbers outside of 0 to 1")
+    grey = _libvips().Image.new_from_array(np.rint(65535 * samples.clip(0, 1)).astype(np.uint16)).copy(interpretation="grey16")
+    if image.get_typeof("icc-profile-data"):
+        grey.set_type(_libvips().GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
+    return grey
+
+
+def _by_profile(image: "pyvips.Image", sixteen_bits: bool) -> "pyvips.Image":
+    """sRGB by the embedded profile; as it is where there is none that fits."""
+    options = {"depth": 16 if sixteen_bits else 8, "intent": "perceptual"}
+    if image.get_typeof("icc-profile-data"):
+        try:
+            # Conversion itself fails for a profile of another colour space, or a broken one.
+            return image.icc_transform("srgb", embedded=True, **options).copy_memory()
+        except _libvips().Error:
+            return image
+    return image.icc_transform("srgb", input_profile="cmyk", **options) if image.interpretation == "cmyk" else image

@@ -1,0 +1,155 @@
+"""What the containers of images say that their decoder does not: how samples are meant, and whether a kind can be read at all.
+
+The inspector asks the same of them, so that both read the same pixels and refuse the same files.
+"""
+
+import re
+import struct
+
+from .colour import SRGB_PRIMARIES, ColourSpace, gamma_space, power
+from .formats import FORMATS, UNSPECIFIED, Container, UnsupportedImageError, known_space, number
+from .heif import inspect_iso_media
+from .tiff import inspect_tiff
+
+
+def inspect_container(data: bytes) -> Container:
+    """Raises UnsupportedImageError for a kind that is not read, ValueError for what is no image."""
+    try:
+        for starts, inspect in _INSPECTORS:
+            if re.match(starts, data, re.DOTALL):
+                return inspect(data)
+    except (struct.error, IndexError) as error:
+        raise ValueError("it is damaged or cut short (its header points beyond its end)") from error
+    for name, starts in _OTHER_KINDS:
+        if re.match(starts, data, re.DOTALL):
+            raise UnsupportedImageError(f"{name} images")
+    raise ValueError(f"it is not an image of a supported format ({FORMATS})")
+
+
+_OTHER_KINDS = (
+    ("BMP", rb"BM"),
+    ("SVG", rb"(?i)(?:\xef\xbb\xbf)?\s*<(?:svg|(?:\?xml|!--|!DOCTYPE).{0,4096}<svg)\b"),
+    ("PDF", rb"%PDF"),
+    ("Photoshop", rb"8BPS"),
+    ("JPEG XL", rb"\xff\x0a|\0\0\0\x0cJXL "),
+    ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"),
+    ("JPEG XR", rb"II\xbc\x01"),
+    ("Icon", rb"\0\0\x01\0|icns"),
+    ("OpenEXR", rb"v/1\x01"),
+    ("Radiance HDR", rb"#\?RADIANCE|#\?RGBE"),
+    ("Netpbm", rb"P[1-7][\s#]"),
+    ("QOI", rb"qoif"),
+    ("DDS", rb"DDS "),
+    ("FITS", rb"SIMPLE  ="),
+    ("DICOM", rb".{128}DICM"),
+)
+
+
+# PNG
+
+
+def _inspect_png(data: bytes) -> Container:
+    chunks: dict[bytes, int] = {}
+    at = 8
+    while at + 12 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
+        chunks.setdefault(name, at + 8)
+        at += 12 + number(data, at)
+    return Container("png", data, space=_png_space(data, chunks))
+
+
+def _png_space(data: bytes, chunks: dict[bytes, int]) -> ColourSpace | None:
+    """PNG (third edition), 4.3: cICP before iCCP, sRGB, and gAMA with cHRM."""
+    if b"cICP" in chunks:
+        primaries, transfer, matrix, full_range = struct.unpack_from("4B", data, chunks[b"cICP"])
+        if UNSPECIFIED not in (primaries, transfer):
+            if matrix != 0 or full_range != 1:
+                raise UnsupportedImageError("PNG images of a video range or matrix")
+            # BT.1886 is how PNG shows what cameras encode.
+            return known_space("PNG", primaries, transfer, power(2.4))
+    if b"iCCP" in chunks or b"sRGB" in chunks or b"gAMA" not in chunks:
+        return None
+    gamma = number(data, chunks[b"gAMA"])
+    if b"cHRM" in chunks:
+        return gamma_space(gamma / 1e5, tuple(v / 1e5 for v in struct.unpack_from(">8I", data, chunks[b"cHRM"])))
+    # Alone, 1/2.2 is how programs of old say sRGB.
+    return None if gamma == 45455 else gamma_space(gamma / 1e5, SRGB_PRIMARIES)
+
+
+# JPEG
+
+_OTHER_PROCESSES = {0xC3: "lossless", 0xCB: "lossless", 0xF7: "LS"} | dict.fromkeys(
+    (0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "hierarchical"
+)
+
+
+def _inspect_jpeg(data: bytes) -> Container:
+    # The lowest bit that was sent of each coefficient, by component.
+    sent: dict[int, list[int]] = {}
+    at = 2
+    while at + 2 <= len(data):
+        marker = data[at + 1]
+        if data[at] != 0xFF or marker in (0, 0xFF) or 0xD0 <= marker <= 0xD8:
+            # Entropy-coded data, stuffed bytes and restart markers, and what fills gaps between markers.
+            at = data.find(b"\xff", at + 1)
+            if at < 0:
+                break
+            continue
+        if marker == 0xD9:
+            return Container("jpeg", data)
+        if at + 4 > len(data):
+            break
+        if marker in _OTHER_PROCESSES:
+            raise UnsupportedImageError(f"JPEG images of this kind ({_OTHER_PROCESSES[marker]})")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and data[at + 4] != 8:
+            raise UnsupportedImageError(f"JPEG images of {data[at + 4]} bits a channel")
+        if marker in (0xC2, 0xCA):
+            sent |= {data[at + 10 + 3 * i]: [1] * 64 for i in range(data[at + 9])}
+        if marker == 0xDA and sent:
+            _note_scan(data, at + 4, sent)
+        at += 2 + number(data, at + 2, ">H")
+    return Container("jpeg", data, lacks_end=True, complete=not any(any(lowest) for lowest in sent.values()))
+
+
+def _note_scan(data: bytes, at: int, sent: dict[int, list[int]]) -> None:
+    """Notes which coefficients a scan of a progressive JPEG brings, and how precisely."""
+    end = at + 1 + 2 * data[at]
+    first, last, precision = data[end], data[end + 1], data[end + 2] & 15
+    for i in range(data[at]):
+        if lowest := sent.get(data[at + 1 + 2 * i]):
+            lowest[first : last + 1] = [precision] * (last + 1 - first)
+
+
+# GIF
+
+
+def _inspect_gif(data: bytes) -> Container:
+    canvas = struct.unpack_from("<HH", data, 6)
+    at = _after_table(13, data[10])
+    while at + 10 <= len(data) and data[at] == 0x21:
+        at += 2
+        while data[at]:
+            at += 1 + data[at]
+        at += 1
+    covered = struct.unpack_from("<4H", data, at + 1) if at + 10 <= len(data) and data[at] == 0x2C else None
+    return Container("gif", data, covered=_part_of(canvas, covered))
+
+
+def _after_table(at: int, flags: int) -> int:
+    return at + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+
+
+def _part_of(canvas: tuple[int, ...], frame: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
+    """A frame that leaves some of its canvas bare."""
+    if frame is None or (frame[:2] == (0, 0) and frame[2] >= canvas[0] and frame[3] >= canvas[1]):
+        return None
+    return frame
+
+
+_INSPECTORS = (
+    (rb"\x89PNG\r\n\x1a\n", _inspect_png),
+    (rb"\xff\xd8\xff", _inspect_jpeg),
+    (rb"GIF8[79]a", _inspect_gif),
+    (rb"RIFF....WEBP", lambda data: Container("webp", data)),
+    (rb"II[*+]\0|MM\0[*+]", inspect_tiff),
+    (rb"....ftyp", inspect_iso_media),
+)

@@ -1,0 +1,50 @@
+"""The pictures that the inspector's own tests read, and refuse, are read and refused here."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tatok.data.pixels import open_srgb
+
+FIXTURES = Path(__file__).parents[3] / "test" / "fixtures" / "images"
+CASES = json.loads((FIXTURES / "cases.json").read_text())
+
+
+def named(cases: list[dict]) -> list:
+    return [pytest.param(case, id=case["file"]) for case in cases]
+
+
+@pytest.mark.parametrize("case", named([c for c in CASES if "right" in c]))
+def test_an_image_shows_what_the_inspector_shows(case: dict):
+    shown = np.asarray(open_srgb(FIXTURES / case["file"])).astype(int)
+    right = np.asarray(Image.open(FIXTURES / "right" / case["right"]).convert("RGB"))
+    assert shown.shape == right.shape
+    assert np.abs(shown - right).mean() < case.get("difference", 0.5)
+
+
+@pytest.mark.parametrize("case", named([c for c in CASES if "code" in c]))
+def test_what_the_inspector_refuses_is_refused(case: dict):
+    with pytest.raises(ValueError, match=rf"{case['file']} cannot be read: ") as refusal:
+        open_srgb(FIXTURES / case["file"])
+    assert case["says"] in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_other_loaders_of_the_decoder_are_blocked():
+    import pyvips
+
+    open_srgb(FIXTURES / "png-gama-alone.png")
+    with pytest.raises(pyvips.Error, match="not in a known format"):
+        pyvips.Image.new_from_buffer((FIXTURES / "svg-bomb.png").read_bytes(), "")
+
+
+def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path: Path):
+    with (tmp_path / "vast.tif").open("wb") as file:
+        file.truncate(2**31)
+    (tmp_path / "empty.png").touch()
+    for name, reason in (("vast.tif", "too large"), ("empty.png", "the file is empty"), ("missing.png", "no such file")):
+        with pytest.raises(ValueError, match=reason):
+            open_srgb(tmp_path / name)

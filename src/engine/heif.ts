@@ -1,0 +1,161 @@
+/** What an AVIF says of its samples, and which of its relatives another file of ISO base media is. */
+import { TatokError } from '../method/errors';
+import { cameraCurve, type ColourSpace } from './colour';
+import { type Bytes, formatAdvice, knownSpace, pageOf, unspecified, unsupported, type Container } from './imageFormats';
+
+/** Kinds of coded images in a HEIF, by item type. */
+const otherItems = new Map([
+  ['hvc1', 'HEIC'],
+  ['avc1', 'HEIF (H.264)'],
+  ['vvc1', 'HEIF (H.266)'],
+  ['jpeg', 'HEIF (JPEG)'],
+  ['j2k1', 'HEIF (JPEG 2000)'],
+  ['unci', 'HEIF (uncompressed)'],
+  ['mski', 'HEIF (mask)'],
+]);
+
+/** A box of ISO/IEC 14496-12; from `start` to `end` is its content. */
+interface Box {
+  readonly type: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+export function inspectIsoMedia(bytes: Bytes): Container {
+  const top = boxesIn(bytes, 0, bytes.length);
+  const brands = bytes.data.subarray(8, find(top, 'ftyp')?.end);
+  const hasBrand = (brand: string) => Buffer.from(brands).includes(brand, 0, 'latin1');
+  const meta = find(top, 'meta');
+  if (meta === undefined) {
+    if (hasBrand('avis')) throw unsupported('Animated AVIF images without a still picture are not supported');
+    if (hasBrand('crx ')) throw unsupported('Camera raw images are not supported');
+    throw new TatokError('image-unreadable', 'The file is not an image of a supported format.', formatAdvice);
+  }
+  const items = new HeifItems(bytes, meta);
+  const type = items.codedType();
+  if (type !== 'av01') throw unsupported(`${otherItems.get(type) ?? 'HEIF'} images are not supported`);
+  // The decoder knows AVIF by its first brand only.
+  const file = bytes.data.slice();
+  file.set(new TextEncoder().encode('avif'), 8);
+  return {
+    format: 'avif',
+    file: bytes.text(8, 4) === 'avif' ? bytes.data : file,
+    page: hasBrand('avis') ? pageOf('frame', 0, trackSamples(bytes, find(top, 'moov'))) : undefined,
+    space: items.space(),
+    premultiplied: items.references('prem', items.primary).length > 0,
+  };
+}
+
+/** The primary picture of a HEIF, and what belongs to it. */
+class HeifItems {
+  readonly primary: number;
+  private readonly boxes: readonly Box[];
+
+  constructor(
+    private readonly bytes: Bytes,
+    meta: Box,
+  ) {
+    this.boxes = boxesIn(bytes, meta.start + 4, meta.end);
+    const primary = find(this.boxes, 'pitm');
+    this.primary = primary === undefined ? 0 : this.identifier(primary.start + 4, bytes.u8(primary.start) > 0);
+  }
+
+  /** Item type of the primary picture, or of the first that it is put together from; empty for none. */
+  codedType(): string {
+    const derived = ['grid', 'iden', 'iovl'].includes(this.type(this.primary));
+    const source = derived ? this.references('dimg', this.primary)[0] : this.primary;
+    return source === undefined ? '' : this.type(source);
+  }
+
+  /** Items that an item refers to. */
+  references(kind: string, from: number): readonly number[] {
+    const all = find(this.boxes, 'iref');
+    if (all === undefined) return [];
+    const wide = this.bytes.u8(all.start) > 0;
+    const size = wide ? 4 : 2;
+    for (const { type, start } of boxesIn(this.bytes, all.start + 4, all.end)) {
+      if (type !== kind || this.identifier(start, wide) !== from) continue;
+      const count = this.bytes.u16(start + size);
+      return Array.from({ length: count }, (_, i) => this.identifier(start + size + 2 + size * i, wide));
+    }
+    return [];
+  }
+
+  /** Of the primary picture's colour box; undefined where a profile says it, or nothing does. */
+  space(): ColourSpace | undefined {
+    const colours = this.properties(this.primary).filter(({ type }) => type === 'colr');
+    const kinds = colours.map(({ start }) => this.bytes.text(start, 4));
+    if (kinds.includes('prof') || kinds.includes('rICC')) return undefined;
+    const coded = colours[kinds.indexOf('nclx')];
+    if (coded === undefined) return undefined;
+    const [primaries, transfer] = [this.bytes.u16(coded.start + 4), this.bytes.u16(coded.start + 6)];
+    // What is unspecified is sRGB's, and sRGB itself needs no conversion.
+    const [known, curve] = [primaries === unspecified ? 1 : primaries, transfer === unspecified ? 13 : transfer];
+    const isSrgb = known === 1 && (curve === 13 || curve === 1 || curve === 6);
+    return isSrgb ? undefined : knownSpace('AVIF', known, curve, cameraCurve.avif);
+  }
+
+  private type(item: number): string {
+    const list = find(this.boxes, 'iinf');
+    if (list === undefined) return '';
+    const from = list.start + (this.bytes.u8(list.start) === 0 ? 6 : 8);
+    for (const { type, start } of boxesIn(this.bytes, from, list.end)) {
+      const wide = this.bytes.u8(start) > 2;
+      if (type !== 'infe' || this.identifier(start + 4, wide) !== item) continue;
+      return this.bytes.text(start + (wide ? 10 : 8), 4);
+    }
+    return '';
+  }
+
+  private properties(item: number): readonly Box[] {
+    const all = find(this.boxes, 'iprp');
+    const parts = all === undefined ? [] : boxesIn(this.bytes, all.start, all.end);
+    const [container, table] = [find(parts, 'ipco'), find(parts, 'ipma')];
+    if (container === undefined || table === undefined) return [];
+    const properties = boxesIn(this.bytes, container.start, container.end);
+    const [wide, wideIndex] = [this.bytes.u8(table.start) > 0, (this.bytes.u8(table.start + 3) & 1) === 1];
+    let at = table.start + 8;
+    for (let entry = this.bytes.u32(table.start + 4); entry > 0; entry--) {
+      const of = this.identifier(at, wide);
+      at += wide ? 4 : 2;
+      const count = this.bytes.u8(at++);
+      const from = at;
+      at += count * (wideIndex ? 2 : 1);
+      if (of !== item) continue;
+      return Array.from({ length: count }, (_, i) =>
+        wideIndex ? this.bytes.u16(from + 2 * i) & 0x7fff : this.bytes.u8(from + i) & 0x7f,
+      ).flatMap((index) => properties[index - 1] ?? []);
+    }
+    return [];
+  }
+
+  private identifier(at: number, wide: boolean): number {
+    return wide ? this.bytes.u32(at) : this.bytes.u16(at);
+  }
+}
+
+/** Samples of the first track of a sequence: its frames. */
+function trackSamples(bytes: Bytes, movie: Box | undefined): number {
+  let box = movie;
+  for (const type of ['trak', 'mdia', 'minf', 'stbl', 'stsz']) {
+    box = box && find(boxesIn(bytes, box.start, box.end), type);
+  }
+  return box === undefined ? 0 : bytes.u32(box.start + 8);
+}
+
+function boxesIn(bytes: Bytes, start: number, end: number): Box[] {
+  const boxes: Box[] = [];
+  for (let at = start; at + 8 <= end;) {
+    const short = bytes.u32(at);
+    const header = short === 1 ? 16 : 8;
+    const length = short === 0 ? end - at : short === 1 ? bytes.u64(at + 8) : short;
+    if (length < header) break;
+    boxes.push({ type: bytes.text(at + 4, 4), start: at + header, end: Math.min(end, at + length) });
+    at += length;
+  }
+  return boxes;
+}
+
+function find(boxes: readonly Box[], type: string): Box | undefined {
+  return boxes.find((box) => box.type === type);
+}
