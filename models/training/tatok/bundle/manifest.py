@@ -23,7 +23,8 @@ def file_entry(path: Path) -> dict[str, Any]:
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
-    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    """The manifest, with or without the byte order mark that some editors put before it."""
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8-sig"))
     if manifest.get("format") != FORMAT or manifest.get("formatVersion") != FORMAT_VERSION:
         raise ValueError(f"{bundle} is not a TaTok bundle of format version {FORMAT_VERSION}")
     return manifest
