@@ -2,7 +2,6 @@
 import { join, resolve } from 'node:path';
 import { readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
-import { tokenizeWhole } from '../client/whole';
 import { TatokError } from '../method/errors';
 import { describeParts } from '../method/parts';
 import { cudaOptionsIn } from './cudaOptions';
@@ -32,7 +31,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   for (const image of options.images) {
     try {
       const { settings, cropMode } = options;
-      const tokenized = await tokenizeWhole(client, { choice, file: await readRegular(image), settings, cropMode });
+      const tokenized = await client.tokenize({ choice, file: await readRegular(image), settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, result);

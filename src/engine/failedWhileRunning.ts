@@ -2,7 +2,7 @@ import type { ModelChoice } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
 import type { ProviderName } from '../method/types';
 import { explainProviderFailure } from './failureReasons';
-import { ProviderFailed } from '../protocol/providerFailed';
+import { ProviderFailed } from '../protocol/errorTransfer';
 import { mayFallBack } from './providers';
 
 /**

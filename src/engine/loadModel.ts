@@ -12,7 +12,7 @@ import { readGraph, verifyFiles } from '../bundle/verify';
 import { batchSize } from './batchSize';
 import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
 import { explainProviderFailure, sentence } from './failureReasons';
-import { ProviderFailed } from '../protocol/providerFailed';
+import { ProviderFailed } from '../protocol/errorTransfer';
 import { firstProvider, mayFallBack } from './providers';
 import { sessionOptions } from './sessionOptions';
 import { ThreadedSession } from './thread/threadedSession';

@@ -8,7 +8,7 @@
  */
 import { TatokError } from '../method/errors';
 import type { ProviderName, ProviderReport } from '../method/types';
-import { ProviderFailed } from '../protocol/providerFailed';
+import { ProviderFailed } from '../protocol/errorTransfer';
 
 const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
 

@@ -1,18 +1,21 @@
+import type { CancellationToken } from 'vscode-jsonrpc/node';
+import type { Call } from '../protocol/analyses';
 import type { ModelChoice } from '../protocol/engineMessages';
-import type { StageObserver } from './stages';
+import { TatokError } from '../method/errors';
 import type { ProviderName } from '../method/types';
 import { failedWhileRunning } from './failedWhileRunning';
 import type { RunningModel } from './loadModel';
 import type { ProviderWatch } from './providerWatch';
 import type { RunningModels } from './runningModels';
+import type { StageObserver } from './stages';
 import { Turns, type Urgency } from './turns';
 
 /** One request under way. */
 export interface Run {
   readonly choice: ModelChoice;
-  /** The request's own, which lets others in. */
+  /** Lets others in between batches, stops once the request is cancelled, and reports progress. */
   readonly observer: StageObserver;
-  /** What it runs on, once that is known. */
+  /** The model that it runs on, once that is known. */
   model: RunningModel | undefined;
 }
 
@@ -29,19 +32,25 @@ export class Requests {
    * Sessions block the thread anyway, so requests run one after another; one of many batches lets others in between them. A
    * model is never released under a running request.
    *
-   * @throws ProviderFailed where another provider may do what the one in use failed at; otherwise what `work` does.
+   * @param closing ends the request, as the call's own token does.
+   * @throws ProviderFailed where another provider may do what the one in use failed at; TatokError cancelled; otherwise what
+   *   `work` throws.
    */
   async inTurn<Result>(
     choice: ModelChoice,
     urgency: Urgency,
-    observer: StageObserver,
+    { token, onProgress }: Call = {},
     work: (run: Run) => Promise<Result>,
+    closing?: CancellationToken,
   ): Promise<Result> {
     const run: Run = {
       choice,
       observer: async (stage, tiles) => {
         if (urgency === 'long') await this.turns.letIn();
-        await observer(stage, tiles);
+        if (token?.isCancellationRequested === true || closing?.isCancellationRequested === true) {
+          throw new TatokError('cancelled', 'The request was cancelled.');
+        }
+        onProgress?.({ stage, tiles });
         await this.watch.running(choice, providerOf(run), stage);
       },
       model: undefined,

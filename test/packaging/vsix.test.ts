@@ -5,7 +5,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../esbuild.mjs';
 import { packageExtension } from '../../scripts/package.mjs';
 import { InferenceClient } from '../../src/client/client';
-import { tokenizeWhole } from '../../src/client/whole';
 import { readArchive } from './archive';
 import { packedExtension } from './vsix';
 
@@ -176,7 +175,7 @@ describe(`the package for ${platform}`, () => {
       const extension = join(directory, 'extension');
       const client = new InferenceClient({ modulePath: join(extension, 'dist/inference.js') });
       try {
-        const { image, reconstruction, model, provider } = await tokenizeWhole(client, {
+        const { image, reconstruction, model, provider } = await client.tokenize({
           choice: { directory: join(extension, 'models/tatok-s-256'), providers: ['cpu'] },
           file: await readFile(join(root, 'media/samples/kodim23.png')),
           settings: { lossRate: 0 },

@@ -4,7 +4,7 @@ import { useServices } from '../state/context';
 import { aboutHowLong, RemainingTime } from '../state/remainingTime';
 import { stageNames } from '../state/stages';
 import { ProgressRing } from '../ui/ProgressRing';
-import type { Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
 import type { StageTimings } from '../../src/method/types';
 
 /** One quiet line: what is being worked on and how long that still takes, else how long the stages took. */

@@ -3,7 +3,7 @@ import { useServices } from '../state/context';
 import { stageNames } from '../state/stages';
 import { Button } from '../ui/Button';
 import { ProgressRing } from '../ui/ProgressRing';
-import type { Progress as StageProgress } from '../../src/protocol/engineMessages';
+import type { Progress as StageProgress } from '../../src/protocol/analyses';
 import { stages } from '../../src/method/types';
 
 /** Until there is something to show: which stage runs, and a way out. */

@@ -1,4 +1,4 @@
-import type { Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
 
 /** Before this is known, nothing is said of what is left. */
 const leastElapsedMs = 2000;
