@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, posix, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../esbuild.mjs';
 import { packageExtension } from '../../scripts/package.mjs';
@@ -128,6 +129,12 @@ describe(`the package for ${platform}`, () => {
 
   it('is under 130 MB', async () => {
     expect((await stat(vsix)).size).toBeLessThan(130e6);
+  });
+
+  it('has a page script under 160 kB compressed, without the parts of the UI toolkit that it does not use', () => {
+    const script = files.get('extension/dist/webview.js') ?? new Uint8Array();
+    expect(gzipSync(script).length).toBeLessThan(160e3);
+    expect(text.decode(script)).not.toContain('calendar');
   });
 
   it('tells nothing of the machine that made it', () => {
