@@ -18,9 +18,9 @@ import type {
 import { TatokError } from '../method/errors';
 import type { Tokenization, Tokenized } from '../method/types';
 import { cudaVariables, type CudaOptions } from '../cuda/environment';
-import { crashedProvider, mostCrashes } from './crashes';
 import { failedProviderOf, fromResponseError } from '../protocol/errorTransfer';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
+import { mayFallBack } from '../protocol/providerOrder';
 
 export interface InferenceClientOptions extends ForkSettings {
   /** Where CUDA's libraries are; asked at every start of the process, so that a changed setting holds after {@link InferenceClient.stop}. */
@@ -306,4 +306,22 @@ function rejectWhenCancelled(token: CancellationToken): { promise: Promise<never
   });
   promise.catch(() => undefined);
   return { promise, dispose: () => listeners.forEach((listener) => listener.dispose()) };
+}
+
+/** Tries of one request that may end in a crash before something else is tried, or nothing. */
+const mostCrashes = 2;
+
+/**
+ * The provider that a crash is put down to, so that the next process does without it: at once if sessions were being opened on it, as
+ * they would be again, otherwise after {@link mostCrashes}, because some crashes do not come back.
+ *
+ * @param crashes how often the request that waits for an answer has met a crash, this one included.
+ * @returns undefined where the same is to be tried again, or no other provider is left.
+ */
+function crashedProvider({ message, inUse }: ProcessExited, crashes: number): FailedProvider | undefined {
+  if (inUse === undefined) return undefined;
+  const { choice, provider, opening } = inUse;
+  if (!mayFallBack(choice.providers, provider) || (!opening && crashes < mostCrashes)) return undefined;
+  const when = opening ? 'while it opened the model' : 'twice in a row while running';
+  return { choice, provider, reason: `It crashed ${when} (${message}).` };
 }

@@ -14,7 +14,7 @@ import type {
 } from '../protocol/engineMessages';
 import { LargePicture, OpenPicture, readyModel } from './openPicture';
 import { readPicture, shownImage } from './picture';
-import { ProviderWatch } from './providerWatch';
+import { ProviderWatch } from './providers';
 import { Requests } from './requests';
 import { RunningModels, type ModelsListener } from './runningModels';
 

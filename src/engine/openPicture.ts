@@ -15,11 +15,10 @@ import type {
 } from '../method/types';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
-import type { Requests, Run } from './requests';
+import type { Requests, Run, Urgency } from './requests';
 import type { KeyedBundle, RunningModels } from './runningModels';
 import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
-import type { Urgency } from './turns';
 
 /**
  * A sequential ranking costs fifteen estimates and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
-import { stageNames } from '../state/stages';
+import { stageNames } from '../state/remainingTime';
 import { Button } from '../ui/Button';
 import { ProgressRing } from '../ui/ProgressRing';
 import type { Progress as StageProgress } from '../../src/protocol/analyses';

@@ -1,10 +1,9 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { onGrid } from './onGrid';
 import type { Analyses } from '../../src/protocol/analyses';
 import { fromResponseError } from '../../src/protocol/errorTransfer';
-import type { InfluenceMap, Tokens } from '../../src/method/types';
+import type { InfluenceMap, Tokens, Grid, PatchRegion } from '../../src/method/types';
 
 /** Maps of the global tokens computed so far under one kept set: N values of 8-bit units each. */
 export type InfluenceMaps = ReadonlyMap<number, Float32Array>;
@@ -160,4 +159,14 @@ export class Influence {
     this.work = undefined;
     this.running.value = undefined;
   }
+}
+
+/** Values of one tile's patches on the whole grid, NaN elsewhere: tiles know nothing of each other. */
+export function onGrid(values: Float32Array, region: PatchRegion, { rows, columns }: Grid): Float32Array {
+  const whole = new Float32Array(rows * columns).fill(NaN);
+  for (let row = 0; row < region.rows; row++) {
+    const line = values.subarray(row * region.columns, (row + 1) * region.columns);
+    whole.set(line, (region.row + row) * columns + region.column);
+  }
+  return whole;
 }

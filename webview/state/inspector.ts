@@ -1,7 +1,7 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import type { ColormapName } from '../canvas/colormaps';
 import type { Camera } from '../canvas/viewport';
-import { equalSettings } from './settings';
+import { equalSettings } from './lossRate';
 import {
   offeredOverlays,
   overlays,

@@ -1,7 +1,7 @@
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { lossRateGrid } from './lossRateGrid';
+import { lossRateGrid } from './lossRate';
 import type { Analyses } from '../../src/protocol/analyses';
 import type { FilterSettings, Measurement, Tokens } from '../../src/method/types';
 
