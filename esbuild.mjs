@@ -28,7 +28,7 @@ const bundles = [
     platform: 'browser',
     target: 'es2022',
     format: 'iife',
-    entryPoints: { webview: 'webview/main.tsx' },
+    entryPoints: { webview: 'webview/main.mts' },
     jsx: 'automatic',
     jsxImportSource: 'preact',
   },

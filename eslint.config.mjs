@@ -1,9 +1,13 @@
 import js from '@eslint/js';
 import { defineConfig } from 'eslint/config';
 import globals from 'globals';
+import { basename } from 'node:path';
 import tseslint from 'typescript-eslint';
 
-/** Imports that cross a border of the architecture. Flat config replaces a rule's options, so each block lists all. */
+/**
+ * Borders between folders, which say where code runs (src/README.md, webview/README.md). Flat config replaces a rule's options, so each
+ * block lists all.
+ */
 const vscode = {
   name: 'vscode',
   message: 'Only the extension host (src/extension.ts, host, panel, commands) knows VS Code.',
@@ -13,11 +17,28 @@ const native = ['onnxruntime-node', 'sharp'].map((name) => ({
   message: 'Native code runs in the inference process and the command line only.',
 }));
 const toolkit = { name: '@vscode/webview-ui-toolkit', message: 'Only webview/ui imports the toolkit.' };
+
 /**
- * @param {{ name: string, message: string }[]} paths
- * @returns {import('eslint').Linter.RulesRecord}
+ * A block of rules for one folder.
+ * @param {string} folder
+ * @param {readonly string[]} imported folders beside it that it may import
+ * @param {{ name: string, message: string }[]} paths packages that it must not import
+ * @returns {import('eslint').Linter.Config}
  */
-const restrict = (...paths) => ({ 'no-restricted-imports': ['error', { paths }] });
+const border = (folder, imported, paths) => {
+  const allowed = [...imported, basename(folder)].join('|');
+  const message = `${folder} imports ${imported.length === 0 ? 'no other folder' : imported.join(', ')} alone.`;
+  return {
+    files: [`${folder}/**`],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        { paths, patterns: [{ regex: `^(\\.\\./)+(?!\\.\\.|(src/)?(${allowed})/|[^/]+$)`, message }] },
+      ],
+    },
+  };
+};
+const pure = [vscode, toolkit, ...native];
 
 /**
  * Bare strings reach neither messages, lists, progress, hovers nor the status bar: VS Code would read links to commands and icons out of
@@ -73,19 +94,40 @@ export default defineConfig(
       eqeqeq: 'error',
     },
   },
-  { files: ['src/**'], languageOptions: { globals: globals.node }, rules: restrict(...native, toolkit) },
-  { files: ['src/{engine,cli}/**'], rules: restrict(vscode, toolkit) },
+  { files: ['src/**'], languageOptions: { globals: globals.node } },
+  border('src/method', [], pure),
+  border('src/protocol', ['method'], pure),
+  border('src/bundle', ['method'], pure),
+  border('src/export', ['method'], pure),
+  border('src/cuda', ['method', 'bundle'], pure),
+  border('src/client', ['method', 'protocol', 'cuda'], pure),
+  border('src/engine', ['method', 'protocol', 'bundle', 'cuda', 'thread'], [vscode, toolkit]),
+  border('src/cli', ['method', 'protocol', 'bundle', 'cuda', 'client', 'engine', 'export'], [vscode, toolkit]),
+  border('src/host', ['method', 'protocol', 'bundle', 'cuda', 'client'], [...native, toolkit]),
+  border('src/panel', ['method', 'protocol', 'bundle', 'client', 'export', 'host'], [...native, toolkit]),
+  border('src/commands', ['method', 'protocol', 'cuda', 'host', 'panel'], [...native, toolkit]),
+  { files: ['webview/**'], languageOptions: { globals: globals.browser } },
   {
-    files: ['src/{method,bundle,protocol,client,cuda,export}/**'],
-    rules: restrict(vscode, toolkit, ...native),
+    files: ['webview/**'],
+    rules: {
+      'no-restricted-imports': [
+        'error',
+        {
+          paths: pure,
+          patterns: [
+            { regex: 'src/(?!(method|protocol)/)', message: 'The page imports src/method and src/protocol alone.' },
+          ],
+        },
+      ],
+    },
   },
   {
     files: ['src/**'],
     ignores: ['src/host/window.ts', 'src/host/text.ts'],
     rules: { 'no-restricted-syntax': ['error', ...textOfOthers] },
   },
-  { files: ['webview/**'], languageOptions: { globals: globals.browser }, rules: restrict(vscode, toolkit, ...native) },
-  { files: ['webview/ui/**'], rules: restrict(vscode, ...native) },
+  border('webview/canvas', ['method'], pure),
+  border('webview/ui', [], [vscode, ...native]),
   { files: ['src/cli/**', 'scripts/**', 'test/**', '*.{mjs,mts}'], rules: { 'no-console': 'off' } },
   { files: ['**/*.mjs'], languageOptions: { globals: globals.node } },
   {

@@ -1,15 +1,23 @@
 import type { JSX } from 'preact';
-import { App } from './App';
 import { createLayers } from './state/layers';
 import type { Theme } from './canvas/theme';
-import { Exporter, ExporterContext } from './export/exporter';
-import { connectToHost } from './host/rpc';
-import { ServicesContext } from './state/context';
+import { Exporter, ExporterContext, useExporter } from './export/exporter';
+import { connectToHost, type VsCodeApi } from './host/connection';
+import { ServicesContext, useServices } from './state/context';
 import { Inspector } from './state/inspector';
 import { saveState } from './state/savedState';
 import { startSession } from './state/session';
 import { readViewState } from './state/viewState';
-import type { VsCodeApi } from './host/vscodeApi';
+import { PictureStage } from './stage/PictureStage';
+import { GlobalTokens } from './controls/GlobalTokens';
+import { Header } from './controls/Header';
+import { LossRate } from './controls/LossRate';
+import { PatchReadout } from './controls/PatchReadout';
+import { TokenCounts } from './controls/TokenCounts';
+import { Toolbar } from './controls/Toolbar';
+import { BitsHistogram } from './plots/BitsHistogram';
+import { EntropyCurve } from './plots/EntropyCurve';
+import { RateDistortionPlot } from './plots/RateDistortionPlot';
 
 /** The page of one tokenization. */
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
@@ -24,5 +32,41 @@ export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
         <App />
       </ExporterContext.Provider>
     </ServicesContext.Provider>
+  );
+}
+
+/** The inspector: picture at the left, what it costs at the right, its parts below. */
+export function App(): JSX.Element {
+  const { inspector } = useServices();
+  const exporter = useExporter();
+  const picture = inspector.picture.value;
+  const shown = picture !== undefined;
+  const filters = inspector.filters.value;
+  const hasGlobals = picture !== undefined && picture.model.globalTokens > 0;
+  return (
+    <div class={!shown ? 'inspector empty' : hasGlobals ? 'inspector' : 'inspector no-globals'} data-testid="inspector">
+      <Header />
+      <main>
+        {shown && <Toolbar />}
+        <PictureStage onScene={(scene) => exporter.picture(scene)} />
+      </main>
+      {shown && (
+        <>
+          <aside class="sidebar" aria-label={filters ? 'Filtering' : 'Tokens and quality'}>
+            {filters && <LossRate />}
+            <TokenCounts />
+            {filters && (
+              <>
+                <EntropyCurve />
+                <BitsHistogram />
+                <RateDistortionPlot />
+              </>
+            )}
+          </aside>
+          {hasGlobals && <GlobalTokens />}
+          <PatchReadout />
+        </>
+      )}
+    </div>
   );
 }

@@ -7,6 +7,23 @@ import { fetchCodeServer } from './codeServer.mjs';
 const root = resolve(import.meta.dirname, '../..');
 
 /**
+ * Runs files of Vitest.
+ * @param {string} config of Vitest, below the root
+ * @param {readonly string[]} [options] of Vitest
+ * @param {Readonly<Record<string, string>>} [env] set for them besides
+ * @returns {number} exit status
+ */
+export function runVitest(config, options = [], env = {}) {
+  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
+  const { status } = spawnSync(process.execPath, [vitest, 'run', '--config', config, '--root', root, ...options], {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
+  return status ?? 1;
+}
+
+/**
  * Runs files of Vitest that work a page in Chromium.
  * @param {string} config of Vitest, below the root
  * @param {readonly string[]} [options] of Vitest
@@ -14,13 +31,7 @@ const root = resolve(import.meta.dirname, '../..');
  * @returns {Promise<number>} exit status
  */
 export async function runInChromium(config, options = [], env = {}) {
-  const vitest = join(root, 'node_modules/vitest/vitest.mjs');
-  const { status } = spawnSync(process.execPath, [vitest, 'run', '--config', config, '--root', root, ...options], {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, CHROMIUM_PATH: await chromiumPath(), ...env },
-  });
-  return status ?? 1;
+  return runVitest(config, options, { CHROMIUM_PATH: await chromiumPath(), ...env });
 }
 
 /**

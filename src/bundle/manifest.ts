@@ -104,8 +104,8 @@ export interface Bundle {
  * @param text of the manifest where it was read before.
  * @throws TatokError model-missing, model-invalid or model-incompatible (another format version).
  */
-export async function readBundle(directory: string, text?: string): Promise<Bundle> {
-  const manifest = parseManifest(text ?? (await readManifest(directory)), manifestPath(directory));
+export async function readBundle(directory: string): Promise<Bundle> {
+  const manifest = parseManifest(await readManifest(directory), manifestPath(directory));
   const { grid, globalTokens, codebook, attention, defaults, referenceBudgetBits, name, version } = manifest;
   return {
     manifest,

@@ -3,10 +3,10 @@ import { Command, InvalidArgumentError, Option } from 'commander';
 import { readFile, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { InferenceClient } from '../client/client';
+import { InferenceClient, type OpenedPicture } from '../client/client';
 import { cudaVariables } from '../cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/engineMessages';
-import { rankingCriteria, type RankingCriterion, type StageTimings, type Tokenized } from '../method/types';
+import { rankingCriteria, type RankingCriterion, type StageTimings } from '../method/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { cudaOptionsIn } from './cudaOptions';
 import { timeGraphsIn } from './graphsProcess';
@@ -33,14 +33,16 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
   const coldStart = performance.now();
   const loaded = await client.loadModel(choice);
   const load = performance.now() - coldStart;
-  const first = await timed(() => client.tokenize({ choice, file, settings }));
+  const first = await timed(() => client.open({ choice, file, settings }));
+  first.value.close();
   const samples = new Map<string, number[]>();
   for (let run = 0; run < options.warmUp + options.runs; run++) {
-    const whole = await timed(() => client.tokenize({ choice, file, settings }));
-    const again = await timed(() => reconstructAgain(client, choice, whole.value));
+    const opened = await timed(() => client.open({ choice, file, settings }));
+    const again = await timed(() => reconstructAgain(opened.value));
+    opened.value.close();
     if (run < options.warmUp) continue;
-    record(samples, 'tokenize: ', whole.value.timings);
-    add(samples, 'tokenize, request to answer', whole.milliseconds);
+    record(samples, 'tokenize: ', opened.value.timings);
+    add(samples, 'tokenize, request to answer', opened.milliseconds);
     record(samples, 'reconstruct: ', again.value.timings);
     add(samples, 'reconstruct, request to answer', again.milliseconds);
   }
@@ -49,9 +51,8 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
 }
 
 /** What a released slider asks for: the same tokens under another loss rate. */
-function reconstructAgain(client: InferenceClient, choice: ModelChoice, { tokens, image, settings: given }: Tokenized) {
-  const settings = { ...given, lossRate: given.lossRate / 2 };
-  return client.reconstruct({ choice, tokens, image, settings });
+function reconstructAgain({ analyses, settings }: OpenedPicture) {
+  return analyses.reconstruct({ ...settings, lossRate: settings.lossRate / 2 });
 }
 
 function record(samples: Map<string, number[]>, prefix: string, timings: StageTimings): void {

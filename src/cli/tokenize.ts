@@ -2,7 +2,6 @@
 import { join, resolve } from 'node:path';
 import { FileTooLarge, readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
-import { tokenizeWhole } from '../client/whole';
 import { TatokError } from '../method/errors';
 import { mostFileBytes, requireFileSize } from '../method/imageLimits';
 import { describeParts } from '../method/parts';
@@ -34,7 +33,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
     try {
       const { settings, cropMode } = options;
       const file = await readImage(image);
-      const tokenized = await tokenizeWhole(client, { choice, file, settings, cropMode });
+      const tokenized = await client.tokenize({ choice, file, settings, cropMode });
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, file, result);

@@ -3,36 +3,24 @@
  * fails or crashes it is left out of the next one.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { CancellationToken, type RequestType } from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type Disposable, type RequestType } from 'vscode-jsonrpc/node';
+import { analysesBy, type Analyses, type Ask, type Call } from '../protocol/analyses';
 import * as protocol from '../protocol/engineMessages';
 import type {
   Asked,
-  AttentionParams,
   DecodedPicture,
   FailedProvider,
-  InfluenceParams,
+  KnownPicture,
   LoadedModel,
-  MeasureParams,
   ModelChoice,
-  Progress,
-  RankParams,
-  ReconstructParams,
-  TokenizeParams,
+  OpenParams,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
-import type {
-  AttentionMap,
-  InfluenceMap,
-  Measurement,
-  Ranking,
-  Reconstruction,
-  StageTimings,
-  Tokenized,
-} from '../method/types';
+import type { Tokenization, Tokenized } from '../method/types';
 import { cudaVariables, type CudaOptions } from '../cuda/environment';
-import { crashedProvider, mostCrashes } from './crashes';
 import { failedProviderOf, fromResponseError } from '../protocol/errorTransfer';
-import { ProcessExited, RunningProcess, type ForkSettings, type RequestListener } from './runningProcess';
+import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
+import { mayFallBack } from '../protocol/providerOrder';
 
 export interface InferenceClientOptions extends ForkSettings {
   /** Where CUDA's libraries are; asked at every start of the process, so that a changed setting holds after {@link InferenceClient.stop}. */
@@ -46,9 +34,24 @@ export interface Lease {
   dispose(): void;
 }
 
-type Send<Result> = (running: RunningProcess) => Promise<Result>;
+/** How opening is followed and ended. */
+export interface OpenCall extends Call {
+  readonly onPicture?: ((picture: DecodedPicture) => void) | undefined;
+}
 
-type OnProgress = (progress: Progress) => void;
+/**
+ * A tokenized picture that is open in the inference process. Where that process ends or is replaced, the picture is opened anew in the
+ * next one when it is asked for something, with the same tokens: another provider would give some codes another value.
+ */
+export interface OpenedPicture extends Tokenized, LoadedModel {
+  readonly analyses: Analyses;
+  /** The same, by name: for a relay. */
+  readonly ask: Ask;
+  /** Has the process forget the picture. Analyses under way are rejected as cancelled, and so are later ones. */
+  close(): void;
+}
+
+type Send<Result> = (running: RunningProcess) => Promise<Result>;
 
 /**
  * Shared by everyone who needs inference. Every method rejects with a TatokError; `cancelled` as soon as the token says so, even
@@ -80,45 +83,79 @@ export class InferenceClient {
     };
   }
 
-  loadModel(choice: ModelChoice, token: CancellationToken = CancellationToken.None): Promise<LoadedModel> {
-    return this.request(protocol.loadModel, choice, token);
+  loadModel(choice: ModelChoice, token?: CancellationToken): Promise<LoadedModel> {
+    return this.request(protocol.loadModel, choice, { token });
   }
 
-  tokenize(
-    params: TokenizeParams,
-    token: CancellationToken = CancellationToken.None,
-    onProgress?: OnProgress,
-    onPicture?: (picture: DecodedPicture) => void,
-  ): Promise<Tokenized & LoadedModel> {
-    return this.request(protocol.tokenize, params, token, { onProgress, onPicture });
+  /** Decodes and tokenizes a picture. It stays open until it is closed, and keeps the process alive as long. */
+  async open(params: OpenParams, call: OpenCall = {}): Promise<OpenedPicture> {
+    const picture = this.nextId++;
+    let decoded: DecodedPicture | undefined;
+    const onPicture = (news: DecodedPicture): void => {
+      decoded = news;
+      call.onPicture?.(news);
+    };
+    let openedIn: RunningProcess | undefined;
+    const note = (running: RunningProcess): void => {
+      openedIn = running;
+    };
+    try {
+      const opened = await this.request(protocol.open, { ...params, picture }, { ...call, onPicture }, note);
+      if (decoded === undefined) throw new TatokError('inference-failed', 'The file was tokenized but not decoded.');
+      openedIn?.pictures.add(picture);
+      const { image, settings } = decoded;
+      const { rgb: _, ...geometry } = image;
+      const known = { choice: params.choice, file: params.file, image: geometry, tokens: opened.tokens };
+      return { ...opened, image, settings, ...this.handle(picture, known) };
+    } catch (error) {
+      // The process may have opened it before it learned that nobody waits.
+      openedIn?.notify(protocol.close, { picture });
+      throw error;
+    }
   }
 
-  rank(
-    params: RankParams,
-    token: CancellationToken = CancellationToken.None,
-    onProgress?: OnProgress,
-  ): Promise<Ranking> {
-    return this.request(protocol.rank, params, token, { onProgress });
+  /** Tokens of a picture and their reconstruction under the settings given, for callers that show nothing before all is known. */
+  async tokenize(params: OpenParams, call?: OpenCall): Promise<Tokenization & LoadedModel> {
+    const picture = await this.open(params, call);
+    try {
+      const { image, tokens, model, provider, settings } = picture;
+      const { timings, ...reconstruction } = await picture.analyses.reconstruct(settings, call);
+      return { image, tokens, model, provider, reconstruction, timings: { ...picture.timings, ...timings } };
+    } finally {
+      picture.close();
+    }
   }
 
-  reconstruct(
-    params: ReconstructParams,
-    token: CancellationToken = CancellationToken.None,
-    onProgress?: OnProgress,
-  ): Promise<Reconstruction & { readonly timings: StageTimings }> {
-    return this.request(protocol.reconstruct, params, token, { onProgress });
-  }
-
-  measure(params: MeasureParams, token: CancellationToken = CancellationToken.None): Promise<readonly Measurement[]> {
-    return this.request(protocol.measure, params, token);
-  }
-
-  influence(params: InfluenceParams, token: CancellationToken = CancellationToken.None): Promise<InfluenceMap> {
-    return this.request(protocol.influence, params, token);
-  }
-
-  attention(params: AttentionParams, token: CancellationToken = CancellationToken.None): Promise<AttentionMap> {
-    return this.request(protocol.attention, params, token);
+  private handle(picture: number, known: KnownPicture): Pick<OpenedPicture, 'analyses' | 'ask' | 'close'> {
+    const lease = this.acquire();
+    const closing = new CancellationTokenSource();
+    const reopen = (running: RunningProcess): void => {
+      if (running.pictures.has(picture)) return;
+      running.pictures.add(picture);
+      running.notify(protocol.reopen, { ...known, picture });
+    };
+    const ask: Ask = async (request, { token, onProgress }) => {
+      const either = eitherOf(token, closing.token);
+      try {
+        const call = { token: either.token, onProgress };
+        return await this.request(protocol.analysis, { ...request, picture }, call, reopen);
+      } finally {
+        either.dispose();
+      }
+    };
+    const close = (): void => {
+      if (closing.token.isCancellationRequested) return;
+      closing.cancel();
+      lease.dispose();
+      const { running } = this;
+      void running?.then(
+        (process) => {
+          if (process.pictures.delete(picture)) process.notify(protocol.close, { picture });
+        },
+        () => undefined,
+      );
+    };
+    return { analyses: analysesBy(ask), ask, close };
   }
 
   /**
@@ -142,16 +179,20 @@ export class InferenceClient {
     await this.stop();
   }
 
+  /** @param prepare runs before the request is sent to a process; to another one again where it is repeated. */
   private async request<Params, Result, Failure>(
     type: RequestType<Asked<Params>, Result, Failure>,
     params: Params,
-    token: CancellationToken,
-    listener: RequestListener = {},
+    { token = CancellationToken.None, ...listener }: OpenCall,
+    prepare?: (running: RunningProcess) => void,
   ): Promise<Result> {
     const lease = this.acquire();
     const cancellation = rejectWhenCancelled(token);
     const id = this.nextId++;
-    const send: Send<Result> = (running) => running.ask(type, { id, params }, token, listener);
+    const send: Send<Result> = (running) => {
+      prepare?.(running);
+      return running.ask(type, { id, params }, token, listener);
+    };
     try {
       return await Promise.race([cancellation.promise, this.repeatAfterCrash(send, token)]);
     } catch (error) {
@@ -226,7 +267,7 @@ export class InferenceClient {
       const running = new RunningProcess({ ...this.options, env: { ...variables, ...env } }, () => {
         if (this.running === starting) this.running = undefined;
       });
-      for (const failed of this.failed) running.excludeProvider(failed);
+      for (const failed of this.failed) running.notify(protocol.excludeProvider, failed);
       return running;
     })();
     starting.catch(() => {
@@ -246,6 +287,17 @@ function cancelled(): TatokError {
   return new TatokError('cancelled', 'The request was cancelled.');
 }
 
+/** Cancelled as soon as one of two is. */
+function eitherOf(
+  one: CancellationToken | undefined,
+  other: CancellationToken,
+): Disposable & { token: CancellationToken } {
+  const source = new CancellationTokenSource();
+  if (one?.isCancellationRequested === true || other.isCancellationRequested) source.cancel();
+  const listeners = [one, other].map((each) => each?.onCancellationRequested(() => source.cancel()));
+  return { token: source.token, dispose: () => listeners.forEach((listener) => listener?.dispose()) };
+}
+
 function rejectWhenCancelled(token: CancellationToken): { promise: Promise<never>; dispose(): void } {
   const listeners: { dispose(): void }[] = [];
   const promise = new Promise<never>((_resolve, reject) => {
@@ -254,4 +306,22 @@ function rejectWhenCancelled(token: CancellationToken): { promise: Promise<never
   });
   promise.catch(() => undefined);
   return { promise, dispose: () => listeners.forEach((listener) => listener.dispose()) };
+}
+
+/** Tries of one request that may end in a crash before something else is tried, or nothing. */
+const mostCrashes = 2;
+
+/**
+ * The provider that a crash is put down to, so that the next process does without it: at once if sessions were being opened on it, as
+ * they would be again, otherwise after {@link mostCrashes}, because some crashes do not come back.
+ *
+ * @param crashes how often the request that waits for an answer has met a crash, this one included.
+ * @returns undefined where the same is to be tried again, or no other provider is left.
+ */
+function crashedProvider({ message, inUse }: ProcessExited, crashes: number): FailedProvider | undefined {
+  if (inUse === undefined) return undefined;
+  const { choice, provider, opening } = inUse;
+  if (!mayFallBack(choice.providers, provider) || (!opening && crashes < mostCrashes)) return undefined;
+  const when = opening ? 'while it opened the model' : 'twice in a row while running';
+  return { choice, provider, reason: `It crashed ${when} (${message}).` };
 }

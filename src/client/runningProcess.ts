@@ -1,24 +1,25 @@
 /** One life of the inference process: from fork to exit. */
 import { fork, type ChildProcess, type ForkOptions } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import type { CancellationToken, RequestType } from 'vscode-jsonrpc/node';
 import {
   createMessageConnection,
   IPCMessageReader,
   IPCMessageWriter,
+  type CancellationToken,
   type MessageConnection,
+  type NotificationType,
+  type RequestParam,
+  type RequestType,
 } from 'vscode-jsonrpc/node';
+import type { Progress } from '../protocol/analyses';
 import {
   loaded,
   noteProvider,
   pictured,
   progress,
-  excludeProvider,
   type Asked,
   type DecodedPicture,
-  type FailedProvider,
   type LoadedChoice,
-  type Progress,
   type ProviderInUse,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
@@ -44,7 +45,7 @@ export interface ForkSettings {
   readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
 }
 
-/** What is told of a request while it is under way. */
+/** Events of a request while it is under way. */
 export interface RequestListener {
   readonly onProgress?: ((progress: Progress) => void) | undefined;
   readonly onPicture?: ((picture: DecodedPicture) => void) | undefined;
@@ -88,6 +89,8 @@ export const defaultTimeLimitSeconds = 600;
 const endLimitMs = 5000;
 
 export class RunningProcess {
+  /** Numbers of the pictures that are open in it. */
+  readonly pictures = new Set<number>();
   private readonly child: ChildProcess;
   private readonly connection: MessageConnection;
   /** Requests by their ids. Were each to wait for {@link ended}, that would hold their answers as long as the process lives. */
@@ -175,10 +178,9 @@ export class RunningProcess {
     });
   }
 
-  /** Has the process never try a provider; to be called before any request. */
-  excludeProvider(failed: FailedProvider): void {
-    // What a process that is gone was not told, nobody needs.
-    this.connection.sendNotification(excludeProvider, failed).catch(() => undefined);
+  /** Sends a notification, which a process that has ended does not need. */
+  notify<Params>(type: NotificationType<Params>, params: NoInfer<RequestParam<Params>>): void {
+    if (this.alive) this.connection.sendNotification(type, params).catch(() => undefined);
   }
 
   /** Ends the process now; resolves when it has ended, or did not within seconds. */

@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import type { SharedInference } from '../host/sharedInference';
 import { providerLabels } from '../host/providerStatus';
-import { providerOrder } from '../engine/providers';
+import { providerOrder } from '../protocol/providerOrder';
 import type { ProviderName } from '../method/types';
 import { plain, type Plain } from '../host/text';
 import { window } from '../host/window';

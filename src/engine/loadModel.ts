@@ -9,12 +9,11 @@ import { TaTok } from './pipeline';
 import type { GraphSession } from './thread/graphSession';
 import type { ProviderName } from '../method/types';
 import { readGraph, verifyFiles } from '../bundle/verify';
-import { batchSize } from './batchSize';
+import { batchSize, sessionOptions } from './sessionOptions';
 import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
-import { explainProviderFailure, sentence } from './failureReasons';
-import { ProviderFailed } from '../protocol/providerFailed';
-import { firstProvider, mayFallBack } from './providers';
-import { sessionOptions } from './sessionOptions';
+import { mayFallBack } from '../protocol/providerOrder';
+import { explainProviderFailure, firstProvider, sentence } from './providers';
+import { ProviderFailed } from '../protocol/errorTransfer';
 import { ThreadedSession } from './thread/threadedSession';
 
 /** Bundled to where whoever loads models is. */

@@ -19,6 +19,7 @@ import type {
   InfluenceMap,
   Measurement,
   ModelDescription,
+  ShownGeometry,
   ShownImage,
   Picture,
   PictureGeometry,
@@ -111,7 +112,7 @@ export class TaTok {
    */
   async reconstruct(
     tokens: Tokens,
-    image: ShownImage,
+    image: ShownGeometry,
     picture: Picture,
     given: FilterSettings,
     ranking: Ranking | undefined,
@@ -126,7 +127,6 @@ export class TaTok {
     if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
     return {
       settings,
-      ranking,
       ...selection,
       entropyBits: estimate.entropyBits,
       actualLossRate: selection.lostBits === 0 ? 0 : selection.lostBits / selection.budgetBits,
@@ -147,7 +147,7 @@ export class TaTok {
    */
   async measure(
     tokens: Tokens,
-    image: ShownImage,
+    image: ShownGeometry,
     picture: Picture,
     settings: FilterSettings,
     lossRates: readonly number[],
@@ -366,7 +366,7 @@ export class TaTok {
     estimates: readonly Pick<Tokens, 'expectedCodes'>[],
     selections: readonly Selection[],
     tiling: Tiling,
-    { width, height, reduction }: ShownImage,
+    { width, height, reduction }: ShownGeometry,
     picture: Picture,
     clock: StageClock,
   ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {

@@ -6,31 +6,16 @@
  * of falling back, and ignores unknown names beside a known one. So every attempt creates sessions with exactly one provider
  * (the runtime places operators that the provider lacks on the CPU by itself).
  */
+import { constants } from 'node:os';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { TatokError } from '../method/errors';
-import type { ProviderName, ProviderReport } from '../method/types';
-import { ProviderFailed } from '../protocol/providerFailed';
-
-const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
-
-/** Stands for the platform's default order. */
-export const autoProvider = 'auto';
-
-/** The default order: what onnxruntime-node is built with on a platform, then the CPU. */
-export function defaultProviders(platform: string, arch: string): ProviderName[] {
-  if (platform === 'linux' && arch === 'x64') return ['cuda', 'cpu'];
-  if (platform === 'win32') return ['dml', 'cpu'];
-  return platform === 'darwin' && arch === 'arm64' ? ['coreml', 'cpu'] : ['cpu'];
-}
-
-/** The order with `auto` replaced by this platform's default order. */
-export function providerOrder(order: readonly string[]): string[] {
-  return order.flatMap((name) => (name === autoProvider ? defaultProviders(process.platform, process.arch) : [name]));
-}
-
-/** Whether the order names a provider after this one. */
-export function mayFallBack(order: readonly string[], failed: ProviderName): boolean {
-  return providerOrder(order).at(-1) !== failed;
-}
+import type { ProviderName, ProviderReport, Stage } from '../method/types';
+import { ProviderFailed } from '../protocol/errorTransfer';
+import { knownProviders, mayFallBack, providerOrder } from '../protocol/providerOrder';
+import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
+import { cudaProviderLibrary, runtimeVersion } from '../cuda/requirements';
+import type { ModelChoice, ProviderInUse } from '../protocol/engineMessages';
 
 export interface ProvidedBy<Value> {
   readonly value: Value;
@@ -73,4 +58,106 @@ export async function firstProvider<Value>(
     failures.length === 0 ? 'No execution provider is configured.' : `No execution provider could be used. ${reasons}`,
     'Add cpu to the providers to try.',
   );
+}
+
+/** One sentence on why an execution provider could not be used, out of what ONNX Runtime throws. */
+export function explainProviderFailure(provider: ProviderName, error: unknown): string {
+  const message = messageOf(error);
+  if (/backend not found|no available backend/i.test(message)) {
+    return `This build of ONNX Runtime has no ${provider} on ${process.platform}-${process.arch}.`;
+  }
+  if (provider === 'cuda' && /Failed to load shared library/i.test(message)) {
+    // What discovery missed tells more than the first file that the loader stumbled over.
+    return process.env[cudaReasonVariable] ?? sentence(loaderMessage(process.env[cudaDirectoryVariable]) ?? message);
+  }
+  return sentence(message);
+}
+
+/**
+ * What the dynamic loader says of the CUDA provider. ONNX Runtime only logs it; asking again tells which library is missing.
+ * Only called after ONNX Runtime itself failed to load the library, so that nothing of it is running.
+ */
+function loaderMessage(directory: string | undefined): string | undefined {
+  if (directory === undefined) return undefined;
+  try {
+    process.dlopen({ exports: {} }, join(directory, cudaProviderLibrary), constants.dlopen.RTLD_LAZY);
+    return undefined;
+  } catch (error) {
+    const message = messageOf(error);
+    // So it was loaded, as the module for Node that it is not.
+    if (/did not self-register/i.test(message)) {
+      return `ONNX Runtime ${runtimeVersion} does not take the provider’s libraries, though all that they need was found`;
+    }
+    const [, missing] = /^(\S+): cannot open shared object file: No such file/.exec(message) ?? [];
+    return missing === undefined ? message : `${missing}, which the CUDA provider needs, was not found`;
+  }
+}
+
+/**
+ * The first line without what only ONNX Runtime's developers read ("[ONNXRuntimeError] : 1 : FAIL : ", "/file.cc:100 … was
+ * false. "), ending in a full stop.
+ */
+export function sentence(error: unknown): string {
+  const message = messageOf(error);
+  // "….cc:154 … CudaCall(…) [with …] CUDA failure 35: driver version is insufficient ; GPU=-1 ; hostname=… ; file=…"
+  const [cudaFailure] = /CUDA failure \d+: [^;\n]+/.exec(message) ?? [];
+  if (cudaFailure !== undefined) return `${cudaFailure.trim().replace(/\.$/, '')}.`;
+  const line = (message.split('\n')[0] ?? '')
+    .replace(/^.*(\[ONNXRuntimeError\] : \d+ : \w+ : | was false\. )/, '')
+    .trim();
+  const text = line === '' ? 'It failed without saying why' : line;
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * What an error of a request says of the provider that it ran on. Undefined for what no other provider would do better, and where the
+ * order names none after it.
+ *
+ * @param provider undefined where it failed before its model was loaded.
+ */
+export function failedWhileRunning(
+  choice: ModelChoice,
+  provider: ProviderName | undefined,
+  error: unknown,
+): ProviderFailed | undefined {
+  if (!(error instanceof TatokError) || error.code !== 'inference-failed') return undefined;
+  if (provider === undefined || !mayFallBack(choice.providers, provider)) return undefined;
+  const cause = error.cause ?? error;
+  const reason = `It failed while running: ${explainProviderFailure(provider, cause)}`;
+  return new ProviderFailed({ choice, provider, reason }, cause);
+}
+
+/**
+ * Keeps the client told of the provider whose native code is about to run. If that code ends the process, the client knows what it
+ * died of.
+ *
+ * The CPU counts as no provider: it is the last resort, and telling would only take time.
+ */
+export class ProviderWatch {
+  private told: ProviderInUse | undefined;
+
+  /** @param tell resolves once the client knows. */
+  constructor(private readonly tell: (inUse: ProviderInUse | undefined) => Promise<void>) {}
+
+  /** Before sessions are opened. */
+  opening(choice: ModelChoice, provider: ProviderName): Promise<void> {
+    return this.note({ choice, provider, opening: true });
+  }
+
+  /** Before a stage of a request. @param provider undefined until the request's model is loaded. */
+  running(choice: ModelChoice, provider: ProviderName | undefined, stage: Stage): Promise<void> {
+    // What decodes the image file is native too, and no provider's.
+    return this.note(provider === undefined || stage === 'read' ? undefined : { choice, provider, opening: false });
+  }
+
+  private async note(inUse: ProviderInUse | undefined): Promise<void> {
+    const news = inUse?.provider === 'cpu' ? undefined : inUse;
+    if (isDeepStrictEqual(news, this.told)) return;
+    this.told = news;
+    await this.tell(news);
+  }
 }

@@ -1,18 +1,19 @@
+import type { CancellationToken } from 'vscode-jsonrpc/node';
+import type { Call } from '../protocol/analyses';
 import type { ModelChoice } from '../protocol/engineMessages';
-import type { StageObserver } from './stages';
+import { TatokError } from '../method/errors';
 import type { ProviderName } from '../method/types';
-import { failedWhileRunning } from './failedWhileRunning';
+import { failedWhileRunning, type ProviderWatch } from './providers';
 import type { RunningModel } from './loadModel';
-import type { ProviderWatch } from './providerWatch';
 import type { RunningModels } from './runningModels';
-import { Turns, type Urgency } from './turns';
+import type { StageObserver } from './stages';
 
 /** One request under way. */
 export interface Run {
   readonly choice: ModelChoice;
-  /** The request's own, which lets others in. */
+  /** Lets others in between batches, stops once the request is cancelled, and reports progress. */
   readonly observer: StageObserver;
-  /** What it runs on, once that is known. */
+  /** The model that it runs on, once that is known. */
   model: RunningModel | undefined;
 }
 
@@ -29,19 +30,25 @@ export class Requests {
    * Sessions block the thread anyway, so requests run one after another; one of many batches lets others in between them. A
    * model is never released under a running request.
    *
-   * @throws ProviderFailed where another provider may do what the one in use failed at; otherwise what `work` does.
+   * @param closing ends the request, as the call's own token does.
+   * @throws ProviderFailed where another provider may do what the one in use failed at; TatokError cancelled; otherwise what
+   *   `work` throws.
    */
   async inTurn<Result>(
     choice: ModelChoice,
     urgency: Urgency,
-    observer: StageObserver,
+    { token, onProgress }: Call = {},
     work: (run: Run) => Promise<Result>,
+    closing?: CancellationToken,
   ): Promise<Result> {
     const run: Run = {
       choice,
       observer: async (stage, tiles) => {
         if (urgency === 'long') await this.turns.letIn();
-        await observer(stage, tiles);
+        if (token?.isCancellationRequested === true || closing?.isCancellationRequested === true) {
+          throw new TatokError('cancelled', 'The request was cancelled.');
+        }
+        onProgress?.({ stage, tiles });
         await this.watch.running(choice, providerOf(run), stage);
       },
       model: undefined,
@@ -62,3 +69,34 @@ export class Requests {
 function providerOf({ model }: Run): ProviderName | undefined {
   return model?.loaded.provider.provider;
 }
+
+/** Requests one at a time: sessions block the thread anyway, and a batch in memory is enough. */
+export class Turns {
+  private readonly waiting: Record<Urgency, (() => void)[]> = { soon: [], long: [] };
+  private busy = false;
+
+  /** Resolves when it is one's turn; {@link give} ends it. */
+  async take(urgency: Urgency): Promise<void> {
+    if (this.busy) await new Promise<void>((resolve) => this.waiting[urgency].push(resolve));
+    this.busy = true;
+  }
+
+  /** Hands the turn on: to those of few batches first. */
+  give(): void {
+    const next = this.waiting.soon.shift() ?? this.waiting.long.shift();
+    if (next === undefined) this.busy = false;
+    else next();
+  }
+
+  /** Between the batches of a long request: resolves when all that cannot wait for its end is done. */
+  async letIn(): Promise<void> {
+    if (this.waiting.soon.length === 0) return;
+    // The first of the long ones again: nothing that was begun waits for what was not.
+    const back = new Promise<void>((resolve) => this.waiting.long.unshift(resolve));
+    this.give();
+    await back;
+  }
+}
+
+/** Whether a request takes a batch or a few, or may take minutes: then others are let in between its batches. */
+export type Urgency = 'soon' | 'long';

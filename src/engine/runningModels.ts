@@ -1,10 +1,9 @@
+import { LRUCache } from 'lru-cache';
 import type { FailedProvider, LoadedChoice, ModelChoice } from '../protocol/engineMessages';
-import { readBundle, readManifest, type Bundle } from '../bundle/manifest';
+import { readBundle, type Bundle } from '../bundle/manifest';
 import type { StageClock } from './stages';
 import type { ProviderName } from '../method/types';
-import { choiceKey } from './keys';
 import { loadBundle, type RunningModel } from './loadModel';
-import { Lru } from './lru';
 
 /** Two models side by side is what a comparison needs. */
 const keptModels = 2;
@@ -21,8 +20,10 @@ export interface ModelsListener {
 
 /** Models that stay loaded, the most recent ones. None is released while it is used. */
 export class RunningModels {
-  private readonly bundles = new Lru<string, KeyedBundle>(keptModels);
-  private readonly kept = new Lru<string, RunningModel>(keptModels, (model) => this.retire(model));
+  private readonly kept = new LRUCache<string, RunningModel>({
+    max: keptModels,
+    dispose: (model) => this.retire(model),
+  });
   /** How many requests under way use a model. */
   private readonly users = new Map<RunningModel, number>();
   /** Models that are no longer kept but still used. */
@@ -48,13 +49,8 @@ export class RunningModels {
    * @throws TatokError of the bundle's files.
    */
   async bundle(choice: ModelChoice): Promise<KeyedBundle> {
-    const manifest = await readManifest(choice.directory);
-    const key = JSON.stringify([choiceKey(choice), manifest]);
-    const kept = this.bundles.get(key);
-    if (kept !== undefined) return kept;
-    const bundle = { ...(await readBundle(choice.directory, manifest)), key };
-    this.bundles.set(key, bundle);
-    return bundle;
+    const bundle = await readBundle(choice.directory);
+    return { ...bundle, key: JSON.stringify([choiceKey(choice), bundle.manifest]) };
   }
 
   /**
@@ -100,4 +96,9 @@ export class RunningModels {
       .release()
       .catch((error: unknown) => this.listener.log?.(`A model could not be released: ${String(error)}`));
   }
+}
+
+/** A name for what a model's sessions depend on besides the files in its folder. */
+function choiceKey({ directory, providers, cudaDevice, cudaMemoryLimit }: ModelChoice): string {
+  return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit]);
 }

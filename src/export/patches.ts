@@ -65,8 +65,8 @@ export function patchesCsv(result: ExportedTokenization): string {
 }
 
 function records(result: ExportedTokenization): PatchRecord[] {
-  const { ranking, keep } = result.reconstruction;
-  const ranks = ranking && keepRanks(ranking.order);
+  const ranks = result.ranking && keepRanks(result.ranking.order);
+  const { keep } = result.reconstruction;
   const { rows, columns: across } = result.image.grid;
   return Array.from({ length: rows * across }, (_, index) => {
     const { row, column, token, bits, edge, rgb } = patchFacts(index, result);

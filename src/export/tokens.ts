@@ -1,7 +1,11 @@
-import type { ModelDescription, Tokenization } from '../method/types';
+import type { ModelDescription, Ranking, Tokenization } from '../method/types';
 
 /** A tokenization and the model that made it: what exports are made of. */
-export type ExportedTokenization = Tokenization & { readonly model: ModelDescription };
+export interface ExportedTokenization extends Tokenization {
+  readonly model: ModelDescription;
+  /** The order of dropping; undefined where nothing can be dropped. */
+  readonly ranking: Ranking | undefined;
+}
 
 /**
  * The token sequence: enough to decode it again. The command line's `.tokens.json`. Tokens that the model does not have are left

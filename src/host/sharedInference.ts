@@ -9,11 +9,8 @@ import type { Configuration } from './configuration';
 import { Disposable } from './disposable';
 import { pythonEnvironments } from './pythonEnvironments';
 
-/** What panels need of the inference process. */
-export type Inference = Pick<
-  InferenceClient,
-  'acquire' | 'loadModel' | 'tokenize' | 'rank' | 'reconstruct' | 'measure' | 'influence' | 'attention'
->;
+/** The part of the client that panels need. */
+export type Inference = Pick<InferenceClient, 'acquire' | 'loadModel' | 'open'>;
 
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {

@@ -97,10 +97,14 @@ export interface TileLayout {
   readonly grid: Grid;
 }
 
-/** A tokenized picture as it is shown: the whole of it, in a bounded number of pixels. */
-export interface ShownImage extends PictureGeometry, TileLayout {
+/** A tokenized picture as it is shown, without its pixels. */
+export interface ShownGeometry extends PictureGeometry, TileLayout {
   /** Pixels are means of `reduction`×`reduction` pixels of the picture: 1 unless it is large, a divisor of a patch's side. */
   readonly reduction: number;
+}
+
+/** A tokenized picture as it is shown: the whole of it, in a bounded number of pixels. */
+export interface ShownImage extends ShownGeometry {
   /** ⌈width / reduction⌉·⌈height / reduction⌉·3 sRGB bytes. */
   readonly rgb: Uint8Array;
 }
@@ -138,11 +142,6 @@ export interface Ranking {
 /** Result of Dynamic Token Filtering and decoding under some settings; a model without an entropy model keeps every token. */
 export interface Reconstruction {
   readonly settings: FilterSettings;
-  /**
-   * π and its bits under these β and ranking criterion: with it, any other ε is filtered without the model. undefined where nothing
-   * can be dropped.
-   */
-  readonly ranking: Ranking | undefined;
   /** One value per patch token, 1 = kept (S), 0 = dropped (D). */
   readonly keep: Uint8Array;
   /** ĥ given G, or given G and Z_S (0 for patches in S) in a sequential ranking; empty without an entropy model. */

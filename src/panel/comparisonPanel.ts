@@ -10,7 +10,7 @@ import { ImageFile } from './imageFile';
 import type { EditorServices } from './inspectorEditor';
 import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
-import { sidePort } from './sidePort';
+import { sidePort } from './webviewConnection';
 import { TokenizationDocument } from './tokenizationDocument';
 
 /** One of two tokenizations to compare. */

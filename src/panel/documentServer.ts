@@ -10,10 +10,11 @@ import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
 import { toResponseError } from '../protocol/errorTransfer';
-import type { DecodedPicture, Progress } from '../protocol/engineMessages';
+import { answerAnalyses } from '../protocol/analyses';
+import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
 import { TatokError } from '../method/errors';
-import type { FilterSettings } from '../method/types';
+import type { FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
@@ -31,10 +32,10 @@ export type DocumentStart = Omit<protocol.InspectedDocument, 'name' | 'uri'>;
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
 export class DocumentServer extends Disposable {
   private readonly pages: WebviewPages;
-  /** The last picture that the page now shown was told of. */
-  private pictured: DecodedPicture | undefined;
-  /** Settings of the newest ranking or reconstruction that a page asked for. */
-  private asked: FilterSettings | undefined;
+  /** The last image that was sent to the page now shown: it is sent once. */
+  private sentImage: ShownImage | undefined;
+  /** Settings that the page last said to filter with. */
+  private filtering: FilterSettings | undefined;
   private tokenizedUnder: FilterSettings | undefined;
 
   constructor(
@@ -57,45 +58,27 @@ export class DocumentServer extends Disposable {
   get settings(): FilterSettings | undefined {
     const { state } = this.document;
     if (state.kind === 'tokenized' && !state.tokenization.model.filters) return undefined;
-    return this.asked ?? this.tokenizedUnder;
+    return this.filtering ?? this.tokenizedUnder;
   }
 
   private serve(connection: MessageConnection): void {
     const { document, services, start } = this;
-    this.pictured = undefined;
+    this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
       // The page is told what is known by now, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
-    // An export is finished whatever happens to the file meanwhile; the rest is of no use with other tokens.
-    const ofTokens = (token: CancellationToken) => [token, document.untilReplaced];
-    const tellUntil = (cancellation: CancellationToken) => (progress: Progress) => {
-      if (cancellation.isCancellationRequested) return;
-      void connection.sendNotification(protocol.reconstructing, progress).catch(() => undefined);
-    };
-    connection.onRequest(protocol.rank, (filter, token) => {
-      this.asked = filter;
-      return this.answer(connection, ofTokens(token), (cancellation) =>
-        document.rank(filter, cancellation, tellUntil(cancellation)),
-      );
+    // An export is finished whatever happens to the file meanwhile; analyses are of no use with other tokens.
+    answerAnalyses(connection, (request, call) =>
+      this.answer(connection, [call.token, document.untilReplaced], (token) =>
+        document.ask(request, { ...call, token }),
+      ),
+    );
+    connection.onNotification(protocol.filtering, (filter) => {
+      this.filtering = filter;
     });
-    connection.onRequest(protocol.reconstruct, (filter, token) => {
-      this.asked = filter;
-      return this.answer(connection, ofTokens(token), (cancellation) =>
-        document.reconstruct(filter, cancellation, tellUntil(cancellation)),
-      );
-    });
-    connection.onRequest(protocol.measure, (request, token) =>
-      this.answer(connection, ofTokens(token), (cancellation) => document.measure(request, cancellation)),
-    );
-    connection.onRequest(protocol.influence, (request, token) =>
-      this.answer(connection, ofTokens(token), (cancellation) => document.influence(request, cancellation)),
-    );
-    connection.onRequest(protocol.attention, (request, token) =>
-      this.answer(connection, ofTokens(token), (cancellation) => document.attention(request, cancellation)),
-    );
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
       this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
@@ -119,12 +102,12 @@ export class DocumentServer extends Disposable {
   /** Answers a request or rejects it with a typed error; work ends by any of the tokens, and with the page that asked for it. */
   private async answer<T>(
     connection: MessageConnection,
-    tokens: readonly CancellationToken[],
+    tokens: readonly (CancellationToken | undefined)[],
     work: (cancellation: CancellationToken) => Promise<T>,
   ): Promise<T> {
     const source = new CancellationTokenSource();
     const subscriptions = [
-      ...tokens.map((token) => token.onCancellationRequested(() => source.cancel())),
+      ...tokens.flatMap((token) => token?.onCancellationRequested(() => source.cancel()) ?? []),
       connection.onDispose(() => source.cancel()),
     ];
     try {
@@ -171,7 +154,7 @@ export class DocumentServer extends Disposable {
     if (state.kind === 'tokenized') {
       const { settings } = state.tokenization;
       // Pages go over to what the host's settings say now.
-      if (!isDeepStrictEqual(settings, this.tokenizedUnder)) this.asked = undefined;
+      if (!isDeepStrictEqual(settings, this.tokenizedUnder)) this.filtering = undefined;
       this.tokenizedUnder = settings;
     }
     void this.send(state);
@@ -194,21 +177,30 @@ export class DocumentServer extends Disposable {
         return;
       case 'working': {
         const { picture, progress } = state;
-        const isNew = picture !== undefined && picture !== this.pictured;
-        this.pictured = picture;
         // Both are sent before anything later is; before the first stage is known the page shows its own start.
         await Promise.all([
-          isNew && connection.sendNotification(protocol.pictured, picture),
+          picture && this.sendPicture(connection, picture),
           progress && connection.sendNotification(protocol.progressed, progress),
         ]);
         return;
       }
-      case 'tokenized':
-        await connection.sendNotification(protocol.tokenized, state.tokenization);
+      case 'tokenized': {
+        const { image, ...tokens } = state.tokenization;
+        await Promise.all([
+          this.sendPicture(connection, { image, model: tokens.model, settings: tokens.settings }),
+          connection.sendNotification(protocol.tokenized, tokens),
+        ]);
         return;
+      }
       case 'failed':
         await connection.sendNotification(protocol.failed, state.failure);
     }
+  }
+
+  private async sendPicture(connection: MessageConnection, picture: DecodedPicture): Promise<void> {
+    if (picture.image === this.sentImage) return;
+    this.sentImage = picture.image;
+    await connection.sendNotification(protocol.pictured, picture);
   }
 }
 

@@ -1,4 +1,4 @@
-import type { PageName } from '../protocol/page';
+import type { PageName } from '../protocol/document';
 
 export interface Page {
   readonly page: PageName;

@@ -3,31 +3,15 @@ import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/
 import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/sharedInference';
-import { Lru } from '../engine/lru';
 import type { TatokSettings } from '../host/tatokSettings';
 import type { ExportedTokenization } from '../export/tokens';
-import type { DecodedPicture, LoadedChoice, Progress, TokenizedPicture } from '../protocol/engineMessages';
-import type {
-  AttentionRequest,
-  Failure,
-  InfluenceRequest,
-  InspectedTokenization,
-  MeasureRequest,
-} from '../protocol/document';
+import type { OpenedPicture } from '../client/client';
+import type { AnalysisRequest, Call, Progress } from '../protocol/analyses';
+import type { DecodedPicture, LoadedChoice } from '../protocol/engineMessages';
+import type { Failure, InspectedTokenization } from '../protocol/document';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
-import type {
-  AttentionMap,
-  CropMode,
-  FilterSettings,
-  InfluenceMap,
-  Measurement,
-  ShownImage,
-  Ranking,
-  Reconstruction,
-  StageTimings,
-  Tokens,
-} from '../method/types';
+import type { CropMode, FilterSettings } from '../method/types';
 import { toFailure, toTatokError } from './failure';
 import type { ImageFile } from './imageFile';
 
@@ -58,15 +42,6 @@ export interface DocumentServices {
 /** What a document needs of an `ImageFile`. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
 
-/** As many as a comparison shows of one document. */
-const keptReconstructions = 2;
-
-/** A reconstruction and what it was decoded from. */
-interface Known {
-  readonly of: Tokens;
-  readonly reconstruction: Reconstruction;
-}
-
 /** Programs write a file in several steps; one tokenization follows the last of them. */
 const settleMs = 250;
 
@@ -89,10 +64,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
   /** Whether the user opened the image despite the limit of megapixels. */
   private anySize = false;
-  /** The file of the current tokenization, where its image does not hold all pixels. */
-  private encoded: Uint8Array | undefined;
-  /** The last reconstructions by tokens and settings: pages that are shown again have theirs at once. */
-  private readonly reconstructed = new Lru<string, Known>(keptReconstructions);
+  /** The picture of the last tokenization, open in the inference process. */
+  private opened: OpenedPicture | undefined;
 
   constructor(
     private readonly file: WatchedImage,
@@ -109,6 +82,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.register(services.onDidLoad((loaded) => this.modelLoaded(loaded)));
     this.register({ dispose: () => clearTimeout(this.settling) });
     this.register({ dispose: () => this.stop() });
+    this.register({ dispose: () => this.keepOpen(undefined) });
   }
 
   get uri(): vscode.Uri {
@@ -141,10 +115,10 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Tokenizes in another way, for all editors of the document. */
   chooseCropMode(mode: CropMode): void {
     if (mode === this.readSettings().cropMode && this.current.kind !== 'failed') return;
-    const { current, settings, encoded, chosenCropMode } = this;
+    const { current, settings, chosenCropMode } = this;
     if (current.kind === 'tokenized') {
       const undo = (): void => {
-        Object.assign(this, { settings, encoded, chosenCropMode });
+        Object.assign(this, { settings, chosenCropMode });
       };
       this.former = { tokenization: current.tokenization, undo };
     }
@@ -185,15 +159,10 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       };
       const file = await this.file.read();
       const { choice, filter, cropMode, maxMegapixels } = settings;
-      const tokenization = await this.services.inference.tokenize(
+      return this.services.inference.open(
         { choice, file, settings: filter, cropMode, maxMegapixels },
-        token,
-        (progress) => tell({ progress }),
-        (picture) => tell({ picture }),
+        { token, onProgress: (progress) => tell({ progress }), onPicture: (picture) => tell({ picture }) },
       );
-      this.encoded = tokenization.image.reduction > 1 ? file : undefined;
-      this.logResult(tokenization);
-      return tokenization;
     });
   }
 
@@ -221,91 +190,24 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       this.enter({ kind: 'tokenized', tokenization: former.tokenization });
       return;
     }
+    this.keepOpen(undefined);
     this.enter({
       kind: 'failed',
       failure: toFailure(new TatokError('cancelled', `Tokenizing ${this.name} was cancelled.`)),
     });
   }
 
-  /** The order of dropping under some β and ranking criterion, for one editor. */
-  async rank(
-    filter: FilterSettings,
-    token: CancellationToken,
-    onProgress?: (progress: Progress) => void,
-  ): Promise<Ranking> {
-    const { tokenization, settings } = this.result();
-    const { tokens, image } = tokenization;
-    return this.services.inference.rank(
-      { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
-      token,
-      onProgress,
-    );
-  }
-
-  /** What the image's tokens decode to under some settings, for one editor. */
-  async reconstruct(
-    filter: FilterSettings,
-    token: CancellationToken,
-    onProgress?: (progress: Progress) => void,
-  ): Promise<Reconstruction & { readonly timings: StageTimings }> {
-    const { tokenization, settings } = this.result();
-    const { tokens, image } = tokenization;
-    const { lossRate, edgePriority, budget, ranking } = filter;
-    const key = JSON.stringify([lossRate, edgePriority, budget, ranking]);
-    const known = this.reconstructed.get(key);
-    if (known?.of === tokens) return { ...known.reconstruction, timings: {} };
-    const { timings, ...reconstruction } = await this.services.inference.reconstruct(
-      { choice: settings.choice, tokens, ...this.picture(image), settings: filter },
-      token,
-      onProgress,
-    );
-    this.reconstructed.set(key, { of: tokens, reconstruction });
-    return { ...reconstruction, timings };
-  }
-
-  async attention({ tile, layer, head }: AttentionRequest, token: CancellationToken): Promise<AttentionMap> {
-    const { tokenization, settings } = this.result();
-    return this.services.inference.attention(
-      { choice: settings.choice, ...this.picture(tokenization.image), tile, layer, head },
-      token,
-    );
-  }
-
-  /** Points of the rate–distortion curve, for one editor. */
-  async measure(
-    { settings: filter, lossRates }: MeasureRequest,
-    token: CancellationToken,
-  ): Promise<readonly Measurement[]> {
-    const { tokenization, settings } = this.result();
-    const { tokens, image } = tokenization;
-    return this.services.inference.measure(
-      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, lossRates },
-      token,
-    );
-  }
-
-  /** What depends on one global token under some settings, for one editor. */
-  async influence(
-    { settings: filter, tile, globalToken }: InfluenceRequest,
-    token: CancellationToken,
-  ): Promise<InfluenceMap> {
-    const { tokenization, settings } = this.result();
-    const { tokens, image } = tokenization;
-    return this.services.inference.influence(
-      { choice: settings.choice, tokens, ...this.picture(image), settings: filter, tile, globalToken },
-      token,
-    );
+  /** Relays an analysis of the current tokens, by name. */
+  async ask(request: AnalysisRequest, call: Call): Promise<unknown> {
+    return this.result().opened.ask(request, call);
   }
 
   /** The tokenization under some settings, for an export. */
   async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
-    const { tokenization } = this.result();
-    const { timings: _, ...reconstruction } = await this.reconstruct(filter, token);
-    return { ...tokenization, reconstruction };
-  }
-
-  private picture(image: ShownImage): TokenizedPicture {
-    return { image, ...(this.encoded && { file: this.encoded }) };
+    const { tokenization, opened } = this.result();
+    const ranking = tokenization.model.filters ? await opened.analyses.rank(filter, { token }) : undefined;
+    const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
+    return { ...tokenization, ranking, reconstruction };
   }
 
   /** The settings that hold for this document, with the model chosen for it. */
@@ -319,17 +221,23 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     };
   }
 
-  private result(): { readonly tokenization: InspectedTokenization; readonly settings: TatokSettings } {
-    if (this.current.kind !== 'tokenized' || this.settings === undefined) {
+  private result(): { readonly tokenization: InspectedTokenization; readonly opened: OpenedPicture } {
+    if (this.current.kind !== 'tokenized' || this.opened === undefined) {
       throw new TatokError('cancelled', `${this.name} is not tokenized.`);
     }
-    return { tokenization: this.current.tokenization, settings: this.settings };
+    return { tokenization: this.current.tokenization, opened: this.opened };
+  }
+
+  /** Closes the picture that was open, if it is another one. */
+  private keepOpen(picture: OpenedPicture | undefined): void {
+    if (picture !== this.opened) this.opened?.close();
+    this.opened = picture;
   }
 
   /** Runs one piece of work to the next state; work that was replaced or outlived by the document changes nothing. */
   private async perform(
     settings: TatokSettings,
-    run: (token: CancellationToken) => Promise<InspectedTokenization>,
+    run: (token: CancellationToken) => Promise<OpenedPicture>,
   ): Promise<void> {
     this.stop();
     const work = new CancellationTokenSource();
@@ -337,14 +245,22 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.settings = settings;
     let next: DocumentState;
     try {
-      next = { kind: 'tokenized', tokenization: await run(work.token) };
+      const opened = await run(work.token);
+      if (work.token.isCancellationRequested) {
+        opened.close();
+        return;
+      }
+      this.keepOpen(opened);
+      const { image, tokens, settings: filter, timings, model, provider } = opened;
+      this.logResult(opened);
+      next = { kind: 'tokenized', tokenization: { image, tokens, settings: filter, timings, model, provider } };
     } catch (error) {
       if (work.token.isCancellationRequested) return;
+      this.keepOpen(undefined);
       const failure = toTatokError(error, this.name);
       this.services.log.error(`${this.uri.toString(true)}: ${failure.message}`, failure.cause ?? failure.code);
       next = { kind: 'failed', failure: this.explain(failure) };
     }
-    if (work.token.isCancellationRequested) return;
     this.work = undefined;
     this.former = undefined;
     this.enter(next);
@@ -396,7 +312,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.enter({ kind: 'tokenized', tokenization: { ...tokenization, settings: filter } });
   }
 
-  private logResult({ model, provider, timings }: InspectedTokenization): void {
+  private logResult({ model, provider, timings }: OpenedPicture): void {
     const { log } = this.services;
     for (const failure of provider.failures) log.info(`Not on ${failure.provider}: ${failure.reason}`);
     const stages = Object.entries(timings).map(([stage, ms]) => `${stage} ${ms.toFixed(1)} ms`);

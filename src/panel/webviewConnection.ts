@@ -12,6 +12,7 @@ import {
 import type { Webview } from 'vscode';
 import { Disposable } from '../host/disposable';
 import { ready } from '../protocol/document';
+import { isSideMessage, type Side, type SideMessage } from '../protocol/comparison';
 
 /** Both ways of a webview's messages. */
 export type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;
@@ -100,4 +101,19 @@ class PageWriter extends AbstractMessageWriter implements MessageWriter {
 
 function isMessage(value: unknown): value is Message {
   return typeof value === 'object' && value !== null && 'jsonrpc' in value && typeof value.jsonrpc === 'string';
+}
+
+/** One side's own port through a webview that both sides share. */
+export function sidePort(webview: MessagePort, side: Side): MessagePort {
+  return {
+    postMessage: (message: unknown) => webview.postMessage({ side, message } satisfies SideMessage),
+    onDidReceiveMessage: (listener, receiver: unknown, disposables) =>
+      webview.onDidReceiveMessage(
+        (value: unknown) => {
+          if (isSideMessage(value) && value.side === side) listener.call(receiver, value.message);
+        },
+        undefined,
+        disposables,
+      ),
+  };
 }

@@ -6,22 +6,11 @@
  * (`vscode.setState`), the host only hands back what the serializer kept.
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
-import type {
-  AttentionChoice,
-  AttentionMap,
-  CropMode,
-  FilterSettings,
-  InfluenceMap,
-  Measurement,
-  ModelDescription,
-  ProviderReport,
-  Ranking,
-  Reconstruction,
-  StageTimings,
-  Tokenized,
-} from '../method/types';
+import type { CropMode, FilterSettings, ModelDescription, ProviderReport, Tokenized } from '../method/types';
+import type { Progress } from './analyses';
+import type { DecodedPicture } from './engineMessages';
+import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
-import type { DecodedPicture, ErrorData, Progress } from './engineMessages';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -65,27 +54,6 @@ export interface ModelRequest {
   readonly directory: string | null;
 }
 
-export interface AttentionRequest {
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly layer: AttentionChoice;
-  readonly head: AttentionChoice;
-}
-
-export interface MeasureRequest {
-  /** Their ε is not used. */
-  readonly settings: FilterSettings;
-  /** Measured as one batch. */
-  readonly lossRates: readonly number[];
-}
-
-export interface InfluenceRequest {
-  readonly settings: FilterSettings;
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly globalToken: number;
-}
-
 /** What a page kept that decides what is tokenized. */
 export interface RestoredPage {
   /** Absent: as the settings say. */
@@ -94,17 +62,8 @@ export interface RestoredPage {
 
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');
-/** The order of dropping under β and a ranking criterion, which needs the model where that is sequential. */
-export const rank = new RequestType<FilterSettings, Ranking, ErrorData>('rank');
-export const reconstruct = new RequestType<
-  FilterSettings,
-  Reconstruction & { readonly timings: StageTimings },
-  ErrorData
->('reconstruct');
-/** Points of the rate–distortion curve, in the order asked for. */
-export const measure = new RequestType<MeasureRequest, readonly Measurement[], ErrorData>('measure');
-export const influence = new RequestType<InfluenceRequest, InfluenceMap, ErrorData>('influence');
-export const attention = new RequestType<AttentionRequest, AttentionMap, ErrorData>('attention');
+/** The settings that the page now filters with, for what the host does with the page: a comparison starts with them. */
+export const filtering = new NotificationType<FilterSettings>('filtering');
 /** Writes ε, β, budget and ranking criterion to the workspace's settings (or the user's, without a workspace). */
 export const saveDefaults = new RequestType<FilterSettings, void, ErrorData>('settings/save');
 /** Asks where to save an export and saves it. Answers the name of the file, or null when the user chose none. */
@@ -122,11 +81,11 @@ export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');
 
 export const progressed = new NotificationType<Progress>('progressed');
-/** Progress of the page's own `rank` or `reconstruct` request. */
-export const reconstructing = new NotificationType<Progress>('reconstructing');
-/** The picture that is being tokenized, for a page that has nothing else to show yet. */
+/** The picture that is being tokenized; the tokens that follow are of the last one. */
 export const pictured = new NotificationType<DecodedPicture>('pictured');
-export const tokenized = new NotificationType<InspectedTokenization>('tokenized');
+export const tokenized = new NotificationType<Omit<InspectedTokenization, 'image'>>('tokenized');
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');
+/** Which page the one script of a webview makes: the root's `data-page`. */
+export type PageName = 'inspector' | 'comparison';

@@ -1,29 +1,24 @@
 /**
- * The whole contract between the extension host (or the command line) and the inference process.
+ * Messages between the extension host (or the command line) and the inference process.
  *
- * Requests carry everything they need, so that a request can be repeated against a fresh process after a crash.
+ * The process keeps what it is asked of: a picture is opened once, tokenized, and its analyses are asked for by its number. The client
+ * keeps the file and the tokens, so that it can open the picture anew, with the same tokens, in a process that replaces this one.
  * Cancellation is JSON-RPC's own ($/cancelRequest through a CancellationToken).
  */
 import { NotificationType, RequestType } from 'vscode-jsonrpc';
 import type {
-  AttentionChoice,
-  AttentionMap,
   CropMode,
   FilterSettings,
-  InfluenceMap,
-  Measurement,
   ModelDescription,
-  ShownImage,
   ProviderName,
   ProviderReport,
-  Ranking,
-  Reconstruction,
-  Stage,
+  ShownGeometry,
+  ShownImage,
   StageTimings,
-  TileProgress,
-  Tokenized,
   Tokens,
 } from '../method/types';
+import type { AnalysisRequest, Progress } from './analyses';
+import type { InferenceErrorData } from './errorTransfer';
 
 /** A request as it is sent. */
 export interface Asked<Params> {
@@ -54,7 +49,7 @@ export interface LoadedChoice extends LoadedModel {
   readonly choice: ModelChoice;
 }
 
-export interface TokenizeParams {
+export interface OpenParams {
   readonly choice: ModelChoice;
   /** The encoded file, as read from its file system. */
   readonly file: Uint8Array;
@@ -66,54 +61,50 @@ export interface TokenizeParams {
   readonly maxMegapixels?: number;
 }
 
-/** What was tokenized before. */
-export interface TokenizedPicture {
+/** The picture of a file, as soon as it is decoded: before the model is loaded and run. */
+export interface DecodedPicture {
   readonly image: ShownImage;
-  /** The encoded file, needed where the image is reduced: PSNR, SSIM and attention are of all pixels. */
-  readonly file?: Uint8Array;
-}
-
-/** What the order of dropping depends on. ε and budget are not used. */
-export interface RankParams extends TokenizedPicture {
-  readonly choice: ModelChoice;
-  readonly tokens: Tokens;
+  readonly model: ModelDescription;
+  /** The settings asked for, completed by the model's defaults. */
   readonly settings: FilterSettings;
 }
 
-export interface ReconstructParams extends TokenizedPicture {
-  readonly choice: ModelChoice;
+/** Codes and their entropies: the first that can be shown. The image itself was sent as {@link DecodedPicture}. */
+export interface OpenedTokens extends LoadedModel {
   readonly tokens: Tokens;
-  readonly settings: FilterSettings;
+  readonly timings: StageTimings;
 }
 
-/** Decodes under several ε at once and measures; no image is sent back. Short lists let other requests in between. */
-export interface MeasureParams extends ReconstructParams {
-  readonly lossRates: readonly number[];
-}
-
-/** One global token at a time, so that other requests get in between. */
-export interface InfluenceParams extends TokenizedPicture {
+/** A picture that was tokenized by a former process. */
+export interface KnownPicture {
   readonly choice: ModelChoice;
+  readonly file: Uint8Array;
+  readonly image: ShownGeometry;
   readonly tokens: Tokens;
-  readonly settings: FilterSettings;
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly globalToken: number;
 }
 
-export interface AttentionParams extends TokenizedPicture {
-  readonly choice: ModelChoice;
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly layer: AttentionChoice;
-  readonly head: AttentionChoice;
+/** Names a picture that is open. The client chooses the number. */
+export interface PictureHandle {
+  readonly picture: number;
 }
 
-/** Data of a ResponseError: a stable code for tests and actions, and what the user can do. */
-export interface ErrorData {
-  readonly code: string;
-  readonly advice?: string;
-}
+/** Decodes and tokenizes a picture, and keeps it open. */
+export const open = new RequestType<Asked<OpenParams & PictureHandle>, OpenedTokens, InferenceErrorData>('open');
+/** Keeps a picture open that is tokenized already; analyses of it may follow at once. */
+export const reopen = new NotificationType<KnownPicture & PictureHandle>('reopen');
+/** Forgets a picture, and ends the analyses of it that are under way. */
+export const close = new NotificationType<PictureHandle>('close');
+/** One of the `Analyses` of an open picture. */
+export const analysis = new RequestType<Asked<AnalysisRequest & PictureHandle>, unknown, InferenceErrorData>(
+  'analysis',
+);
+/** Loads a model, unless it is loaded. */
+export const loadModel = new RequestType<Asked<ModelChoice>, LoadedModel, InferenceErrorData>('model/load');
+
+/** Sent at the start of every step of every request: a stage, or a batch of tiles of one. */
+export const progress = new NotificationType<Progress & { readonly id: number }>('progress');
+/** The picture of a request to {@link open}, once it is decoded. */
+export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');
 
 /** A provider that failed after a model was opened on it, and why. */
 export interface FailedProvider {
@@ -123,12 +114,7 @@ export interface FailedProvider {
   readonly reason: string;
 }
 
-/** Of a request that another provider may answer: the process is to be replaced, and the next one told to {@link excludeProvider} this one. */
-export interface InferenceErrorData extends ErrorData {
-  readonly failed?: FailedProvider;
-}
-
-/** Told to a process before any request: a provider that is not to be tried for a choice. */
+/** Sent to a process before any request: a provider that is not to be tried for a choice. */
 export const excludeProvider = new NotificationType<FailedProvider>('provider/exclude');
 
 /** A provider whose native code is about to run. */
@@ -144,40 +130,6 @@ export interface ProviderInUse {
  * whose it was. A request, because only its answer is proof that the news has arrived.
  */
 export const noteProvider = new RequestType<{ readonly inUse: ProviderInUse | undefined }, void, void>('provider/note');
-
-export const loadModel = new RequestType<Asked<ModelChoice>, LoadedModel, InferenceErrorData>('model/load');
-/** Codes and their entropies: the first that can be shown. What is kept of them is asked for with `rank` and `reconstruct`. */
-export const tokenize = new RequestType<Asked<TokenizeParams>, Tokenized & LoadedModel, InferenceErrorData>('tokenize');
-/** The order of dropping, kept by the process for the reconstructions that follow. */
-export const rank = new RequestType<Asked<RankParams>, Ranking, InferenceErrorData>('rank');
-export const reconstruct = new RequestType<
-  Asked<ReconstructParams>,
-  Reconstruction & { readonly timings: StageTimings },
-  InferenceErrorData
->('reconstruct');
-export const measure = new RequestType<Asked<MeasureParams>, readonly Measurement[], InferenceErrorData>('measure');
-export const influence = new RequestType<Asked<InfluenceParams>, InfluenceMap, InferenceErrorData>('influence');
-export const attention = new RequestType<Asked<AttentionParams>, AttentionMap, InferenceErrorData>('attention');
-
-/** Where the pipeline is. */
-export interface Progress {
-  readonly stage: Stage;
-  /** Absent unless the picture has several tiles. */
-  readonly tiles?: TileProgress | undefined;
-}
-
-/** Told at the start of every step of every request: a stage, or a batch of tiles of one. */
-export const progress = new NotificationType<Progress & { readonly id: number }>('progress');
-
-/** The picture of a `tokenize` request, as soon as it is decoded: before the model is loaded and run. */
-export interface DecodedPicture {
-  readonly image: ShownImage;
-  readonly model: ModelDescription;
-  /** The request's settings, completed by the model's defaults. */
-  readonly settings: FilterSettings;
-}
-
-export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');
 
 /**
  * A model was loaded for a request, whichever: on another provider than before where that one failed while it ran, or where a

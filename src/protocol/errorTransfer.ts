@@ -1,8 +1,35 @@
-/** Errors across the process border: a TatokError goes in as a ResponseError with data and comes out as itself. */
-import { ErrorCodes, ResponseError } from 'vscode-jsonrpc/node';
-import type { FailedProvider, InferenceErrorData } from './engineMessages';
+/** Errors across borders: a TatokError is sent as a ResponseError with data, and received as itself. */
+import { ErrorCodes, ResponseError } from 'vscode-jsonrpc';
+import type { FailedProvider } from './engineMessages';
 import { TatokError, tatokErrorCodes } from '../method/errors';
-import { ProviderFailed } from './providerFailed';
+
+/** Data of a ResponseError: a stable code for tests and actions, and what the user can do. */
+export interface ErrorData {
+  readonly code: string;
+  readonly advice?: string;
+}
+
+/** With `failed`, another provider may answer the request: the process is to be replaced by one that does without this one. */
+export interface InferenceErrorData extends ErrorData {
+  readonly failed?: FailedProvider;
+}
+
+/**
+ * A provider that failed with sessions open: out of memory, lost device.
+ *
+ * Such sessions are never released. Releasing blocks the thread, and on a device that is gone it may never return; only the end of
+ * the process gives its memory back for certain. So the client replaces the process.
+ */
+export class ProviderFailed extends Error {
+  override readonly name = 'ProviderFailed';
+
+  constructor(
+    readonly failed: FailedProvider,
+    cause: unknown,
+  ) {
+    super(failed.reason, { cause });
+  }
+}
 
 /** Anything that is no TatokError is a fault of ours: its first line goes to the user, all of it to `log`. */
 export function toResponseError(error: unknown, log: (text: string) => void): ResponseError<InferenceErrorData> {

@@ -4,17 +4,16 @@
  *
  * The pictures are mosaics of the sample photographs, as JPEG. The extension host's memory is that of all extensions in it.
  */
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import type { FrameLocator } from 'playwright-core';
-import sharp, { type OverlayOptions } from 'sharp';
 import { afterAll, describe, expect, it } from 'vitest';
+import { mosaic } from './mosaic';
 import { useVSCode } from '../e2e/suite';
 import { chooseInExplorer, inspectorOf, runCommand } from '../e2e/vscode';
 
 const out = process.env['TATOK_BENCH_OUT'];
-const samples = join(import.meta.dirname, '../../media/samples');
 const pictures = [
   { width: 4000, height: 3000 },
   { width: 8688, height: 5792 },
@@ -117,31 +116,6 @@ describe('a large photograph', () => {
 /** Waits until the kept set is known. */
 async function kept(inspector: FrameLocator): Promise<void> {
   await inspector.getByTestId('kept-count').getByText(/\d/).waitFor({ timeout: long });
-}
-
-/** The sample photographs side by side until the picture is full: photographic detail everywhere. */
-async function mosaic(width: number, height: number): Promise<Buffer> {
-  const names = (await readdir(samples)).filter((name) => name.endsWith('.png'));
-  const [across, down] = [1536, 1024];
-  const parts: OverlayOptions[] = [];
-  for (let top = 0; top < height; top += down) {
-    for (let left = 0; left < width; left += across) {
-      const part = sharp(join(samples, names[parts.length % names.length] ?? '')).resize(across, down, {
-        fit: 'cover',
-      });
-      const size = { width: Math.min(across, width - left), height: Math.min(down, height - top) };
-      parts.push({
-        input: await part
-          .extract({ left: 0, top: 0, ...size })
-          .png()
-          .toBuffer(),
-        left,
-        top,
-      });
-    }
-  }
-  const canvas = sharp({ create: { width, height, channels: 3, background: '#808080' } });
-  return canvas.composite(parts).jpeg({ quality: 92 }).toBuffer();
 }
 
 /** The process below this one whose command line has some text. */

@@ -6,9 +6,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { InferenceService } from '../../src/engine/engine';
-import type { LoadedModel } from '../../src/protocol/engineMessages';
-import type { CropMode, FilterSettings, Tokenization } from '../../src/method/types';
+import { Engine } from '../../src/engine/engine';
+import type { CropMode, FilterSettings } from '../../src/method/types';
 import { bundleFor, sample, tokenizeIn } from './support';
 
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
@@ -25,8 +24,7 @@ interface Golden {
   readonly ssim: number;
 }
 
-const service = new InferenceService();
-const ignore = () => undefined;
+const engine = new Engine();
 const choose = (name: string) => ({ directory: join(bundles, name), providers: ['cpu'] });
 
 function tokenize(
@@ -34,8 +32,8 @@ function tokenize(
   file: Uint8Array,
   cropMode: CropMode = 'centre',
   given: Partial<FilterSettings> = settings,
-): Promise<Tokenization & LoadedModel> {
-  return tokenizeIn(service, { choice: choose(name), file, settings: given, cropMode });
+): ReturnType<typeof tokenizeIn> {
+  return tokenizeIn(engine, { choice: choose(name), file, settings: given, cropMode });
 }
 
 const kinds = [
@@ -55,7 +53,7 @@ beforeAll(async () => {
 
 describe.each(kinds)('$name', ({ name, globalTokens, patchTokens, filters }) => {
   let golden: Golden;
-  let result: Tokenization & LoadedModel;
+  let result: Awaited<ReturnType<typeof tokenize>>;
 
   beforeAll(async () => {
     golden = JSON.parse(await readFile(join(bundles, name, 'golden.json'), 'utf8')) as Golden;
@@ -147,52 +145,45 @@ describe('a picture that is padded', () => {
 });
 
 describe('what a tokenizer lacks', () => {
-  const sent = { settings };
-
   it('cannot be asked for', async () => {
     const fixed = await tokenize('fixed-7', image);
-    await expect(service.rank({ choice: choose('fixed-7'), ...fixed, ...sent }, ignore)).rejects.toMatchObject({
+    await expect(fixed.analyses.rank(settings)).rejects.toMatchObject({
       code: 'bad-settings',
       message:
         'Nothing can be dropped, so nothing is ranked: 7 global tokens, no patch tokens: every image takes 7 tokens.',
     });
     const patches = await tokenize('patches-only', image);
     const all = { tile: 0, layer: 'mean', head: 'mean' } as const;
-    await expect(
-      service.attention({ choice: choose('patches-only'), image: patches.image, ...all }, ignore),
-    ).rejects.toMatchObject({ code: 'bad-settings' });
+    await expect(patches.analyses.attention(all)).rejects.toMatchObject({ code: 'bad-settings' });
   });
 
   it('does not take away what is left', async () => {
-    const { tokens, image: shown } = await tokenize('fixed-7', image);
-    const common = { choice: choose('fixed-7'), image: shown, tile: 0 };
-    const attention = await service.attention({ ...common, layer: 1, head: 0 }, ignore);
+    const { analyses } = await tokenize('fixed-7', image);
+    const attention = await analyses.attention({ tile: 0, layer: 1, head: 0 });
     const sums = Array.from({ length: 7 }, (_, k) =>
       attention.weights.subarray(16 * k, 16 * (k + 1)).reduce((sum, weight) => sum + weight, 0),
     );
     for (const sum of sums) expect(sum).toBeCloseTo(1, 4);
-    const influence = await service.influence({ ...common, tokens, settings, globalToken: 2 }, ignore);
+    const influence = await analyses.influence({ settings, tile: 0, globalToken: 2 });
     expect(influence.change).toHaveLength(16);
     expect(Math.max(...influence.change)).toBeGreaterThan(0);
   });
 
   it('leaves sequential ranking to patch tokens alone', async () => {
-    const { reconstruction } = await tokenize('patches-only', image, 'centre', {
-      ...settings,
-      ranking: 'sequential',
-    });
-    expect(reconstruction.ranking?.order).toHaveLength(16);
+    const sequential = { ...settings, ranking: 'sequential' } as const;
+    const { reconstruction, analyses } = await tokenize('patches-only', image, 'centre', sequential);
+    expect((await analyses.rank(sequential)).order).toHaveLength(16);
     expect(reconstruction.lostBits).toBeLessThanOrEqual(0.5 * reconstruction.budgetBits);
   });
 });
 
-describe('the rivals that are trained', () => {
+describe('the baselines that are trained', () => {
   // In PyTorch float32, from the same weights.
   it.each([
     { name: 'fixed-256', tokens: 256, psnr: 22.443, ssim: 0.73 },
     { name: 'fixed-57', tokens: 57, psnr: 18.706, ssim: 0.641 },
   ])('have with $name the quality that PyTorch has', async ({ name, tokens, psnr, ssim }) => {
-    const { reconstruction } = await tokenizeIn(service, {
+    const { reconstruction } = await tokenizeIn(engine, {
       choice: { directory: join(import.meta.dirname, '../../models', name), providers: ['cpu'] },
       file: await readFile(join(import.meta.dirname, '../fixtures/golden/kodim23-256.png')),
       settings: {},
@@ -206,12 +197,12 @@ describe('the rivals that are trained', () => {
 describe('the command line', () => {
   let folder: string;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'tatok-rivals-'));
+    folder = await mkdtemp(join(tmpdir(), 'tatok-baselines-'));
   });
   afterAll(() => rm(folder, { recursive: true }));
 
   it('writes what there is, and says that nothing is dropped when asked to drop', async () => {
-    const dist = await bundleFor('rivals');
+    const dist = await bundleFor('baselines');
     const run = (...options: string[]) =>
       promisify(execFile)(process.execPath, [
         join(dist, 'cli.js'),

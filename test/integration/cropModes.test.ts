@@ -1,22 +1,22 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { InferenceService } from '../../src/engine/engine';
-import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
+import { Engine } from '../../src/engine/engine';
+import type { ModelChoice } from '../../src/protocol/engineMessages';
+import { analysesBy, type Call } from '../../src/protocol/analyses';
 import { TatokError } from '../../src/method/errors';
 import { QualityMeter } from '../../src/engine/metrics';
-import type { CropMode, FilterSettings, Stage, TileProgress, Tokenization } from '../../src/method/types';
-import { modelDirectory, sample, tokenizeIn } from './support';
+import type { CropMode, FilterSettings, TileProgress } from '../../src/method/types';
+import { modelDirectory, openIn, sample, tokenizeIn } from './support';
 
-type Tokenized = Tokenization & LoadedModel;
+type Tokenized = Awaited<ReturnType<typeof tokenizeIn>>;
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
 const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
-const service = new InferenceService();
-const ignore = () => undefined;
+const engine = new Engine();
 
 function tokenize(file: Uint8Array, cropMode: CropMode, changes: Partial<FilterSettings> = {}): Promise<Tokenized> {
-  return tokenizeIn(service, { choice, file, cropMode, settings: { ...settings, ...changes } });
+  return tokenizeIn(engine, { choice, file, cropMode, settings: { ...settings, ...changes } });
 }
 
 let photograph: Uint8Array;
@@ -63,31 +63,31 @@ describe('tiles of a photograph of 768×512', () => {
   });
 
   it('show the attention of one tile, where it lies', async () => {
-    const request = { choice, image: whole.image, layer: 'mean', head: 'mean' } as const;
-    const { region, weights } = await service.attention({ ...request, tile: 5 }, ignore);
+    const mean = { layer: 'mean', head: 'mean' } as const;
+    const { region, weights } = await whole.analyses.attention({ ...mean, tile: 5 });
     expect(region).toEqual({ row: 16, column: 32, rows: 16, columns: 16 });
     expect(weights).toHaveLength(32 * 256);
-    await expect(service.attention({ ...request, tile: 6 }, ignore)).rejects.toThrow('no tile 6');
+    await expect(whole.analyses.attention({ ...mean, tile: 6 })).rejects.toThrow('no tile 6');
   });
 
   it('are filtered together in a sequential ranking', async () => {
-    const { reconstruction } = await tokenize(photograph, 'tiles', { ranking: 'sequential', lossRate: 0.8 });
+    const sequential = { ...settings, ranking: 'sequential', lossRate: 0.8 } as const;
+    const { reconstruction, analyses } = await tokenize(photograph, 'tiles', sequential);
     expect(reconstruction.lostBits).toBeLessThanOrEqual(0.8 * reconstruction.budgetBits);
-    expect(reconstruction.ranking?.order).toHaveLength(32 * 48);
+    expect((await analyses.rank(sequential)).order).toHaveLength(32 * 48);
   });
 
   it('let a request of one tile in between the batches of their ranking', async () => {
-    const { tokens, image } = whole;
+    const { analyses } = whole;
     const order: (number | 'attention')[] = [];
     const sequential = { ...settings, ranking: 'sequential', edgePriority: 0.5 } as const;
     let attention: Promise<unknown> | undefined;
-    const ranked = service.rank({ choice, tokens, image, settings: sequential }, (_stage, tiles) => {
+    const onProgress: Call['onProgress'] = ({ tiles }) => {
       expect(tiles?.total).toBe(15 * 6);
       order.push(tiles?.done ?? 0);
-      attention ??= service
-        .attention({ choice, image, tile: 1, layer: 0, head: 0 }, ignore)
-        .then(() => order.push('attention'));
-    });
+      attention ??= analyses.attention({ tile: 1, layer: 0, head: 0 }, { onProgress: () => order.push('attention') });
+    };
+    const ranked = analyses.rank(sequential, { onProgress });
     await Promise.all([ranked, attention]);
     expect(order[1]).toBe('attention');
     const done = order.filter((step) => step !== 'attention');
@@ -98,27 +98,26 @@ describe('tiles of a photograph of 768×512', () => {
 
   it('tell how many are done, and stop between batches', async () => {
     const seen: TileProgress[] = [];
-    const observer = (stage: Stage, tiles?: TileProgress) => {
+    const onProgress: Call['onProgress'] = ({ stage, tiles }) => {
       if (stage !== 'encode') return;
       if (tiles !== undefined) seen.push(tiles);
       if (tiles?.done === 3) throw new TatokError('cancelled', 'Stop.');
     };
     const params = { choice, file: photograph, cropMode: 'tiles', settings } as const;
-    await expect(service.tokenize(params, observer)).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(openIn(engine, params, onProgress)).rejects.toMatchObject({ code: 'cancelled' });
     expect(seen).toEqual([0, 2, 3].map((done) => ({ done, total: 6 })));
   });
 });
 
 describe('a photograph scaled to fit', () => {
   it('is all of the picture and none of the padding', async () => {
-    const { image, tokens, reconstruction } = await tokenize(photograph, 'fit', { lossRate: 0 });
+    const { image, tokens, reconstruction, analyses } = await tokenize(photograph, 'fit', { lossRate: 0 });
     expect(image).toMatchObject({ width: 256, height: 171, tiles: { rows: 1, columns: 1 } });
     expect(image.grid).toEqual({ rows: 11, columns: 16 });
     expect([tokens.patchCodes.length, reconstruction.keptTokens]).toEqual([11 * 16, 11 * 16]);
     expect(reconstruction.rgb).toHaveLength(256 * 171 * 3);
     expect(reconstruction.psnr).toBeCloseTo(new QualityMeter(256).add(image.rgb, reconstruction.rgb).psnr ?? NaN, 9);
-    const request = { choice, image, tile: 0, layer: 'mean', head: 'mean' } as const;
-    const { region } = await service.attention(request, ignore);
+    const { region } = await analyses.attention({ tile: 0, layer: 'mean', head: 'mean' });
     expect(region).toEqual({ row: 0, column: 0, rows: 11, columns: 16 });
   });
 
@@ -132,12 +131,14 @@ describe('a picture that is shown reduced', () => {
   it('is attended to at full size, with its file', { timeout: 300_000 }, async () => {
     // As few tiles as a picture above the bound can have.
     const file = await sharp(photograph).resize(4002, 1001, { fit: 'cover' }).jpeg().toBuffer();
-    const { image, reconstruction } = await tokenize(file, 'tiles');
+    const { image, tokens, reconstruction } = await tokenize(file, 'tiles');
     expect(image).toMatchObject({ width: 4002, height: 1001, reduction: 2, grid: { rows: 63, columns: 251 } });
     expect([image.rgb.length, reconstruction.rgb.length]).toEqual([2001 * 501 * 3, 2001 * 501 * 3]);
-    // In a service that has never seen the picture, as after a crash.
-    const fresh = new InferenceService();
-    const { weights } = await fresh.attention({ choice, image, file, tile: 63, layer: 0, head: 0 }, ignore);
+    // In an engine that has never seen the picture, as after a crash.
+    const fresh = new Engine();
+    fresh.reopen(1, { choice, file, image, tokens });
+    const analyses = analysesBy((request, call) => fresh.analyse(1, request, call));
+    const { weights } = await analyses.attention({ tile: 63, layer: 0, head: 0 });
     // The last tile holds 162 pixels of width and 233 of height.
     expect(weights).toHaveLength(32 * 11 * 15);
   });

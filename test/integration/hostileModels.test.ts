@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
+import { Engine } from '../../src/engine/engine';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
 import type { RankingCriterion, Stage } from '../../src/method/types';
@@ -40,9 +41,9 @@ const model = (bundle?: ToyBundle) => writeToyBundle(join(folder, `model-${model
 /** All that the page asks of an image: every graph runs. */
 async function askEverything(inference: InferenceClient, directory: string, providers: readonly string[]) {
   const choice = { directory, providers };
-  const { tokens, image, settings, provider } = await inference.tokenize({ choice, file, settings: {} });
-  const reconstruction = await inference.reconstruct({ choice, tokens, image, settings });
-  const attention = await inference.attention({ choice, image, tile: 0, layer: 0, head: 'mean' });
+  const { tokens, settings, provider, analyses } = await inference.open({ choice, file, settings: {} });
+  const reconstruction = await analyses.reconstruct(settings);
+  const attention = await analyses.attention({ tile: 0, layer: 0, head: 'mean' });
   return { tokens, reconstruction, attention, provider };
 }
 
@@ -80,9 +81,9 @@ describe('What never ends', () => {
     token?: CancellationToken,
   ) {
     const choice = { directory, providers: ['cpu'] };
-    const tell = ({ stage }: { stage: Stage }) => onProgress(stage);
-    const { tokens, image, settings } = await inference.tokenize({ choice, file, settings: {} }, token, tell);
-    return inference.reconstruct({ choice, tokens, image, settings }, token, tell);
+    const call = { token, onProgress: ({ stage }: { stage: Stage }) => onProgress(stage) };
+    const { settings, analyses } = await inference.open({ choice, file, settings: {} }, call);
+    return analyses.reconstruct(settings, call);
   }
 
   it.each(stuck)('is left by cancelling, and the next image is tokenized: %s', async (_name, bundle, endless) => {
@@ -119,7 +120,8 @@ describe('What never ends', () => {
     });
     const choice = { directory: await model(), providers: ['cpu'] };
     const source = new CancellationTokenSource();
-    const hanging = inference.tokenize({ choice, file, settings: {} }, source.token, () => source.cancel());
+    const call = { token: source.token, onProgress: () => source.cancel() };
+    const hanging = inference.open({ choice, file, settings: {} }, call);
     expect((await refusalOf(() => hanging)).code).toBe('cancelled');
     const other = Buffer.concat([file, Buffer.of(0)]);
     const { tokens } = await inference.tokenize({ choice, file: other, settings: {} });
@@ -178,12 +180,13 @@ describe('A number that is not one', () => {
   it.each(['sequential', 'distortion'] satisfies RankingCriterion[])(
     'is refused where it comes with visible patches only, in a %s ranking',
     async (ranking) => {
-      const inference = client();
       const choice = { directory: await model(), providers: ['cpu'] };
-      const { tokens, image, settings } = await inference.tokenize({ choice, file, settings: { ranking } });
+      const { tokens, image, settings } = await client().open({ choice, file, settings: { ranking } });
       const graphs = { entropy: { value: { output: 'entropy', value: NaN } } };
       const other = { directory: await model({ graphs }), providers: ['cpu'] };
-      const error = await refusalOf(() => inference.rank({ choice: other, tokens, image, settings }));
+      const engine = new Engine();
+      engine.reopen(1, { choice: other, file, image, tokens });
+      const error = await refusalOf(() => engine.analyse(1, { name: 'rank', params: settings }, {}));
       expect(error.message).toBe('The entropy graph gave NaN as entropy on the provider cpu.');
     },
   );

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { Engine } from '../../src/engine/engine';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
 import { requirementsOf } from '../../src/cuda/requirements';
-import type { DecodedPicture, LoadedChoice, Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
+import type { DecodedPicture, LoadedChoice } from '../../src/protocol/engineMessages';
 import type { Stage } from '../../src/method/types';
 import { sharedLibrary } from '../sharedLibrary';
 import { refusalOf } from '../unit/refusal';
@@ -54,25 +56,34 @@ describe('the inference process', () => {
       if (stages.at(-1) !== stage) stages.push(stage);
     };
     const pictures: DecodedPicture[] = [];
-    const result = await inference.tokenize({ choice, file, settings: {} }, undefined, hear, (picture) =>
-      pictures.push(picture),
-    );
+    const onPicture = (picture: DecodedPicture) => pictures.push(picture);
+    const opened = await inference.open({ choice, file, settings: {} }, { onProgress: hear, onPicture });
     expect(stages).toEqual(['read', 'load', 'encode', 'entropy']);
-    expect(result.tokens.patchCodes).toBeInstanceOf(Int32Array);
-    const { image, tokens, settings } = result;
-    expect(pictures).toEqual([{ image, model: result.model, settings }]);
-    const ranking = await inference.rank({ choice, tokens, image, settings }, undefined, hear);
-    expect(stages.splice(4)).toEqual(['rank']);
-    const reconstruction = await inference.reconstruct({ choice, tokens, image, settings }, undefined, hear);
+    const { image, tokens, settings, model, analyses } = opened;
+    expect(tokens.patchCodes).toBeInstanceOf(Int32Array);
+    expect(pictures).toEqual([{ image, model, settings }]);
+    const ranking = await analyses.rank(settings, { onProgress: hear });
+    expect(stages.splice(4).every((stage) => stage === 'rank')).toBe(true);
+    expect(ranking.order).toBeInstanceOf(Uint32Array);
+    const reconstruction = await analyses.reconstruct(settings, { onProgress: hear });
     expect(stages.splice(4)).toEqual(['filter', 'decode', 'metrics']);
-    expect(reconstruction.ranking).toEqual(ranking);
     expect(reconstruction.keep).toBeInstanceOf(Uint8Array);
     expect(reconstruction.rgb).toHaveLength(256 * 256 * 3);
-    const lossRates = [settings.lossRate];
-    const points = await inference.measure({ choice, tokens, image, settings, lossRates });
+    const points = await analyses.measure({ settings, lossRates: [settings.lossRate] });
     expect(points[0]?.psnr).toBe(reconstruction.psnr);
-    const map = await inference.attention({ choice, image, tile: 0, layer: 'mean', head: 0 });
+    const map = await analyses.attention({ tile: 0, layer: 'mean', head: 0 });
     expect(map.weights).toHaveLength(32 * 256);
+    opened.close();
+    expect((await refusalOf(() => analyses.rank(settings))).code).toBe('cancelled');
+  });
+
+  it('ends what is asked of a picture when it is closed, and knows no analysis by another name', async () => {
+    const opened = await client().open({ choice, file, settings: {}, cropMode: 'tiles' });
+    const ranking = refusalOf(() => opened.analyses.rank({ ...opened.settings, ranking: 'distortion' }));
+    const error = await refusalOf(() => opened.ask({ name: 'toString', params: {} }, {}));
+    expect(error).toMatchObject({ code: 'bad-settings', message: 'There is no analysis named toString.' });
+    opened.close();
+    expect((await ranking).code).toBe('cancelled');
   });
 
   it('stops a cancelled request between stages and goes on with the next', async () => {
@@ -80,10 +91,11 @@ describe('the inference process', () => {
     await inference.loadModel(choice);
     const source = new CancellationTokenSource();
     const stages: Stage[] = [];
-    const request = inference.tokenize({ choice, file, settings: {} }, source.token, ({ stage }) => {
+    const onProgress = ({ stage }: Progress) => {
       stages.push(stage);
       if (stage === 'encode') source.cancel();
-    });
+    };
+    const request = inference.open({ choice, file, settings: {} }, { token: source.token, onProgress });
     expect((await refusalOf(() => request)).code).toBe('cancelled');
     await inference.tokenize({ choice, file, settings: {} });
     expect(stages).not.toContain('entropy');
@@ -217,17 +229,18 @@ describe('execution providers', () => {
         onLoaded: (loaded) => told.push(loaded),
       });
       const withCuda = { ...choice, providers: ['cuda', 'cpu'] };
-      const { tokens, image, settings, provider } = await inference.tokenize({
-        choice: withCuda,
-        file,
-        settings: { ranking: 'entropy' },
-      });
-      expect(provider).toEqual({ provider: 'cuda', failures: [] });
+      const params = { file, settings: { ranking: 'entropy' } } as const;
+      const opened = await inference.open({ choice: withCuda, ...params });
+      expect(opened.provider).toEqual({ provider: 'cuda', failures: [] });
       await writeFile(join(folder, 'crash'), '');
-      const params = { tokens, image, settings };
-      const { timings: _, ...reconstruction } = await inference.reconstruct({ choice: withCuda, ...params });
-      const { timings: __, ...expected } = await client().reconstruct({ choice, ...params });
-      expect(reconstruction).toEqual(expected);
+      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(opened.settings);
+      // The CPU goes on with the tokens of the provider that crashed, not with its own.
+      const own = await client().tokenize({ choice, ...params });
+      expect(opened.tokens.patchCodes).not.toEqual(own.tokens.patchCodes);
+      const engine = new Engine();
+      engine.reopen(1, { choice, file, image: opened.image, tokens: opened.tokens });
+      const expected = await engine.analyse(1, { name: 'reconstruct', params: opened.settings }, {});
+      expect(expected).toMatchObject(reconstruction);
       const reason = 'It crashed twice in a row while running (signal SIGSEGV).';
       expect(told.map((loaded) => loaded.provider)).toEqual([
         { provider: 'cuda', failures: [] },

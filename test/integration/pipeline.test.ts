@@ -1,30 +1,30 @@
 import { readFile } from 'node:fs/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadBundle } from '../../src/engine/loadModel';
-import { InferenceService } from '../../src/engine/engine';
-import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
+import { Engine } from '../../src/engine/engine';
+import type { ModelChoice } from '../../src/protocol/engineMessages';
+import type { Call } from '../../src/protocol/analyses';
 import { rankPatches, selectKept } from '../../src/method/filter';
 import type { Graphs } from '../../src/engine/graphs';
 import { readBundle } from '../../src/bundle/manifest';
 import { hiddenCounts } from '../../src/method/sequential';
-import type { FilterSettings, Stage, Tokenization } from '../../src/method/types';
-import { modelDirectory, sample, tokenizeIn } from './support';
+import type { FilterSettings, Stage } from '../../src/method/types';
+import { modelDirectory, openIn, sample, tokenizeIn } from './support';
 
 const choice: ModelChoice = { directory: modelDirectory, providers: ['cpu'] };
 const settings: FilterSettings = { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 const patches = 256;
 
-const service = new InferenceService();
-const ignore = () => undefined;
+const engine = new Engine();
 let file: Uint8Array;
-let result: Tokenization & LoadedModel;
+let result: Awaited<ReturnType<typeof tokenizeIn>>;
 /** The same graphs, to ask them what the pipeline must have been told. */
 let graphs: Graphs;
 const stages: Stage[] = [];
 
 beforeAll(async () => {
   file = await readFile(sample('kodim23.png'));
-  result = await tokenizeIn(service, { choice, file, settings }, (stage) => {
+  result = await tokenizeIn(engine, { choice, file, settings }, ({ stage }) => {
     if (stages.at(-1) !== stage) stages.push(stage);
   });
   ({ graphs } = await loadBundle(await readBundle(modelDirectory), choice));
@@ -58,14 +58,14 @@ describe('tokenize', () => {
   });
 
   it('is the same every time', async () => {
-    const again = await tokenizeIn(service, { choice, file, settings });
+    const again = await tokenizeIn(engine, { choice, file, settings });
     expect(again.tokens).toEqual(result.tokens);
     expect(again.reconstruction).toEqual(result.reconstruction);
     expect(again.timings.load).toBeUndefined();
   });
 
   it('reckons ε against the reference bits when told to', async () => {
-    const { reconstruction } = await tokenizeIn(service, {
+    const { reconstruction } = await tokenizeIn(engine, {
       choice,
       file,
       settings: { ...settings, budget: 'reference' },
@@ -77,15 +77,16 @@ describe('tokenize', () => {
 
 describe('tokens', () => {
   it('come with the picture told of before the model is loaded', async () => {
-    const fresh = new InferenceService();
+    const fresh = new Engine();
     const told: string[] = [];
     const {
       image,
       tokens,
       settings: resolved,
-    } = await fresh.tokenize(
+    } = await openIn(
+      fresh,
       { choice, file, settings: { lossRate: 0.3 } },
-      (stage) => void told.push(stage),
+      ({ stage }) => void told.push(stage),
       (picture) => {
         told.push('picture');
         expect(picture.image).toEqual(result.image);
@@ -100,16 +101,10 @@ describe('tokens', () => {
   it('are ranked once for each β and criterion', async () => {
     const seen: Stage[] = [];
     const rank = (changes: Partial<FilterSettings>) =>
-      service.rank(
-        {
-          choice,
-          tokens: result.tokens,
-          image: result.image,
-          settings: { ...settings, ...changes },
-        },
-        (stage) => void seen.push(stage),
-      );
-    expect(await rank({ lossRate: 0.9 })).toBe(result.reconstruction.ranking);
+      result.analyses.rank({ ...settings, ...changes }, { onProgress: ({ stage }) => void seen.push(stage) });
+    // Reconstructing has ranked them under these settings.
+    const ranking = await rank({ lossRate: 0.9 });
+    expect(ranking).toEqual(rankPatches(result.tokens.entropyBits, result.model.grid, 0));
     expect(seen).toEqual([]);
     const sequential = await rank({ ranking: 'sequential', edgePriority: 1 });
     expect(seen).toEqual(Array.from({ length: 15 }, () => 'rank'));
@@ -119,21 +114,14 @@ describe('tokens', () => {
 });
 
 describe('reconstruct', () => {
-  const reconstruct = (changes: Partial<FilterSettings>) =>
-    service.reconstruct(
-      {
-        choice,
-        tokens: result.tokens,
-        image: result.image,
-        settings: { ...settings, ...changes },
-      },
-      ignore,
-    );
+  const reconstruct = (changes: Partial<FilterSettings>) => result.analyses.reconstruct({ ...settings, ...changes });
 
-  it('gives what tokenize gave under the same settings, without encoding', async () => {
-    const { timings, ...reconstruction } = await reconstruct({});
-    expect(reconstruction).toEqual(result.reconstruction);
+  it('decodes the same tokens anew under other settings, without encoding, and once for the same settings', async () => {
+    const { timings, ...reconstruction } = await reconstruct({ lossRate: 0.7 });
     expect(Object.keys(timings)).toEqual(['filter', 'decode', 'metrics']);
+    expect(await reconstruct({ lossRate: 0.7 })).toEqual({ ...reconstruction, timings: {} });
+    const again = await tokenizeIn(engine, { choice, file, settings: { ...settings, lossRate: 0.7 } });
+    expect(again.reconstruction).toEqual(reconstruction);
   });
 
   it('gets better with every token kept', async () => {
@@ -164,8 +152,9 @@ describe('reconstruct', () => {
   it.each([0.2, 0.4, 0.8])(
     'loses in a sequential ranking what is open given what was visible when the last round began, ε = %s',
     async (lossRate) => {
-      const { ranking, keptTokens, lostBits } = await reconstruct({ ranking: 'sequential', lossRate });
-      if (ranking === undefined) throw new RangeError('nothing was ranked');
+      const sequential = { ...settings, ranking: 'sequential', lossRate } as const;
+      const ranking = await result.analyses.rank(sequential);
+      const { keptTokens, lostBits } = await reconstruct(sequential);
       const dropped = patches - keptTokens;
       // The round that revealed the last of the kept patches began with these hidden, the first with all.
       const hidden = Math.min(patches, ...hiddenCounts(patches).filter((left) => left >= dropped));
@@ -195,17 +184,8 @@ describe('reconstruct', () => {
 });
 
 describe('measure', () => {
-  const measure = (changes: Partial<FilterSettings>, lossRates: number[], observer: (stage: Stage) => void = ignore) =>
-    service.measure(
-      {
-        choice,
-        tokens: result.tokens,
-        image: result.image,
-        settings: { ...settings, ...changes },
-        lossRates,
-      },
-      observer,
-    );
+  const measure = (changes: Partial<FilterSettings>, lossRates: number[], onProgress?: Call['onProgress']) =>
+    result.analyses.measure({ settings: { ...settings, ...changes }, lossRates }, { onProgress });
 
   it.each(['entropy', 'sequential', 'distortion'] as const)(
     'gives in a ranking by %s, as one batch, what single reconstructions give',
@@ -213,15 +193,7 @@ describe('measure', () => {
       const measured = await measure({ ranking }, [0.9, 0.2, 0.5]);
       expect(measured.map(({ lossRate }) => lossRate)).toEqual([0.9, 0.2, 0.5]);
       for (const { lossRate, ...point } of measured) {
-        const single = await service.reconstruct(
-          {
-            choice,
-            tokens: result.tokens,
-            image: result.image,
-            settings: { ...settings, ranking, lossRate },
-          },
-          ignore,
-        );
+        const single = await result.analyses.reconstruct({ ...settings, ranking, lossRate });
         const { keptTokens, totalTokens, payloadBits, maskBits } = single;
         expect(point).toMatchObject({ keptTokens, totalTokens, payloadBits, maskBits });
         // Another batch size sums in another order: a byte here and there is rounded differently.
@@ -234,27 +206,17 @@ describe('measure', () => {
   it('measures nothing twice', async () => {
     const seen: Stage[] = [];
     const first = await measure({}, [0.35, 0.55]);
-    const again = await measure({}, [0.55, 0.75, 0.35], (stage) => void seen.push(stage));
+    const again = await measure({}, [0.55, 0.75, 0.35], ({ stage }) => void seen.push(stage));
     expect(again[0]).toBe(first[1]);
     expect(again[2]).toBe(first[0]);
-    await measure({}, [0.35, 0.55, 0.75], (stage) => void seen.push(stage));
+    await measure({}, [0.35, 0.55, 0.75], ({ stage }) => void seen.push(stage));
     expect(seen).toEqual(['filter', 'decode', 'metrics']);
   });
 });
 
 describe('influence', () => {
   const influence = (globalToken: number, changes: Partial<FilterSettings> = {}) =>
-    service.influence(
-      {
-        choice,
-        tokens: result.tokens,
-        image: result.image,
-        settings: { ...settings, ...changes },
-        tile: 0,
-        globalToken,
-      },
-      ignore,
-    );
+    result.analyses.influence({ settings: { ...settings, ...changes }, tile: 0, globalToken });
 
   it('says what changes when a token is replaced, the same every time', async () => {
     const { globalToken, change } = await influence(3);
@@ -283,7 +245,7 @@ describe('attention', () => {
     const heads = Array.from({ length: attentionHeads }, (_, i) => i);
     const pairs = [...layers.flatMap((l) => heads.map((h) => [l, h] as const)), ['mean', 'mean'] as const];
     for (const [layer, head] of pairs) {
-      const { weights } = await service.attention({ choice, image: result.image, tile: 0, layer, head }, ignore);
+      const { weights } = await result.analyses.attention({ tile: 0, layer, head });
       expect(weights).toHaveLength(globalTokens * patches);
       for (let k = 0; k < globalTokens; k++) {
         const sum = weights.subarray(k * patches, (k + 1) * patches).reduce((total, weight) => total + weight, 0);
@@ -294,9 +256,10 @@ describe('attention', () => {
 
   it('encodes an image once for all its layers and heads', async () => {
     const seen: Stage[] = [];
-    const image = { ...result.image, rgb: result.image.rgb.map((byte) => 255 - byte) };
-    await service.attention({ choice, image, tile: 0, layer: 0, head: 0 }, (stage) => void seen.push(stage));
-    await service.attention({ choice, image, tile: 0, layer: 1, head: 'mean' }, (stage) => void seen.push(stage));
+    const { analyses } = await openIn(engine, { choice, file, settings });
+    const onProgress: Call['onProgress'] = ({ stage }) => void seen.push(stage);
+    await analyses.attention({ tile: 0, layer: 0, head: 0 }, { onProgress });
+    await analyses.attention({ tile: 0, layer: 1, head: 'mean' }, { onProgress });
     expect(seen).toEqual(['encode']);
   });
 });

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
 import { build } from '../../esbuild.mjs';
-import type { InferenceService } from '../../src/engine/engine';
-import { tokenizeWhole } from '../../src/client/whole';
-import type { LoadedModel, TokenizeParams } from '../../src/protocol/engineMessages';
-import type { StageObserver } from '../../src/engine/stages';
+import type { Engine } from '../../src/engine/engine';
+import type { OpenedPicture } from '../../src/client/client';
+import { analysesBy, type Call } from '../../src/protocol/analyses';
+import type { DecodedPicture, LoadedModel, OpenParams } from '../../src/protocol/engineMessages';
 import type { Tokenization } from '../../src/method/types';
 
 const root = join(import.meta.dirname, '../..');
@@ -20,17 +20,34 @@ export async function bundleFor(test: string): Promise<string> {
   return outdir;
 }
 
-/** Tokens and reconstruction by a service in this process. */
-export function tokenizeIn(
-  service: InferenceService,
-  params: TokenizeParams,
-  observer: StageObserver = () => undefined,
-): Promise<Tokenization & LoadedModel> {
-  return tokenizeWhole(
-    {
-      tokenize: (all) => service.tokenize({ ...all }, observer),
-      reconstruct: (all) => service.reconstruct({ ...all }, observer),
-    },
-    params,
-  );
+let pictures = 0;
+
+/** A picture that is open in an engine of this process, as a client has it. */
+export async function openIn(
+  engine: Engine,
+  params: OpenParams,
+  onProgress?: Call['onProgress'],
+  onPicture?: (picture: DecodedPicture) => void,
+): Promise<OpenedPicture> {
+  const picture = ++pictures;
+  let decoded: DecodedPicture | undefined;
+  const opened = await engine.open(picture, params, { onProgress }, (told) => {
+    decoded = told;
+    onPicture?.(told);
+  });
+  if (decoded === undefined) throw new Error('no picture');
+  const { image, settings } = decoded;
+  const ask: OpenedPicture['ask'] = (request, call) => engine.analyse(picture, request, call);
+  return { ...opened, image, settings, ask, analyses: analysesBy(ask), close: () => engine.close(picture) };
+}
+
+/** Tokens, their reconstruction, and what else can be asked of them. */
+export async function tokenizeIn(
+  engine: Engine,
+  params: OpenParams,
+  onProgress?: Call['onProgress'],
+): Promise<Tokenization & LoadedModel & Pick<OpenedPicture, 'analyses' | 'close'>> {
+  const { settings, ask: _, ...opened } = await openIn(engine, params, onProgress);
+  const { timings, ...reconstruction } = await opened.analyses.reconstruct(settings, { onProgress });
+  return { ...opened, reconstruction, timings: { ...opened.timings, ...timings } };
 }

@@ -1,11 +1,11 @@
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, posix, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../esbuild.mjs';
 import { packageExtension } from '../../scripts/package.mjs';
 import { InferenceClient } from '../../src/client/client';
-import { tokenizeWhole } from '../../src/client/whole';
 import { readArchive } from './archive';
 import { packedExtension } from './vsix';
 
@@ -131,6 +131,12 @@ describe(`the package for ${platform}`, () => {
     expect((await stat(vsix)).size).toBeLessThan(130e6);
   });
 
+  it('has a page script under 160 kB compressed, without the parts of the UI toolkit that it does not use', () => {
+    const script = files.get('extension/dist/webview.js') ?? new Uint8Array();
+    expect(gzipSync(script).length).toBeLessThan(160e3);
+    expect(text.decode(script)).not.toContain('calendar');
+  });
+
   it('tells nothing of the machine that made it', () => {
     for (const [path, bytes] of files) {
       if (!path.startsWith('extension/dist/')) continue;
@@ -176,7 +182,7 @@ describe(`the package for ${platform}`, () => {
       const extension = join(directory, 'extension');
       const client = new InferenceClient({ modulePath: join(extension, 'dist/inference.js') });
       try {
-        const { image, reconstruction, model, provider } = await tokenizeWhole(client, {
+        const { image, reconstruction, model, provider } = await client.tokenize({
           choice: { directory: join(extension, 'models/tatok-s-256'), providers: ['cpu'] },
           file: await readFile(join(root, 'media/samples/kodim23.png')),
           settings: { lossRate: 0 },

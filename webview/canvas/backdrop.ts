@@ -1,4 +1,4 @@
-import { contextOf } from './contextOf';
+import { contextOf } from './bitmaps';
 
 /** A rectangle of the canvas, in whole device pixels. */
 export interface Place {

@@ -1,5 +1,4 @@
 import { colourIndex, colourTable, type ColormapName } from './colormaps';
-import { contextOf } from './contextOf';
 
 /** Interval of values that a colour map spans. */
 export type Domain = readonly [low: number, high: number];
@@ -95,4 +94,11 @@ function bitmap(width: number, height: number, fill: (data: Uint8ClampedArray) =
   fill(image.data);
   context.putImageData(image, 0, 0);
   return canvas;
+}
+
+/** What draws on a canvas. @throws Error where the browser has no memory for it. */
+export function contextOf(canvas: HTMLCanvasElement): CanvasRenderingContext2D {
+  const context = canvas.getContext('2d');
+  if (context === null) throw new Error('no 2D canvas');
+  return context;
 }

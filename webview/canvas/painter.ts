@@ -1,5 +1,4 @@
-import { maskBitmap } from './bitmaps';
-import { contextOf } from './contextOf';
+import { maskBitmap, contextOf } from './bitmaps';
 import { paintBackdrop, paintPatches, type DrawBackdrop, type Backdrop, type Place } from './backdrop';
 import type { Palette } from './theme';
 import { pixelatedFrom } from './viewport';

@@ -2,9 +2,8 @@ import { scaleLinear } from 'd3-scale';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { useComparison } from './comparison';
-import { Axis } from '../plots/Axis';
+import { Axis, useWidth } from '../plots/Axis';
 import { curvePath, FocusedDot, LossLine, niceTicks } from '../plots/EntropyCurve';
-import { useWidth } from '../plots/useWidth';
 import type { Inspector } from '../state/inspector';
 import type { Ranking } from '../../src/method/types';
 

@@ -1,7 +1,6 @@
 import type { JSX } from 'preact';
 import { useComparison } from './comparison';
-import { Announcement } from '../controls/Announcement';
-import { focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
+import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
 import { describePatch } from '../../src/method/patch';
 
 /** What a side does not know or its model does not have is undefined. */

@@ -1,18 +1,20 @@
 import type { JSX } from 'preact';
-import { useComparison } from './comparison';
+import { useComparison, layouts, type ComparisonLayout } from './comparison';
 import { ComparedCurves } from './ComparedCurves';
 import { ComparedFigures } from './ComparedFigures';
 import { ComparedReadout } from './ComparedReadout';
-import { ComparedTokens } from './ComparedTokens';
 import { useComparisonExporter } from './comparisonExporter';
-import { ComparisonExportMenu } from './ComparisonExportMenu';
-import { layouts, type ComparisonLayout } from './comparisonState';
-import { SideHeader } from './SideHeader';
 import { PictureStage, StageMessages } from '../stage/PictureStage';
 import { Toolbar } from '../controls/Toolbar';
-import { ServicesContext } from '../state/context';
+import { ServicesContext, useServices } from '../state/context';
 import { overlays, type View } from '../state/viewState';
 import { Segmented } from '../ui/Segmented';
+import { InfluenceProgress, AttentionChoices } from '../controls/GlobalTokens';
+import { Dimensions, ModelDetails, ProviderChip } from '../controls/Header';
+import { Status } from '../controls/Status';
+import { Select } from '../ui/Select';
+import { MenuButton, type MenuItem } from '../ui/MenuButton';
+import { comparisonChoice } from '../../src/protocol/exports';
 
 const views: readonly View[] = ['original', 'reconstruction', 'difference'];
 
@@ -90,5 +92,87 @@ export function ComparisonApp(): JSX.Element {
         </div>
       </main>
     </div>
+  );
+}
+
+/** Which image is on a side, by which model, and where it ran. */
+export function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
+  const { inspector } = useServices();
+  const tokenization = inspector.tokenization.value;
+  const document = inspector.document.value;
+  return (
+    <header class="header">
+      <span class="letter" aria-hidden="true">
+        {letter}
+      </span>
+      <h2 class="file-name" title={document?.uri}>
+        {document?.name ?? '…'}
+      </h2>
+      {tokenization && <Dimensions image={tokenization.image} />}
+      {tokenization && <ModelDetails model={tokenization.model} summary={tokenization.model.name} />}
+      <span class="spacer" />
+      {inspector.overlay.value === 'influence' && <InfluenceProgress />}
+      <Status timed={false} />
+      {tokenization && <ProviderChip report={tokenization.provider} />}
+    </header>
+  );
+}
+
+/** Which global token's attention or influence both sides show, while they show any. */
+export function ComparedTokens(): JSX.Element | null {
+  const comparison = useComparison();
+  const { inspector } = useServices();
+  const overlay = inspector.chosenOverlay.value;
+  if (overlay !== 'attention' && overlay !== 'influence') return null;
+  const counts = [comparison.left.value, comparison.right.value]
+    .map((side) => side.inspector.picture.value?.model.globalTokens ?? 0)
+    .filter((count) => count > 0);
+  if (counts.length === 0) return null;
+  const tokens = Array.from({ length: Math.min(...counts) }, (_, token) => ({
+    value: String(token),
+    label: `token ${token}`,
+  }));
+  const [isolated] = inspector.isolatedTokens.value;
+  return (
+    <div class="compared-tokens">
+      <Select
+        plain
+        label="Global token"
+        testId="global-token"
+        options={[{ value: 'all', label: 'mean of all tokens' }, ...tokens]}
+        value={isolated === undefined ? 'all' : String(isolated)}
+        onChange={(value) => (inspector.isolatedTokens.value = value === 'all' ? [] : [Number(value)])}
+      />
+      {overlay === 'attention' && <AttentionChoices />}
+    </div>
+  );
+}
+
+/** Both pictures, taken away from here, and word of what was. */
+export function ComparisonExportMenu(): JSX.Element {
+  const exporter = useComparisonExporter();
+  const items: readonly MenuItem[] = [
+    {
+      label: comparisonChoice.label,
+      title: comparisonChoice.detail,
+      testId: `export-${comparisonChoice.kind}`,
+      onChoose: () => void exporter.save(),
+    },
+    {
+      label: 'Copy comparison',
+      title: 'Both pictures with their legend, to the clipboard',
+      testId: 'export-copy',
+      onChoose: () => void exporter.copy(),
+    },
+  ];
+  return (
+    <>
+      <MenuButton title="Export this comparison" testId="export" groups={[items]}>
+        Export
+      </MenuButton>
+      <span class="muted confirmation" role="status" data-testid="export-said">
+        {exporter.confirmation.value}
+      </span>
+    </>
   );
 }

@@ -1,12 +1,12 @@
-import { computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
+import { computed, signal, type ReadonlySignal, type Signal, effect } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { ComparisonState, ComparisonLayout, SideState } from './comparisonState';
-import { link } from './link';
+import * as z from 'zod/mini';
 import type { Services } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { shownGrid } from '../../src/method/patch';
 import type { Grid } from '../../src/method/types';
+import { readViewState, type ViewState } from '../state/viewState';
 
 /** Kept patches of two sides with one grid. */
 export interface KeptSets {
@@ -120,4 +120,45 @@ export function useComparison(): Comparison {
   const comparison = useContext(ComparisonContext);
   if (comparison === undefined) throw new Error('no comparison provided');
   return comparison;
+}
+
+export const layouts = ['beside', 'swipe'] as const;
+export type ComparisonLayout = (typeof layouts)[number];
+
+/** What is of the comparison itself; a field that cannot be read falls back on its own. */
+const schema = z.object({
+  layout: z.catch(z.enum(layouts), 'beside'),
+  swapped: z.catch(z.boolean(), false),
+  /** undefined: whether both sides begin with the same ε decides. */
+  linked: z.catch(z.optional(z.boolean()), undefined),
+});
+
+/** What survives hiding the tab and reloading the window; the host reads which documents are compared. */
+export type ComparisonState = z.infer<typeof schema> & { readonly a: SideState; readonly b: SideState };
+
+export type SideState = ViewState & {
+  /** The chosen model, as the host named it. */
+  readonly model?: string | undefined;
+};
+
+export function readComparisonState(stored: unknown): ComparisonState {
+  const result = schema.safeParse(stored);
+  const side = (name: 'a' | 'b'): ViewState => {
+    const value: unknown = typeof stored === 'object' && stored !== null ? Reflect.get(stored, name) : undefined;
+    return readViewState(value);
+  };
+  return { ...(result.success ? result.data : schema.parse({})), a: side('a'), b: side('b') };
+}
+
+/** Keeps two signals equal while `linked`: the one that changed leads, the first when they come to be linked. */
+export function link<T>(first: Signal<T>, second: Signal<T>, linked: ReadonlySignal<boolean>): void {
+  let [formerFirst, formerSecond] = [first.peek(), second.peek()];
+  effect(() => {
+    const [a, b] = [first.value, second.value];
+    if (linked.value && a !== b) {
+      if (b !== formerSecond && a === formerFirst) first.value = b;
+      else second.value = a;
+    }
+    [formerFirst, formerSecond] = [first.peek(), second.peek()];
+  });
 }

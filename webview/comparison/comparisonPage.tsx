@@ -1,18 +1,16 @@
 import { effect } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
-import { Comparison, ComparisonContext } from './comparison';
+import { Comparison, ComparisonContext, readComparisonState, type SideState } from './comparison';
 import { ComparisonApp } from './ComparisonApp';
 import { ComparisonExporter, ComparisonExporterContext } from './comparisonExporter';
-import { readComparisonState, type SideState } from './comparisonState';
 import { createLayers, type Layers } from '../state/layers';
 import type { Theme } from '../canvas/theme';
-import { connectToHost } from '../host/rpc';
+import { connectToHost, type VsCodeApi } from '../host/connection';
 import type { Services } from '../state/context';
 import { Inspector, type SharedView } from '../state/inspector';
 import { saveState } from '../state/savedState';
 import { startSession } from '../state/session';
-import type { VsCodeApi } from '../host/vscodeApi';
 import type { Side } from '../../src/protocol/comparison';
 
 /** The page of two tokenizations: an inspector for each, with one view. */

@@ -1,13 +1,14 @@
 import type { JSX } from 'preact';
-import { ExportMenu } from './ExportMenu';
-import { ProviderChip } from './ProviderChip';
 import { Status } from './Status';
 import { useServices } from '../state/context';
 import { Disclosure } from '../ui/Disclosure';
 import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
 import { describePage } from '../../src/method/patch';
-import type { CropMode, ModelDescription, ShownImage } from '../../src/method/types';
+import type { CropMode, ModelDescription, ShownImage, ProviderName, ProviderReport } from '../../src/method/types';
+import { useExporter } from '../export/exporter';
+import { MenuButton } from '../ui/MenuButton';
+import { exportChoices } from '../../src/protocol/exports';
 
 /** What is shown, by which model, where it ran and how long it took. */
 export function Header(): JSX.Element {
@@ -120,5 +121,80 @@ function PhaseAnnouncement(): JSX.Element {
     <span class="visually-hidden" role="status" data-testid="phase-said">
       {text}
     </span>
+  );
+}
+
+/** Everything that can be taken away from here, and word of what was. */
+export function ExportMenu(): JSX.Element | null {
+  const exporter = useExporter();
+  const model = useServices().inspector.picture.value?.model;
+  if (model === undefined) return null;
+  const [view = [], ...others] = exportChoices(model).map((group) =>
+    group.map(({ kind, label, detail }) => ({
+      label,
+      title: detail,
+      testId: `export-${kind}`,
+      onChoose: () => void exporter.save(kind),
+    })),
+  );
+  const copy = {
+    label: 'Copy view',
+    title: 'The picture with its legend, to the clipboard',
+    testId: 'export-copy',
+    onChoose: () => void exporter.copyView(),
+  };
+  return (
+    <>
+      <span class="muted confirmation" role="status" data-testid="export-said">
+        {exporter.confirmation.value}
+      </span>
+      <MenuButton title="Export this tokenization" testId="export" groups={[[...view, copy], ...others]}>
+        Export
+      </MenuButton>
+    </>
+  );
+}
+
+const names: Record<ProviderName, string> = {
+  cuda: 'CUDA',
+  cpu: 'CPU',
+  dml: 'DirectML',
+  coreml: 'Core ML',
+  webgpu: 'WebGPU',
+};
+
+/** The provider in use; why an earlier one of the order could not be used is never silent. */
+export function ProviderChip({ report }: { readonly report: ProviderReport }): JSX.Element {
+  const { failures } = report;
+  const name = names[report.provider];
+  const title =
+    failures.length === 0
+      ? `Runs on ${name}`
+      : `Runs on ${name}. ${failures.map(({ provider, reason }) => `${provider}: ${reason}`).join(' ')}`;
+  return (
+    <Disclosure
+      title={title}
+      testId="provider"
+      summary={
+        <>
+          <span class={failures.length === 0 ? 'dot' : 'dot fallback'} aria-hidden="true" />
+          {name}
+          {failures.length > 0 && <span class="visually-hidden"> (a fallback)</span>}
+        </>
+      }
+    >
+      {failures.length === 0 ? (
+        <p>The first provider of the configured order is in use.</p>
+      ) : (
+        <dl class="reasons">
+          {failures.map(({ provider, reason }) => (
+            <div key={provider}>
+              <dt>{provider} was not available</dt>
+              <dd>{reason}</dd>
+            </div>
+          ))}
+        </dl>
+      )}
+    </Disclosure>
   );
 }

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
-import { lossRateStep, snapLossRate } from '../state/settings';
+import { lossRateStep, snapLossRate } from '../state/lossRate';
 import { NumberField } from '../ui/NumberField';
 import { Select } from '../ui/Select';
 import type { Budget, RankingCriterion } from '../../src/method/types';

@@ -1,7 +1,6 @@
 import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useMemo, useState } from 'preact/hooks';
-import { Announcement } from './Announcement';
+import { useMemo, useState, useEffect } from 'preact/hooks';
 import { useServices, type Services } from '../state/context';
 import { Button } from '../ui/Button';
 import { Row } from '../ui/Row';
@@ -99,5 +98,22 @@ function CopyButton({ text }: { readonly text: string }): JSX.Element {
     <Button testId="copy-patch" title="Copy this patch's values" onPress={() => void copy()}>
       {copied ? 'Copied' : 'Copy'}
     </Button>
+  );
+}
+
+/** The pointer may cross many patches; only one that it rests on is announced. */
+const announceAfterMs = 200;
+
+/** Tells assistive technology of the focused patch. */
+export function Announcement({ text }: { readonly text: string }): JSX.Element {
+  const [announced, setAnnounced] = useState('');
+  useEffect(() => {
+    const timer = setTimeout(() => setAnnounced(text), announceAfterMs);
+    return () => clearTimeout(timer);
+  }, [text]);
+  return (
+    <p class="visually-hidden" aria-live="polite" data-testid="announcement">
+      {announced}
+    </p>
   );
 }

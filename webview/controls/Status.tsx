@@ -1,10 +1,9 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
-import { aboutHowLong, RemainingTime } from '../state/remainingTime';
-import { stageNames } from '../state/stages';
+import { aboutHowLong, RemainingTime, stageNames } from '../state/remainingTime';
 import { ProgressRing } from '../ui/ProgressRing';
-import type { Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
 import type { StageTimings } from '../../src/method/types';
 
 /** One quiet line: what is being worked on and how long that still takes, else how long the stages took. */

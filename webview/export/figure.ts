@@ -1,5 +1,5 @@
 import { cssColour, type ColormapName } from '../canvas/colormaps';
-import { contextOf } from '../canvas/contextOf';
+import { contextOf } from '../canvas/bitmaps';
 import type { Legend } from '../state/layers';
 import { paint, type Scene } from '../canvas/painter';
 

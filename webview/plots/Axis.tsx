@@ -1,8 +1,8 @@
 import { axisBottom, axisLeft } from 'd3-axis';
 import type { ScaleLinear } from 'd3-scale';
 import { select } from 'd3-selection';
-import type { JSX } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import type { JSX, RefObject } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
 
 interface AxisProps {
   readonly side: 'bottom' | 'left';
@@ -26,4 +26,39 @@ export function Axis({ side, scale, ticks, x, y }: AxisProps): JSX.Element {
     select(group.current).call(axis);
   }, [side, scale, ticks]);
   return <g ref={group} class="axis" transform={`translate(${x} ${y})`} aria-hidden="true" />;
+}
+
+/** At the size of labels in plots, generously. */
+const characterWidth = 6;
+
+/**
+ * Baseline of the ε line's label, which ends at the right, so that it crosses neither the line nor the curve. The curve rises:
+ * right of where they meet it runs above the line, and the corner at the lower right is always free.
+ *
+ * @param meetingX where curve and line meet.
+ * @param lineY of the line.
+ * @param right ends of the axes, like all lengths in pixels of the plot.
+ */
+export function labelHeight(label: string, meetingX: number, lineY: number, right: number, bottom: number): number {
+  if (right - characterWidth * label.length < meetingX) return bottom - 6;
+  return lineY > bottom - 17 ? lineY - 6 : lineY + 15;
+}
+
+/** Width of an element in CSS pixels, kept up to date. */
+export function useWidth(element: RefObject<Element | null>, initial: number): number {
+  const [width, setWidth] = useState(initial);
+  useEffect(() => {
+    if (element.current === null) return undefined;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry !== undefined && entry.contentRect.width > 0) setWidth(Math.round(entry.contentRect.width));
+    });
+    observer.observe(element.current);
+    return () => observer.disconnect();
+  }, [element]);
+  return width;
+}
+
+/** Holds the place of a plot whose data is on its way, so that nothing moves when it comes. */
+export function PlotToCome({ height }: { readonly height: number }): JSX.Element {
+  return <svg class="plot" height={height} aria-hidden="true" />;
 }

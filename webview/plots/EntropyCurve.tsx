@@ -2,14 +2,11 @@ import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
-import { Axis } from './Axis';
-import { labelHeight } from './labelHeight';
-import { PlotToCome } from './PlotToCome';
-import { useWidth } from './useWidth';
+import { Axis, labelHeight, PlotToCome, useWidth } from './Axis';
 import { useExportedPlot } from '../export/useExportedPlot';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
-import { lossRateStep, snapLossRate } from '../state/settings';
+import { lossRateStep, snapLossRate } from '../state/lossRate';
 import type { Ranking } from '../../src/method/types';
 
 const height = 124;

@@ -1,9 +1,9 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
-import { stageNames } from '../state/stages';
+import { stageNames } from '../state/remainingTime';
 import { Button } from '../ui/Button';
 import { ProgressRing } from '../ui/ProgressRing';
-import type { Progress as StageProgress } from '../../src/protocol/engineMessages';
+import type { Progress as StageProgress } from '../../src/protocol/analyses';
 import { stages } from '../../src/method/types';
 
 /** Until there is something to show: which stage runs, and a way out. */

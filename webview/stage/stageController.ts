@@ -1,7 +1,7 @@
 import { batch, computed, effect, signal, untracked, type ReadonlySignal } from '@preact/signals';
 import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
-import { contextOf } from '../canvas/contextOf';
+import { contextOf } from '../canvas/bitmaps';
 import { KeptBackdrops, paintBackdrop } from '../canvas/backdrop';
 import type { Layers } from '../state/layers';
 import { paint, type Scene } from '../canvas/painter';
@@ -14,7 +14,6 @@ import {
   transformCamera,
   type Frame,
 } from '../canvas/viewport';
-import { ZoomMotion } from './zoomMotion';
 import type { Inspector } from '../state/inspector';
 import { patchSide } from '../../src/method/patch';
 
@@ -246,5 +245,37 @@ export class StageController {
     // A backdrop whose scale changes with every frame is not worth keeping.
     if (this.motion.moves(scene.transform.k)) paint(this.context, scene, 'medium', paintBackdrop);
     else paint(this.context, scene, 'high', this.backdrops.frame());
+  }
+}
+
+/** Scales that follow each other faster than this belong to one gesture, which has ended when none came for so long. */
+const restMs = 150;
+
+/** Tells the zoom gesture, whose frames may be drawn with less care, from a single change of scale. */
+export class ZoomMotion {
+  private scale: number | undefined;
+  private changedAt = -Infinity;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** @param onRest is called when a gesture has ended, so that its last frame is drawn with care. */
+  constructor(private readonly onRest: () => void) {}
+
+  /** Whether the frame to be drawn now, at some scale, is one of a gesture. */
+  moves(scale: number): boolean {
+    if (scale === this.scale) return false;
+    const now = performance.now();
+    const moving = now - this.changedAt < restMs;
+    // The first scale of all is no change.
+    if (this.scale !== undefined) this.changedAt = now;
+    this.scale = scale;
+    if (moving) {
+      clearTimeout(this.timer);
+      this.timer = setTimeout(this.onRest, restMs);
+    }
+    return moving;
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
   }
 }

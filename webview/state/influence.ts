@@ -1,15 +1,12 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
-import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
+import { CancellationTokenSource } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { isCancelled } from '../host/hostError';
-import { onGrid } from './onGrid';
-import type { InfluenceRequest } from '../../src/protocol/document';
-import type { InfluenceMap, Tokens } from '../../src/method/types';
+import type { Analyses } from '../../src/protocol/analyses';
+import { fromResponseError } from '../../src/protocol/errorTransfer';
+import type { InfluenceMap, Tokens, Grid, PatchRegion } from '../../src/method/types';
 
 /** Maps of the global tokens computed so far under one kept set: N values of 8-bit units each. */
 export type InfluenceMaps = ReadonlyMap<number, Float32Array>;
-
-export type AskInfluence = (request: InfluenceRequest, token: CancellationToken) => Promise<InfluenceMap>;
 
 /** Kept sets whose maps are remembered; one has some ten kilobytes. */
 const keptMasks = 16;
@@ -29,7 +26,7 @@ export class Influence {
 
   constructor(
     private readonly inspector: Inspector,
-    private readonly ask: AskInfluence,
+    private readonly analyses: Pick<Analyses, 'influence'>,
     private readonly fail: (error: unknown) => void,
   ) {
     effect(() => this.follow());
@@ -119,7 +116,7 @@ export class Influence {
     this.running.value = mask;
     try {
       for (let token = this.next(mask); token !== undefined; token = this.next(mask)) {
-        const map = await this.ask({ settings, tile, globalToken: token }, work.token);
+        const map = await this.analyses.influence({ settings, tile, globalToken: token }, { token: work.token });
         if (this.work !== work) return;
         this.keep(mask, map);
       }
@@ -127,7 +124,7 @@ export class Influence {
     } catch (error) {
       if (this.work !== work) return;
       // Of replaced tokens there is nothing to say; new ones begin anew.
-      if (isCancelled(error)) this.stop();
+      if (fromResponseError(error).code === 'cancelled') this.stop();
       else {
         this.cancel();
         this.fail(error);
@@ -162,4 +159,14 @@ export class Influence {
     this.work = undefined;
     this.running.value = undefined;
   }
+}
+
+/** Values of one tile's patches on the whole grid, NaN elsewhere: tiles know nothing of each other. */
+export function onGrid(values: Float32Array, region: PatchRegion, { rows, columns }: Grid): Float32Array {
+  const whole = new Float32Array(rows * columns).fill(NaN);
+  for (let row = 0; row < region.rows; row++) {
+    const line = values.subarray(row * region.columns, (row + 1) * region.columns);
+    whole.set(line, (region.row + row) * columns + region.column);
+  }
+  return whole;
 }

@@ -1,7 +1,7 @@
 import { batch, computed, signal, type ReadonlySignal, type Signal } from '@preact/signals';
 import type { ColormapName } from '../canvas/colormaps';
 import type { Camera } from '../canvas/viewport';
-import { equalSettings } from './settings';
+import { equalSettings } from './lossRate';
 import {
   offeredOverlays,
   overlays,
@@ -12,7 +12,8 @@ import {
   type View,
   type ViewState,
 } from './viewState';
-import type { DecodedPicture, Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
+import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
 import {
   keepEvery,
@@ -82,6 +83,11 @@ export interface Ranked extends Pick<FilterSettings, 'edgePriority'> {
   readonly ranking: Ranking;
 }
 
+/** A reconstruction, and the ranking that it was filtered by: undefined where nothing can be dropped. */
+export interface RankedReconstruction extends Reconstruction {
+  readonly ranking: Ranking | undefined;
+}
+
 /**
  * Everything the page shows, as signals: inputs that the host or the user sets, and values computed from them.
  *
@@ -102,7 +108,7 @@ export class Inspector {
   /** The last ranking of these tokens that took the model; rankings by ĥ given G alone are computed here. */
   readonly ranked = signal<Ranked | undefined>(undefined);
   /** undefined until the first of these tokens came. */
-  readonly reconstruction = signal<Reconstruction | undefined>(undefined);
+  readonly reconstruction = signal<RankedReconstruction | undefined>(undefined);
   readonly timings = signal<StageTimings>({});
   /** Where the host is with the ranking or reconstruction asked for; undefined while there is none to wait for. */
   readonly reconstructing = signal<Progress | undefined>(undefined);
@@ -133,6 +139,8 @@ export class Inspector {
   readonly pinned = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
+  /** The last picture that was decoded: that of the tokens to come. */
+  private decoded: ShownImage | undefined;
   private restored: FilterSettings | undefined;
   /** What the host's settings were when those were stored. */
   private readonly restoredHost: FilterSettings | undefined;
@@ -331,8 +339,9 @@ export class Inspector {
     this.restored ??= document.settings;
   }
 
-  /** Takes the picture that is being tokenized. What is shown already stays until there are new tokens. */
+  /** Takes the picture that is being tokenized. A picture that is shown already stays until there are new tokens. */
   acceptPicture({ image, model, settings }: DecodedPicture): void {
+    this.decoded = image;
     if (this.tokenization.peek() !== undefined) return;
     batch(() => {
       this.adopt(settings, model);
@@ -340,8 +349,10 @@ export class Inspector {
     });
   }
 
-  /** Takes the host's tokens. The user's own settings stay, unless the host's changed since it last spoke. */
-  accept(tokenization: InspectedTokenization): void {
+  /** Takes the host's tokens of the last picture. The user's own settings stay, unless the host's changed since it last spoke. */
+  accept(tokens: Omit<InspectedTokenization, 'image'>): void {
+    if (this.decoded === undefined) throw new Error('tokens came before their picture');
+    const tokenization = { ...tokens, image: this.decoded };
     const { rows, columns } = tokenization.image.grid;
     const former = this.tokenization.peek()?.image;
     batch(() => {

@@ -1,9 +1,8 @@
 import { computed, type ReadonlySignal } from '@preact/signals';
 import { extent, max, min, quantile } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from '../canvas/bitmaps';
-import { onGrid } from './onGrid';
+import { onGrid, type Influence } from './influence';
 import { shownSize } from '../../src/method/patch';
-import type { Influence } from './influence';
 import type { Inspector } from './inspector';
 
 /** What the colour bar explains. */

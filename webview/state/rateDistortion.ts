@@ -1,8 +1,8 @@
 import { batch, computed, effect, signal, type ReadonlySignal } from '@preact/signals';
-import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/browser';
+import { CancellationTokenSource } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { lossRateGrid } from './lossRateGrid';
-import type { MeasureRequest } from '../../src/protocol/document';
+import { lossRateGrid } from './lossRate';
+import type { Analyses } from '../../src/protocol/analyses';
 import type { FilterSettings, Measurement, Tokens } from '../../src/method/types';
 
 /** Measurements under one β, budget and ranking. */
@@ -13,8 +13,6 @@ export interface RateCurve {
   /** Those measured so far, by ascending number of tokens. */
   readonly points: readonly Measurement[];
 }
-
-export type Measure = (request: MeasureRequest, token: CancellationToken) => Promise<readonly Measurement[]>;
 
 /** ε measured at once: on the CPU a batch saves nothing, and single ones let a drag's reconstruction in between. */
 const batchSize = { cpu: 1, other: 4 };
@@ -30,7 +28,7 @@ export class RateDistortion {
 
   constructor(
     private readonly inspector: Inspector,
-    private readonly measure: Measure,
+    private readonly analyses: Pick<Analyses, 'measure'>,
     private readonly fail: (error: unknown) => void,
   ) {
     effect(() => this.follow(inspector.tokenization.value?.tokens, this.key.value));
@@ -81,7 +79,7 @@ export class RateDistortion {
     try {
       while (missing.length > 0) {
         const request = { settings: curve.settings, lossRates: missing.splice(0, size) };
-        const points = await this.measure(request, work.token);
+        const points = await this.analyses.measure(request, { token: work.token });
         if (this.work !== work) return;
         this.add(key, points);
       }

@@ -1,4 +1,5 @@
-import type { Progress } from '../../src/protocol/engineMessages';
+import type { Progress } from '../../src/protocol/analyses';
+import type { Stage } from '../../src/method/types';
 
 /** Before this is known, nothing is said of what is left. */
 const leastElapsedMs = 2000;
@@ -50,3 +51,15 @@ export function aboutHowLong(ms: number): string {
   if (seconds < 55) return `about ${10 * Math.round(seconds / 10)} s left`;
   return `about ${Math.round(seconds / 60)} min left`;
 }
+
+/** Stages as the user reads them while they run. */
+export const stageNames: Record<Stage, string> = {
+  read: 'reading image',
+  load: 'loading model',
+  encode: 'encoding',
+  entropy: 'estimating entropy',
+  rank: 'ranking patches',
+  filter: 'filtering tokens',
+  decode: 'decoding',
+  metrics: 'measuring',
+};

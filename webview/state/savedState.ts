@@ -1,5 +1,5 @@
 import type { ReadonlySignal } from '@preact/signals';
-import type { VsCodeApi } from '../host/vscodeApi';
+import type { VsCodeApi } from '../host/connection';
 
 /** State is written at most so often, so that dragging does not flood the host. */
 const saveMs = 150;

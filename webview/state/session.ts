@@ -1,11 +1,12 @@
 import { computed, effect } from '@preact/signals';
-import { ResponseError, type MessageConnection } from 'vscode-jsonrpc/browser';
+import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
-import { detailOf, isCancelled } from '../host/hostError';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
 import { RateDistortion } from './rateDistortion';
+import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
 import * as protocol from '../../src/protocol/document';
+import { fromResponseError } from '../../src/protocol/errorTransfer';
 import type { CropMode, FilterSettings } from '../../src/method/types';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
@@ -35,9 +36,6 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   connection.onNotification(protocol.progressed, (progress) => {
     inspector.phase.value = { kind: 'working', progress };
   });
-  connection.onNotification(protocol.reconstructing, (progress) => {
-    if (inspector.stale.peek()) inspector.reconstructing.value = progress;
-  });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
   connection.onNotification(protocol.failed, (failure) => {
@@ -46,22 +44,31 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
-    if (isCancelled(error)) {
+    const { code, message } = fromResponseError(error);
+    if (code === 'cancelled') {
       inspector.reconstructing.value = undefined;
       return;
     }
-    inspector.notice.value = { message: `${failed}: ${sentence(error)}`, actions: ['showOutput'] };
+    inspector.notice.value = { message: `${failed}: ${message}`, actions: ['showOutput'] };
   };
+  const analyses = analysesOver(connection);
+
+  // The host compares what the page shows, and that is known here alone.
+  effect(() => {
+    const settings = inspector.settings.value;
+    if (inspector.tokenization.value !== undefined) void connection.sendNotification(protocol.filtering, settings);
+  });
 
   // In the order in which the host is to answer: each of a large picture takes longer than the one before.
-  followAttention(inspector, connection, needs.attention, notify('Attention could not be read'));
-  followRanking(inspector, connection, notify('The patches could not be ranked'));
-  followReconstruction(inspector, connection, notify('The reconstruction could not be updated'));
+  followAttention(inspector, analyses, needs.attention, notify('Attention could not be read'));
+  followRanking(inspector, analyses, notify('The patches could not be ranked'));
+  followReconstruction(inspector, analyses, notify('The reconstruction could not be updated'));
 
   connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
     (document) => inspector.open(document),
     (error: unknown) => {
-      inspector.phase.value = { kind: 'failed', failure: { message: sentence(error), actions: ['showOutput'] } };
+      const { message } = fromResponseError(error);
+      inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
     },
   );
 
@@ -69,16 +76,8 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
   return {
-    rateDistortion: new RateDistortion(
-      inspector,
-      (request, token) => connection.sendRequest(protocol.measure, request, token),
-      notify('The rate–distortion curve could not be measured'),
-    ),
-    influence: new Influence(
-      inspector,
-      (request, token) => connection.sendRequest(protocol.influence, request, token),
-      notify('The influence of global tokens could not be computed'),
-    ),
+    rateDistortion: new RateDistortion(inspector, analyses, notify('The rate–distortion curve could not be measured')),
+    influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
       else inspector.stop();
@@ -94,7 +93,8 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       try {
         if (await connection.sendRequest(protocol.chooseModel, { directory })) inspector.notice.value = undefined;
       } catch (error) {
-        inspector.notice.value = { message: withAdvice(error), actions: ['showOutput'] };
+        const { message, advice = '' } = fromResponseError(error);
+        inspector.notice.value = { message: `${message} ${advice}`.trimEnd(), actions: ['showOutput'] };
       }
       inspector.choosingModel.value = false;
     },
@@ -111,12 +111,12 @@ export function startSession(inspector: Inspector, connection: MessageConnection
 }
 
 /** Asks for the ranking under another β or ranking criterion, or of other tokens; ε and budget have no part in it. */
-function followRanking(inspector: Inspector, connection: MessageConnection, fail: (error: unknown) => void): void {
+function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: unknown) => void): void {
   const request = new LatestRequest(
     async (settings: FilterSettings, token) => ({
       edgePriority: settings.edgePriority,
       criterion: settings.ranking,
-      ranking: await connection.sendRequest(protocol.rank, settings, token),
+      ranking: await analyses.rank(settings, { token, onProgress: showProgress(inspector) }),
     }),
     (ranked) => (inspector.ranked.value = ranked),
     fail,
@@ -138,13 +138,13 @@ function followRanking(inspector: Inspector, connection: MessageConnection, fail
 }
 
 /** Asks for a new reconstruction when the one shown is stale: at once on a GPU, after the drag pauses on the CPU. */
-function followReconstruction(
-  inspector: Inspector,
-  connection: MessageConnection,
-  fail: (error: unknown) => void,
-): void {
+function followReconstruction(inspector: Inspector, analyses: Analyses, fail: (error: unknown) => void): void {
   const request = new LatestRequest(
-    (settings: FilterSettings, token) => connection.sendRequest(protocol.reconstruct, settings, token),
+    async (settings: FilterSettings, token) => {
+      const ranking = inspector.ranking.peek();
+      const answer = await analyses.reconstruct(settings, { token, onProgress: showProgress(inspector) });
+      return { ...answer, ranking };
+    },
     ({ timings, ...reconstruction }) => {
       inspector.reconstruction.value = reconstruction;
       inspector.timings.value = { ...inspector.timings.peek(), ...timings };
@@ -172,14 +172,21 @@ function followReconstruction(
   });
 }
 
+/** Shows the stages of a request as long as its answer is waited for. */
+function showProgress(inspector: Inspector): (progress: Progress) => void {
+  return (progress) => {
+    if (inspector.stale.peek()) inspector.reconstructing.value = progress;
+  };
+}
+
 function followAttention(
   inspector: Inspector,
-  connection: MessageConnection,
+  analyses: Analyses,
   needed: () => boolean,
   fail: (error: unknown) => void,
 ): void {
   const request = new LatestRequest(
-    (choice: protocol.AttentionRequest, token) => connection.sendRequest(protocol.attention, choice, token),
+    (choice: AttentionRequest, token) => analyses.attention(choice, { token }),
     (attention) => (inspector.attention.value = attention),
     fail,
   );
@@ -200,15 +207,4 @@ function followModels(inspector: Inspector, connection: MessageConnection, fail:
   kind.subscribe(() => {
     connection.sendRequest(protocol.models).then((menu) => (inspector.models.value = menu), fail);
   });
-}
-
-function sentence(error: unknown): string {
-  if (error instanceof ResponseError || error instanceof Error) return error.message;
-  return String(error);
-}
-
-/** What went wrong and what the user can do, where the host knows. */
-function withAdvice(error: unknown): string {
-  const advice = detailOf(error, 'advice');
-  return advice === undefined ? sentence(error) : `${sentence(error)} ${advice}`;
 }

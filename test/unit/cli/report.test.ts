@@ -7,7 +7,6 @@ import { OutputFolder } from '../../../src/cli/output';
 import { entropyPng, maskPng } from '../../../src/cli/savedPictures';
 import { jsonRecord, modelLine, summary, type TokenizedImage } from '../../../src/cli/report';
 import { tokensRecord } from '../../../src/export/tokens';
-import { rankPatches } from '../../../src/method/filter';
 import { tinyModel } from '../model';
 
 /** Patches of 8×8 pixels. */
@@ -41,7 +40,6 @@ const result: TokenizedImage = {
   },
   reconstruction: {
     settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'sequential' },
-    ranking: rankPatches(Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5), tinyModel.grid, 0),
     keep,
     entropyBits: new Float32Array(6),
     budgetBits: 7.5,

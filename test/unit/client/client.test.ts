@@ -2,13 +2,15 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { InferenceClient, type InferenceClientOptions } from '../../../src/client/client';
+import type { Progress } from '../../../src/protocol/analyses';
 import type { LoadedChoice } from '../../../src/protocol/engineMessages';
 import type { Stage } from '../../../src/method/types';
 import { refusalOf } from '../refusal';
 
 const choice = { directory: '/models/tiny', providers: ['cpu'] };
+const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const modulePath = join(import.meta.dirname, 'fakeProcess.mjs');
 
 let folder: string;
@@ -64,15 +66,53 @@ describe('InferenceClient', () => {
     const inference = client();
     const stages: Stage[] = [];
     const file = new Uint8Array(Uint8Array.of(9, 1, 2, 3, 9).buffer, 1, 3);
-    const result: unknown = await inference.tokenize({ choice, file, settings: {} }, undefined, ({ stage }) => {
-      stages.push(stage);
-    });
-    expect(result).toMatchObject({
-      file: Uint8Array.of(1, 2, 3),
-      kind: 'Uint8Array',
-      floats: Float32Array.of(0.5, 1.5),
-    });
+    const onProgress = ({ stage }: Progress) => stages.push(stage);
+    const { image, tokens, analyses } = await inference.open({ choice, file, settings: {} }, { onProgress });
+    expect(image).toMatchObject({ rgb: Uint8Array.of(1, 2, 3), format: 'Uint8Array' });
+    expect(tokens.entropyBits).toEqual(Float32Array.of(0.5, 1.5));
     expect(stages).toEqual(['read', 'encode']);
+    await analyses.rank(settings);
+    expect(stages).toEqual(['read', 'encode']);
+    await analyses.rank(settings, { onProgress });
+    expect(stages).toEqual(['read', 'encode', 'rank']);
+  });
+
+  describe('with a picture open', () => {
+    const open = (inference: InferenceClient) =>
+      inference.open({ choice, file: Uint8Array.of(1), settings: {} }, { token: CancellationToken.None });
+
+    it('asks by its number, and sends neither picture nor tokens again', async () => {
+      const { ask } = await open(client());
+      expect(await ask({ name: 'anything', params: 7 }, {})).toMatchObject({ codes: Int32Array.of(1), params: 7 });
+      expect(log).toEqual(['analysis anything']);
+    });
+
+    it('opens it in the process that follows a crash, with the same tokens', async () => {
+      const inference = client('crash-in-analysis');
+      const { ask } = await open(inference);
+      const answers = await Promise.all([1, 2].map((params) => ask({ name: 'rank', params }, {})));
+      // The codes of the first life.
+      expect(answers).toEqual([1, 2].map((params) => ({ codes: Int32Array.of(1), life: 2, params })));
+      expect(log.filter((line) => line.startsWith('reopen'))).toEqual(['reopen 1 format,reduction']);
+      await inference.stop();
+      expect(await ask({ name: 'rank', params: 3 }, {})).toMatchObject({ codes: Int32Array.of(1), life: 3 });
+    });
+
+    it('stays alive until it is closed, which rejects what is asked of it', async () => {
+      const inference = client('', { idleMs: 50 });
+      const picture = await open(inference);
+      await new Promise((resolve) => setTimeout(resolve, 150));
+      expect(await picture.ask({ name: 'rank', params: 0 }, {})).toMatchObject({ life: 1 });
+      const endless = refusalOf(() => picture.ask({ name: 'endless', params: 0 }, {}));
+      await vi.waitFor(() => expect(log).toContain('analysis endless'));
+      picture.close();
+      picture.close();
+      expect((await endless).code).toBe('cancelled');
+      await vi.waitFor(() => expect(log.filter((line) => line.startsWith('close'))).toEqual(['close 1']));
+      expect((await refusalOf(() => picture.ask({ name: 'rank', params: 0 }, {}))).code).toBe('cancelled');
+      await new Promise((resolve) => setTimeout(resolve, 400));
+      expect((await inference.loadModel(choice)).model.name).toBe('life 2');
+    });
   });
 
   it('repeats a request once after a crash', async () => {
@@ -185,7 +225,7 @@ describe('InferenceClient', () => {
     const inference = client();
     const source = new CancellationTokenSource();
     const endless = { choice: { ...choice, directory: '/models/endless' }, file: new Uint8Array(), settings: {} };
-    const stuck = refusalOf(() => inference.tokenize(endless, source.token, () => source.cancel()));
+    const stuck = refusalOf(() => inference.open(endless, { token: source.token, onProgress: () => source.cancel() }));
     const behind = inference.loadModel(choice);
     expect((await stuck).code).toBe('cancelled');
     expect((await behind).model.name).toBe('life 2');
@@ -198,7 +238,7 @@ describe('InferenceClient', () => {
     let limit: number | undefined;
     const inference = client('', { stepLimitMs: () => limit });
     const endless = { choice: { ...choice, directory: '/models/endless' }, file: new Uint8Array(), settings: {} };
-    const stuck = refusalOf(() => inference.tokenize(endless, undefined, () => (limit = 20)));
+    const stuck = refusalOf(() => inference.open(endless, { onProgress: () => (limit = 20) }));
     const behind = inference.loadModel(choice);
     const error = await stuck;
     limit = undefined;

@@ -46,14 +46,40 @@ connection.onRequest('model/load', async ({ params: choice }) => {
   return loaded;
 });
 
-connection.onRequest('tokenize', async ({ id, params }) => {
-  if (params.choice.directory.endsWith('/endless')) {
+/** Codes of the pictures that are open, by number. @type {Map<number, Int32Array>} */
+const pictures = new Map();
+
+connection.onRequest('open', async ({ id, params: { picture, choice, file, settings } }) => {
+  if (choice.directory.endsWith('/endless')) {
     await connection.sendNotification('progress', { id, stage: 'encode' });
     for (;;);
   }
-  for (const stage of ['read', 'encode']) await connection.sendNotification('progress', { id, stage });
-  // Sends the bytes back with a word on what arrived.
-  return { file: params.file, kind: params.file.constructor.name, floats: Float32Array.of(0.5, 1.5) };
+  await connection.sendNotification('progress', { id, stage: 'read' });
+  // The pixels say what arrived of the file.
+  const image = { rgb: file, format: file.constructor.name, reduction: 1 };
+  await connection.sendNotification('pictured', { id, image, model: {}, settings });
+  await connection.sendNotification('progress', { id, stage: 'encode' });
+  const tokens = { globalCodes: Int32Array.of(lives), entropyBits: Float32Array.of(0.5, 1.5) };
+  pictures.set(picture, tokens.globalCodes);
+  return { model: {}, provider: { provider: 'cpu', failures: [] }, tokens, timings: {} };
+});
+
+connection.onNotification('reopen', ({ picture, tokens, image }) => {
+  process.stderr.write(`reopen ${picture} ${Object.keys(image).sort().join()}\n`);
+  pictures.set(picture, tokens.globalCodes);
+});
+
+connection.onNotification('close', ({ picture }) => {
+  process.stderr.write(`close ${picture}\n`);
+  pictures.delete(picture);
+});
+
+connection.onRequest('analysis', async ({ id, params: { picture, name, params } }) => {
+  process.stderr.write(`analysis ${name}\n`);
+  if (behaviour === 'crash-in-analysis' && lives === 1) process.kill(process.pid, 'SIGKILL');
+  if (name === 'endless') await new Promise(() => undefined);
+  await connection.sendNotification('progress', { id, stage: 'rank' });
+  return { codes: pictures.get(picture), life: lives, params };
 });
 
 process.on('disconnect', () => process.exit(0));

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { batchSize } from '../../../src/engine/batchSize';
+import { batchSize } from '../../../src/engine/sessionOptions';
 
 const small = { imageSize: 256 };
 

@@ -2,7 +2,7 @@ import { InferenceSession } from 'onnxruntime-node';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { cudaDirectoryVariable } from '../../../src/cuda/environment';
 import { loadBundle } from '../../../src/engine/loadModel';
-import { ProviderFailed } from '../../../src/protocol/providerFailed';
+import { ProviderFailed } from '../../../src/protocol/errorTransfer';
 import type { Bundle } from '../../../src/bundle/manifest';
 import { readGraph } from '../../../src/bundle/verify';
 import { refusalOf } from '../refusal';

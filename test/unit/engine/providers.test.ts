@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { explainProviderFailure } from '../../../src/engine/failureReasons';
-import { defaultProviders, firstProvider } from '../../../src/engine/providers';
+import { explainProviderFailure, firstProvider } from '../../../src/engine/providers';
+import { defaultProviders } from '../../../src/protocol/providerOrder';
 import { TatokError } from '../../../src/method/errors';
 import type { ProviderName } from '../../../src/method/types';
 import { refusalOf } from '../refusal';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Turns, type Urgency } from '../../../src/engine/turns';
+import { Turns, type Urgency } from '../../../src/engine/requests';
 
 describe('Turns', () => {
   /** Runs requests of some batches each, all asked for at once; the batches in the order in which they ran. */

@@ -34,9 +34,9 @@ export const tinyTokenization: ExportedTokenization = {
     surprisalBits: Float32Array.of(0.25, 0.75, 1.25, 1.75, 2.25, 2.75),
     expectedCodes: Float32Array.from({ length: 12 }, (_, i) => (i - 6) / 8),
   },
+  ranking: rankPatches(entropyBits, tinyModel.grid, 0),
   reconstruction: {
     settings: { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' },
-    ranking: rankPatches(entropyBits, tinyModel.grid, 0),
     keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
     entropyBits,
     budgetBits: 7.5,
@@ -57,7 +57,6 @@ const nothing = new Float32Array();
 const { tokens, reconstruction } = tinyTokenization;
 const everyToken = {
   settings: { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' },
-  ranking: undefined,
   entropyBits: nothing,
   actualLossRate: 0,
   maskBits: 0,
@@ -75,6 +74,7 @@ export const fixedPatchesTokenization: ExportedTokenization = {
     surprisalBits: nothing,
     expectedCodes: nothing,
   },
+  ranking: undefined,
   reconstruction: { ...reconstruction, ...everyToken, ...keepEvery(6), totalTokens: 6 },
 };
 
@@ -89,5 +89,6 @@ export const fixedGlobalsTokenization: ExportedTokenization = {
     surprisalBits: nothing,
     expectedCodes: nothing,
   },
+  ranking: undefined,
   reconstruction: { ...reconstruction, ...everyToken, ...keepEvery(0), totalTokens: 2 },
 };

@@ -6,6 +6,8 @@ import type { Inference } from '../../../src/host/sharedInference';
 import type { ComparedSides } from '../../../src/panel/comparisonPanel';
 import { Comparisons, comparisonViewType } from '../../../src/panel/comparisons';
 import type { EditorServices } from '../../../src/panel/inspectorEditor';
+import type { OpenedPicture } from '../../../src/client/client';
+import { analysesOver } from '../../../src/protocol/analyses';
 import { comparisonRequested } from '../../../src/protocol/comparison';
 import * as protocol from '../../../src/protocol/document';
 import manifest from '../../../package.json';
@@ -30,24 +32,25 @@ const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entr
 
 /** What was tokenized, and where a comparison stands. */
 function setUp() {
-  const tokenize = vi.fn<Inference['tokenize']>((params) =>
+  const reconstruct = vi.fn<OpenedPicture['ask']>(({ params }) => Promise.resolve({ settings: params, timings: {} }));
+  const closed = vi.fn();
+  const tokenize = vi.fn<Inference['open']>((params) =>
     Promise.resolve({
       model: { name: params.choice.directory },
       provider: { provider: 'cpu', failures: [] },
       image: { rgb: params.file, cropMode: params.cropMode, reduction: 1 },
       tokens: {},
-      reconstruction: { settings: filter },
+      settings: filter,
       timings: {},
-    } as unknown as Awaited<ReturnType<Inference['tokenize']>>),
-  );
-  const reconstruct = vi.fn<Inference['reconstruct']>((params) =>
-    Promise.resolve({ settings: params.settings, timings: {} } as Awaited<ReturnType<Inference['reconstruct']>>),
+      ask: reconstruct,
+      close: closed,
+    } as unknown as OpenedPicture),
   );
   const released = vi.fn();
   const never = () => ({ dispose: () => undefined });
   const services = {
     extensionUri: vscode.Uri.parse('file:///extension'),
-    inference: { tokenize, reconstruct, acquire: () => ({ dispose: released }) },
+    inference: { open: tokenize, acquire: () => ({ dispose: released }) },
     onDidRestart: never,
     onDidLoad: never,
     configuration: {
@@ -66,7 +69,7 @@ function setUp() {
     status: { show: vi.fn(), hide: vi.fn() },
     log: { error: vi.fn(), info: vi.fn(), warn: vi.fn(), debug: vi.fn(), show: vi.fn() },
   } as unknown as EditorServices;
-  return { comparisons: new Comparisons(services), tokenize, reconstruct, released, status: services.status };
+  return { comparisons: new Comparisons(services), tokenize, reconstruct, released, closed, status: services.status };
 }
 
 /** A panel of VS Code, and the two halves of its page. */
@@ -140,10 +143,7 @@ describe('a comparison', () => {
     await settle();
     expect(tokenize).toHaveBeenCalledOnce();
     expect([toldA.size, toldB.size]).toEqual([1, 1]);
-    const answers = await Promise.all([
-      a.sendRequest(protocol.reconstruct, filter),
-      b.sendRequest(protocol.reconstruct, other),
-    ]);
+    const answers = await Promise.all([analysesOver(a).reconstruct(filter), analysesOver(b).reconstruct(other)]);
     expect(answers.map(({ settings }) => settings.lossRate)).toEqual([0.8, 0.55]);
     expect(reconstruct).toHaveBeenCalledTimes(2);
     expect(panel.title).toBe('Compare cat.png');
@@ -163,11 +163,12 @@ describe('a comparison', () => {
   });
 
   it('lets go of everything when it is closed', async () => {
-    const { released, close, status } = open({ a: { uri: cat }, b: { uri: dog } });
+    const { released, closed, close, status } = open({ a: { uri: cat }, b: { uri: dog } });
     await settle();
     expect(status.show).toHaveBeenCalled();
     close();
     expect(released).toHaveBeenCalledTimes(2);
+    expect(closed).toHaveBeenCalledTimes(2);
     expect(status.hide).toHaveBeenCalled();
   });
 });

@@ -5,6 +5,7 @@ import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
 import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
+import { analysesOver } from '../../../src/protocol/analyses';
 import type { DecodedPicture } from '../../../src/protocol/engineMessages';
 import * as protocol from '../../../src/protocol/document';
 import { TatokError } from '../../../src/method/errors';
@@ -16,16 +17,16 @@ vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMoc
 
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const failure: protocol.Failure = { message: 'There is no model.', actions: ['openSettings'] };
+const picture = { image: {}, settings: filter } as unknown as DecodedPicture;
 const tokenized = {
   kind: 'tokenized',
   tokenization: {
+    image: picture.image,
     model: { name: 'tatok-s-256' },
     provider: { provider: 'cpu', failures: [] },
     reconstruction: { settings: filter },
   },
 } as unknown as DocumentState;
-
-const picture = { settings: filter } as unknown as DecodedPicture;
 
 /** A document whose state the test sets, in an editor whose page the test loads. */
 function openEditor() {
@@ -43,8 +44,7 @@ function openEditor() {
     start: vi.fn(),
     tokenize: vi.fn(),
     cancel: vi.fn(),
-    reconstruct: vi.fn<TokenizationDocument['reconstruct']>(),
-    attention: vi.fn<TokenizationDocument['attention']>(),
+    ask: vi.fn<TokenizationDocument['ask']>(),
     tokenizationUnder: vi.fn<TokenizationDocument['tokenizationUnder']>(),
     untilReplaced: replacing.token,
     modelDirectory: '/models/tatok-s-256',
@@ -152,15 +152,15 @@ describe('InspectorPanel', () => {
     const { page, told } = loadPage();
     await page.sendRequest(protocol.ready, {});
     await settle();
-    expect(told).toEqual(['tokenized']);
+    expect(told).toEqual(['pictured', 'tokenized']);
   });
 
   it('answers a failed request with its code, and keeps the details in the log', async () => {
     const { document, loadPage, log } = openEditor();
-    document.reconstruct.mockRejectedValue(new TatokError('inference-crashed', 'It stopped.', 'Try again.'));
+    document.ask.mockRejectedValue(new TatokError('inference-crashed', 'It stopped.', 'Try again.'));
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
-    await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+    await expect(analysesOver(page).reconstruct(filter)).rejects.toMatchObject({
       message: 'It stopped.',
       data: { code: 'inference-crashed', advice: 'Try again.' },
     });
@@ -169,12 +169,12 @@ describe('InspectorPanel', () => {
 
   it('cancels what a page asked when the editor closes', async () => {
     const { document, loadPage, close, editor, log } = openEditor();
-    document.attention.mockReturnValue(new Promise(() => undefined));
+    document.ask.mockReturnValue(new Promise(() => undefined));
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
-    void page.sendRequest(protocol.attention, { tile: 0, layer: 0, head: 0 });
+    void analysesOver(page).attention({ tile: 0, layer: 0, head: 0 });
     await settle();
-    const token = document.attention.mock.calls[0]?.[1];
+    const token = document.ask.mock.calls[0]?.[1].token;
     expect(token?.isCancellationRequested).toBe(false);
     close();
     expect(token?.isCancellationRequested).toBe(true);
@@ -184,17 +184,17 @@ describe('InspectorPanel', () => {
 
   it('gives up what a page asked of tokens that are about to be replaced, but no export', async () => {
     const { document, loadPage, replaceTokens, log } = openEditor();
-    document.reconstruct.mockImplementation(
-      (_, token) =>
+    document.ask.mockImplementation(
+      (_, { token }) =>
         new Promise((_resolve, reject) => {
-          token.onCancellationRequested(() => reject(new TatokError('cancelled', 'The request was cancelled.')));
+          token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'The request was cancelled.')));
         }),
     );
     document.tokenizationUnder.mockReturnValue(new Promise(() => undefined));
     vi.mocked(vscode.window.showSaveDialog).mockResolvedValueOnce(vscode.Uri.parse('memfs:/photos/cat.tokens.json'));
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
-    const refused = expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+    const refused = expect(analysesOver(page).reconstruct(filter)).rejects.toMatchObject({
       data: { code: 'cancelled' },
     });
     void page.sendRequest(protocol.saveExport, { kind: 'tokens.json', settings: filter });
@@ -228,14 +228,19 @@ describe('InspectorPanel', () => {
     expect(models.remember).toHaveBeenCalledOnce();
   });
 
-  it('brings its settings into a comparison, and its exports into the command, as far as its model has them', () => {
-    const { editor, enter } = openEditor();
+  it('brings its settings into a comparison, and its exports into the command, as far as its model has them', async () => {
+    const { editor, enter, loadPage } = openEditor();
     expect([editor.compared.settings, editor.exports]).toEqual([undefined, []]);
     const state = (model: Parts) =>
       ({ kind: 'tokenized', tokenization: { model, settings: filter, image: {} } }) as unknown as DocumentState;
     const labels = () => editor.exports.flat().map(({ label }) => label);
     enter(state(tinyModel));
     expect(editor.compared.settings).toEqual(filter);
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready, {});
+    await page.sendNotification(protocol.filtering, { ...filter, lossRate: 0.6 });
+    await settle();
+    expect(editor.compared.settings).toEqual({ ...filter, lossRate: 0.6 });
     expect(labels()).toContain('Entropy curve as SVG…');
     enter(state(lacking.fixedGlobals));
     expect(editor.compared.settings).toBeUndefined();

@@ -4,16 +4,10 @@ import * as vscode from 'vscode';
 import type { TatokSettings } from '../../../src/host/tatokSettings';
 import type { Inference } from '../../../src/host/sharedInference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
+import { compute, type Analyses, type AnalysisRequest } from '../../../src/protocol/analyses';
 import type { LoadedChoice } from '../../../src/protocol/engineMessages';
 import { TatokError } from '../../../src/method/errors';
-import type {
-  FilterSettings,
-  Measurement,
-  ModelDescription,
-  Ranking,
-  Reconstruction,
-  Tokenized,
-} from '../../../src/method/types';
+import type { FilterSettings, ModelDescription, Ranking, Reconstruction, Tokenized } from '../../../src/method/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
@@ -45,6 +39,8 @@ const model: ModelDescription = {
   referenceBudgetBits: 9,
 };
 
+const attention = { name: 'attention', params: { tile: 0, layer: 0, head: 0 } };
+
 const region = { row: 0, column: 0, rows: 1, columns: 1 };
 
 const ranking: Ranking = { order: Uint32Array.of(0), cumulativeBits: Float64Array.of(0, 9), totalBits: 9 };
@@ -52,7 +48,6 @@ const ranking: Ranking = { order: Uint32Array.of(0), cumulativeBits: Float64Arra
 function reconstruction(filter: FilterSettings): Reconstruction {
   return {
     settings: filter,
-    ranking,
     keep: Uint8Array.of(1),
     entropyBits: Float32Array.of(9),
     budgetBits: 9,
@@ -66,10 +61,6 @@ function reconstruction(filter: FilterSettings): Reconstruction {
     psnr: 20,
     ssim: 0.5,
   };
-}
-
-function measurement(lossRate: number): Measurement {
-  return { lossRate, keptTokens: 1, totalTokens: 2, payloadBits: 24, maskBits: 0, psnr: 20, ssim: 0.5 };
 }
 
 /** `label` stands for the file's contents, to tell results apart. */
@@ -119,37 +110,42 @@ function setUp() {
     },
   };
   const release = vi.fn();
+  const closed: number[] = [];
+  const asked: ({ readonly label: number } & AnalysisRequest)[] = [];
+  const analyses = {
+    rank: vi.fn<Analyses['rank']>(() => Promise.resolve(ranking)),
+    reconstruct: vi.fn<Analyses['reconstruct']>((filter) =>
+      Promise.resolve({ ...reconstruction(filter), timings: { decode: 2 } }),
+    ),
+    measure: vi.fn<Analyses['measure']>(),
+    influence: vi.fn<Analyses['influence']>(),
+    attention: vi.fn<Analyses['attention']>(({ tile, layer, head }) =>
+      Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
+    ),
+  };
   const inference = {
     loadModel: vi.fn<Inference['loadModel']>(() =>
       Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
     ),
     acquire: vi.fn(() => ({ dispose: release })),
-    tokenize: vi.fn<Inference['tokenize']>(
-      async ({ file, settings: filter, cropMode }, _token, onProgress, onPicture) => {
-        const made = tokenized(file[0] ?? 0, filter);
-        onPicture?.({ image: made.image, model, settings: made.settings });
-        onProgress?.({ stage: 'encode' });
-        return Promise.resolve({
-          ...made,
-          image: { ...made.image, cropMode: cropMode ?? 'centre' },
-          model,
-          provider: { provider: 'cpu' as const, failures: [] },
-        });
-      },
-    ),
-    rank: vi.fn<Inference['rank']>(() => Promise.resolve(ranking)),
-    reconstruct: vi.fn<Inference['reconstruct']>((params) =>
-      Promise.resolve({ ...reconstruction(params.settings), timings: { decode: 2 } }),
-    ),
-    measure: vi.fn<Inference['measure']>(({ lossRates }) =>
-      Promise.resolve(lossRates.map((lossRate) => measurement(lossRate))),
-    ),
-    influence: vi.fn<Inference['influence']>(({ tile, globalToken }) =>
-      Promise.resolve({ tile, region, globalToken, change: Float32Array.of(3) }),
-    ),
-    attention: vi.fn<Inference['attention']>(({ tile, layer, head }) =>
-      Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
-    ),
+    open: vi.fn<Inference['open']>(async ({ file, settings: filter, cropMode }, { onProgress, onPicture } = {}) => {
+      const made = tokenized(file[0] ?? 0, filter);
+      onPicture?.({ image: made.image, model, settings: made.settings });
+      onProgress?.({ stage: 'encode' });
+      const label = file[0] ?? 0;
+      return Promise.resolve({
+        ...made,
+        image: { ...made.image, cropMode: cropMode ?? 'centre' },
+        model,
+        provider: { provider: 'cpu' as const, failures: [] },
+        analyses,
+        ask: (request, call) => {
+          asked.push({ label, ...request });
+          return compute(analyses, request, call);
+        },
+        close: () => void closed.push(label),
+      });
+    }),
   };
   const file = {
     uri: vscode.Uri.parse('memfs:/photos/cat.png'),
@@ -167,7 +163,19 @@ function setUp() {
   });
   const states: DocumentState[] = [];
   document.onDidChangeState((state) => states.push(state));
-  return { world, document, states, inference, release, file, restart: () => restarted.fire(), loaded };
+  return {
+    world,
+    document,
+    states,
+    inference,
+    analyses,
+    asked,
+    closed,
+    release,
+    file,
+    restart: () => restarted.fire(),
+    loaded,
+  };
 }
 
 function contents(state: DocumentState): number | undefined {
@@ -187,19 +195,19 @@ describe('TokenizationDocument', () => {
     expect(states.map(({ kind }) => kind)).toEqual(['working', 'working', 'working', 'tokenized']);
     // The picture stays known while the stages go by.
     expect(states[2]).toMatchObject({ progress: { stage: 'encode' }, picture: { model, settings: defaults } });
-    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(inference.open).toHaveBeenCalledOnce();
     expect(contents(document.state)).toBe(1);
   });
 
   it('tokenizes again when inference may now run elsewhere', async () => {
     const { document, restart, inference } = setUp();
     restart();
-    expect(inference.tokenize).not.toHaveBeenCalled();
+    expect(inference.open).not.toHaveBeenCalled();
     document.start();
     await vi.runAllTimersAsync();
     restart();
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(inference.open).toHaveBeenCalledTimes(2);
     expect(document.state.kind).toBe('tokenized');
   });
 
@@ -218,7 +226,7 @@ describe('TokenizationDocument', () => {
     loaded.fire({ choice, model, provider: report });
     if (before.kind !== 'tokenized') throw new Error('not tokenized');
     expect(states).toEqual([{ kind: 'tokenized', tokenization: { ...before.tokenization, provider: report } }]);
-    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(inference.open).toHaveBeenCalledOnce();
   });
 
   it('follows a file that is written in several steps with one tokenization', async () => {
@@ -230,7 +238,7 @@ describe('TokenizationDocument', () => {
       await vi.advanceTimersByTimeAsync(100);
     }
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(inference.open).toHaveBeenCalledTimes(2);
     expect(contents(document.state)).toBe(4);
   });
 
@@ -252,15 +260,15 @@ describe('TokenizationDocument', () => {
   it('lets no result of work that was replaced come through', async () => {
     const { document, world, inference } = setUp();
     let finishFirst: () => void = () => undefined;
-    const run = inference.tokenize.getMockImplementation();
-    inference.tokenize.mockImplementationOnce(async (...args) => {
+    const run = inference.open.getMockImplementation();
+    inference.open.mockImplementationOnce(async (...args) => {
       await new Promise<void>((resolve) => (finishFirst = resolve));
       if (run === undefined) throw new Error('no implementation');
       return run(...args);
     });
     document.start();
     await vi.advanceTimersByTimeAsync(1);
-    const token = inference.tokenize.mock.calls[0]?.[1];
+    const token = inference.open.mock.calls[0]?.[1]?.token;
     world.bytes = Uint8Array.of(2);
     document.tokenize();
     expect(token?.isCancellationRequested).toBe(true);
@@ -271,26 +279,26 @@ describe('TokenizationDocument', () => {
   });
 
   it('tells its pages of changed filter settings, and leaves the rest to them', async () => {
-    const { document, world, inference, states } = setUp();
+    const { document, world, inference, asked, states } = setUp();
     document.start();
     await vi.runAllTimersAsync();
     states.length = 0;
     world.changeSettings({ filter: { lossRate: 0.5 } });
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledOnce();
-    expect(inference.reconstruct).not.toHaveBeenCalled();
+    expect(inference.open).toHaveBeenCalledOnce();
+    expect(asked).toEqual([]);
     expect(states).toMatchObject([{ kind: 'tokenized', tokenization: { settings: { ...defaults, lossRate: 0.5 } } }]);
   });
 
   it('does nothing when a setting is spelled out that held already', async () => {
-    const { document, world, inference, states } = setUp();
+    const { document, world, asked, states } = setUp();
     document.start();
     await vi.runAllTimersAsync();
     states.length = 0;
     world.changeSettings({ filter: { lossRate: defaults.lossRate } });
     await vi.runAllTimersAsync();
     expect(states).toEqual([]);
-    expect(inference.reconstruct).not.toHaveBeenCalled();
+    expect(asked).toEqual([]);
   });
 
   it('misses no change of the file for a change of the filter', async () => {
@@ -313,8 +321,8 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     world.changeSettings({ choice: { directory: '/models/mine', providers: ['cpu'] } });
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledTimes(2);
-    expect(inference.tokenize.mock.lastCall?.[0].choice.directory).toBe('/models/mine');
+    expect(inference.open).toHaveBeenCalledTimes(2);
+    expect(inference.open.mock.lastCall?.[0].choice.directory).toBe('/models/mine');
   });
 
   it('tokenizes with a model chosen for it, whatever the setting, once that is known to load', async () => {
@@ -323,15 +331,15 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     inference.loadModel.mockRejectedValueOnce(new TatokError('model-file-corrupt', 'It is damaged.'));
     await expect(document.useModel('/models/bad', CancellationToken.None)).rejects.toThrow('damaged');
-    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(inference.open).toHaveBeenCalledOnce();
     expect(document.state.kind).toBe('tokenized');
     await document.useModel('/models/mine', CancellationToken.None);
     await vi.runAllTimersAsync();
     expect(document.modelDirectory).toBe('/models/mine');
-    expect(inference.tokenize.mock.lastCall?.[0].choice).toEqual({ directory: '/models/mine', providers: ['cpu'] });
+    expect(inference.open.mock.lastCall?.[0].choice).toEqual({ directory: '/models/mine', providers: ['cpu'] });
     world.changeSettings({ choice: { directory: '/models/other', providers: ['cpu'] } });
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledTimes(2);
+    expect(inference.open).toHaveBeenCalledTimes(2);
   });
 
   it('minds the limit of megapixels only where it decides', async () => {
@@ -340,20 +348,20 @@ describe('TokenizationDocument', () => {
     await vi.runAllTimersAsync();
     world.changeSettings({ maxMegapixels: 1 });
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledOnce();
+    expect(inference.open).toHaveBeenCalledOnce();
     // The image has four pixels.
     world.changeSettings({ maxMegapixels: 3e-6 });
     await vi.runAllTimersAsync();
-    expect(inference.tokenize).toHaveBeenCalledTimes(2);
-    expect(inference.tokenize.mock.lastCall?.[0].maxMegapixels).toBe(3e-6);
+    expect(inference.open).toHaveBeenCalledTimes(2);
+    expect(inference.open.mock.lastCall?.[0].maxMegapixels).toBe(3e-6);
   });
 
   it('cancels at the wish of the user and can be retried', async () => {
     const { document, inference } = setUp();
-    inference.tokenize.mockImplementationOnce(
-      (_params, token) =>
+    inference.open.mockImplementationOnce(
+      (_params, call) =>
         new Promise((_resolve, reject) => {
-          token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'Cancelled.')));
+          call?.token?.onCancellationRequested(() => reject(new TatokError('cancelled', 'Cancelled.')));
         }),
     );
     document.start();
@@ -370,51 +378,66 @@ describe('TokenizationDocument', () => {
 
   it('shows why tokenizing failed', async () => {
     const { document, inference } = setUp();
-    inference.tokenize.mockRejectedValueOnce(new TatokError('model-missing', 'There is no model.', 'Choose one.'));
+    inference.open.mockRejectedValueOnce(new TatokError('model-missing', 'There is no model.', 'Choose one.'));
     document.start();
     await vi.runAllTimersAsync();
     expect(document.state).toEqual({
       kind: 'failed',
       failure: { message: 'There is no model. Choose one.', actions: ['openSettings', 'retry', 'showOutput'] },
     });
-    await expect(document.attention({ tile: 0, layer: 0, head: 0 }, CancellationToken.None)).rejects.toThrow(
-      'not tokenized',
-    );
+    await expect(document.ask(attention, {})).rejects.toThrow('not tokenized');
   });
 
-  it('reconstructs the same tokens once for the same settings, whoever asks', async () => {
-    const { document, inference } = setUp();
+  it('relays analyses to the picture that it has open, by name', async () => {
+    const { document, asked, world } = setUp();
     document.start();
     await vi.runAllTimersAsync();
-    const ask = (lossRate: number) => document.reconstruct({ ...defaults, lossRate }, CancellationToken.None);
-    const [first, other, again] = [await ask(0.1), await ask(0.2), await ask(0.1)];
-    expect(inference.reconstruct).toHaveBeenCalledTimes(2);
-    expect(first.timings).toEqual({ decode: 2 });
-    expect([again.rgb, again.timings]).toEqual([first.rgb, {}]);
-    expect(other.settings.lossRate).toBe(0.2);
-    const exported = await document.tokenizationUnder({ ...defaults, lossRate: 0.2 }, CancellationToken.None);
-    expect(exported.reconstruction.rgb).toBe(other.rgb);
+    expect(await document.ask({ name: 'rank', params: defaults }, {})).toBe(ranking);
+    await document.ask(attention, {});
+    world.changeFile(Uint8Array.of(2));
+    await vi.runAllTimersAsync();
+    await document.ask(attention, {});
+    expect(asked).toEqual([
+      { label: 1, name: 'rank', params: defaults },
+      { label: 1, ...attention },
+      { label: 2, ...attention },
+    ]);
+  });
+
+  it('exports the tokenization under the settings given, with its ranking where there is one', async () => {
+    const { document, analyses, inference } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    const filter = { ...defaults, lossRate: 0.4 };
+    const exported = await document.tokenizationUnder(filter, CancellationToken.None);
+    expect(exported.reconstruction).toEqual(reconstruction(filter));
+    expect(exported.ranking).toBe(ranking);
+    const run = inference.open.getMockImplementation();
+    inference.open.mockImplementationOnce(async (...given) => {
+      if (run === undefined) throw new Error('no implementation');
+      return { ...(await run(...given)), model: { ...model, filters: false } };
+    });
     document.tokenize();
     await vi.runAllTimersAsync();
-    await ask(0.1);
-    expect(inference.reconstruct).toHaveBeenCalledTimes(3);
+    expect((await document.tokenizationUnder(filter, CancellationToken.None)).ranking).toBeUndefined();
+    expect(analyses.rank).toHaveBeenCalledOnce();
   });
 
-  it('asks for attention, rankings and reconstructions with the tokens it has', async () => {
-    const { document, inference } = setUp();
+  it('closes the picture that another replaces, or that no longer holds', async () => {
+    const { document, world, closed } = setUp();
     document.start();
     await vi.runAllTimersAsync();
-    expect(await document.rank(defaults, CancellationToken.None)).toBe(ranking);
-    await document.reconstruct({ ...defaults, lossRate: 1 }, CancellationToken.None);
-    const measured = await document.measure({ settings: defaults, lossRates: [0, 1] }, CancellationToken.None);
-    const map = await document.influence({ settings: defaults, tile: 0, globalToken: 0 }, CancellationToken.None);
-    await document.attention({ tile: 0, layer: 'mean', head: 0 }, CancellationToken.None);
-    expect(inference.reconstruct.mock.calls[0]?.[0].tokens.globalCodes).toEqual(Int32Array.of(1));
-    expect(inference.measure.mock.calls[0]?.[0]).toMatchObject({ lossRates: [0, 1], settings: defaults });
-    expect(measured.map(({ lossRate }) => lossRate)).toEqual([0, 1]);
-    expect(inference.influence.mock.calls[0]?.[0]).toMatchObject({ globalToken: 0, choice: settings.choice });
-    expect(map.change).toEqual(Float32Array.of(3));
-    expect(inference.attention.mock.calls[0]?.[0]).toMatchObject({ layer: 'mean', head: 0, choice: settings.choice });
+    world.changeFile(Uint8Array.of(2));
+    expect(closed).toEqual([]);
+    await vi.runAllTimersAsync();
+    expect(closed).toEqual([1]);
+    world.changeFile(vscode.FileSystemError.FileNotFound());
+    await vi.runAllTimersAsync();
+    expect(closed).toEqual([1, 2]);
+    world.changeFile(Uint8Array.of(3));
+    await vi.runAllTimersAsync();
+    document.dispose();
+    expect(closed).toEqual([1, 2, 3]);
   });
 
   it('tells when its tokens are about to be replaced', async () => {
@@ -434,7 +457,7 @@ describe('TokenizationDocument', () => {
     const { document, world, states, inference, release, file } = setUp();
     document.start();
     await vi.runAllTimersAsync();
-    inference.tokenize.mockReturnValueOnce(new Promise(() => undefined));
+    inference.open.mockReturnValueOnce(new Promise(() => undefined));
     document.tokenize();
     await vi.runAllTimersAsync();
     states.length = 0;
@@ -444,7 +467,7 @@ describe('TokenizationDocument', () => {
     expect(states).toEqual([]);
     expect(release).toHaveBeenCalledOnce();
     expect(file.dispose).toHaveBeenCalledOnce();
-    expect(inference.tokenize.mock.lastCall?.[1]?.isCancellationRequested).toBe(true);
+    expect(inference.open.mock.lastCall?.[1]?.token?.isCancellationRequested).toBe(true);
   });
 
   describe('crop modes', () => {
@@ -456,7 +479,7 @@ describe('TokenizationDocument', () => {
       document.start();
       await vi.runAllTimersAsync();
       document.chooseCropMode('centre');
-      expect(inference.tokenize).toHaveBeenCalledTimes(1);
+      expect(inference.open).toHaveBeenCalledTimes(1);
       document.chooseCropMode('tiles');
       await vi.runAllTimersAsync();
       expect(modeOf(document.state)).toBe('tiles');
@@ -466,7 +489,7 @@ describe('TokenizationDocument', () => {
       world.changeSettings({ cropMode: 'fit' });
       await vi.runAllTimersAsync();
       expect(modeOf(document.state)).toBe('tiles');
-      expect(inference.tokenize).toHaveBeenCalledTimes(3);
+      expect(inference.open).toHaveBeenCalledTimes(3);
     });
 
     it('follows the setting where no editor chose', async () => {
@@ -490,29 +513,32 @@ describe('TokenizationDocument', () => {
     });
 
     it('goes back to what was shown when another mode is cancelled', async () => {
-      const { document } = setUp();
+      const { document, closed, world } = setUp();
       document.start();
       await vi.runAllTimersAsync();
       const before = document.state;
+      world.bytes = Uint8Array.of(2);
       document.chooseCropMode('tiles');
       expect(document.state.kind).toBe('working');
       document.cancel();
       await vi.runAllTimersAsync();
       expect(document.state).toEqual(before);
-      await document.attention({ tile: 0, layer: 0, head: 0 }, CancellationToken.None);
+      await document.ask(attention, {});
+      // The one that nobody waits for.
+      expect(closed).toEqual([2]);
     });
   });
 
   it('offers to open a large image anyway, once', async () => {
     const { document, inference } = setUp();
     const tooLarge = new TatokError('image-too-large', 'It is too large.');
-    inference.tokenize.mockRejectedValueOnce(tooLarge).mockRejectedValueOnce(tooLarge);
+    inference.open.mockRejectedValueOnce(tooLarge).mockRejectedValueOnce(tooLarge);
     document.start();
     await vi.runAllTimersAsync();
     expect(document.state).toMatchObject({ failure: { actions: ['openAnyway', 'openSettings'] } });
     document.openAnyway();
     await vi.runAllTimersAsync();
-    expect(inference.tokenize.mock.calls[1]?.[0].maxMegapixels).toBe(Infinity);
+    expect(inference.open.mock.calls[1]?.[0].maxMegapixels).toBe(Infinity);
     expect(document.state).toMatchObject({ failure: { actions: ['openSettings'] } });
   });
 });

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { NullLogger, ResponseError } from 'vscode-jsonrpc/node';
 import { WebviewPages } from '../../../src/panel/webviewConnection';
 import * as protocol from '../../../src/protocol/document';
-import type { ErrorData } from '../../../src/protocol/engineMessages';
+import { analysesOver, answerAnalyses } from '../../../src/protocol/analyses';
+import type { ErrorData } from '../../../src/protocol/errorTransfer';
 import type { AttentionMap } from '../../../src/method/types';
 import { FakeWebview } from './fakeWebview';
 
@@ -17,12 +18,12 @@ describe('WebviewPages', () => {
     const weights = Float32Array.of(0.25, 0.75, -0);
     new WebviewPages(webview, NullLogger, (connection) => {
       connection.onRequest(protocol.ready, () => document);
-      connection.onRequest(protocol.attention, (request) => ({ ...request, region, weights }));
+      answerAnalyses(connection, async ({ params }) => ({ params, region, weights }));
     });
     const page = webview.loadPage();
     expect(await page.sendRequest(protocol.ready, {})).toEqual(document);
-    const map = await page.sendRequest(protocol.attention, { tile: 0, layer: 2, head: 'mean' });
-    expect(map).toEqual({ tile: 0, region, layer: 2, head: 'mean', weights });
+    const map = await analysesOver(page).attention({ tile: 0, layer: 2, head: 'mean' });
+    expect(map).toEqual({ params: { tile: 0, layer: 2, head: 'mean' }, region, weights });
     expect(map.weights).toBeInstanceOf(Float32Array);
   });
 
@@ -30,14 +31,14 @@ describe('WebviewPages', () => {
     const webview = new FakeWebview();
     new WebviewPages(webview, NullLogger, (connection) => {
       connection.onRequest(protocol.ready, () => document);
-      connection.onRequest(
-        protocol.reconstruct,
-        () => new ResponseError<ErrorData>(-32803, 'It broke.', { code: 'inference-failed', advice: 'Mend it.' }),
-      );
+      answerAnalyses(connection, () => {
+        const data = { code: 'inference-failed', advice: 'Mend it.' };
+        return Promise.reject(new ResponseError<ErrorData>(-32803, 'It broke.', data));
+      });
     });
     const page = webview.loadPage();
     await page.sendRequest(protocol.ready, {});
-    await expect(page.sendRequest(protocol.reconstruct, filter)).rejects.toMatchObject({
+    await expect(analysesOver(page).reconstruct(filter)).rejects.toMatchObject({
       message: 'It broke.',
       data: { code: 'inference-failed', advice: 'Mend it.' },
     });
@@ -50,15 +51,15 @@ describe('WebviewPages', () => {
     const pages = new WebviewPages(webview, NullLogger, (connection) => {
       const served = ++pagesServed;
       connection.onRequest(protocol.ready, () => document);
-      connection.onRequest(protocol.attention, (request) =>
+      answerAnalyses(connection, () =>
         served === 1
           ? new Promise((resolve) => (finishOld = resolve))
-          : { ...request, region, weights: Float32Array.of(served) },
+          : Promise.resolve({ region, weights: Float32Array.of(served) }),
       );
     });
     const old = webview.loadPage();
     await old.sendRequest(protocol.ready, {});
-    void old.sendRequest(protocol.attention, { tile: 0, layer: 0, head: 0 });
+    void analysesOver(old).attention({ tile: 0, layer: 0, head: 0 });
     await immediate();
     const oldConnection = pages.connection;
 
@@ -66,7 +67,7 @@ describe('WebviewPages', () => {
     await page.sendRequest(protocol.ready, {});
     expect(pages.connection).not.toBe(oldConnection);
     // Both pages gave this request the same id.
-    const answer = page.sendRequest(protocol.attention, { tile: 0, layer: 1, head: 1 });
+    const answer = analysesOver(page).attention({ tile: 0, layer: 1, head: 1 });
     finishOld({ tile: 0, region, layer: 0, head: 0, weights: Float32Array.of(-1) });
     expect((await answer).weights).toEqual(Float32Array.of(2));
   });

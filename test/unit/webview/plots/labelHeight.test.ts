@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { labelHeight } from '../../../../webview/plots/labelHeight';
+import { labelHeight } from '../../../../webview/plots/Axis';
 
 const [left, right, top, bottom] = [36, 284, 8, 104];
 

@@ -4,9 +4,15 @@ import { tinyTokenization } from '../../export/tokenization';
 import { Inspector } from '../../../../webview/state/inspector';
 import { readViewState } from '../../../../webview/state/viewState';
 
-const { reconstruction, ...rest } = tinyTokenization;
+const { reconstruction, ranking, ...rest } = tinyTokenization;
 const { settings } = reconstruction;
 const tokenization: InspectedTokenization = { ...rest, settings, provider: { provider: 'cuda', failures: [] } };
+
+/** As the host sends them: the picture once, then its tokens. */
+function tokenize(inspector: Inspector, { image, ...tokens }: InspectedTokenization): void {
+  inspector.acceptPicture({ image, model: tokens.model, settings: tokens.settings });
+  inspector.accept(tokens);
+}
 
 describe('the kept state of a page', () => {
   const others = { lossRate: 0.4, edgePriority: 1, budget: 'image' };
@@ -24,21 +30,22 @@ describe('the kept state of a page', () => {
 describe('Inspector', () => {
   it('keeps all that it shows when the same tokens come from another provider', () => {
     const inspector = new Inspector(readViewState({}));
-    inspector.accept(tokenization);
-    inspector.reconstruction.value = reconstruction;
+    tokenize(inspector, tokenization);
+    inspector.reconstruction.value = { ...reconstruction, ranking };
+    const shown = inspector.reconstruction.value;
     inspector.lossRate.value = 0.9;
     inspector.focused.value = 3;
     const before = { tokens: inspector.tokenization.value?.tokens, picture: inspector.picture.value?.image };
 
     const failures = [{ provider: 'cuda', reason: 'Out of memory.' }];
     const copy = structuredClone({ ...tokenization, provider: { provider: 'cpu' as const, failures } });
-    inspector.accept(copy);
+    tokenize(inspector, copy);
 
     expect(inspector.provider.value).toBe('cpu');
     expect(inspector.tokenization.value?.provider.failures).toEqual(failures);
     expect(inspector.tokenization.value?.tokens).toBe(before.tokens);
     expect(inspector.picture.value?.image).toBe(before.picture);
-    expect(inspector.reconstruction.value).toBe(reconstruction);
+    expect(inspector.reconstruction.value).toBe(shown);
     expect([inspector.lossRate.value, inspector.focused.value]).toEqual([0.9, 3]);
   });
 
@@ -47,21 +54,21 @@ describe('Inspector', () => {
     function kept() {
       const inspector = new Inspector(readViewState({}));
       inspector.open({ name: 'cat.png', uri: 'file:///cat.png' });
-      inspector.accept(tokenization);
+      tokenize(inspector, tokenization);
       inspector.lossRate.value = 0.9;
       return readViewState(structuredClone(inspector.viewState.value));
     }
 
     it('keeps the settings that the user chose', () => {
       const inspector = new Inspector(kept());
-      inspector.accept(tokenization);
+      tokenize(inspector, tokenization);
       expect(inspector.settings.value).toEqual({ ...settings, lossRate: 0.9 });
     });
 
     it('goes over to the host’s where those changed meanwhile', () => {
       const inspector = new Inspector(kept());
       const changed = { ...settings, edgePriority: 1 };
-      inspector.accept({ ...tokenization, settings: changed });
+      tokenize(inspector, { ...tokenization, settings: changed });
       expect(inspector.settings.value).toEqual(changed);
     });
   });

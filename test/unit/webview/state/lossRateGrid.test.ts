@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { droppedPrefix, rankPatches } from '../../../../src/method/filter';
-import { lossRateGrid } from '../../../../webview/state/lossRateGrid';
-import { snapLossRate } from '../../../../webview/state/settings';
+import { lossRateGrid, snapLossRate } from '../../../../webview/state/lossRate';
 
 const grid = { rows: 16, columns: 16 };
 /** Most patches hold little, few hold much: tokens change fast where ε is small. */

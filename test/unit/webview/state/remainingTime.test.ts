@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { aboutHowLong, RemainingTime } from '../../../../webview/state/remainingTime';
-import type { Progress } from '../../../../src/protocol/engineMessages';
+import type { Progress } from '../../../../src/protocol/analyses';
 import type { Stage } from '../../../../src/method/types';
 
 const at = (done: number, total = 1000, stage: Stage = 'rank'): Progress => ({ stage, tiles: { done, total } });

@@ -3,8 +3,8 @@ import { watchTheme, type Theme } from './canvas/theme';
 import { comparisonPage } from './comparison/comparisonPage';
 import { inspectorPage } from './inspectorPage';
 import { registerToolkit } from './ui/toolkit';
-import { connectToVsCode, type VsCodeApi } from './host/vscodeApi';
-import type { PageName } from '../src/protocol/page';
+import { connectToVsCode, type VsCodeApi } from './host/connection';
+import type { PageName } from '../src/protocol/document';
 import './styles/index.css';
 
 const pages: Readonly<Record<PageName, (api: VsCodeApi, theme: Theme) => JSX.Element>> = {

@@ -9,7 +9,6 @@ import {
   type MessageReader,
   type MessageWriter,
 } from 'vscode-jsonrpc/browser';
-import type { VsCodeApi } from './vscodeApi';
 import { isSideMessage, type Side, type SideMessage } from '../../src/protocol/comparison';
 
 /**
@@ -54,4 +53,17 @@ class HostWriter extends AbstractMessageWriter implements MessageWriter {
 
 function isMessage(data: unknown): data is Message {
   return typeof data === 'object' && data !== null && 'jsonrpc' in data;
+}
+
+/** The only door VS Code gives a webview; it may be asked for once per page. */
+export interface VsCodeApi {
+  postMessage(message: unknown): void;
+  getState(): unknown;
+  setState(state: unknown): void;
+}
+
+declare function acquireVsCodeApi(): VsCodeApi;
+
+export function connectToVsCode(): VsCodeApi {
+  return acquireVsCodeApi();
 }

@@ -1,0 +1,134 @@
+/**
+ * The analyses of a tokenized picture: one interface, by which the page asks the extension host and the host asks the inference process.
+ * The host relays analyses by name and knows none of them. A new one is declared here, computed in `engine/openPicture.ts`
+ * and shown in the page.
+ */
+import { ProgressType, RequestType, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc';
+import { TatokError } from '../method/errors';
+import type {
+  AttentionChoice,
+  AttentionMap,
+  FilterSettings,
+  InfluenceMap,
+  Measurement,
+  Ranking,
+  Reconstruction,
+  Stage,
+  StageTimings,
+  TileProgress,
+} from '../method/types';
+import type { ErrorData } from './errorTransfer';
+
+/** Every method takes one value that can be cloned, and how the call is followed; it rejects with a TatokError. */
+export interface Analyses {
+  /** The order of dropping under some β and ranking criterion; ε and budget have no part in it. */
+  rank(settings: FilterSettings, call?: Call): Promise<Ranking>;
+  /** The kept set under some settings, and the picture that it decodes to. */
+  reconstruct(settings: FilterSettings, call?: Call): Promise<Reconstruction & { readonly timings: StageTimings }>;
+  /** Points of the rate–distortion curve, in the order of the loss rates. Short lists let other requests in between. */
+  measure(request: MeasureRequest, call?: Call): Promise<readonly Measurement[]>;
+  /** Influence of one global token at a time, so that other requests get in between. */
+  influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
+  attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+}
+
+export interface MeasureRequest {
+  /** Their ε is not used. */
+  readonly settings: FilterSettings;
+  /** Measured as one batch. */
+  readonly lossRates: readonly number[];
+}
+
+export interface InfluenceRequest {
+  readonly settings: FilterSettings;
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
+  readonly globalToken: number;
+}
+
+export interface AttentionRequest {
+  /** Index of the tile, 0 unless the picture is tiled. */
+  readonly tile: number;
+  readonly layer: AttentionChoice;
+  readonly head: AttentionChoice;
+}
+
+/** The place of the pipeline. */
+export interface Progress {
+  readonly stage: Stage;
+  /** Absent unless the picture has several tiles. */
+  readonly tiles?: TileProgress | undefined;
+}
+
+/** How a call is followed and ended. */
+export interface Call {
+  readonly token?: CancellationToken | undefined;
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** An analysis as it crosses a border. */
+export interface AnalysisRequest {
+  readonly name: string;
+  readonly params: unknown;
+}
+
+/** Asks for an analysis by name. */
+export type Ask = (request: AnalysisRequest, call: Call) => Promise<unknown>;
+
+/** The interface in place of its names: every method asks for the analysis of its name. */
+export function analysesBy(ask: Ask): Analyses {
+  const methods = new Proxy<Record<string, unknown>>(
+    {},
+    {
+      get: (_target, name) =>
+        // A value with a method `then` would be taken for a promise.
+        typeof name === 'string' && name !== 'then'
+          ? (params: unknown, call: Call = {}) => ask({ name, params }, call)
+          : undefined,
+    },
+  );
+  return methods as unknown as Analyses;
+}
+
+/** Computes an analysis by name. @throws TatokError bad-settings for a name that there is not. */
+export async function compute(analyses: Analyses, { name, params }: AnalysisRequest, call: Call): Promise<unknown> {
+  const method: unknown = Object.hasOwn(analyses, name) ? Reflect.get(analyses, name) : undefined;
+  if (typeof method !== 'function') throw new TatokError('bad-settings', `There is no analysis named ${name}.`);
+  return (await Reflect.apply(method, analyses, [params, call])) as unknown;
+}
+
+/** JSON-RPC's own progress, named by a number that the asking side chooses. */
+export const progressed = new ProgressType<Progress>();
+
+/** From a page to the extension host. */
+const analysis = new RequestType<AnalysisRequest & { readonly progress?: number }, unknown, ErrorData>('analysis');
+
+/** The analyses of the document on the other side of a page's connection. */
+export function analysesOver(connection: MessageConnection): Analyses {
+  let calls = 0;
+  return analysesBy(async (request, { token, onProgress }) => {
+    if (onProgress === undefined) return connection.sendRequest(analysis, request, token);
+    const progress = ++calls;
+    const listening = connection.onProgress(progressed, progress, onProgress);
+    try {
+      return await connection.sendRequest(analysis, { ...request, progress }, token);
+    } finally {
+      listening.dispose();
+    }
+  });
+}
+
+/** Answers a page. @param ask rejects with a ResponseError. */
+export function answerAnalyses(connection: MessageConnection, ask: Ask): void {
+  connection.onRequest(analysis, ({ progress, ...request }, token) =>
+    ask(request, {
+      token,
+      ...(progress !== undefined && {
+        onProgress: (news) => {
+          if (token.isCancellationRequested) return;
+          void connection.sendProgress(progressed, progress, news).catch(() => undefined);
+        },
+      }),
+    }),
+  );
+}

@@ -1,2 +1,0 @@
-/** Which page the one script of a webview makes: the root's `data-page`. */
-export type PageName = 'inspector' | 'comparison';
