@@ -14,6 +14,25 @@ export async function keep(page: Page, name: string): Promise<void> {
   await write(await page.screenshot(), 'screenshots', name);
 }
 
+/** One picture of a moving one. */
+export interface MovingFrame {
+  /** The window. */
+  readonly png: Buffer;
+  /** How long it is shown. */
+  readonly milliseconds: number;
+}
+
+/** Keeps pictures of the window in media/screenshots as one that moves, over and over: an animated WebP. */
+export async function keepMoving(frames: readonly MovingFrame[], name: string): Promise<void> {
+  await mkdir(join(media, 'screenshots'), { recursive: true });
+  await sharp(
+    frames.map(({ png }) => png),
+    { join: { animated: true } },
+  )
+    .webp({ loop: 0, delay: frames.map(({ milliseconds }) => milliseconds), quality: 80, effort: 6 })
+    .toFile(join(media, 'screenshots', `${name}.webp`));
+}
+
 /** A rectangle of the window. */
 export interface Box {
   readonly x: number;
