@@ -2,7 +2,7 @@ import { beforeEach, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import { ImageFile } from '../../../src/panel/imageFile';
 
-const stat = vi.hoisted(() => vi.fn<() => Promise<{ type: number }>>());
+const stat = vi.hoisted(() => vi.fn<() => Promise<{ type: number; size: number }>>());
 
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
@@ -26,7 +26,7 @@ beforeEach(() => {
 });
 
 function read(uri: string, type: number) {
-  stat.mockResolvedValue({ type });
+  stat.mockResolvedValue({ type, size: 1 });
   return new ImageFile(vscode.Uri.parse(uri)).read();
 }
 
