@@ -1,4 +1,4 @@
-"""What an evaluation says of budgets and of folders; its figures are those of the whole path in `test_bundle.py`."""
+"""Evaluations of tiny models: budgets, folders, files of a report, the model card."""
 
 import csv
 import hashlib
@@ -75,7 +75,7 @@ def test_a_reference_folder_without_images_is_refused(model: TaTok, tmp_path: Pa
 
 @pytest.fixture(scope="module")
 def evaluated(model: TaTok, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """A whole evaluation of a bundle on labelled photographs, with everything that it can write."""
+    """A full evaluation of a bundle on labelled photographs, with everything that it can write."""
     root = tmp_path_factory.mktemp("evaluated")
     folder, bundle = root / "labelled", root / "bundle"
     shutil.copytree(SAMPLES, folder)
@@ -200,7 +200,7 @@ def test_a_card_without_markers_gets_a_section_at_its_end(evaluated: tuple[dict[
 def test_a_card_that_cannot_be_written_is_refused_before_anything_is_measured(model: TaTok, tmp_path: Path):
     export_bundle(model, tmp_path / "bundle", MANIFEST, MEASURED)
     for options in ({"quick": True}, {"limit": 2}):
-        with pytest.raises(ValueError, match="figures of whole folders: leave --quick and --limit out"):
+        with pytest.raises(ValueError, match="figures of all images: leave --quick and --limit out"):
             evaluate(tmp_path / "bundle", [SAMPLES], tmp_path / "report", card=True, **options)
     save_weights(tmp_path / "weights.npz", model.config, model.state_dict())
     with pytest.raises(ValueError, match="is no bundle: a model card is part of a folder"):

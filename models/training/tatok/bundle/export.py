@@ -133,7 +133,7 @@ def example_inputs(model: TaTok, batch: int) -> dict[str, Tensor]:
 
 
 def round_weights(model: TaTok) -> TaTok:
-    """Rounds the large weights in place, to float16 of six significant bits: PyTorch then computes with the bundle's weights."""
+    """Rounds the large weights in place, to float16 of six significant bits: PyTorch then computes with a bundle's weights."""
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.numel() >= _HALF_FROM:

@@ -179,7 +179,7 @@ class EncodedFolder:
         }
 
     def originals(self) -> dict[str, Any]:
-        """What the measures that need no original say of the photographs themselves."""
+        """Figures of the photographs themselves, by the measures that compare with no original: recognition and weave."""
         weave, values = Weave(self.backend.image_size, self.backend.grid[1]), []
         for s in self.slices(len(self.files)):
             batch = torch.from_numpy(self.encoded.images[s]).to(self.device)

@@ -105,14 +105,14 @@ def evaluate(
     that have labels, see `read_labels`, are recognised too. `npz` writes pictures for ADM's evaluator, `card` the figures of
     a bundle into its README.md and manifest.json.
 
-    Raises ValueError when two folders have one name, for a folder without images, and for a card of figures that are not whole.
+    Raises ValueError when two folders have one name, for a folder without images, and for a card of a part of the images.
     """
     names = [path.name for path in folders]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"several folders are called {', '.join(twice)}: reports are named after their folders")
     if card:
         if quick or limit is not None:
-            raise ValueError("a model card has figures of whole folders: leave --quick and --limit out with --write-card")
+            raise ValueError("a model card has figures of all images: leave --quick and --limit out with --write-card")
         check_card(model)
     manifest = read_manifest(model) if (model / "manifest.json").exists() else {}
     judges = _judges(perceptual, lpips, inception)

@@ -85,7 +85,7 @@ def _fill(backbone: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     layers = {name.partition(".")[2]: parameter for name, parameter in backbone.named_parameters()}
     missing = [name for name in layers if f"features.{name}" not in state]
     if missing:
-        raise ValueError(f"{path} lacks features.{missing[0]}: it is not the whole of torchvision's network")
+        raise ValueError(f"{path} lacks features.{missing[0]}: it is a part of torchvision's network alone")
     with torch.no_grad():
         for name, parameter in layers.items():
             parameter.copy_(state[f"features.{name}"])
