@@ -217,7 +217,11 @@ describe('the command line', () => {
     expect(stderr.trim()).toBe(
       'tatok: fixed-7 can drop nothing, so that every token is kept: 7 global tokens, no patch tokens: every image takes 7 tokens.',
     );
-    expect((await readdir(folder)).sort()).toEqual(['image.reconstruction.png', 'image.tokens.json']);
+    expect((await readdir(folder)).sort()).toEqual([
+      'image.input.png',
+      'image.reconstruction.png',
+      'image.tokens.json',
+    ]);
     expect(JSON.parse(await readFile(join(folder, 'image.tokens.json'), 'utf8'))).not.toHaveProperty('patchCodes');
     const people = await run();
     expect(people.stdout).toContain(

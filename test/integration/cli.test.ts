@@ -118,7 +118,10 @@ describe('tokenize', () => {
     execFileSync('mkfifo', [join(model, 'manifest.json')]);
     const piped = await run(sample('kodim15.png'), '--model', model);
     expect([piped.status, piped.lines]).toEqual([1, []]);
-    expect(piped.errors).toEqual([`tatok: ${join(model, 'manifest.json')} is a pipe or a device instead of a file.`]);
+    expect(piped.errors).toEqual([
+      `tatok: ${join(model, 'manifest.json')} is a pipe or a device instead of a file. ` +
+        'Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.',
+    ]);
   });
 
   it('prints nothing of numbers that are none, and ends with status 1', async () => {
@@ -127,7 +130,10 @@ describe('tokenize', () => {
     const image = sample('kodim15.png');
     const { status, lines, errors } = await run(image, '--model', model, '--json', '--provider', 'cpu');
     expect([status, lines]).toEqual([1, []]);
-    expect(errors).toEqual([`tatok: ${image}: The entropy graph gave NaN as entropy on the provider cpu.`]);
+    expect(errors).toEqual([
+      `tatok: ${image}: The entropy graph gave NaN as entropy on the provider cpu. ` +
+        'If no other execution provider does better, the model is at fault: export it again.',
+    ]);
   });
 
   it('writes pictures and tokens, also of two images with one name', async () => {
