@@ -2,17 +2,15 @@ import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
 import { registerSetUpCuda } from './commands/setUpCuda';
-import { registerShowEnvironment } from './commands/showEnvironment';
-import { registerShowOutput, showOutputCommand } from './commands/showOutput';
+import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
 import { Models } from './host/models';
-import { ProviderFallbacks } from './host/providerFallbacks';
-import { ProviderStatus } from './host/providerStatus';
+import { ProviderFallbacks, ProviderStatus } from './host/providerStatus';
 import { window } from './host/window';
-import { Comparisons } from './panel/comparisons';
-import { InspectorEditor } from './panel/inspectorEditor';
+import { Comparisons } from './panel/comparisonPanel';
+import { InspectorEditor } from './panel/inspectorPanel';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;

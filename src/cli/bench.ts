@@ -10,8 +10,7 @@ import { rankingCriteria, type RankingCriterion, type StageTimings } from '../me
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { cudaOptionsIn } from './cudaOptions';
 import { timeGraphsIn } from './graphsProcess';
-import { spread, type Spread } from './spread';
-import { timed } from './timed';
+import { spread, type Spread, timed } from './spread';
 
 interface BenchOptions {
   readonly provider: string;

@@ -11,8 +11,7 @@ import { decodeImage } from '../engine/image';
 import { readBundle } from '../bundle/manifest';
 import { budgetOf, resolveSettings } from '../method/settings';
 import type { ModelDescription } from '../method/types';
-import { spread, type Spread } from './spread';
-import { timed } from './timed';
+import { spread, type Spread, timed } from './spread';
 
 export interface GraphsToTime {
   readonly choice: ModelChoice;

@@ -15,3 +15,10 @@ export function spread(values: readonly number[]): Spread {
   const at = (share: number) => quantileSorted(sorted, share) ?? NaN;
   return { least: at(0), median: at(0.5), p90: at(0.9), most: at(1) };
 }
+
+/** Runs something and tells how many milliseconds it took. */
+export async function timed<Value>(run: () => Promise<Value>): Promise<{ value: Value; milliseconds: number }> {
+  const start = performance.now();
+  const value = await run();
+  return { value, milliseconds: performance.now() - start };
+}

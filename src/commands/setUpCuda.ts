@@ -1,19 +1,20 @@
 import * as vscode from 'vscode';
 import type { SharedInference } from '../host/sharedInference';
-import { pipCommand, pipHelps } from '../cuda/advice';
+import { pipCommand, pipHelps, adviceOn, type CudaDiscovery } from '../cuda/discovery';
 import { archiveExtensions } from '../cuda/archive';
-import type { CudaDiscovery } from '../cuda/discovery';
+import { fetchedBytes, fetchProvider, stageProvider, type StagedProvider, type SetUpOptions } from '../cuda/install';
 import { hostOf, megabytes } from '../cuda/download';
-import { fetchedBytes, fetchProvider, stageProvider, type StagedProvider } from '../cuda/install';
 import { providerPackage } from '../cuda/package';
 import { runtimeVersion } from '../cuda/requirements';
 import { TatokError } from '../method/errors';
-import { plain, sentences } from '../host/text';
-import { window } from '../host/window';
-import { again, found, verdict, type Choice, type Outcome } from './setUpCudaLines';
-import { tellOutcome, type OutcomeServices } from './setUpCudaOutcome';
-import { withProgress } from './setUpCudaProgress';
-import { showEnvironmentCommand } from './showEnvironment';
+import { plain, sentences, type Plain } from '../host/text';
+import { window, type Line } from '../host/window';
+import { showEnvironmentCommand, showOutputCommand } from './showEnvironment';
+import type { Configuration } from '../host/configuration';
+import { providerLabels } from '../host/providerStatus';
+import { providerOrder } from '../protocol/providerOrder';
+import type { ProviderName } from '../method/types';
+import { discoveryLines } from '../host/environmentReport';
 
 export const setUpCudaCommand = 'tatok.setUpCuda';
 
@@ -182,4 +183,110 @@ async function finish(services: SetUpServices, staged: StagedProvider): Promise<
   if (problems.length > 0) return 'again';
   await tellOutcome(services);
   return 'done';
+}
+
+export interface OutcomeServices {
+  readonly inference: Pick<SharedInference, 'client'>;
+  readonly configuration: Pick<Configuration, 'read'>;
+}
+
+/**
+ * The end of setting up CUDA: tells what the model now runs on. That all files are there does not show that they work together; only a
+ * model that is loaded does.
+ *
+ * @throws TatokError of the model.
+ */
+export async function tellOutcome({ inference, configuration }: OutcomeServices): Promise<void> {
+  const { choice } = configuration.read();
+  const place = { location: vscode.ProgressLocation.Window, title: plain`TaTok: trying CUDA …` };
+  const { provider: report } = await window.withProgress(place, () => inference.client.loadModel(choice));
+  const { provider, failures } = report;
+  const failure = failures.find((failed) => failed.provider === 'cuda');
+  if (failure !== undefined) {
+    void warnNotUsed(plain`CUDA is set up, but cannot be used. ${failure.reason}`);
+    return;
+  }
+  const used = plain`CUDA is set up, and in use.`;
+  const notUsed = plain`CUDA is set up. The setting tatok.providers ${unwanted(choice.providers, provider)}.`;
+  void window.showInformationMessage(provider === 'cuda' ? used : notUsed);
+}
+
+/** What an order of providers does that leads to `used` without CUDA having been tried. */
+function unwanted(order: readonly string[], used: ProviderName): string {
+  return providerOrder(order).includes('cuda') ? `puts ${providerLabels[used]} first` : 'does not name cuda';
+}
+
+async function warnNotUsed(message: Plain): Promise<void> {
+  const showOutput = plain`Show Output`;
+  const pressed = await window.showWarningMessage(message, showOutput);
+  if (pressed === showOutput) await vscode.commands.executeCommand(showOutputCommand);
+}
+
+/** 'again' shows the list again. */
+export type Outcome = 'done' | 'again';
+
+export interface Choice extends Line {
+  /** Absent for lines that only tell something. */
+  readonly run?: () => Promise<Outcome>;
+  /** Where to get by other means what `run` fails to fetch. */
+  readonly link?: string;
+}
+
+export function verdict(discovery: CudaDiscovery): Choice[] {
+  const { problems } = discovery;
+  if (problems.length === 0) {
+    return [
+      {
+        label: plain`$(pass) Nothing is missing`,
+        detail: plain`CUDA is used when a model is loaded next.`,
+        run: again,
+      },
+    ];
+  }
+  return [
+    { label: plain`Missing`, kind: vscode.QuickPickItemKind.Separator },
+    ...problems.map((problem) => ({
+      label: plain`$(warning) ${problem.message}`,
+      detail: plain`${adviceOn(problem, discovery) ?? ''}`,
+      run: again,
+    })),
+  ];
+}
+
+export function found(discovery: CudaDiscovery): Choice[] {
+  const lines = discoveryLines(discovery);
+  if (lines.length === 0) return [];
+  return [
+    { label: plain`Found`, kind: vscode.QuickPickItemKind.Separator },
+    ...lines.map(({ label, detail }) => ({ label: plain`$(check) ${label}`, detail: plain`${detail}`, run: again })),
+  ];
+}
+
+export function again(): Promise<Outcome> {
+  return Promise.resolve('again');
+}
+
+/**
+ * A notification with progress that can be cancelled.
+ *
+ * @param size bytes of the whole; 0 where nothing tells how far it is.
+ */
+export function withProgress<Result>(
+  what: string,
+  size: number,
+  work: (options: SetUpOptions) => Promise<Result>,
+): Thenable<Result> {
+  const place = { location: vscode.ProgressLocation.Notification, title: plain`TaTok: ${what}`, cancellable: true };
+  return window.withProgress(place, (progress, token) => {
+    const abort = new AbortController();
+    token.onCancellationRequested(() => abort.abort());
+    let shown = 0;
+    const onProgress = (bytes: number) => {
+      const percent = Math.floor((100 * bytes) / size);
+      if (percent === shown) return;
+      progress.report({ increment: percent - shown, message: plain`${megabytes(bytes)} of ${megabytes(size)}` });
+      shown = percent;
+    };
+    return work({ signal: abort.signal, onProgress });
+  });
 }

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import { plain } from '../host/text';
 import { window } from '../host/window';
-import { inspectorViewType } from '../panel/inspectorEditor';
+import { inspectorViewType } from '../panel/inspectorPanel';
 import { imageExtensions, isImagePath } from './imageFiles';
 
 export const tokenizeImageCommand = 'tatok.tokenizeImage';

@@ -5,11 +5,10 @@ import { basename, dirname, join } from 'node:path';
 import { TatokError } from '../method/errors';
 import { sha256OfFile } from '../bundle/regularFile';
 import { extractFiles } from './archive';
-import { download, megabytes, sizeOf } from './download';
+import { cancelledSetUp, diskError, download, megabytes, sizeOf, setUpError } from './download';
 import { neededLibraries } from './elf';
 import { knownProviders, type FetchedFile } from './package';
 import { cudaProviderLibrary, providerLibraries, requirementsOf, sharedProviderLibrary } from './requirements';
-import { cancelledSetUp, diskError, setUpError } from './setUpError';
 
 export interface SetUpOptions {
   readonly signal: AbortSignal;

@@ -5,7 +5,7 @@
  * {@link replacements} codes, the entropy model expects dropped patches anew given the changed G (as a receiver would), the same
  * patches stay kept, and the change of the decoded pixels is averaged in the root-mean-square sense.
  */
-import { ownPixels, squaredErrors } from './patchErrors';
+import { ownPixels, squaredErrors } from './metrics';
 
 /** Codes that stand in for the token's own; one of them alone could happen to lie close to it. */
 export const replacements = 4;

@@ -3,11 +3,10 @@
  * by the squared error that keeping them saves.
  */
 import { setImmediate } from 'node:timers/promises';
-import { distortionWeights } from '../method/distortion';
+import { distortionWeights, isSequential, rankSequentially, sequentialRounds } from '../method/sequential';
 import { rankPatches } from '../method/filter';
 import { patchSide } from '../method/patch';
-import { squaredErrors } from './patchErrors';
-import { isSequential, rankSequentially, sequentialRounds } from '../method/sequential';
+import { squaredErrors } from './metrics';
 import type { StageClock } from './stages';
 import { zip, type TileGraphs } from './tileGraphs';
 import type { Tiling } from './tiles';

@@ -10,7 +10,7 @@ import type { ProviderName, ModelDescription } from '../method/types';
  * with the official provider of 1.29.0 on a stand-in for CUDA's runtime that counts what is allocated). So a memory limit is kept by
  * what can be told:
  *
- * - How many images go through a graph at once (batchSize.ts).
+ * - How many images go through a graph at once ({@link batchSize}).
  * - That weights are allocated by themselves, not out of the arena, which doubles whenever it grows: three graphs of tatok-s-256, in float32,
  *   then took 146 MiB when they were opened instead of 223. It costs a few hundred allocations.
  */
@@ -33,12 +33,6 @@ export function sessionOptions(
   };
 }
 
-/**
- * How many model images go through a graph at once.
- *
- * This is also what a memory limit on a GPU bounds: onnxruntime-node passes neither the CUDA provider's own limit on
- * (sessionOptions.ts) nor the run option that shrinks its arena, and the arena grows with the batch.
- */
 /** Enough to fill a GPU; few enough to bound memory on a CPU, where larger batches gain nothing. */
 const mostImages = { cpu: 2, other: 16 } as const;
 
@@ -51,6 +45,11 @@ const mostImages = { cpu: 2, other: 16 } as const;
 const bytesPerPixel = 640;
 
 /**
+ * The number of model images that go through a graph at once.
+ *
+ * It is also the quantity that a memory limit on a GPU bounds: onnxruntime-node passes neither the CUDA provider's own limit on
+ * (see {@link sessionOptions}) nor the run option that shrinks its arena, and the arena grows with the batch.
+ *
  * @param cudaMemoryLimit MiB that the batches of a graph may take on a GPU, besides the model's weights and what CUDA itself takes;
  *   undefined: no limit. A limit below a single image is exceeded by it.
  */

@@ -1,7 +1,6 @@
 import { zipSync } from 'fflate';
 import { npy, type NpyArray } from './npy';
-import { exportedSettings } from './exportedSettings';
-import type { ExportedTokenization } from './tokens';
+import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */
 const noTime = new Date(1980, 0, 1);

@@ -1,8 +1,7 @@
 /** The per-patch table as JSON and CSV. */
 import { keepRanks } from '../method/filter';
 import { patchFacts, patchPlace } from '../method/patch';
-import { exportedSettings } from './exportedSettings';
-import type { ExportedTokenization } from './tokens';
+import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /**
  * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. What the model says nothing of is

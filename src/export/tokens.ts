@@ -1,4 +1,5 @@
 import type { ModelDescription, Ranking, Tokenization } from '../method/types';
+import { recordOf } from '../method/settings';
 
 /** A tokenization and the model that made it: what exports are made of. */
 export interface ExportedTokenization extends Tokenization {
@@ -26,5 +27,16 @@ export function tokensRecord({
     ...(model.globalTokens > 0 && { globalCodes: [...tokens.globalCodes] }),
     ...(model.patchTokens > 0 && { patchCodes: [...tokens.patchCodes] }),
     ...(model.filters && { keep: [...reconstruction.keep] }),
+  };
+}
+
+/** What a reader of an exported file must know to compute it again; nothing of a filter that the model does not have. */
+export function exportedSettings({ model, image, reconstruction: r }: ExportedTokenization): Record<string, unknown> {
+  return {
+    model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },
+    source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
+    ...(model.filters && { settings: recordOf(r.settings), budgetBits: r.budgetBits, lostBits: r.lostBits }),
+    psnr: r.psnr,
+    ssim: r.ssim,
   };
 }

@@ -1,5 +1,4 @@
-import { adviceOn, pipCommand, pipHelps } from '../cuda/advice';
-import type { CudaDiscovery, Problem } from '../cuda/discovery';
+import { adviceOn, pipCommand, pipHelps, type CudaDiscovery, type Problem } from '../cuda/discovery';
 import { runtimeVersion } from '../cuda/requirements';
 import type { LoadedModel } from '../protocol/engineMessages';
 import { code, formatted, lines, type Markdown } from './text';

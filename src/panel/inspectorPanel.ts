@@ -9,7 +9,8 @@ import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type ServerServices } from './documentServer';
 import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
-import type { TokenizationDocument } from './tokenizationDocument';
+import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
+import { ImageFile } from './imageFile';
 
 export interface PanelServices extends ServerServices {
   readonly extensionUri: vscode.Uri;
@@ -83,5 +84,42 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     const { state } = this.document;
     if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
     else this.services.status.hide(this);
+  }
+}
+
+/** The one view type that shows tokenizations, for *Reopen Editor With…* and for the commands alike. */
+export const inspectorViewType = 'tatok.inspector';
+
+export interface EditorServices
+  extends PanelServices, Pick<DocumentServices, 'inference' | 'onDidRestart' | 'onDidLoad'> {}
+
+/** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
+export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
+  private readonly panels = new Set<InspectorPanel>();
+
+  constructor(private readonly services: EditorServices) {
+    super();
+    this.register(
+      window.registerCustomEditorProvider(inspectorViewType, this, {
+        supportsMultipleEditorsPerDocument: true,
+        // A hidden page costs memory; the page keeps its view with setState and the document its tokenization.
+        webviewOptions: { retainContextWhenHidden: false },
+      }),
+    );
+  }
+
+  /** The inspector that the user works in. */
+  get active(): InspectorPanel | undefined {
+    return [...this.panels].find((panel) => panel.isActive);
+  }
+
+  openCustomDocument(uri: vscode.Uri): TokenizationDocument {
+    return new TokenizationDocument(new ImageFile(uri), this.services, this.services.models.chosenFor(uri));
+  }
+
+  resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
+    const inspector = new InspectorPanel(document, panel, this.services);
+    this.panels.add(inspector);
+    panel.onDidDispose(() => this.panels.delete(inspector));
   }
 }

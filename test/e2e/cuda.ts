@@ -1,8 +1,7 @@
 /** *TaTok: Set Up CUDA…* as hands work it. */
 import type { Locator, Page } from 'playwright-core';
-import { findDriver } from '../../src/cuda/driver';
+import { findDriver, thisSystem } from '../../src/cuda/system';
 import { librariesPlaces } from '../../src/cuda/places';
-import { thisSystem } from '../../src/cuda/system';
 import { runCommand } from './vscode';
 
 const command = 'TaTok: Set Up CUDA…';
@@ -17,8 +16,11 @@ export async function driverIsHere(): Promise<boolean> {
 
 /** Lines of the list. */
 export const lines = (page: Page) => page.locator('.quick-input-list').getByRole('option');
+
 export const line = (page: Page, text: string) => lines(page).filter({ hasText: text });
+
 export const message = (page: Page) => page.locator('.notification-toast');
+
 export const dialog = (page: Page) => page.locator('.monaco-dialog-box');
 
 /** Opens the list and waits for its lines: at first it is empty, while the machine is looked at. */

@@ -35,10 +35,12 @@ const libraries = {
   [shared]: sharedLibrary({ functions: ['Provider_SetHost'] }),
   [cuda]: sharedLibrary({ needed: cudaLibraries }),
 };
+
 /** What is said of libraries that were loaded: without its path the loader would have missed those that the provider needs. */
 const reason = 'ONNX Runtime 1.29.0 does not take the provider’s libraries, though all that they need was found.';
 const outcome = `CUDA is set up, but cannot be used. ${reason}`;
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
 /** Three megabytes, so that there is a way to go. */
 const wheel = Buffer.from(
   zipSync({ 'onnxruntime/capi': { ...libraries, 'libonnxruntime.so.1.29.0': new Uint8Array(3e6) } }, { level: 0 }),

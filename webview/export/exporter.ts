@@ -1,6 +1,6 @@
 import type { ReadonlySignal } from '@preact/signals';
 import { createContext } from 'preact';
-import { useContext } from 'preact/hooks';
+import { useContext, useEffect } from 'preact/hooks';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import { copyPicture, Delivery, fresh } from './delivery';
 import { drawFigures, toPng } from './figure';
@@ -114,4 +114,10 @@ function isDataKind(kind: ExportKind): kind is DataKind {
 /** Numbers and plain names need no quotes. */
 function csv(table: ReturnType<PlotSource['table']>): string {
   return `${table.map((row) => row.join(',')).join('\n')}\n`;
+}
+
+/** Offers a plot to the export menu, as it is when it is exported. */
+export function useExportedPlot(name: PlotName, source: PlotSource): void {
+  const exporter = useExporter();
+  useEffect(() => exporter.plot(name, source));
 }

@@ -4,7 +4,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis, PlotToCome, useWidth } from './Axis';
 import { cssColour } from '../canvas/colormaps';
-import { useExportedPlot } from '../export/useExportedPlot';
+import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 
 const height = 92;

@@ -3,7 +3,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis, labelHeight, PlotToCome, useWidth } from './Axis';
-import { useExportedPlot } from '../export/useExportedPlot';
+import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
@@ -11,6 +11,7 @@ import type { Ranking } from '../../src/method/types';
 
 const height = 124;
 const margin = { top: 8, right: 6, bottom: 20, left: 36 };
+
 /**
  * Cumulative conditional entropy, patches in the order of keeping: how many bits the m patches kept longest hold together.
  * The dashed line is what must be held, Σĥ − ε·B; where the curve crosses it, filtering stops.

@@ -4,7 +4,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis, useWidth } from './Axis';
-import { useExportedPlot } from '../export/useExportedPlot';
+import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';

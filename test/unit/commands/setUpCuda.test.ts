@@ -8,7 +8,7 @@ import { showEnvironmentCommand } from '../../../src/commands/showEnvironment';
 import { discoverCuda, type CudaDiscovery } from '../../../src/cuda/discovery';
 import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/cuda/install';
 import { providerPackage } from '../../../src/cuda/package';
-import { cancelledSetUp, setUpError } from '../../../src/cuda/setUpError';
+import { cancelledSetUp, setUpError } from '../../../src/cuda/download';
 import { fakeSystem } from '../cuda/fakeSystem';
 
 vi.mock('vscode', async () => {
@@ -38,11 +38,14 @@ const complete = [
 const staged = { known: true, cudaMajor: 13, commit: vi.fn(), discard: vi.fn() };
 let found: CudaDiscovery;
 let inference: SetUpServices['inference'];
+
 /** What the model runs on, once it is loaded. */
 let report: ProviderReport;
+
 /** The setting tatok.providers. */
 let providers: string[];
 let run: () => Promise<void>;
+
 /** Parts of the labels to choose, one for each time the list is shown. */
 let chosen: string[];
 let shown: string[][];

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import { withProgress } from '../../../src/commands/setUpCudaProgress';
+import { withProgress } from '../../../src/commands/setUpCuda';
 
 vi.mock('vscode', async () => ({
   ...(await import('jest-mock-vscode')).createVSCodeMock(vi),

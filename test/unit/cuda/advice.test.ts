@@ -1,6 +1,5 @@
 import { expect, it } from 'vitest';
-import { adviceOn } from '../../../src/cuda/advice';
-import type { ProblemKind } from '../../../src/cuda/discovery';
+import { adviceOn, type ProblemKind } from '../../../src/cuda/discovery';
 import { requirementsOf } from '../../../src/cuda/requirements';
 
 const kinds: ProblemKind[] = [

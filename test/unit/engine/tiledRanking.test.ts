@@ -1,9 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { distortionWeights } from '../../../src/method/distortion';
+import { distortionWeights, rankSequentially } from '../../../src/method/sequential';
 import type { DecoderInput, EntropyInput, Graphs } from '../../../src/engine/graphs';
 import { TaTok } from '../../../src/engine/pipeline';
-import { rankSequentially } from '../../../src/method/sequential';
 import type { StageObserver } from '../../../src/engine/stages';
 import { Tiling } from '../../../src/engine/tiles';
 import type {
@@ -17,6 +16,7 @@ import type {
 import { tinyModel } from '../model';
 
 const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
+
 /** 5×3 tiles of 32 pixels, those at the right and below a part of one: 17×10 patches. */
 const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as Picture;
 const tiling = new Tiling(geometry.width, geometry.height, model);

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import { ProviderFallbacks } from '../../../src/host/providerFallbacks';
+import { ProviderFallbacks } from '../../../src/host/providerStatus';
 import type { LoadedChoice } from '../../../src/protocol/engineMessages';
 import type { ProviderReport } from '../../../src/method/types';
 

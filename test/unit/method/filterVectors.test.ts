@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { distortionWeights } from '../../../src/method/distortion';
+import { distortionWeights, rankSequentially } from '../../../src/method/sequential';
 import { rankPatches, selectKept } from '../../../src/method/filter';
-import { rankSequentially } from '../../../src/method/sequential';
 import type { Grid } from '../../../src/method/types';
 
 /** Written by `python -m tatok golden` of the training package, which implements the same definition. */
