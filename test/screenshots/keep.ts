@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { FrameLocator, Page } from 'playwright-core';
+import type { FrameLocator, Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { expect } from 'vitest';
 
@@ -12,6 +12,11 @@ export const long = 600_000;
 /** Keeps a picture of the window in media/screenshots. */
 export async function keep(page: Page, name: string): Promise<void> {
   await write(await page.screenshot(), 'screenshots', name);
+}
+
+/** Keeps a picture of one element in media/screenshots. */
+export async function keepBox(element: Locator, name: string): Promise<void> {
+  await write(await element.screenshot(), 'screenshots', name);
 }
 
 /** One picture of a moving one. */
