@@ -51,7 +51,7 @@ export async function packageExtension({ target = `${process.platform}-${process
     ]);
     await writeFile(join(stage, 'THIRD-PARTY-NOTICES.txt'), notices);
     await mkdir(dirname(vsix), { recursive: true });
-    const flags = ['--target', target, '--out', vsix, '--allow-missing-repository', '--no-rewrite-relative-links'];
+    const flags = ['--target', target, '--out', vsix, '--no-rewrite-relative-links'];
     await run(process.execPath, [vsce, 'package', ...flags], { cwd: stage });
     return vsix;
   } finally {
