@@ -27,14 +27,17 @@ def images() -> torch.Tensor:
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2)
 
 
-def test_the_readmes_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(("readme", "tokens"), [("README.md", "tokens"), ("models/training/README.md", "filtered")])
+def test_the_readmes_examples_run(
+    readme: str, tokens: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT / "models" / "training"))
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "models/training/README.md").read_text(), re.DOTALL)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)
     names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, readme, "exec"), names)
     assert names["reconstruction"].shape == (1, 3, 256, 256)
-    kept = int(names["filtered"].keep.sum())
+    kept = int(names[tokens].keep.sum())
     assert 0 < kept < 256
     assert capsys.readouterr().out.split()[0] == str(32 + kept)
 
