@@ -10,7 +10,7 @@ import { packageExtension } from './package.mjs';
 const root = resolve(import.meta.dirname, '..');
 const results = join(root, '.cache/test/results.json');
 
-/** @returns {Promise<NodeJS.ProcessEnv>} what the tests are told of what was prepared */
+/** @returns {Promise<NodeJS.ProcessEnv>} paths of the prepared parts, for the tests */
 async function prepare() {
   console.log('Building the extension …');
   await build();

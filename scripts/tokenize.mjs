@@ -16,7 +16,7 @@ async function modified(path) {
   return (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
 }
 
-/** Whether a bundle is missing or older than what it is made of. */
+/** True if a bundle is missing or older than what it is made of. */
 async function isStale() {
   const built = await Promise.all(bundles.map((name) => modified(`dist/${name}.js`)));
   const sources = (await readdir('src', { recursive: true })).map((name) => `src/${name}`);

@@ -147,7 +147,7 @@ const signatures: Readonly<Record<ToyGraph, { readonly inputs: Values; readonly 
 export interface ToyOptions {
   /** A value of the last element of some output; all others are 0.25, or 0 where they are whole numbers. */
   readonly value?: { readonly output: string; readonly value: number };
-  /** Whether running the graph never ends. */
+  /** True if running the graph never ends. */
   readonly endless?: boolean;
   /** An output of another shape than its metadata promise. */
   readonly gives?: { readonly output: string; readonly shape: readonly number[] };
@@ -222,7 +222,7 @@ export interface ToyBundle {
   readonly graphs?: Partial<Record<ToyGraph, ToyOptions>>;
   /** Files besides the graphs, as the manifest lists them. */
   readonly files?: Readonly<Record<string, Uint8Array>>;
-  /** Whether the CPU has an encoder and entropy model in one. */
+  /** True if the CPU has an encoder and entropy model in one. */
   readonly tokenizer?: boolean;
   /** Keys of the manifest that are others. */
   readonly manifest?: Readonly<Record<string, unknown>>;

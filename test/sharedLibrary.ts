@@ -5,7 +5,7 @@ interface SharedLibraryOptions {
   readonly needed?: readonly string[];
   /** Names of functions that do nothing. */
   readonly functions?: readonly string[];
-  /** Whether it ends a process that loads it by SIGSEGV. */
+  /** True if it ends a process that loads it by SIGSEGV. */
   readonly crashes?: boolean;
 }
 

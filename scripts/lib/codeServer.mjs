@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fetched } from './fetched.mjs';
 import { run, runNpm } from './run.mjs';
 
-/** Whether the VS Code for the browser and the Node it runs on exist for this machine. */
+/** True if the VS Code for the browser and the Node it runs on exist for this machine. */
 export const codeServerRunsHere = process.platform === 'linux' && process.arch === 'x64';
 
 /** @typedef {{ node: string, entry: string }} CodeServer */

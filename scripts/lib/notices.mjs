@@ -14,11 +14,11 @@ const kept = [
   { packages: /^onnxruntime-node$/, files: ['onnxruntime.txt', 'onnxruntime-third-party.txt', 'directx.txt'] },
 ];
 
-/** What libvips holds besides itself; its packages' readme says under which licence each part is used. */
+/** Parts of libvips' packages besides libvips; their readme names the licence of each. */
 const libvips = ['lgpl-3.0.txt', 'libvips.txt'];
 
 /**
- * The licence texts of packages, as their licences ask of whoever distributes them.
+ * The licence texts of packages, as their licences ask of a distributor.
  * @param {readonly string[]} directories of the packages
  */
 export async function thirdPartyNotices(directories) {

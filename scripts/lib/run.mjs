@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
  * @param {string} command
  * @param {readonly string[]} args
  * @param {{ cwd?: string, env?: NodeJS.ProcessEnv }} [options]
- * @returns {Promise<string>} what it wrote to standard output
+ * @returns {Promise<string>} its standard output
  */
 export function run(command, args, options = {}) {
   return new Promise((resolve, reject) => {

@@ -27,7 +27,7 @@ export function runVitest(config, options = [], env = {}) {
  * Runs files of Vitest that work a page in Chromium.
  * @param {string} config of Vitest, below the root
  * @param {readonly string[]} [options] of Vitest
- * @param {Readonly<Record<string, string>>} [env] told to them besides
+ * @param {Readonly<Record<string, string>>} [env] set for them besides
  * @returns {Promise<number>} exit status
  */
 export async function runInChromium(config, options = [], env = {}) {

@@ -17,7 +17,7 @@ export interface ExternalData {
 /** Message fields by number, and what they hold; fields that are not named here hold no tensor. */
 interface Message {
   readonly fields: Readonly<Record<number, () => Message>>;
-  /** Whether this is a tensor, whose field 13 says where its data is. */
+  /** True if this is a tensor, whose field 13 says where its data is. */
   readonly isTensor?: boolean;
 }
 

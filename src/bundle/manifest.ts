@@ -33,7 +33,7 @@ const manifestSchema = z
     grid: z.object({ rows: count, columns: count }),
     /** K; 0 for a tokenizer of patch tokens alone. */
     globalTokens: z.int().nonnegative(),
-    /** The cells of the grid unless told; 0 for a tokenizer of global tokens alone. */
+    /** Absent: the cells of the grid; 0 for a tokenizer of global tokens alone. */
     patchTokens: z.int().nonnegative().optional(),
     codebook: z.object({ size: count.max(2 ** 24), levels: z.array(count.min(2)).min(1) }),
     attention: z.object({ layers: count, heads: count }),

@@ -1,4 +1,4 @@
-/** What the command line prints of a tokenized image. */
+/** The command line's output for a tokenized image. */
 import type { LoadedModel } from '../protocol/engineMessages';
 import { describePage } from '../method/patch';
 import { describeParts, hasEveryPart, tokenSum } from '../method/parts';

@@ -32,7 +32,7 @@ export function entropyPng(entropyBits: Float32Array, image: ShownImage, model: 
 
 const hatchPeriod = 6;
 
-/** The image with its dropped patches dimmed and hatched: never told by colour alone. */
+/** The image with its dropped patches dimmed and hatched, so that colour is not their only mark. */
 export function maskPng(image: ShownImage, keep: Uint8Array, model: ModelDescription): Promise<Buffer> {
   const { width } = shownSize(image);
   const shown = mapPixels(image, model, (patch, pixel) => {

@@ -13,7 +13,7 @@ import { jsonRecord, modelLine, summary } from './report';
 
 const packageFolder = join(__dirname, '..');
 
-/** Tokenizes every image; one that fails is told in one line and the others are still done. Resolves to the exit status. */
+/** Tokenizes every image; one that fails is reported in one line and the others are still done. Resolves to the exit status. */
 async function tokenizeImages(options: CliOptions, client: InferenceClient): Promise<0 | 1> {
   const choice = {
     directory: resolve(options.model ?? join(packageFolder, 'models', 'tatok-s-256')),
@@ -21,7 +21,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   };
   const start = performance.now();
   const loaded = await client.loadModel(choice);
-  // Counted with the first image, as it is for whoever waits for it.
+  // Counted with the first image, because a user waits for both.
   let load: StageTimings = { load: performance.now() - start };
   if (!options.json) print(modelLine(loaded));
   if (!loaded.model.filters && Object.keys(options.settings).length > 0) {
@@ -83,7 +83,7 @@ function complain(line: string): void {
   process.stderr.write(`tatok: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
 }
 
-/** What is wrong and what to do next, in one line, without the system's codes where a plain word says the same. */
+/** The problem and the next step, in one line, with plain words in place of the system's codes. */
 function reasonOf(error: unknown): string {
   if (error instanceof TatokError)
     return error.advice === undefined ? error.message : `${error.message} ${error.advice}`;

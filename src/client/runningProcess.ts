@@ -57,7 +57,7 @@ export class ProcessExited extends Error {
 
   constructor(
     reason: string,
-    /** Whether {@link RunningProcess.stop} ended it. */
+    /** True if {@link RunningProcess.stop} ended it. */
     readonly stopped: boolean,
     /** Whose native code it was in, if that of a provider. */
     readonly inUse: ProviderInUse | undefined,

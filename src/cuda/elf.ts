@@ -1,4 +1,4 @@
-/** What a Linux x86-64 shared library says of itself (ELF64, little endian): which other libraries it needs. */
+/** Reads from a Linux x86-64 shared library (ELF64, little endian) the names of the libraries that it needs. */
 import type { FileHandle } from 'node:fs/promises';
 import { openRegular } from '../bundle/regularFile';
 

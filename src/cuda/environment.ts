@@ -31,7 +31,7 @@ export interface CudaOptions extends Searched {
 export interface CudaEnvironment {
   /** Folders for the front of the loader's path; the first one holds the provider's libraries. Empty without a provider. */
   readonly libraryPath: readonly string[];
-  /** What is known to be missing, for the status bar; empty when nothing is. */
+  /** Missing parts, for the status bar; empty when nothing is known to be missing. */
   readonly reason: string;
 }
 

@@ -13,7 +13,7 @@ export type Reach =
 
 export interface Place {
   readonly folder: string;
-  /** What the folder belongs to, for people. */
+  /** Owner of the folder, for people. */
   readonly from: string;
   readonly reach: Reach;
   /** File names in it. */
@@ -23,7 +23,7 @@ export interface Place {
 /** A Python environment (a venv's or conda's folder). */
 export interface PythonEnvironment {
   readonly folder: string;
-  /** What it is, for people: "the workspace’s .venv". */
+  /** Name for people: "the workspace’s .venv". */
   readonly from: string;
 }
 
@@ -110,7 +110,7 @@ async function environmentPlaces(
   ]);
 }
 
-/** What the loader finds by its cache (`ldconfig -p`), a place for each folder in it. */
+/** Folders of the loader's cache (`ldconfig -p`), a place for each. */
 async function loaderCache(system: System): Promise<Place[]> {
   const listing = (await system.run('/sbin/ldconfig', ['-p'])) ?? '';
   const folders = new Map<string, Set<string>>();

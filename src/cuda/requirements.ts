@@ -1,4 +1,4 @@
-/** What ONNX Runtime's CUDA provider needs of a machine. */
+/** Requirements of ONNX Runtime's CUDA provider. */
 
 /** Version of onnxruntime-node's runtime; a provider of any other version is refused or crashes. */
 export const runtimeVersion = '1.29.0';
@@ -69,7 +69,7 @@ function nameOf(file: string): string | undefined {
   return names[file.slice(0, file.indexOf('.'))];
 }
 
-/** Whether dotted version a is older than b. */
+/** True if dotted version a is older than b. */
 export function olderThan(a: string, b: string): boolean {
   const [left, right] = [a, b].map((version) => version.split('.').map(Number));
   for (const [index, part] of (right ?? []).entries()) {

@@ -124,7 +124,7 @@ export function profileSpace(icc: Uint8Array, colours: 1 | 3): ColourSpace | und
   }
 }
 
-/** Whether an ICC profile is of grey (1) or of RGB (3), as the samples are. */
+/** True if an ICC profile is of grey (1) or of RGB (3), as the samples are. */
 export function isProfileOf(icc: Uint8Array, colours: 1 | 3): boolean {
   const text = (from: number) => String.fromCharCode(...icc.subarray(from, from + 4));
   return text(36) === 'acsp' && text(16) === (colours === 1 ? 'GRAY' : 'RGB ');

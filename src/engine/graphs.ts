@@ -98,7 +98,7 @@ export class Graphs {
     return codesIn(await this.runOnImages('encoder', batch, names, this.encoder?.get()), names, batch.length);
   }
 
-  /** Whether {@link tokenizeAll} is one graph rather than two. */
+  /** True if {@link tokenizeAll} is one graph rather than two. */
   get tokenizesAtOnce(): boolean {
     return this.sessions.tokenizer !== undefined;
   }
@@ -155,7 +155,7 @@ export class Graphs {
     return first(await this.decodeAll([{ codes, expectedCodes, keep }]));
   }
 
-  /** Whether {@link decodeAll} of several images leaves this thread to others while it runs. */
+  /** True if {@link decodeAll} of several images leaves this thread to others while it runs. */
   get decodesBatchesAside(): boolean {
     return this.batchDecoder !== undefined;
   }

@@ -15,7 +15,7 @@ export const readableFormats = {
 
 export type ReadableFormat = keyof typeof readableFormats;
 
-/** Advice for whoever has another kind of file. */
+/** Advice on another kind of file. */
 export const formatAdvice = `Convert it to one of ${Object.values(readableFormats).join(', ')}.`;
 
 /** A rectangle of the picture, in pixels. */

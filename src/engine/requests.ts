@@ -98,5 +98,5 @@ export class Turns {
   }
 }
 
-/** Whether a request takes a batch or a few, or may take minutes: then others are let in between its batches. */
+/** True if a request takes a batch or a few, or may take minutes: then others are let in between its batches. */
 export type Urgency = 'soon' | 'long';

@@ -91,7 +91,7 @@ export class Tiling implements TileLayout {
     }
   }
 
-  /** Whether any patch of a tile that holds some of the picture is as asked. @param test takes its index in the whole grid. */
+  /** True if any patch of a tile that holds some of the picture is as asked. @param test takes its index in the whole grid. */
   some(tile: number, test: (patch: number) => boolean): boolean {
     const { row, column, rows, columns } = this.region(tile);
     for (let r = row; r < row + rows; r++) {

@@ -23,7 +23,7 @@ export class Models {
     private readonly configuration: Pick<Configuration, 'read'>,
     /** Recent folders, for all workspaces. */
     private readonly globalState: Pick<vscode.Memento, 'get' | 'update'>,
-    /** What was chosen for which image. */
+    /** The model chosen for each image. */
     private readonly workspaceState: Pick<vscode.Memento, 'get' | 'update'>,
   ) {}
 
@@ -66,7 +66,7 @@ export class Models {
     return folder.fsPath;
   }
 
-  /** What to keep of a model's folder, so that {@link located} finds it again. */
+  /** The stored form of a model's folder, from which {@link located} finds it again. */
   kept(directory: string): string {
     return directory === this.bundled.fsPath ? bundledMark : directory;
   }

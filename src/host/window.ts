@@ -78,7 +78,7 @@ export interface Window extends Pick<
 // The cast narrows what may be written; nothing is read back that could be any other string.
 export const window = vscode.window as unknown as Window;
 
-/** What a hover shows. */
+/** Contents of a hover. */
 export function hover({ source }: Markdown): vscode.MarkdownString {
   return new vscode.MarkdownString(source);
 }

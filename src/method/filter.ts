@@ -55,7 +55,7 @@ export function edgePatches(grid: Grid): Uint8Array {
   return Uint8Array.from({ length: grid.rows * grid.columns }, (_, patch) => Number(isEdgePatch(patch, grid)));
 }
 
-/** Whether a patch lies on the outer ring of the grid. */
+/** True if a patch lies on the outer ring of the grid. */
 export function isEdgePatch(patch: number, { rows, columns }: Grid): boolean {
   const row = Math.floor(patch / columns);
   const column = patch % columns;

@@ -1,7 +1,7 @@
-/** Which parts a tokenizer has. What it lacks is neither computed nor offered: everything asks here, or the fields themselves. */
+/** The parts of a tokenizer. A part that it lacks is neither computed nor offered: everything asks here, or the fields themselves. */
 import type { ModelDescription, Reconstruction } from './types';
 
-/** What of a model decides which parts it has. */
+/** The fields of a model that decide which parts it has. */
 export type Parts = Pick<ModelDescription, 'globalTokens' | 'patchTokens' | 'filters'>;
 
 /** A part that something is made of; it cannot be had from a model without. */
@@ -11,18 +11,18 @@ export function hasPart(model: Parts, part: Part | undefined): boolean {
   return part === undefined || Boolean(model[part]);
 }
 
-/** Whether the decoder wants all patch tokens, those of padding too: without an entropy model nothing stands in for one. */
+/** True if the decoder wants all patch tokens, those of padding too: without an entropy model nothing stands in for one. */
 export function needsEveryPatch({ patchTokens, filters }: Omit<Parts, 'globalTokens'>): boolean {
   return patchTokens > 0 && !filters;
 }
 
-/** Whether a tokenizer is all that TaTok is: global tokens, patch tokens, and an entropy model to drop some of these. */
+/** True if a tokenizer is all that TaTok is: global tokens, patch tokens, and an entropy model to drop some of these. */
 export function hasEveryPart({ globalTokens, filters }: Parts): boolean {
   return globalTokens > 0 && filters;
 }
 
 /**
- * What kind of tokenizer it is, in one line: `57 global tokens, no patch tokens: every image takes 57 tokens`.
+ * The kind of a tokenizer, in one line: `57 global tokens, no patch tokens: every image takes 57 tokens`.
  *
  * @param unit what takes the tokens: an image, or a tile where a picture has several.
  */

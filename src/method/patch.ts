@@ -1,4 +1,4 @@
-/** What is known of single patches: for the readout and for tables. */
+/** Facts of single patches, for the readout and for tables. */
 import { codeLevels } from './codebook';
 import { isEdgePatch } from './filter';
 import type { Grid, TileLayout, ModelDescription, ShownImage, PageChoice, PatchRegion, Tokenization } from './types';
@@ -10,7 +10,7 @@ export interface PatchFacts {
   readonly column: number;
   /** The token of the patch; undefined for a model without patch tokens. */
   readonly token: PatchToken | undefined;
-  /** What the entropy model says of it; undefined without one. */
+  /** Estimates of the entropy model; undefined without one. */
   readonly bits: PatchBits | undefined;
   readonly edge: boolean;
   /** Change of pixels when the chosen global tokens are replaced, in 8-bit units, while that is shown. */
@@ -31,7 +31,7 @@ export interface PatchBits {
   readonly surprisal: number;
 }
 
-/** What ranking and filtering say of it. */
+/** Its place in ranking and filtering. */
 export interface PatchPlace {
   /** In the order of keeping, 1 = dropped last. */
   readonly rank: number;

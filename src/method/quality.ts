@@ -1,4 +1,4 @@
-/** What a reconstruction is worth, in words; both measures have pictures that they have no number for. */
+/** PSNR and SSIM in words; both measures have pictures that they have no number for. */
 import type { Reconstruction } from './types';
 
 /** Side of the window that SSIM compares pictures in, in pixels (Wang et al. 2004). */

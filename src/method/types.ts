@@ -72,7 +72,7 @@ export interface PictureGeometry {
   /** Absent where the file has one picture. */
   readonly page?: PageChoice | undefined;
   readonly cropMode: CropMode;
-  /** What of the source was tokenized. */
+  /** The part of the source that was tokenized. */
   readonly crop: CropRectangle;
   /** Pixels that were tokenized, padding left out. */
   readonly width: number;
@@ -90,7 +90,7 @@ export interface TileLayout {
   /** Model images side by side: 1×1 unless the picture is tiled. */
   readonly tiles: Grid;
   /**
-   * Patches that hold any of the picture. Those wholly in padding are no part of it: whoever decodes knows the picture's size
+   * Patches that hold any of the picture. Those wholly in padding do not count: a decoder knows the picture's size
    * and needs no tokens for them, so that they are neither ranked nor kept nor counted. A decoder that cannot do without any
    * patch token has them all on its grid.
    */
@@ -111,7 +111,7 @@ export interface ShownImage extends ShownGeometry {
 
 /**
  * Codes and code statistics of one image: all that is needed to filter and decode it again. T is the number of tiles, N that
- * of the picture's patches. What the model does not have is empty: codes of tokens, and what an entropy model says of them.
+ * of the picture's patches. Arrays of a part that the model lacks are empty: codes of tokens, estimates of an entropy model.
  */
 export interface Tokens {
   /** T·K codes in [0, V), tile after tile. */
@@ -201,7 +201,7 @@ export interface TileProgress {
 export interface Tokenized {
   readonly image: ShownImage;
   readonly tokens: Tokens;
-  /** What it is to be filtered with: the settings given, completed by the model's defaults. */
+  /** Settings of the filter: those given, completed by the model's defaults. */
   readonly settings: FilterSettings;
   readonly timings: StageTimings;
 }
@@ -229,7 +229,7 @@ export interface AttentionMap {
   readonly weights: Float32Array;
 }
 
-/** What depends on one global token under one kept set; see `influence.ts` for the definition. */
+/** The effect of one global token under one kept set; see `influence.ts` for the definition. */
 export interface InfluenceMap {
   readonly tile: number;
   readonly region: PatchRegion;
@@ -255,7 +255,7 @@ export interface ModelDescription {
   readonly globalTokens: number;
   /** N of one model image: the cells of the grid, or 0 for a tokenizer of global tokens alone. */
   readonly patchTokens: number;
-  /** Whether patch tokens can be dropped: an entropy model says what that costs. */
+  /** True if patch tokens can be dropped: an entropy model estimates the loss. */
   readonly filters: boolean;
   /** V. */
   readonly codebookSize: number;

@@ -62,7 +62,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private chosenCropMode: CropMode | undefined;
   /** What was shown before an editor chose another crop mode: cancelling goes back to it. */
   private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
-  /** Whether the user opened the image despite the limit of megapixels. */
+  /** True if the user opened the image despite the limit of megapixels. */
   private anySize = false;
   /** The picture of the last tokenization, open in the inference process. */
   private opened: OpenedPicture | undefined;
@@ -325,7 +325,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   }
 }
 
-/** Whether tokens made under the settings before are not those of the settings now; the filter has no part in them. */
+/** True if tokens made under the settings before are not those of the settings now; the filter has no part in them. */
 function needsNewTokens({ image }: InspectedTokenization, before: TatokSettings, now: TatokSettings): boolean {
   return (
     !isDeepStrictEqual(before.choice, now.choice) ||

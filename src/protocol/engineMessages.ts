@@ -121,7 +121,7 @@ export const excludeProvider = new NotificationType<FailedProvider>('provider/ex
 export interface ProviderInUse {
   readonly choice: ModelChoice;
   readonly provider: ProviderName;
-  /** Whether sessions are opened on it; otherwise they run. */
+  /** True if sessions are opened on it; otherwise they run. */
   readonly opening: boolean;
 }
 

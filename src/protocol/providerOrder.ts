@@ -18,7 +18,7 @@ export function providerOrder(order: readonly string[]): string[] {
   return order.flatMap((name) => (name === autoProvider ? defaultProviders(process.platform, process.arch) : [name]));
 }
 
-/** Whether the order names a provider after this one. */
+/** True if the order names a provider after this one. */
 export function mayFallBack(order: readonly string[], failed: ProviderName): boolean {
   return providerOrder(order).at(-1) !== failed;
 }

@@ -28,7 +28,7 @@ interface Figures {
   readonly overlay: number;
   readonly ranked: number;
   readonly reconstructed: number;
-  /** What the header said, every half minute. */
+  /** Texts of the header, one every half minute. */
   readonly said: readonly string[];
   /** MiB: the most that was resident since the process began. */
   readonly inferenceMiB: number;

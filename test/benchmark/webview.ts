@@ -281,7 +281,7 @@ function frameCosts(trace: Buffer): number[] {
     costs.push(spent);
     spent = 0;
   }
-  // What happened before the gesture counts to no frame of it.
+  // Events before the gesture belong to none of its frames.
   return costs.slice(1);
 }
 

@@ -15,7 +15,7 @@ const brokenImage = `x ${link}.png`;
 const hostileModel = `$(flame) **bold** \`code\` <b>html</b> ${link} https://example.org`;
 const bundle = join(import.meta.dirname, '../fixtures/bundles/tiny');
 
-/** What a person reads of it: zero-width characters and the kind of a space are nothing to them. */
+/** The text as a person reads it, without zero-width characters and with one kind of space. */
 const read = async (locator: Locator) =>
   (await locator.textContent())?.replaceAll('\u2060', '').replace(/\s+/g, ' ') ?? '';
 

@@ -13,7 +13,7 @@ import { bundleFor, sample, tokenizeIn } from './support';
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
 const settings: FilterSettings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
-/** What PyTorch says of image.png under those settings; absent what the model does not have. */
+/** PyTorch's results for image.png under those settings; results of parts that the model lacks are absent. */
 interface Golden {
   readonly globalCodes?: number[];
   readonly patchCodes?: number[];

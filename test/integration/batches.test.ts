@@ -21,7 +21,7 @@ beforeAll(async () => {
 
 afterAll(() => running.tatok.release());
 
-/** What is measured and how a token matters, with at most `batch` images in a graph; and the most that there were. */
+/** Measurements and one influence map, with at most `batch` images in a graph; and the largest batch seen. */
 async function run(batch: number) {
   const { graphs, loaded } = running;
   const { model } = loaded;

@@ -49,7 +49,7 @@ async function askEverything(inference: InferenceClient, directory: string, prov
 
 describe('Weights of a graph in another file', () => {
   it('are loaded as they were verified', async () => {
-    // What the encoder says of every patch is the four bytes from the second on: 1, as a little-endian int32.
+    // The encoder's code of every patch is the four bytes from the second on: 1, as a little-endian int32.
     const external = { location: 'weights.bin', offset: '1', length: '4' };
     const files = { 'weights.bin': Uint8Array.of(9, 1, 0, 0, 0, 9) };
     const directory = await model({ graphs: { encoder: { external } }, files });

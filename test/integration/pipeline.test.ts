@@ -18,7 +18,7 @@ const patches = 256;
 const engine = new Engine();
 let file: Uint8Array;
 let result: Awaited<ReturnType<typeof tokenizeIn>>;
-/** The same graphs, to ask them what the pipeline must have been told. */
+/** The same graphs, to compute the pipeline's expected inputs with. */
 let graphs: Graphs;
 const stages: Stage[] = [];
 
@@ -145,7 +145,7 @@ describe('reconstruct', () => {
     // Given G alone more would be open.
     const givenGlobals = result.tokens.entropyBits.reduce((sum, bits, i) => sum + (keep[i] === 0 ? bits : 0), 0);
     expect(givenGlobals).toBeGreaterThan(lostBits);
-    // What the kept patches tell of the others must not be paid for again.
+    // Bits that the kept patches explain of the others must not be counted again.
     expect(keptTokens).toBeLessThan(result.reconstruction.keptTokens);
   });
 

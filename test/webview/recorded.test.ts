@@ -11,7 +11,7 @@ import { keepScreenshot } from './fixture/shots';
 
 const root = join(import.meta.dirname, '../..');
 
-/** What the command line says of a photograph, the inspector must show. */
+/** The inspector must show the command line's figures for a photograph. */
 describe('a photograph tokenized by the model', () => {
   const { openInspector } = useChromium();
   let folder: string;
@@ -43,7 +43,7 @@ async function record(name: string, folder: string): Promise<Recorded> {
       'scripts/tokenize.mjs',
       join('media/samples', `${name}.png`),
       ...['--provider', 'cpu', '--json', '--out', folder],
-      // What the page computes itself: one-shot filtering under the image's own budget.
+      // The page computes one-shot filtering under the image's own budget itself.
       ...['--loss-rate', '0.8', '--conditioning', 'global', '--budget', 'image'],
     ],
     { cwd: root },

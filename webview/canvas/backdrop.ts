@@ -53,9 +53,9 @@ export class KeptBackdrops {
   private readonly kept: KeptBackdrop[] = [];
   private used = 0;
 
-  /** What draws the backdrops of the next frame: the first of it from the first that is kept, and so on. */
+  /** Draws the backdrops of the next frame: the first of it from the first that is kept, and so on. */
   frame(): DrawBackdrop {
-    // What the last frame did without is not needed again soon.
+    // A backdrop that the last frame did not use is not needed again soon.
     this.kept.length = this.used;
     this.used = 0;
     return (context, backdrop) => {
@@ -154,7 +154,7 @@ function cut(start: number, extent: number, corner: number, length: number): Str
   return stretches.filter(([, size]) => size > 0);
 }
 
-/** Whether two backdrops differ in their corner only. */
+/** True if two backdrops differ in their corner only. */
 function sameScaled(a: Backdrop, b: Backdrop): boolean {
   return (
     a.picture === b.picture &&

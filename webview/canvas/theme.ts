@@ -14,7 +14,7 @@ export interface Theme {
   readonly palette: ReadonlySignal<Palette>;
 }
 
-/** Whether the system replaces all colours by few of its own. */
+/** True if the system replaces all colours by few of its own. */
 const forcedColours = window.matchMedia('(forced-colors: active)');
 
 /** VS Code announces a theme by changing the body's class and the root's variables; both are watched. */

@@ -77,7 +77,7 @@ export function cameraTransform(camera: Camera, frame: Frame): ZoomTransform {
   return clampTransform(zoomIdentity.translate(x, y).scale(scale), frame);
 }
 
-/** What to keep of a transform so that it means the same in a panel of another size. */
+/** A transform as it is stored: it means the same in a panel of another size. */
 export function transformCamera(transform: ZoomTransform, frame: Frame): Camera {
   const region = inner(frame);
   const [x, y] = transform.invert([region.left + region.width / 2, region.top + region.height / 2]);

@@ -3,7 +3,7 @@ import { useComparison } from './comparison';
 import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
 import { describePatch } from '../../src/method/patch';
 
-/** What a side does not know or its model does not have is undefined. */
+/** A figure is undefined while a side does not know it, or if its model has no such part. */
 const rows: readonly {
   readonly name: string;
   readonly of: (patch: FocusedPatch) => string | number | undefined;

@@ -41,18 +41,18 @@ export class Comparison {
     () => this.a.inspector.tokenization.value !== undefined && this.b.inspector.tokenization.value !== undefined,
   );
 
-  /** Whether a patch of one side is the patch of the same index of the other. */
+  /** True if a patch of one side is the patch of the same index of the other. */
   readonly sameGrid: ReadonlySignal<boolean> = computed(() => {
     const [a, b] = [gridOf(this.a), gridOf(this.b)];
     return a !== undefined && a.rows === b?.rows && a.columns === b.columns && a.step === b.step;
   });
 
-  /** Whether both models can drop tokens: otherwise there is no second ε and no second kept set. */
+  /** True if both models can drop tokens: otherwise there is no second ε and no second kept set. */
   readonly bothFilter: ReadonlySignal<boolean> = computed(
     () => this.a.inspector.filters.value && this.b.inspector.filters.value,
   );
 
-  /** Whether both sides have one ε. */
+  /** True if both sides have one ε. */
   readonly linked: ReadonlySignal<boolean> = computed(
     () => this.tokenized.value && this.bothFilter.value && (this.chosenLink.value ?? false),
   );
@@ -94,7 +94,7 @@ export class Comparison {
     };
   });
 
-  /** What `vscode.setState` keeps; undefined until both documents are known. */
+  /** State for `vscode.setState`; undefined until both documents are known. */
   readonly state: ReadonlySignal<ComparisonState | undefined> = computed(() => {
     const [a, b] = [stateOf(this.a.inspector), stateOf(this.b.inspector)];
     if (a === undefined || b === undefined) return undefined;
@@ -102,7 +102,7 @@ export class Comparison {
   });
 }
 
-/** What can be seen of a side's grid, and from one row of indices to the next. */
+/** The visible part of a side's grid, and the step from one row of indices to the next. */
 function gridOf({ inspector }: Services): (Grid & { readonly step: number }) | undefined {
   const tokenization = inspector.tokenization.value;
   if (tokenization === undefined) return undefined;
@@ -125,7 +125,7 @@ export function useComparison(): Comparison {
 export const layouts = ['beside', 'swipe'] as const;
 export type ComparisonLayout = (typeof layouts)[number];
 
-/** What is of the comparison itself; a field that cannot be read falls back on its own. */
+/** State of the comparison itself; a field that cannot be read falls back on its own. */
 const schema = z.object({
   layout: z.catch(z.enum(layouts), 'beside'),
   swapped: z.catch(z.boolean(), false),
@@ -133,7 +133,7 @@ const schema = z.object({
   linked: z.catch(z.optional(z.boolean()), undefined),
 });
 
-/** What survives hiding the tab and reloading the window; the host reads which documents are compared. */
+/** State that survives hiding the tab and reloading the window; the host reads which documents are compared. */
 export type ComparisonState = z.infer<typeof schema> & { readonly a: SideState; readonly b: SideState };
 
 export type SideState = ViewState & {

@@ -33,7 +33,7 @@ export class ComparisonExporter {
     }
   }
 
-  /** What was done last, for a moment. */
+  /** The last export, shown for a moment. */
   get confirmation(): ReadonlySignal<string> {
     return this.delivery.confirmation;
   }
@@ -67,7 +67,7 @@ export class ComparisonExporter {
     return toPng(drawFigures(figures));
   }
 
-  /** What the page shows, once both reconstructions are those of the settings shown. */
+  /** The page's figure, once both reconstructions are those of the settings shown. */
   private async fresh(): Promise<readonly Figure[]> {
     const [left, right] = [this.comparison.left.peek(), this.comparison.right.peek()];
     await Promise.all([fresh(left.inspector), fresh(right.inspector)]);

@@ -10,7 +10,7 @@ import { useExporter } from '../export/exporter';
 import { MenuButton } from '../ui/MenuButton';
 import { exportChoices } from '../../src/protocol/exports';
 
-/** What is shown, by which model, where it ran and how long it took. */
+/** Name and size of the picture, the model, the provider and the times. */
 export function Header(): JSX.Element {
   const { inspector } = useServices();
   const picture = inspector.picture.value;

@@ -32,7 +32,7 @@ export interface FocusedPatch {
   readonly place: PatchPlace | undefined;
 }
 
-/** What is known of the focused patch; undefined without one. */
+/** Facts of the focused patch; undefined without one. */
 export function focusedPatch({ inspector, session }: Services): FocusedPatch | undefined {
   const index = inspector.focused.value;
   const tokenization = inspector.tokenization.value;

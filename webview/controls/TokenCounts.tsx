@@ -7,7 +7,7 @@ import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 
 const unknown = '–';
 
-/** What the kept set costs, and what the reconstruction from it is worth. */
+/** Tokens and bits of the kept set, PSNR and SSIM of its reconstruction. */
 export function TokenCounts(): JSX.Element | null {
   const { inspector } = useServices();
   const picture = inspector.picture.value;

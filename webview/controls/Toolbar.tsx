@@ -28,17 +28,17 @@ const overlayOptions: readonly { value: Overlay; label: string; title: string }[
 const colormapOptions = colormapNames.map((name) => ({ value: name, label: name }));
 
 interface ToolbarProps {
-  /** All unless told. */
+  /** Absent: all. */
   readonly views?: readonly View[];
-  /** Those of the model unless told. */
+  /** Absent: those of the model. */
   readonly overlays?: readonly Overlay[];
-  /** What stands before the choices. */
+  /** Elements before the choices. */
   readonly children?: ComponentChildren;
-  /** What stands after them. */
+  /** Elements after them. */
   readonly after?: ComponentChildren;
 }
 
-/** What the canvas shows. */
+/** Choices of the canvas: view, overlay, opacity and colour map. */
 export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
   const offered = overlays ?? inspector.overlays.value;

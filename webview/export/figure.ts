@@ -122,7 +122,7 @@ interface Paper {
   readonly ratio: number;
   /** Units of the layout for a pixel of the page's canvas. */
   readonly zoomed: number;
-  /** What of the page's canvas comes to lie in the corner. */
+  /** The part of the page's canvas that comes to lie in the corner. */
   readonly corner: { readonly x: number; readonly y: number };
 }
 

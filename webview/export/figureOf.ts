@@ -14,7 +14,7 @@ const viewNames: Record<View, string> = {
 };
 
 /**
- * What the page shows, as a figure with everything that a reader must know of it.
+ * The page's picture as a figure, with everything that a reader must know of it.
  *
  * @param letter names the picture where there are two.
  */

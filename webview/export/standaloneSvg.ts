@@ -1,4 +1,4 @@
-/** What a plot must say where the page around it does not. */
+/** Texts of a plot that stands without the page around it. */
 export interface PlotTexts {
   readonly title: string;
   readonly xLabel: string;

@@ -8,7 +8,7 @@ import type { ColormapName } from '../canvas/colormaps';
 const steps = 256;
 const ramp = Float32Array.from({ length: steps }, (_, i) => 1 - i / (steps - 1));
 
-/** What the colours mean, in units, with the focused patch marked; pressing the scale's name changes the scale. */
+/** The scale of the colours in its unit, with the focused patch marked; pressing its name changes the scale. */
 export function ColourBar(): JSX.Element | null {
   const { inspector, layers } = useServices();
   const images = layers.peered ? 'both images' : 'this image';

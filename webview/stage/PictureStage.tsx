@@ -11,21 +11,21 @@ import { Progress } from './Progress';
 import { useServices } from '../state/context';
 import { shownGrid } from '../../src/method/patch';
 
-/** What the swipe view shows left and right of the line. */
+/** Names of the pictures left and right of the swipe line. */
 const ownNames = ['original', 'reconstruction'] as const;
 
 interface PictureStageProps {
   /** Where there are several. */
   readonly name?: string;
-  /** Who draws what the canvas shows elsewhere, in exports. */
+  /** Receives the canvas' scene, for exports. */
   readonly onScene?: (scene: () => Scene | undefined) => void;
-  /** What is right of the swipe line in place of this picture, and the names of the two. */
+  /** The picture right of the swipe line in place of this one, and the names of the two. */
   readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
   /** More that lies over it. */
   readonly children?: ComponentChildren;
 }
 
-/** What goes on, and what went wrong. */
+/** Progress, failures and notices. */
 export function StageMessages(): JSX.Element {
   const { inspector } = useServices();
   const phase = inspector.phase.value;

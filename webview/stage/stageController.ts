@@ -47,7 +47,7 @@ export class StageController {
     private readonly canvas: HTMLCanvasElement,
     private readonly picture: StagePicture,
     private readonly theme: Theme,
-    /** What is right of the swipe line in place of the picture. */
+    /** The picture right of the swipe line in place of this one. */
     private readonly other?: StagePicture,
   ) {
     this.context = contextOf(canvas);
@@ -189,7 +189,7 @@ export class StageController {
     measure();
   }
 
-  /** What the canvas shows. */
+  /** The picture and its overlay, as they are drawn. */
   readonly scene: ReadonlySignal<Scene | undefined> = computed(() => {
     const scene = this.sceneOf(this.picture, this.transform.value);
     if (scene === undefined || this.other === undefined) return scene;
@@ -260,7 +260,7 @@ export class ZoomMotion {
   /** @param onRest is called when a gesture has ended, so that its last frame is drawn with care. */
   constructor(private readonly onRest: () => void) {}
 
-  /** Whether the frame to be drawn now, at some scale, is one of a gesture. */
+  /** True if the frame to be drawn now, at some scale, is one of a gesture. */
   moves(scale: number): boolean {
     if (scale === this.scale) return false;
     const now = performance.now();

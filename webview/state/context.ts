@@ -5,7 +5,7 @@ import type { Session } from './session';
 import type { Layers } from './layers';
 import type { Theme } from '../canvas/theme';
 
-/** What components share that speak of one tokenization. */
+/** Services that the components of one tokenization share. */
 export interface Services {
   readonly inspector: Inspector;
   readonly session: Session;

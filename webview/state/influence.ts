@@ -54,14 +54,14 @@ export class Influence {
     return known.get(this.mask.value ?? '') ?? known.get(last ?? '') ?? new Map<number, Float32Array>();
   });
 
-  /** Whether the maps shown are those of another kept set. */
+  /** True if the maps shown are those of another kept set. */
   readonly stale: ReadonlySignal<boolean> = computed(
     () => this.maps.value.size > 0 && !this.byMask.value.has(this.mask.value ?? ''),
   );
 
   readonly computing: ReadonlySignal<boolean> = computed(() => this.running.value !== undefined);
 
-  /** Whether the user stopped the computation before all maps were there. */
+  /** True if the user stopped the computation before all maps were there. */
   readonly stopped: ReadonlySignal<boolean> = computed(
     () => this.paused.value && (this.stale.value || this.maps.value.size < this.count()),
   );

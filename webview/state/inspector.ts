@@ -100,9 +100,9 @@ export class Inspector {
   /** A failure that leaves what is shown valid. */
   readonly notice = signal<Failure | undefined>(undefined);
   readonly models = signal<ModelMenu | undefined>(undefined);
-  /** Whether another model is being chosen or loaded; what is shown stays until it can be used. */
+  /** True if another model is being chosen or loaded; what is shown stays until it can be used. */
   readonly choosingModel = signal(false);
-  /** What is shown before, with and without tokens. */
+  /** The picture shown, with its tokens or before there are any. */
   readonly picture = signal<Pick<DecodedPicture, 'image' | 'model'> | undefined>(undefined);
   readonly tokenization = signal<InspectedTokenization | undefined>(undefined);
   /** The last ranking of these tokens that took the model; rankings by ĥ given G alone are computed here. */
@@ -120,7 +120,7 @@ export class Inspector {
   readonly criterion: Signal<RankingCriterion>;
 
   readonly view: Signal<View>;
-  /** What the user chose, also for models that have no such overlay. */
+  /** The user's choice, also for models that have no such overlay. */
   readonly chosenOverlay: Signal<Overlay>;
   readonly opacity: Signal<number>;
   readonly colormap: Signal<ColormapName>;
@@ -142,7 +142,7 @@ export class Inspector {
   /** The last picture that was decoded: that of the tokens to come. */
   private decoded: ShownImage | undefined;
   private restored: FilterSettings | undefined;
-  /** What the host's settings were when those were stored. */
+  /** The host's settings when those were stored. */
   private readonly restoredHost: FilterSettings | undefined;
 
   /** @param shared is used in place of signals of its own. */
@@ -184,7 +184,7 @@ export class Inspector {
     return this.overlays.value.includes(chosen) ? chosen : 'none';
   });
 
-  /** Whether the model can drop patch tokens; until it is known, as TaTok can. */
+  /** True if the model can drop patch tokens; until it is known, as TaTok can. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
@@ -208,7 +208,7 @@ export class Inspector {
   });
 
   /**
-   * Whether the host has yet to rank the patches under the β and criterion chosen: until then the mask of the last
+   * True if the host has yet to rank the patches under the β and criterion chosen: until then the mask of the last
    * reconstruction is shown, if there is one.
    */
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
@@ -259,7 +259,7 @@ export class Inspector {
     };
   });
 
-  /** Whether reconstruction, PSNR and SSIM are still to come, or still those of other settings. */
+  /** True if reconstruction, PSNR and SSIM are still to come, or still those of other settings. */
   readonly stale: ReadonlySignal<boolean> = computed(() => {
     if (this.tokenization.value === undefined) return false;
     const reconstruction = this.reconstruction.value;
@@ -276,7 +276,7 @@ export class Inspector {
     { readonly tokens: Tokens | undefined; readonly settings: FilterSettings } | undefined
   >(undefined);
 
-  /** Whether the user stopped ranking or reconstruction under the settings shown. */
+  /** True if the user stopped ranking or reconstruction under the settings shown. */
   readonly stopped: ReadonlySignal<boolean> = computed(() => {
     const at = this.stoppedAt.value;
     return at !== undefined && at.tokens === this.tokenization.value?.tokens && at.settings === this.settings.value;
@@ -397,7 +397,7 @@ export class Inspector {
     if (adopted !== undefined) this.setSettings(adopted);
   }
 
-  /** What was stored, unless the host's settings changed while no page saw it. */
+  /** The stored settings, unless the host's changed while no page saw it. */
   private restoredUnder(settings: FilterSettings): FilterSettings | undefined {
     const host = this.restoredHost;
     return host === undefined || equalSettings(host, settings) ? this.restored : undefined;
@@ -440,7 +440,7 @@ export class Inspector {
     });
   }
 
-  /** What `vscode.setState` keeps; undefined until the document is known. */
+  /** State for `vscode.setState`; undefined until the document is known. */
   readonly viewState: ReadonlySignal<ViewState | undefined> = computed(() => {
     const document = this.document.value;
     return document && { uri: document.uri, ...this.shownState() };

@@ -5,7 +5,7 @@ import { onGrid, type Influence } from './influence';
 import { shownSize } from '../../src/method/patch';
 import type { Inspector } from './inspector';
 
-/** What the colour bar explains. */
+/** Contents of the colour bar. */
 export interface Legend {
   readonly title: string;
   readonly unit: string;
@@ -28,7 +28,7 @@ export interface Layers {
   readonly legend: ReadonlySignal<Legend | undefined>;
   /** Interval of the colours of bits, for the histogram. */
   readonly bitsDomain: ReadonlySignal<Domain>;
-  /** Whether scales are shared with another picture. */
+  /** True if scales are shared with another picture. */
   readonly peered: boolean;
   /** Intervals that the picture by itself would take; undefined until there is one. */
   readonly own: OwnDomains;

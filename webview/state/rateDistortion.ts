@@ -45,14 +45,14 @@ export class RateDistortion {
     return curves.get(this.key.value) ?? curves.get(this.last.value ?? '');
   });
 
-  /** Whether the curve shown was measured under another β, budget or ranking. */
+  /** True if the curve shown was measured under another β, budget or ranking. */
   readonly stale: ReadonlySignal<boolean> = computed(
     () => this.shown.value !== undefined && !this.curves.value.has(this.key.value),
   );
 
   readonly measuring: ReadonlySignal<boolean> = computed(() => this.running.value !== undefined);
 
-  /** Whether there is anything to measure under the settings chosen. */
+  /** True if there is anything to measure under the settings chosen. */
   readonly incomplete: ReadonlySignal<boolean> = computed(() => {
     const curve = this.curves.value.get(this.key.value);
     return curve === undefined || curve.points.length < curve.lossRates.length;

@@ -12,7 +12,7 @@ import type { CropMode, FilterSettings } from '../../src/method/types';
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;
 
-/** What the controls can ask of the host. */
+/** Requests of the controls to the host. */
 export interface Session {
   cancel(): void;
   runAction(action: protocol.FailureAction): void;
@@ -24,7 +24,7 @@ export interface Session {
   chooseCropMode(mode: CropMode): void;
 }
 
-/** What not every page shows, or not always, and need not be asked for. */
+/** Data that not every page shows, or not always: it is requested only where needed. */
 export interface Needs {
   /** Follows the signals it reads. */
   readonly attention: () => boolean;
@@ -161,7 +161,7 @@ function followReconstruction(inspector: Inspector, analyses: Analyses, fail: (e
       inspector.reconstructing.value = undefined;
       return;
     }
-    // What the host reconstructs is filtered by the ranking.
+    // The host's reconstruction is filtered by the ranking.
     if (inspector.awaitsRanking.value) {
       request.stop();
       return;

@@ -11,7 +11,7 @@ export type View = (typeof views)[number];
 export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
 export type Overlay = (typeof overlays)[number];
 
-/** What each is made of. */
+/** The part of a model that each needs. */
 const overlayParts: Partial<Record<Overlay, Part>> = {
   entropy: 'filters',
   surprisal: 'filters',
@@ -46,7 +46,7 @@ const camera: z.ZodMiniType<Camera> = z.union([
 /** Earlier versions kept the ranking as `conditioning`. */
 const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
 
-/** What survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
+/** State that survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
 const schema = z.object({
   uri: z.catch(z.string(), ''),
   view: z.catch(z.enum(views), 'reconstruction'),
@@ -66,7 +66,7 @@ const schema = z.object({
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */
   settings: z.catch(z.optional(settings), undefined),
-  /** What the host's settings were then; undefined: they hold whatever the host's are. */
+  /** The host's settings at that time; undefined: they hold whatever the host's are. */
   hostSettings: z.catch(z.optional(settings), undefined),
 });
 

@@ -326,7 +326,7 @@ describe('weights of a graph that are outside of its file', () => {
   });
 });
 
-/** The model with a number in the field of its graph first: whoever takes that for the length of one skips the graph that counts. */
+/** The model with a number in the field of its graph first: a reader that takes it for the length of a message skips the graph that counts. */
 function behindNumber(model: Uint8Array): Uint8Array {
   const [versionBytes, graphAsNumber] = [2, 7 << 3];
   const rest = model.subarray(versionBytes);

@@ -8,7 +8,7 @@ export interface FakeMachine {
   readonly env?: Readonly<Record<string, string>>;
   /** Output by the command's name. */
   readonly commands?: Readonly<Record<string, string>>;
-  /** What a library needs, or why it is broken; the pinned provider's needs where nothing is said. */
+  /** Needs of a library, or why it is broken; absent: the pinned provider's needs. */
   readonly needs?: Readonly<Record<string, readonly string[] | Error>>;
   readonly platform?: string;
   readonly home?: string;

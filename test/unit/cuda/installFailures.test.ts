@@ -1,4 +1,4 @@
-/** What the disk refuses while the provider is put into place, each in a sentence of its own. */
+/** Refusals of the disk while the provider is put into place, each in a sentence of its own. */
 import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

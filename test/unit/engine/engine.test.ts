@@ -23,7 +23,7 @@ let log: string[];
 let loaded: LoadedChoice[];
 let noted: (ProviderInUse | undefined)[];
 let release: () => Promise<void>;
-/** What attending costs on each provider. */
+/** Cost of attention on each provider. */
 let failures: Partial<Record<ProviderName, Error>>;
 
 beforeEach(() => {

@@ -15,7 +15,7 @@ const link = /\[([^\]]+)\]\(((?:https?:\/\/|command:|file:)[^)\s]+)(?: (["'])(.+
 const icon = /\$\(([A-Za-z0-9-]+(?:~[A-Za-z]+)?)\)/;
 const command = 'command:workbench.action.terminal.sendSequence?%7B%22text%22%3A%22touch%20x%22%7D';
 
-/** What a person sees of it. */
+/** The text as a person sees it. */
 const seen = (text: string) => text.replaceAll('\u2060', '');
 
 describe('plain', () => {

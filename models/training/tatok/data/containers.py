@@ -1,4 +1,4 @@
-"""What the containers of images say that their decoder does not: how samples are meant, and whether a kind can be read at all.
+"""Facts that containers of images hold and decoders ignore: the meaning of samples, and kinds that cannot be read at all.
 
 The inspector asks the same of them, so that both read the same pixels and refuse the same files.
 """

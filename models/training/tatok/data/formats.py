@@ -1,4 +1,4 @@
-"""What image files are to their reader: what a container says of its samples, and refusals of what is not read."""
+"""Types of the readers of containers: a container's description of its samples, and refusals of kinds that are not read."""
 
 import struct
 from dataclasses import dataclass

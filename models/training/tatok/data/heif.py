@@ -1,4 +1,4 @@
-"""What an AVIF says of its samples, and which of its relatives another file of ISO base media is."""
+"""An AVIF's description of its samples, and the kind of other files of ISO base media."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -79,7 +79,7 @@ class _Items:
         if b"prof" in colours or b"rICC" in colours or b"nclx" not in colours:
             return None
         primaries, transfer = (number(self._data, colours[b"nclx"] + at, ">H") for at in (4, 6))
-        # What is unspecified is sRGB's, and sRGB itself needs no conversion.
+        # An unspecified value is taken for sRGB's, and sRGB itself needs no conversion.
         primaries = 1 if primaries == UNSPECIFIED else primaries
         transfer = 13 if transfer == UNSPECIFIED else transfer
         return None if primaries == 1 and transfer in (1, 6, 13) else known_space("AVIF", primaries, transfer, srgb_curve)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 _MOST_BYTES = 2**30
 _MOST_PIXELS = 0x3FFF**2
-"""What the inspector decodes at most, as a file and in pixels."""
+"""Limits of the inspector: bytes of a file, and pixels."""
 
 _LOADERS = ("Png", "Jpeg", "Webp", "Nsgif", "Tiff", "Heif")
 
-# What libjpeg warns of where samples are lost; its other warnings are harmless.
+# Warnings of libjpeg about lost samples; its other warnings are harmless.
 _LOST_SAMPLES = re.compile("premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE)
 
 

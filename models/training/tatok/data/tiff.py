@@ -1,4 +1,4 @@
-"""What a TIFF or BigTIFF says of its samples, and which of these are read: others would be decoded into something else."""
+"""Samples of a TIFF or BigTIFF, and the kinds of them that are read: libvips would decode others into something else."""
 
 import zlib
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def _require_sound_streams(data: bytes, tags: dict[int, list[int]]) -> None:
 
 
 def _kind(sample_format: int, bits: int, single: bool, count: int) -> str | None:
-    # Undefined (4) is unsigned to whoever does not know better.
+    # Undefined (4) is read as unsigned.
     if sample_format in (1, 4) and (bits in (8, 16) or (count == 1 and bits in (1, 2, 4))):
         return "unsigned"
     if single and (sample_format, bits) in ((2, 16), (3, 32)):

@@ -50,7 +50,7 @@ describe('Inspector', () => {
   });
 
   describe('on a page that is shown again', () => {
-    /** What a page kept that was hidden after the user chose ε = 0.9. */
+    /** State of a page that was hidden after the user chose ε = 0.9. */
     function kept() {
       const inspector = new Inspector(readViewState({}));
       inspector.open({ name: 'cat.png', uri: 'file:///cat.png' });
