@@ -280,6 +280,22 @@ class Golden:
         write_golden(self.bundle, list(self.images), self.out / "golden", Path.cwd())
 
 
+@dataclass(frozen=True)
+class Check:
+    """Name the rules of the bundle contract that a bundle breaks, after runs of every graph with 1, 2 and 3 images."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+
+    def run(self) -> None:
+        from .bundle.check import check_bundle
+
+        problems = check_bundle(self.bundle)
+        if problems:
+            raise ValueError("\n".join(problems))
+        print(f"{self.bundle} keeps the bundle contract: every graph ran with 1, 2 and 3 images.")
+
+
 COMMANDS: dict[str, type] = {
     "pack": Pack,
     "train": Train,
@@ -293,6 +309,7 @@ COMMANDS: dict[str, type] = {
     "generate": Generate,
     "bench": Bench,
     "golden": Golden,
+    "check": Check,
 }
 
 

@@ -11,7 +11,8 @@ from conftest import ROOT, SAMPLES
 
 from tatok.bundle.description import read_description
 from tatok.bundle.export import example_inputs, export_bundle, graph_modules
-from tatok.bundle.manifest import GRAPHS, file_entry, read_manifest
+from tatok.bundle.format import file_entry
+from tatok.bundle.manifest import GRAPHS, read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL
 from tatok.tokenizer import TaTok
@@ -71,7 +72,7 @@ def test_visible_patches_have_no_entropy(bundle: Path, model: TaTok):
 
 def test_manifest_lists_the_files_as_they_are(bundle: Path):
     manifest = read_manifest(bundle)
-    assert manifest["files"] == [file_entry(bundle / name) for name in GRAPHS.values()]
+    assert manifest["files"] == [file_entry(bundle / name).model_dump() for name in GRAPHS.values()]
     assert manifest["codebook"] == {"size": 65536, "levels": [8, 8, 8, 8, 4, 4]}
 
 
