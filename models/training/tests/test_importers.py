@@ -313,6 +313,13 @@ def test_a_folder_of_safetensors_brings_its_configuration(tmp_path: Path):
     assert read.configuration["model"]["vq_model"]["use_l2_norm"] is True
 
 
+def test_averaged_weights_are_taken_before_others(tmp_path: Path):
+    torch.save({"model": {"a": torch.ones(2)}, "ema": {"module.a": torch.zeros(2)}}, tmp_path / "last.pt")
+    read = read_checkpoint(tmp_path / "last.pt")
+    assert read.averaged
+    assert read.weights["a"].tolist() == [0, 0]
+
+
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
 def test_a_file_that_is_no_checkpoint_is_one_sentence(tmp_path: Path, content: bytes, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "broken.pt").write_bytes(content)

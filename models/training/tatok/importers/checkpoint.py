@@ -23,6 +23,8 @@ class Checkpoint(NamedTuple):
     weights: dict[str, Tensor]
     path: Path
     configuration: dict[str, Any]
+    averaged: bool
+    """Whether the weights are those under `ema`."""
 
 
 def read_checkpoint(path: Path, configuration: Path | None = None) -> Checkpoint:
@@ -41,11 +43,14 @@ def read_checkpoint(path: Path, configuration: Path | None = None) -> Checkpoint
         path = files[0]
     elif not path.is_file():
         raise ValueError(f"there is no {path}")
-    weights = load_file(path) if path.suffix == ".safetensors" else _unwrapped(_load_pickled(path))
+    loaded = load_file(path) if path.suffix == ".safetensors" else _load_pickled(path)
+    wrapper = _wrapper(loaded)
+    inner = loaded if wrapper is None else loaded[wrapper]
+    weights = {str(name).removeprefix("module."): value for name, value in inner.items()}
     tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
     if not tensors:
         raise ValueError(f"{path} holds no weights")
-    return Checkpoint(tensors, path, _read_configuration(configuration) if configuration else {})
+    return Checkpoint(tensors, path, _read_configuration(configuration) if configuration else {}, wrapper == "ema")
 
 
 class _Inert:
@@ -79,11 +84,10 @@ def _load_pickled(path: Path) -> Any:
         raise ValueError(f"{path} cannot be read as a checkpoint: {reason}") from error
 
 
-def _unwrapped(loaded: Any) -> Mapping[str, Any]:
+def _wrapper(loaded: Any) -> str | None:
     if not isinstance(loaded, Mapping):
         raise ValueError("the checkpoint is no mapping of names to weights")
-    inner = next((loaded[key] for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), loaded)
-    return {str(name).removeprefix("module."): value for name, value in inner.items()}
+    return next((key for key in _WRAPPERS if isinstance(loaded.get(key), Mapping)), None)
 
 
 def _read_configuration(path: Path) -> dict[str, Any]:

@@ -12,6 +12,10 @@ Weights = Mapping[str, Tensor]
 Configuration = Mapping[str, Any]
 
 
+AVERAGED = "averaged (EMA)"
+"""Moving averages of the weights during training, in the manifest's words."""
+
+
 class ImageSize(NamedTuple):
     """Pixels."""
 

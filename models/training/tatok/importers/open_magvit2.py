@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..bundle.format import BitsCodebook
 from .checkpoint import load_weights
-from .family import Configuration, Family, ImageSize, Tokenizer, Weights, agree, grid_of, setting
+from .family import AVERAGED, Configuration, Family, ImageSize, Tokenizer, Weights, agree, grid_of, setting
 from .layers import Pyramid, ResidualBlock, channels_first, channels_last, depth_to_space, encoder_pyramid, norm
 
 
@@ -161,7 +161,7 @@ def averaged(weights: Weights) -> tuple[dict[str, Tensor], str]:
         raise ValueError(
             f"{missing} of {len(names)} weights have no moving average under model_ema: the checkpoint is not complete"
         )
-    return dict(weights) | found, "averaged (EMA)"
+    return dict(weights) | found, AVERAGED
 
 
 def load(weights: Weights, configuration: Configuration, image_size: ImageSize | None) -> Tokenizer:
