@@ -15,7 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from .importers import Kind
+from .importers.families import Kind
 from .training.command import Run, Train, defaults_of_run
 
 
@@ -307,8 +307,8 @@ class Import:
     """Upstream's codes: an .npz file with an array named after each image's file, without its ending."""
 
     def run(self) -> None:
-        from .importers import image_size
         from .importers.command import compare_codes, import_tokenizer, record_agreement
+        from .importers.family import image_size
 
         if (self.check is None) != (self.codes is None):
             raise ValueError("--check and --codes go together: images, and upstream's codes of them")

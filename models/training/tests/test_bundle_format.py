@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import tatok
 from tatok.bundle.check import check_bundle
-from tatok.bundle.format import BitsCodebook, ContinuousLatents, FsqCodebook, Manifest, file_entry, read_manifest
+from tatok.bundle.format import BitsCodebook, ContinuousLatents, FsqCodebook, Manifest, read_manifest
+from tatok.bundle.manifest import file_entry
 from tatok.bundle.onnx_graph import save_graph
 from tatok.cli import main
 
@@ -217,7 +218,7 @@ def write(folder: Path, encoder: str = GOOD, **changes: Any) -> Path:
         "streams": [{"name": "patch_codes", "kind": "grid", "rows": 1, "columns": 1, "codebook": "codes"}],
         "codebooks": {"codes": {"kind": "vq", "size": 256}},
         "graphs": {"encoder": "encoder.onnx", "decoder": "decoder.onnx"},
-        "files": [file_entry(folder / f"{name}.onnx").model_dump() for name in ("encoder", "decoder")],
+        "files": [file_entry(folder / f"{name}.onnx") for name in ("encoder", "decoder")],
     }
     (folder / "manifest.json").write_text(json.dumps(manifest | changes))
     return folder
@@ -326,9 +327,9 @@ def test_weights_beyond_one_file_lie_beside_the_graph_and_must_be_listed(grid_bu
     assert [file.name for file in files] == ["encoder.onnx", "encoder.onnx.data"]
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     kept = [entry for entry in manifest["files"] if entry["path"] != "encoder.onnx"]
-    manifest["files"] = [*kept, file_entry(files[0]).model_dump()]
+    manifest["files"] = [*kept, file_entry(files[0])]
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert check_bundle(tmp_path) == ["encoder.onnx has weights in encoder.onnx.data, which files does not list."]
-    manifest["files"].append(file_entry(files[1]).model_dump())
+    manifest["files"].append(file_entry(files[1]))
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     assert check_bundle(tmp_path) == []

@@ -14,9 +14,8 @@ from test_bundle import MANIFEST, MEASURED
 from tatok.bundle.cuda.graphs import GRAPHS, add_cuda_graphs
 from tatok.bundle.cuda.interpreter import GraphInterpreter
 from tatok.bundle.export import example_inputs, export_bundle
-from tatok.bundle.format import file_entry
 from tatok.bundle.manifest import GRAPHS as PLAIN
-from tatok.bundle.manifest import read_manifest
+from tatok.bundle.manifest import file_entry, read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL, ModelConfig
 from tatok.evaluation.backend import OnnxBackend
@@ -136,7 +135,7 @@ def test_large_weights_are_read_out_of_the_plain_graphs(bundle: Path, graph: str
 def test_the_manifest_lists_them_beside_the_plain_graphs(bundle: Path):
     manifest = read_manifest(bundle)
     assert manifest["variants"] == {"cuda": GRAPHS}
-    assert manifest["files"] == [file_entry(bundle / name).model_dump() for name in (*PLAIN.values(), *GRAPHS.values())]
+    assert manifest["files"] == [file_entry(bundle / name) for name in (*PLAIN.values(), *GRAPHS.values())]
 
 
 def test_adding_them_again_changes_nothing(bundle: Path):

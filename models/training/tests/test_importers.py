@@ -17,8 +17,9 @@ from torch import Tensor
 from tatok.bundle.check import check_bundle
 from tatok.cli import main
 from tatok.data.images import fitted
-from tatok.importers import FAMILIES, ImageSize, image_size
 from tatok.importers.checkpoint import read_checkpoint
+from tatok.importers.families import FAMILIES
+from tatok.importers.family import ImageSize, image_size
 
 UPSTREAM = Path(__file__).parent / "upstream"
 KINDS = {

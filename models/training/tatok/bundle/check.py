@@ -15,11 +15,11 @@ from .format import (
     Stream,
     TensorSpec,
     VqCodebook,
-    file_entry,
     read_manifest,
     signatures,
     stem,
 )
+from .manifest import file_entry
 
 Array = NDArray[Any]
 Arrays = dict[str, Array]
@@ -50,7 +50,7 @@ def _files(bundle: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{entry.path} is listed in files and is not in the folder."
         elif path.stat().st_size != entry.bytes:
             yield f"{entry.path} has {path.stat().st_size} bytes, and the manifest says {entry.bytes}."
-        elif file_entry(path).sha256 != entry.sha256:
+        elif file_entry(path)["sha256"] != entry.sha256:
             yield f"{entry.path} has another SHA-256 than the manifest says."
     listed = {entry.path for entry in manifest.files}
     for graph in _graph_files(manifest).values():

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ..tokenizer import TaTok, Tokens
 from .description import without_measurements
-from .format import FORMAT
-from .manifest import FORMAT_VERSION, GRAPHS, write_manifest
+from .manifest import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
 from .onnx_graph import HALF_FROM, onnx_graph, save_graph, store_as_half
 
 # Of the eleven significant bits that a float16 has. Fewer lose quality that can be measured; these lose none, and archives of

@@ -4,7 +4,6 @@ These definitions are the only ones: reading, writing, `python -m tatok check` a
 (`Manifest.model_json_schema()`) derive from them. Keys that the format does not name are kept and ignored.
 """
 
-import hashlib
 import json
 import math
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-FORMAT = "tatok-bundle"
+from .manifest import FORMAT
+
 Count = Annotated[int, Field(gt=0)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\:]+$")]
@@ -354,13 +354,6 @@ def signatures(manifest: Manifest) -> dict[str, Signature]:
         graphs["entropy"] = Signature(streams | {"visible": mask}, outputs)
         decoder.inputs.update({"expected_code": expected, "keep": mask})
     return graphs
-
-
-def file_entry(path: Path) -> FileEntry:
-    """Name, size and SHA-256 of a file of any size."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return FileEntry(path=path.name, bytes=path.stat().st_size, sha256=digest)
 
 
 def read_manifest(bundle: Path) -> Manifest:

@@ -1,11 +1,11 @@
 """The bundle: manifest.json and ONNX graphs, the contract between training and inspector."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
-from .format import FORMAT, file_entry
-
+FORMAT = "tatok-bundle"
 FORMAT_VERSION = 1
 GRAPHS = {"encoder": "encoder.onnx", "entropy": "entropy.onnx", "decoder": "decoder.onnx"}
 """All that a bundle can have; one whose tokens cannot be dropped has no entropy graph.
@@ -14,6 +14,13 @@ A manifest's `variants` name graphs that compute the same for one execution prov
 takes them in place of these there. Among them may be a fourth, `tokenizer`: image -> the encoder's codes and what the entropy
 model says of them with no patch visible.
 """
+
+
+def file_entry(path: Path) -> dict[str, Any]:
+    """Name, size and SHA-256 of a file, as the manifest lists it."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:
@@ -27,5 +34,5 @@ def read_manifest(bundle: Path) -> dict[str, Any]:
 def write_manifest(bundle: Path, manifest: dict[str, Any]) -> None:
     """Writes manifest.json, listing the graphs as they lie in the folder, those of single providers after the others."""
     graphs = [manifest["graphs"], *manifest.get("variants", {}).values()]
-    manifest = manifest | {"files": [file_entry(bundle / file).model_dump() for files in graphs for file in files.values()]}
+    manifest = manifest | {"files": [file_entry(bundle / file) for files in graphs for file in files.values()]}
     (bundle / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

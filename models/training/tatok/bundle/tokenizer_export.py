@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from .format import (
     Attention,
     Codebook,
-    FileEntry,
     GridStream,
     Image,
     Manifest,
@@ -22,9 +21,9 @@ from .format import (
     Signature,
     Stream,
     VqCodebook,
-    file_entry,
     signatures,
 )
+from .manifest import file_entry
 from .onnx_graph import Precision, onnx_graph, save_graph, store_as_half
 
 _CODEBOOK_FILE = "codebook.npy"
@@ -153,7 +152,7 @@ def export_tokenizer(
         vectors = vectors.astype(np.float16).astype(np.float32)
     graphs = {"encoder": "encoder.onnx", "decoder": "decoder.onnx"}
 
-    def manifest(files: list[FileEntry]) -> Manifest:
+    def manifest(files: list[dict[str, Any]]) -> Manifest:
         return Manifest(
             name=name,
             version=version,
@@ -170,7 +169,7 @@ def export_tokenizer(
 
     # A manifest of files that do not exist yet finds faults of the arguments before minutes of work.
     named = [*graphs.values(), *([_CODEBOOK_FILE] if vectors is not None else [])]
-    promised = signatures(manifest([FileEntry(path=file, bytes=1, sha256="0" * 64) for file in named]))
+    promised = signatures(manifest([{"path": file, "bytes": 1, "sha256": "0" * 64} for file in named]))
     encoder = _Encoder(copy.deepcopy(encode).cpu().eval(), promised["encoder"], value_range)
     decoder = _Decoder(copy.deepcopy(decode).cpu().eval(), streams, value_range)
     image = torch.randint(256, (2, height, width, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from ..bundle.format import Manifest, Source, file_entry, read_manifest
+from ..bundle.format import Manifest, Source, read_manifest
+from ..bundle.manifest import file_entry
 from ..bundle.onnx_graph import Precision
 from ..bundle.tokenizer_export import export_tokenizer
 from ..data.images import fitted, list_images
-from . import FAMILIES, ImageSize, Kind
 from .checkpoint import read_checkpoint
-from .family import AVERAGED
+from .families import FAMILIES, Kind
+from .family import AVERAGED, ImageSize
 
 _BATCH = 4
 LEAST_EQUAL = 0.5

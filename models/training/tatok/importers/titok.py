@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from . import maskgit_vqgan
 from .checkpoint import count, load_weights, shape
 from .family import Configuration, Family, ImageSize, Tokenizer, Weights, agree, setting
 from .layers import HEAD_WIDTH, Pyramid, TransformerBlock, VectorQuantizer
+from .maskgit_vqgan import Decoder as PixelDecoder
+from .maskgit_vqgan import decoder_pyramid
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class TiTok(nn.Module):
         self.latent_tokens = _table(s.tokens, s.encoder[0])
         self.quantize = VectorQuantizer(s.codes, s.dimensions, normalised=normalised)
         self.pixel_quantize = VectorQuantizer(s.pixel_codes, s.pixels.latent) if s.pixels else None
-        self.pixel_decoder = maskgit_vqgan.Decoder(s.pixels) if s.pixels else None
+        self.pixel_decoder = PixelDecoder(s.pixels) if s.pixels else None
 
 
 class Encode(nn.Module):
@@ -184,7 +185,7 @@ def shape_of(weights: Weights) -> Shape:
         dimensions=shape(weights, "quantize.embedding.weight", 1),
         encoder=transformer("encoder"),
         decoder=transformer("decoder"),
-        pixels=maskgit_vqgan.decoder_pyramid(weights, "pixel_decoder.") if legacy else None,
+        pixels=decoder_pyramid(weights, "pixel_decoder.") if legacy else None,
         pixel_codes=shape(weights, "decoder.ffn.2.weight", 0) if legacy else 0,
     )
 
