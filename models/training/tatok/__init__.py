@@ -4,6 +4,7 @@ A reconstruction of arXiv 2605.16384 from its public parts; the entropy model, t
 own.
 """
 
+from .bundle.tokenizer_export import export_tokenizer
 from .tokenizer import Estimate, TaTok, Tokens
 
-__all__ = ["Estimate", "TaTok", "Tokens"]
+__all__ = ["Estimate", "TaTok", "Tokens", "export_tokenizer"]

@@ -15,6 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from .importers.families import Kind
 from .training.command import Run, Train, defaults_of_run
 
 
@@ -281,6 +282,71 @@ class Golden:
         write_golden(self.bundle, list(self.images), self.out / "golden", Path.cwd())
 
 
+@dataclass(frozen=True)
+class Import:
+    """Write a bundle from a checkpoint of a public tokenizer."""
+
+    kind: Positional[Kind]
+    """Family of the tokenizer."""
+    checkpoint: Positional[Path]
+    """File of upstream's weights, or a folder with model.safetensors and config.json."""
+    out: Path
+    """Folder of the bundle."""
+    config: Path | None = None
+    """Upstream's configuration of the checkpoint, YAML or JSON."""
+    image_size: str | None = None
+    """Pixels, such as 256 or 384x256 (width and height), for convolutional tokenizers."""
+    name: str | None = None
+    """Name of the bundle; without it the checkpoint's file name."""
+    licence: str | None = None
+    """Licence of the checkpoint; without it that of upstream's repository."""
+    precision: Literal["float16", "float32"] = "float16"
+    """Precision of the stored weights."""
+    check: Path | None = None
+    """Image, or folder of images, whose codes are compared with --codes."""
+    codes: Path | None = None
+    """Upstream's codes: an .npz file with an array named after each image's file, without its ending."""
+
+    def run(self) -> None:
+        from .importers.command import compare_codes, import_tokenizer, record_agreement
+        from .importers.family import image_size
+
+        if (self.check is None) != (self.codes is None):
+            raise ValueError("--check and --codes go together: images, and upstream's codes of them")
+        assumptions = import_tokenizer(
+            self.kind,
+            self.checkpoint,
+            self.out,
+            config=self.config,
+            image_size=None if self.image_size is None else image_size(self.image_size),
+            name=self.name,
+            licence=self.licence,
+            precision=self.precision,
+        )
+        print("\n".join([*assumptions, f"{self.out} is a bundle of {self.checkpoint.name}."]))
+        if self.check is not None and self.codes is not None:
+            agreement = compare_codes(self.out, self.check, self.codes)
+            equal = f"{agreement.equal} of {agreement.codes} codes ({agreement.share:.2%})"
+            print(f"{equal} of {agreement.images} images equal upstream's.")
+            record_agreement(self.out, agreement)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Name the rules of the bundle contract that a bundle breaks, after runs of every graph with 1, 2 and 3 images."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle."""
+
+    def run(self) -> None:
+        from .bundle.check import check_bundle
+
+        problems = check_bundle(self.bundle)
+        if problems:
+            raise ValueError("\n".join(problems))
+        print(f"{self.bundle} keeps the bundle contract: every graph ran with 1, 2 and 3 images.")
+
+
 COMMANDS: dict[str, type] = {
     "pack": Pack,
     "train": Train,
@@ -294,6 +360,8 @@ COMMANDS: dict[str, type] = {
     "generate": Generate,
     "bench": Bench,
     "golden": Golden,
+    "import": Import,
+    "check": Check,
 }
 
 
@@ -319,7 +387,7 @@ def parse(arguments: Sequence[str]) -> Any:
         return tyro.cli(
             Union[*commands],
             prog="python -m tatok",
-            description="Train, evaluate and export TaTok tokenizers.",
+            description="Train, evaluate and export TaTok tokenizers, and import others.",
             args=arguments,
             config=(FlagCreatePairsOff,),
         )

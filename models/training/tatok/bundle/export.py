@@ -6,17 +6,13 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from ..tokenizer import TaTok, Tokens
 from .description import without_measurements
 from .manifest import FORMAT, FORMAT_VERSION, GRAPHS, write_manifest
+from .onnx_graph import HALF_FROM, onnx_graph, save_graph, store_as_half
 
-OPSET = 20
-# Smaller tensors (biases, norms, most constants of the graph) stay float32: they weigh nothing. Larger ones become float16,
-# weights or not: the encoder's pooling matrix does.
-_HALF_FROM = 4096
 # Of the eleven significant bits that a float16 has. Fewer lose quality that can be measured; these lose none, and archives of
 # a bundle are a third smaller: the bits that are zero compress.
 _SIGNIFICANT_BITS = 6
@@ -136,7 +132,7 @@ def round_weights(model: TaTok) -> TaTok:
     """Rounds the large weights in place, to float16 of six significant bits: PyTorch then computes with a bundle's weights."""
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.numel() >= _HALF_FROM:
+            if parameter.numel() >= HALF_FROM:
                 mantissa, exponent = torch.frexp(parameter)
                 steps = 2**_SIGNIFICANT_BITS
                 parameter.copy_(torch.ldexp((mantissa * steps).round() / steps, exponent).half().float())
@@ -157,25 +153,9 @@ def export_bundle(model: TaTok, out: Path, description: dict[str, Any], measured
     config = model.config
     graphs = graph_modules(model)
     examples = example_inputs(model, 2)
-    batch = torch.export.Dim("batch", min=1, max=1024)
     for name, module in graphs.items():
-        # A change of mode within the graph would be exported as a subgraph.
-        with torch.no_grad():
-            program = torch.onnx.export(
-                module.eval(),
-                tuple(examples[i] for i in module.inputs),
-                dynamo=True,
-                opset_version=OPSET,
-                input_names=list(module.inputs),
-                output_names=list(module.outputs),
-                # One argument: the variadic inputs.
-                dynamic_shapes=(tuple({0: batch} for _ in module.inputs),),
-                optimize=False,
-                verbose=False,
-            )
-        graph = _without_traces(_store_as_half(_named_as_in_the_model(program.model_proto)))
-        onnx.checker.check_model(graph)
-        onnx.save(graph, out / GRAPHS[name])
+        graph = onnx_graph(module, {i: examples[i] for i in module.inputs}, module.outputs, name)
+        save_graph(store_as_half(_named_as_in_the_model(graph)), out / GRAPHS[name])
     known = {
         "format": FORMAT,
         "formatVersion": FORMAT_VERSION,
@@ -202,29 +182,4 @@ def _named_as_in_the_model(model: onnx.ModelProto) -> onnx.ModelProto:
         tensor.name = own(tensor.name)
     for node in model.graph.node:
         node.input[:] = [own(name) for name in node.input]
-    return model
-
-
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Takes out what the exporter notes of every node: the lines of source that it came from name folders of the machine."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    return model
-
-
-def _store_as_half(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Large float32 initializers become float16 followed by a Cast, which runtimes fold away when they load the graph."""
-    graph = model.graph
-    casts = []
-    for tensor in graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        if tensor.data_type == TensorProto.FLOAT and array.size >= _HALF_FROM:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(array.astype("float16"), name + ".float16"))
-            casts.append(helper.make_node("Cast", [name + ".float16"], [name], to=TensorProto.FLOAT))
-    nodes = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(casts + nodes)
-    # Value infos of a rewritten graph would contradict it; runtimes infer their own.
-    del graph.value_info[:]
     return model

@@ -18,8 +18,9 @@ model says of them with no patch visible.
 
 def file_entry(path: Path) -> dict[str, Any]:
     """Name, size and SHA-256 of a file, as the manifest lists it."""
-    data = path.read_bytes()
-    return {"path": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"path": path.name, "bytes": path.stat().st_size, "sha256": digest}
 
 
 def read_manifest(bundle: Path) -> dict[str, Any]:

@@ -37,6 +37,28 @@ def centre_crop(path: Path, size: int) -> np.ndarray:
     return np.asarray(ImageOps.fit(open_srgb(path), (size, size), Image.Resampling.LANCZOS))
 
 
+def fitted(path: Path, size: tuple[int, int], resample: str) -> np.ndarray:
+    """An image as a bundle's encoder takes it: [height, width, 3] uint8 sRGB, for `size` (width, height).
+
+    `resample` is that of `bundle.format.Image`. `lanczos3` is the protocol of `centre_crop`; the others scale the image to
+    whole pixels first and then crop, as torchvision and the evaluation of ADM (Dhariwal and Nichol, 2021) do. Raises
+    ValueError, see `open_srgb`.
+    """
+    image = open_srgb(path)
+    if resample == "lanczos3":
+        return np.asarray(ImageOps.fit(image, size, Image.Resampling.LANCZOS))
+    if resample == "adm":
+        while min(side / wanted for side, wanted in zip(image.size, size, strict=True)) >= 2:
+            image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    kernel = Image.Resampling.BILINEAR if resample == "bilinear" else Image.Resampling.BICUBIC
+    scale = max(wanted / side for side, wanted in zip(image.size, size, strict=True))
+    if scale != 1:
+        scaled = [max(wanted, round(side * scale)) for side, wanted in zip(image.size, size, strict=True)]
+        image = image.resize(scaled, kernel)
+    left, top = ((side - wanted) // 2 for side, wanted in zip(image.size, size, strict=True))
+    return np.asarray(image.crop((left, top, left + size[0], top + size[1])))
+
+
 def _read_for_pack(arguments: tuple[Path, int]) -> np.ndarray | None:
     try:
         return read_rgb(*arguments)

@@ -36,8 +36,8 @@ from ...config import ModelConfig
 from ...layers import group_count
 from ...model import NO_LEVEL, pooling_matrix
 from ...quantizer import INSIDE, FiniteScalarQuantizer
-from ..export import OPSET
 from ..manifest import read_manifest, write_manifest
+from ..onnx_graph import OPSET
 from .builder import CONTRIB, GraphBuilder, StoredWeights
 
 GRAPHS = {
