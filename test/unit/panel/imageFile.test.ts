@@ -25,8 +25,8 @@ beforeEach(() => {
     .mockReturnValue(new Promise<never>(() => undefined));
 });
 
-function read(uri: string, type: number) {
-  stat.mockResolvedValue({ type, size: 1 });
+function read(uri: string, type: number, size = 1) {
+  stat.mockResolvedValue({ type, size });
   return new ImageFile(vscode.Uri.parse(uri)).read();
 }
 
@@ -34,6 +34,14 @@ it.each([unknown, unknown | link])('refuses a pipe or a device without reading i
   await expect(read('file:///photos/cat.png', type)).rejects.toMatchObject({
     code: 'image-unreadable',
     message: 'cat.png is a pipe or a device, not an image.',
+  });
+  expect(fs.readFile).not.toHaveBeenCalled();
+});
+
+it('refuses a file of more than 1 GiB without reading it', async () => {
+  await expect(read('file:///photos/cat.png', regular, 2 ** 31)).rejects.toMatchObject({
+    code: 'image-unsupported',
+    message: 'The file has 2147 MB; more than 1074 MB cannot be read.',
   });
   expect(fs.readFile).not.toHaveBeenCalled();
 });
