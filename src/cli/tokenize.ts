@@ -85,10 +85,8 @@ function complain(line: string): void {
 
 /** The problem and the next step, in one line, with plain words in place of the system's codes. */
 function reasonOf(error: unknown): string {
-  if (error instanceof TatokError) {
-    // Advice on models and providers is of the editor's commands and settings.
-    return error.advice && error.code.startsWith('image-') ? `${error.message} ${error.advice}` : error.message;
-  }
+  if (error instanceof TatokError)
+    return error.advice === undefined ? error.message : `${error.message} ${error.advice}`;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (code === 'ENOENT') return 'There is no such file.';
   if (code === 'EISDIR') return 'It is a folder, not an image.';
