@@ -160,6 +160,10 @@ class TrainConfig:
     entropy_weight: float = option(
         0.02, "λ_H, weight of the entropy model's cross-entropy; above 0 where there is one", unit="per bit and patch", least=0
     )
+    partial_share: float = option(
+        0.25, "Share of the samples that are filled given the kept patches too, half of them drawn one by one", above=0, most=1
+    )
+    partial_weight: float = option(0.25, "Weight of the cross-entropy given visible patches, beside that given none", least=0)
     rate_weight: float = option(1e-3, "λ_R, weight of the rate", unit="per bit and patch", least=0)
     rate_start: float = option(1.0, "Share of λ_R in force at the first step, from where it rises linearly", least=0)
     rate_ramp: float = option(0.3, "Share of the steps after which all of λ_R is in force", least=0, most=1)

@@ -166,9 +166,12 @@ def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
     assert rates[-1] == pytest.approx(tiny.final_learning_rate)
 
 
-def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny: TrainConfig, alone: Workers):
-    """Sequential conditioning is what the decoder sees there: a subset, drawn or a filter's, and expectations given it."""
-    trainer = Trainer(files, replace(tiny, keep_all_share=1.0), alone)
+@pytest.mark.parametrize(("share", "some"), [(0.25, 2), (0.5, 4)])
+def test_a_share_of_a_batch_is_filled_given_the_kept_patches(
+    files: RunFiles, tiny: TrainConfig, alone: Workers, share: float, some: int
+):
+    """The decoder sees sequential conditioning there: a subset, drawn or a filter's, and expectations given it."""
+    trainer = Trainer(files, replace(tiny, keep_all_share=1.0, partial_share=share), alone)
     model, seen = trainer.model, []
     model.decoder.register_forward_pre_hook(lambda _, given: seen.append(given))
     image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -177,8 +180,8 @@ def test_a_quarter_of_a_batch_is_filled_given_what_is_kept(files: RunFiles, tiny
     ((global_codes, patch_codes, expected, keep),) = seen
     assert torch.equal(keep[0], randomness.visible[0] < randomness.visible_share[0].square())
     assert not keep[0].all()
-    assert keep[1].all()
-    for part, given in ((slice(0, 2), keep[:2]), (slice(2, 8), torch.zeros(6, 16, dtype=torch.bool))):
+    assert keep[some // 2 :].all()
+    for part, given in ((slice(0, some), keep[:some]), (slice(some, 8), torch.zeros(8 - some, 16, dtype=torch.bool))):
         logits = model.entropy_model(global_codes[part], patch_codes[part], given)
         assert torch.allclose(expected[part], model.quantizer.expectation(logits), atol=1e-5)
     trainer.objective(image, randomness, keep_all=True)

@@ -117,8 +117,8 @@ class Objective(nn.Module):
     ) -> "_Estimate":
         """The entropy model's estimate of a batch, and the patches that are kept.
 
-        Most samples are filled by what is expected given G alone; the first quarter is filled given G and the kept patches Z_S,
-        as sequential conditioning does. The first half of that quarter keeps patches drawn one by one, because a subset that a
+        Most samples are filled by the expectation given G alone; the first ones, `partial_share` of the batch, given G and the
+        kept patches Z_S, as sequential conditioning does. Half of those keep patches drawn one by one, because a subset that a
         filter chose is not all that the entropy model must know about.
         """
         config, entropy_model = self.config, self.model.entropy_model
@@ -131,17 +131,17 @@ class Objective(nn.Module):
         bits = self._bits(self.model.quantizer, logits, patch_position, levels)
         keep = self.kept_mask(bits.entropy, detail, randomness, keep_all)
 
-        quarter = patch_codes.shape[0] // 4 or 1
-        given = None if global_codes is None else global_codes[:quarter].detach()
-        visible = keep[:quarter]
+        some = int(config.partial_share * patch_codes.shape[0]) or 1
+        given = None if global_codes is None else global_codes[:some].detach()
+        visible = keep[:some]
         if not keep_all:
-            drawn = randomness.visible[:quarter] < randomness.visible_share[:quarter, None].square()
+            drawn = randomness.visible[:some] < randomness.visible_share[:some, None].square()
             # In runs and not in turn: every n-th sample of a batch is then of both kinds.
-            is_drawn = torch.arange(quarter, device=drawn.device)[:, None] < (quarter + 1) // 2
+            is_drawn = torch.arange(some, device=drawn.device)[:, None] < (some + 1) // 2
             visible = torch.where(is_drawn, drawn, visible)
-        partial = entropy_model(given, patch_codes[:quarter].detach(), visible)
+        partial = entropy_model(given, patch_codes[:some].detach(), visible)
         unseen = (~visible).float()
-        partial_entropy = (surprisal_bits(partial, levels[:quarter]) * unseen).sum() / unseen.sum().clamp(min=1)
+        partial_entropy = (surprisal_bits(partial, levels[:some]) * unseen).sum() / unseen.sum().clamp(min=1)
 
         cross_entropy = bits.surprisal.mean()
         # Bits of smooth patches may cost more than those of busy ones: bits then go where the error would be.
@@ -149,11 +149,12 @@ class Objective(nn.Module):
         rate = (bits.rate * (price / price.mean())).mean()
         parts = {"rate": rate, "cross_entropy": cross_entropy, "partial": partial_entropy}
         parts["entropy"], parts["entropy_std"] = bits.entropy.mean(), bits.entropy.std(1).mean()
+        entropy_loss = config.entropy_weight * (cross_entropy + config.partial_weight * partial_entropy)
         return _Estimate(
-            rate_share * config.rate_weight * rate + config.entropy_weight * (cross_entropy + 0.25 * partial_entropy),
+            rate_share * config.rate_weight * rate + entropy_loss,
             parts,
-            torch.cat([visible, keep[quarter:]]),
-            torch.cat([self.model.quantizer.expectation(partial.detach()), bits.expected[quarter:]]),
+            torch.cat([visible, keep[some:]]),
+            torch.cat([self.model.quantizer.expectation(partial.detach()), bits.expected[some:]]),
         )
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
