@@ -1,5 +1,5 @@
 /**
- * What the containers of images say that their decoder does not: how samples are meant, how many pages or frames there are, and
+ * Facts that containers of images hold and decoders ignore: the meaning of samples, the number of pages or frames, and
  * whether it is a kind that can be read at all. Refusals name the kind; damage is found by the decoder.
  */
 import { TatokError } from '../method/errors';

@@ -29,7 +29,7 @@ export function copied(tensors: PlainTensors): PlainTensors {
   return mapped(tensors, (tensor) => ({ ...tensor, data: tensor.data.slice() }));
 }
 
-/** What is to be handed over with them. */
+/** Memory to be handed over with them. */
 export function memoryOf(tensors: PlainTensors): ArrayBuffer[] {
   return Object.values(tensors).flatMap(({ data: { buffer } }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
 }
