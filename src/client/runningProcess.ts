@@ -257,7 +257,7 @@ function forkOptions({ execPath, execArgv, env }: ForkSettings): ForkOptions {
     ...(execPath === undefined ? {} : { execPath }),
     env: {
       ...process.env,
-      // In VS Code's desktop process the binary is Electron, which is told so to be a Node; Node itself ignores it.
+      // In VS Code's desktop process the binary is Electron, which this has run as a Node; Node itself ignores it.
       ELECTRON_RUN_AS_NODE: '1',
       // Options meant for this process (a debugger's --require) would break or slow the other one.
       NODE_OPTIONS: undefined,

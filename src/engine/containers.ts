@@ -20,7 +20,7 @@ import { inspectTiff, isTiff } from './tiff';
 /**
  * Finds out what a file is.
  *
- * @throws TatokError image-unsupported for a kind of image that is not read, image-unreadable for what is no image.
+ * @throws TatokError image-unsupported for a kind of image that is not read, image-unreadable for a file that is not an image.
  */
 export function inspectContainer(file: Uint8Array): Container {
   const bytes = new Bytes(file);

@@ -107,7 +107,7 @@ async function createSessions(
       throw new ProviderFailed({ choice, provider, reason: explainProviderFailure(provider, error) }, error);
     }
     await releaseAll(created);
-    // The CPU provider is part of the runtime: what it cannot load is no graph.
+    // The CPU provider is part of the runtime: a file that it cannot load is not a graph.
     throw new TatokError('model-incompatible', `ONNX Runtime cannot load the model: ${sentence(error)}`, undefined, {
       cause: error,
     });

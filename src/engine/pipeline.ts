@@ -397,7 +397,7 @@ export class TaTok {
       for (const part of decoded) {
         part.rgb.set(reduce(part.strip, width, strip.height, reduction), (strip.top / reduction) * shownWidth * 3);
       }
-      // The last strip's is a stage of its own, so that a picture of one strip has decoding and measuring told apart.
+      // The last strip's is a stage of its own, so that a picture of one strip has a time for decoding and one for measuring.
       if (last + 1 < tiling.count) measure(strip);
     });
     await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));

@@ -2,7 +2,7 @@
  * Which ONNX Runtime execution provider runs a model: each of the configured order is tried for real, and why the earlier ones
  * could not be used is kept.
  *
- * ONNX Runtime itself is no guide: it lists CUDA as supported where its library is absent, throws for `['cuda', 'cpu']` instead
+ * ONNX Runtime's own list does not help: it names CUDA as supported where its library is absent, throws for `['cuda', 'cpu']` instead
  * of falling back, and ignores unknown names beside a known one. So every attempt creates sessions with exactly one provider
  * (the runtime places operators that the provider lacks on the CPU by itself).
  */

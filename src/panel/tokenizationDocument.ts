@@ -266,7 +266,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.enter(next);
   }
 
-  /** Opening anyway is no way out when it was tried. */
+  /** Opening anyway is not offered again when it was tried. */
   private explain(error: TatokError): Failure {
     const { message, actions } = toFailure(error);
     return { message, actions: actions.filter((action) => action !== 'openAnyway' || !this.anySize) };
