@@ -49,7 +49,7 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
   return { loaded, cold: { 'start and load': load, 'first tokenize': first.milliseconds }, warm: spreads };
 }
 
-/** What a released slider asks for: the same tokens under another loss rate. */
+/** The request of a released slider: the same tokens under another loss rate. */
 function reconstructAgain({ analyses, settings }: OpenedPicture) {
   return analyses.reconstruct({ ...settings, lossRate: settings.lossRate / 2 });
 }

@@ -41,7 +41,7 @@ function tell(message: GraphsMessage): Promise<void> {
 
 /**
  * Awaited before what is timed, so that it is not in it; only the first run, which may compile or choose algorithms, tells every stage.
- * Of overlapped batches it is told in the midst of what is timed, unawaited: nothing may hold up the batch that is due.
+ * Overlapped batches are reported while they are timed, without waiting: nothing may hold up the batch that is due.
  */
 function doing(what: string): Promise<void> {
   return tell({ kind: 'doing', what });

@@ -1,4 +1,4 @@
-/** What is told of repeated measurements. */
+/** Statistics of repeated measurements. */
 import { quantileSorted } from 'd3-array';
 
 /** Milliseconds. */

@@ -94,7 +94,7 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-// A reader such as head that has seen enough is no failure.
+// A reader such as head that has seen enough is not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(0);
   complain(reasonOf(error));

@@ -222,7 +222,7 @@ export class InferenceClient {
         const crashed = crashedProvider(error, crashes);
         if (crashed !== undefined) {
           this.excludeProvider(crashed);
-          // What the other providers do with the request is another story.
+          // Crashes on this provider do not count against the next.
           crashes = 0;
           continue;
         }

@@ -77,7 +77,7 @@ interface Pending {
  * less, and starting a process and loading the model again takes about as long.
  */
 const cancelledStepMs = 2000;
-/** How long, where the step loads a model: whoever comes next mostly wants the same. */
+/** How long, where the step loads a model: the next request mostly wants the same one. */
 const cancelledLoadMs = 10_000;
 /** Timers take no longer times. */
 const longestTimerMs = 2 ** 31 - 1;
@@ -85,7 +85,7 @@ const longestTimerMs = 2 ** 31 - 1;
 /** Seconds that a step may take unless the user chooses otherwise: only what never ends is to meet it. */
 export const defaultTimeLimitSeconds = 600;
 
-/** How long a process told to end may take before it is given up; one that waits for a lost device in the kernel never ends. */
+/** How long a process may take to end before it is given up; one that waits for a lost device in the kernel never ends. */
 const endLimitMs = 5000;
 
 export class RunningProcess {
@@ -95,7 +95,7 @@ export class RunningProcess {
   private readonly connection: MessageConnection;
   /** Requests by their ids. Were each to wait for {@link ended}, that would hold their answers as long as the process lives. */
   private readonly pending = new Map<number, Pending>();
-  /** The step that the process told of last, and of which request. */
+  /** The step that the process reported last, and its request. */
   private step: { readonly id: number; readonly stage: Stage } | undefined;
   private stepLimit: NodeJS.Timeout | undefined;
   /** Rejects with {@link ProcessExited}; never resolves. */
@@ -257,7 +257,7 @@ function forkOptions({ execPath, execArgv, env }: ForkSettings): ForkOptions {
     ...(execPath === undefined ? {} : { execPath }),
     env: {
       ...process.env,
-      // In VS Code's desktop process the binary is Electron, which is told so to be a Node; Node itself ignores it.
+      // In VS Code's desktop process the binary is Electron, which this has run as a Node; Node itself ignores it.
       ELECTRON_RUN_AS_NODE: '1',
       // Options meant for this process (a debugger's --require) would break or slow the other one.
       NODE_OPTIONS: undefined,

@@ -62,9 +62,9 @@ async function askWhatToDo(services: SetUpServices): Promise<Choice | undefined>
     .then((discovery) => [...verdict(discovery), ...actions(discovery, services), ...found(discovery)]);
   return window.showQuickPick<Choice>(choices, {
     title: plain`TaTok: Set Up CUDA`,
-    placeHolder: plain`What was found, what is missing, and what can be done`,
+    placeHolder: plain`Parts of CUDA: found or missing, and the next step`,
     matchOnDetail: true,
-    // A message whose button opened the list gives the focus back to the editor as it goes; and whoever reads the list may want
+    // A message whose button opened the list gives the focus back to the editor as it goes; and a reader of the list may want
     // to type one of its commands in a terminal.
     ignoreFocusOut: true,
   });
@@ -211,7 +211,7 @@ export async function tellOutcome({ inference, configuration }: OutcomeServices)
   void window.showInformationMessage(provider === 'cuda' ? used : notUsed);
 }
 
-/** What an order of providers does that leads to `used` without CUDA having been tried. */
+/** Explains an order of providers that leads to `used` without CUDA having been tried. */
 function unwanted(order: readonly string[], used: ProviderName): string {
   return providerOrder(order).includes('cuda') ? `puts ${providerLabels[used]} first` : 'does not name cuda';
 }

@@ -1,4 +1,4 @@
-/** Whether CUDA can be used on this machine, what of it is where, and what is missing. Looks only; changes nothing. */
+/** Finds CUDA's parts on this machine: each with its place, or missing. Looks only; changes nothing. */
 import { join } from 'node:path';
 import { findDriver, type Driver, type System } from './system';
 import { librariesPlaces, pathOf, type Place, type Searched } from './places';
@@ -37,7 +37,7 @@ export interface Problem {
   readonly kind: ProblemKind;
   /** One sentence, whose first words say it all: lists cut what is too long. */
   readonly message: string;
-  /** What the loader looks for, where several libraries are missing. */
+  /** The library that the loader looks for, where several are missing. */
   readonly files?: readonly string[];
 }
 
@@ -153,7 +153,7 @@ async function findProvider(options: DiscoveryOptions, system: System): Promise<
   return { provider: undefined, problems: [{ kind: 'provider-missing', message }] };
 }
 
-/** What the provider in a folder names as needed. @throws Error where it cannot be used. */
+/** Libraries that the provider in a folder needs. @throws Error where it cannot be used. */
 async function neededIn(folder: string, names: readonly string[], system: System): Promise<readonly string[]> {
   const absent = providerLibraries.find((name) => !names.includes(name));
   if (absent !== undefined) throw new Error(`there is no ${absent} beside it`);
@@ -228,7 +228,7 @@ function unsupported({ platform, arch }: System): CudaDiscovery {
   };
 }
 
-/** What to do about what discovery found missing: one sentence each. */
+/** Advice on each part that discovery found missing: one sentence. */
 export function adviceOn({ kind }: Problem, { requirements }: Pick<CudaDiscovery, 'requirements'>): string | undefined {
   const { cudaMajor, oldestDriver } = requirements;
   switch (kind) {
@@ -249,7 +249,7 @@ export function adviceOn({ kind }: Problem, { requirements }: Pick<CudaDiscovery
   }
 }
 
-/** Whether {@link pipCommand} helps. */
+/** True if {@link pipCommand} helps. */
 export function pipHelps({ problems }: Pick<CudaDiscovery, 'problems'>): boolean {
   return problems.some(({ kind }) => kind === 'library-missing' || kind === 'wrong-major');
 }

@@ -72,7 +72,7 @@ async function check(file: FetchedFile, path: string, signal: AbortSignal): Prom
 async function wrongFile(file: FetchedFile, path: string): Promise<TatokError> {
   await rm(path, { force: true });
   return setUpError(
-    `What ${hostOf(file)} sent is not the file wanted: its SHA-256 or size differs, so it was deleted.`,
+    `The file from ${hostOf(file)} is not the one wanted: its SHA-256 or size differs, so it was deleted.`,
     'A proxy may have replaced it; fetch the file another way and choose it as a local archive.',
   );
 }
@@ -124,7 +124,7 @@ export function cancelledSetUp(): TatokError {
   return new TatokError('cancelled', 'Setting up CUDA was cancelled.');
 }
 
-/** What the file system refused, in a sentence for each kind; undefined for what it did not refuse. */
+/** A refusal of the file system, in a sentence for each kind; undefined for other failures. */
 export function diskError(error: unknown): TatokError | undefined {
   if (!(error instanceof Error) || !('code' in error) || !('syscall' in error)) return undefined;
   const path = 'path' in error ? String(error.path) : undefined;

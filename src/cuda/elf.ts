@@ -17,7 +17,7 @@ interface Segment {
 /**
  * File names of the libraries that the loader will look for (DT_NEEDED), in their order.
  *
- * Reads a few kilobytes, however large the library is. @throws Error when the file is no such library, or is cut short.
+ * Reads a few kilobytes, however large the library is. @throws Error when the file is not such a library, or is cut short.
  */
 export async function neededLibraries(path: string): Promise<string[]> {
   const file = await openRegular(path);

@@ -17,7 +17,7 @@ export interface SetUpOptions {
 
 /** Libraries beside their future place. */
 export interface StagedProvider {
-  /** Whether this build is known to be of the pinned release. */
+  /** True if this build is known to be of the pinned release. */
   readonly known: boolean;
   readonly cudaMajor: number;
   /** Puts them into place in one step; an earlier set is replaced. */
@@ -79,7 +79,7 @@ export async function stageProvider(source: string, target: string, { signal }: 
   }
 }
 
-/** Whether both libraries are of one build that is known: either of them runs with all that the user may do. */
+/** True if both libraries are of one build that is known: either of them runs with all that the user may do. */
 async function isKnown(folder: string, signal: AbortSignal): Promise<boolean> {
   const shared = await sha256OfFile(join(folder, sharedProviderLibrary), signal);
   const cuda = await sha256OfFile(join(folder, cudaProviderLibrary), signal);
@@ -133,7 +133,7 @@ async function replace(target: string, staging: string): Promise<void> {
   await rm(former, { recursive: true, force: true });
 }
 
-/** What attempts left that were ended by a crash. */
+/** Leftovers of attempts that a crash ended. */
 async function removeLeftovers(target: string): Promise<void> {
   const folder = dirname(target);
   const names = await readdir(folder).catch(() => []);
@@ -158,7 +158,7 @@ async function freeBytes(folder: string): Promise<number> {
   return bavail * bsize;
 }
 
-/** What is no fault of the disk is one of the source: libraries of archives say so in many words, which are for the log. */
+/** A failure that is not the disk's is the source's: libraries of archives describe it at length, which is for the log. */
 function explain(error: unknown, source: string): TatokError {
   return diskError(error) ?? setUpError(`${basename(source)} is damaged or no archive.`, otherSource, error);
 }

@@ -16,7 +16,7 @@ export interface System {
   list(folder: string): Promise<readonly string[]>;
   /** A small text file; undefined when it is missing or may not be read. */
   readText(path: string): Promise<string | undefined>;
-  /** What a command prints; undefined when it is missing, fails or takes too long. */
+  /** Output of a command; undefined when it is missing, fails or takes too long. */
   run(command: string, args: readonly string[]): Promise<string | undefined>;
   /** File names of the shared libraries that a shared library names as needed; rejects when it is damaged or for another machine. */
   needed(library: string): Promise<readonly string[]>;

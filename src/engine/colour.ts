@@ -69,7 +69,7 @@ const codedCurves = new Map<number, Curve>([
 /** BT.601, BT.709, BT.2020 and their like: how cameras encode, which says little of how the picture is meant to be shown. */
 const cameraCurves = new Set([1, 6, 11, 14, 15]);
 
-/** What stands for the curves of cameras: PNG shows them by BT.1886; browsers show those of AVIF as sRGB. */
+/** Replaces the curves of cameras: PNG shows them by BT.1886; browsers show those of AVIF as sRGB. */
 export const cameraCurve = { png: power(2.4), avif: srgbCurve } as const;
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What the containers of images say that their decoder does not: how samples are meant, how many pages or frames there are, and
+ * Facts that containers of images hold and decoders ignore: the meaning of samples, the number of pages or frames, and
  * whether it is a kind that can be read at all. Refusals name the kind; damage is found by the decoder.
  */
 import { TatokError } from '../method/errors';
@@ -20,7 +20,7 @@ import { inspectTiff, isTiff } from './tiff';
 /**
  * Finds out what a file is.
  *
- * @throws TatokError image-unsupported for a kind of image that is not read, image-unreadable for what is no image.
+ * @throws TatokError image-unsupported for a kind of image that is not read, image-unreadable for a file that is not an image.
  */
 export function inspectContainer(file: Uint8Array): Container {
   const bytes = new Bytes(file);

@@ -33,7 +33,7 @@ export interface Sessions {
 /** K global and N patch codes. */
 export type Codes = Pick<Tokens, 'globalCodes' | 'patchCodes'>;
 
-/** What the entropy model says of the patches given G and Z_S; 0 bits for visible ones. */
+/** The entropy model's estimates for the patches given G and Z_S; 0 bits for visible ones. */
 export type EntropyEstimate = Pick<Tokens, 'entropyBits' | 'surprisalBits' | 'expectedCodes'>;
 
 /** One image for the entropy model: its codes, and 1 for every patch that is visible (N values). */
@@ -52,7 +52,7 @@ export interface DecoderInput {
   readonly keep: Uint8Array;
 }
 
-/** What is said of patches without an entropy graph. */
+/** Estimates of a model without an entropy graph. */
 export const nothingEstimated: EntropyEstimate = {
   entropyBits: new Float32Array(),
   surprisalBits: new Float32Array(),
@@ -373,7 +373,7 @@ interface Signature {
   readonly outputs: Readonly<Record<string, Value>>;
 }
 
-/** What the bundle contract promises of every graph, and of the one that returns attention. */
+/** Outputs that the bundle contract demands of every graph, and of the one that returns attention. */
 function signatures(model: ModelDescription): Record<GraphName | 'attentive', Signature> {
   const { imageSize, grid, globalTokens, patchTokens, filters } = model;
   const image = { type: 'uint8', shape: [imageSize, imageSize, 3] };

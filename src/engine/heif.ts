@@ -1,4 +1,4 @@
-/** What an AVIF says of its samples, and which of its relatives another file of ISO base media is. */
+/** An AVIF's description of its samples, and the kind of other files of ISO base media. */
 import { TatokError } from '../method/errors';
 import { cameraCurve, type ColourSpace } from './colour';
 import { type Bytes, formatAdvice, knownSpace, pageOf, unspecified, unsupported, type Container } from './imageFormats';
@@ -89,7 +89,7 @@ class HeifItems {
     const coded = colours[kinds.indexOf('nclx')];
     if (coded === undefined) return undefined;
     const [primaries, transfer] = [this.bytes.u16(coded.start + 4), this.bytes.u16(coded.start + 6)];
-    // What is unspecified is sRGB's, and sRGB itself needs no conversion.
+    // An unspecified value is taken for sRGB's, and sRGB itself needs no conversion.
     const [known, curve] = [primaries === unspecified ? 1 : primaries, transfer === unspecified ? 13 : transfer];
     const isSrgb = known === 1 && (curve === 13 || curve === 1 || curve === 6);
     return isSrgb ? undefined : knownSpace('AVIF', known, curve, cameraCurve.avif);

@@ -150,7 +150,7 @@ async function decode(
   return attempt(container, container.format === 'tiff' ? 'warning' : 'error').catch(refuse);
 }
 
-/** What libjpeg warns of where samples are lost; its other warnings are harmless. */
+/** Warnings of libjpeg about lost samples; its other warnings are harmless. */
 const lostSamples = /premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression/i;
 
 async function decodeJpeg(
@@ -211,7 +211,7 @@ async function resized(rgb: Uint8Array, from: Size, to: Size, window: CropRectan
   return bytesOf(data);
 }
 
-/** What the source is scaled to, and what is cut out of that. */
+/** The scaled size of the source, and the window that is cut out of it. */
 function cut(width: number, height: number, size: number, mode: CropMode): { scaled: Size; window: CropRectangle } {
   switch (mode) {
     case 'centre': {

@@ -1,4 +1,4 @@
-/** What image files are to their reader: formats, what a container says of its samples, refusals, and bytes by their place. */
+/** Types of the readers of containers: formats, a container's description of its samples, refusals, and bytes by their place. */
 import { TatokError } from '../method/errors';
 import type { PageChoice } from '../method/types';
 import { codedSpace, type ColourSpace } from './colour';
@@ -91,7 +91,7 @@ export function knownSpace(
   throw unsupported(`${format} images of this colour space (${codes}) are not supported`, 'Convert it to sRGB.');
 }
 
-/** A file's bytes by their place. Numbers are big-endian unless it is said; those beyond the end throw a RangeError. */
+/** A file's bytes by their place. Numbers are big-endian unless stated otherwise; those beyond the end throw a RangeError. */
 export class Bytes {
   readonly length: number;
   readonly view: DataView;

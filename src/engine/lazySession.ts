@@ -40,7 +40,7 @@ export class LazySession {
     return session;
   }
 
-  /** Whoever else waited for it may have opened the next one. */
+  /** Another call that waited for it may have opened the next one. */
   private forget(opened: Promise<GraphSession> | undefined): void {
     if (this.opened === opened) this.opened = undefined;
   }

@@ -16,13 +16,13 @@ import { explainProviderFailure, firstProvider, sentence } from './providers';
 import { ProviderFailed } from '../protocol/errorTransfer';
 import { ThreadedSession } from './thread/threadedSession';
 
-/** Bundled to where whoever loads models is. */
+/** Bundled beside the code that loads models. */
 const sessionThread = join(__dirname, 'sessionThread.js');
 
-/** A model with its sessions, and what is said of it to the other side. */
+/** A model with its sessions, and the client's description of it. */
 export interface RunningModel {
   readonly tatok: TaTok;
-  /** What `tatok` runs, for those who time it. */
+  /** The graphs that `tatok` runs, for benchmarks. */
   readonly graphs: Graphs;
   readonly loaded: LoadedModel;
 }
@@ -107,7 +107,7 @@ async function createSessions(
       throw new ProviderFailed({ choice, provider, reason: explainProviderFailure(provider, error) }, error);
     }
     await releaseAll(created);
-    // The CPU provider is part of the runtime: what it cannot load is no graph.
+    // The CPU provider is part of the runtime: a file that it cannot load is not a graph.
     throw new TatokError('model-incompatible', `ONNX Runtime cannot load the model: ${sentence(error)}`, undefined, {
       cause: error,
     });

@@ -189,7 +189,7 @@ export class TaTok {
   }
 
   /**
-   * What of a tile depends on one of its global tokens: its replacements are decoded as one batch and compared with `reference`.
+   * The influence of one global token on its tile: its replacements are decoded as one batch and compared with `reference`.
    *
    * @throws TatokError bad-settings for a token that the model does not have.
    */
@@ -260,7 +260,7 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  /** What of a picture's patch tokens is kept. */
+  /** The kept patch tokens of a picture. */
   private selection(ranking: Ranking | undefined, settings: FilterSettings, { patchTokens, grid }: Tiling): Selection {
     return ranking === undefined
       ? keepEvery(patchTokens)
@@ -343,7 +343,7 @@ export class TaTok {
     return estimates;
   }
 
-  /** What a kept set costs. */
+  /** Tokens and bits of a kept set. */
   private rate(
     { keep, keptTokens }: Selection,
     tiling: Tiling,
@@ -397,7 +397,7 @@ export class TaTok {
       for (const part of decoded) {
         part.rgb.set(reduce(part.strip, width, strip.height, reduction), (strip.top / reduction) * shownWidth * 3);
       }
-      // The last strip's is a stage of its own, so that a picture of one strip has decoding and measuring told apart.
+      // The last strip's is a stage of its own, so that a picture of one strip has a time for decoding and one for measuring.
       if (last + 1 < tiling.count) measure(strip);
     });
     await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));

@@ -2,7 +2,7 @@
  * Which ONNX Runtime execution provider runs a model: each of the configured order is tried for real, and why the earlier ones
  * could not be used is kept.
  *
- * ONNX Runtime itself is no guide: it lists CUDA as supported where its library is absent, throws for `['cuda', 'cpu']` instead
+ * ONNX Runtime's own list does not help: it names CUDA as supported where its library is absent, throws for `['cuda', 'cpu']` instead
  * of falling back, and ignores unknown names beside a known one. So every attempt creates sessions with exactly one provider
  * (the runtime places operators that the provider lacks on the CPU by itself).
  */
@@ -67,14 +67,14 @@ export function explainProviderFailure(provider: ProviderName, error: unknown): 
     return `This build of ONNX Runtime has no ${provider} on ${process.platform}-${process.arch}.`;
   }
   if (provider === 'cuda' && /Failed to load shared library/i.test(message)) {
-    // What discovery missed tells more than the first file that the loader stumbled over.
+    // The parts that discovery misses explain more than the first file that the loader stumbled over.
     return process.env[cudaReasonVariable] ?? sentence(loaderMessage(process.env[cudaDirectoryVariable]) ?? message);
   }
   return sentence(message);
 }
 
 /**
- * What the dynamic loader says of the CUDA provider. ONNX Runtime only logs it; asking again tells which library is missing.
+ * The dynamic loader's message about the CUDA provider. ONNX Runtime only logs it; a second attempt names the missing library.
  * Only called after ONNX Runtime itself failed to load the library, so that nothing of it is running.
  */
 function loaderMessage(directory: string | undefined): string | undefined {
@@ -114,7 +114,7 @@ function messageOf(error: unknown): string {
 }
 
 /**
- * What an error of a request says of the provider that it ran on. Undefined for what no other provider would do better, and where the
+ * Reads an error of a request as a failure of its provider. Undefined for an error that every provider would give, and where the
  * order names none after it.
  *
  * @param provider undefined where it failed before its model was loaded.
@@ -132,7 +132,7 @@ export function failedWhileRunning(
 }
 
 /**
- * Keeps the client told of the provider whose native code is about to run. If that code ends the process, the client knows what it
+ * Reports to the client the provider whose native code is about to run. If that code ends the process, the client knows what it
  * died of.
  *
  * The CPU counts as no provider: it is the last resort, and telling would only take time.
@@ -150,7 +150,7 @@ export class ProviderWatch {
 
   /** Before a stage of a request. @param provider undefined until the request's model is loaded. */
   running(choice: ModelChoice, provider: ProviderName | undefined, stage: Stage): Promise<void> {
-    // What decodes the image file is native too, and no provider's.
+    // Decoders of image files are native too, but not a provider's.
     return this.note(provider === undefined || stage === 'read' ? undefined : { choice, provider, opening: false });
   }
 

@@ -1,5 +1,5 @@
 /**
- * What the patches of a picture are ranked by, over all of its tiles: ĥ given G, ĥ estimated anew as patches are revealed, or that weighed
+ * Ranks the patches of a picture over all of its tiles: by ĥ given G, ĥ estimated anew as patches are revealed, or that weighed
  * by the squared error that keeping them saves.
  */
 import { setImmediate } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { zip, type TileGraphs } from './tileGraphs';
 import type { Tiling } from './tiles';
 import type { FilterSettings, ModelDescription, Picture, Ranking, Tokens } from '../method/types';
 
-/** What a ranking depends on, besides the model. */
+/** Inputs of a ranking, besides the model. */
 export interface RankingInput {
   readonly tokens: Tokens;
   readonly tiling: Tiling;
@@ -25,7 +25,7 @@ export interface RankingInput {
  * The order of dropping.
  *
  * @param model has an entropy model.
- * @param clock is told of the stage `rank`, of several tiles batch by batch; whoever watches it may stop there.
+ * @param clock receives the stage `rank`, of several tiles batch by batch; its observer may stop there.
  */
 export function rankTiles(
   model: ModelDescription,
@@ -53,7 +53,7 @@ class RevealingRounds {
   /** D and D⁰ of {@link distortionWeights}. */
   private readonly errors: Float32Array;
   private readonly floor: Float32Array;
-  /** What was visible in the round before. */
+  /** The patches visible in the round before. */
   private before: Uint8Array;
   /** Tiles of this round. */
   private unsettled: readonly number[];

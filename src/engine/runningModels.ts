@@ -62,7 +62,7 @@ export class RunningModels {
     const { key } = bundle;
     const running =
       this.kept.get(key) ??
-      // Whoever was let in meanwhile may have loaded it.
+      // A request that was let in meanwhile may have loaded it.
       (await clock.run('load', async () => this.kept.get(key) ?? this.load(bundle, choice)));
     this.users.set(running, (this.users.get(running) ?? 0) + 1);
     return running;

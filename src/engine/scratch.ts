@@ -2,7 +2,7 @@
 export class Scratch {
   private idle: Uint8Array<ArrayBuffer> | undefined;
 
-  /** Lends some bytes, whatever is in them, until `work` is done. What is lent to one is not lent to another. */
+  /** Lends some bytes, whatever is in them, until `work` is done. Bytes lent to one are not lent to another. */
   async lend<Result>(length: number, work: (bytes: Uint8Array<ArrayBuffer>) => Promise<Result>): Promise<Result> {
     const { idle } = this;
     this.idle = undefined;

@@ -1,4 +1,4 @@
-/** What ONNX Runtime is told when it opens a graph on an execution provider. */
+/** Options with which ONNX Runtime opens a graph on an execution provider. */
 import type { InferenceSession } from 'onnxruntime-node';
 import type { ModelChoice } from '../protocol/engineMessages';
 import type { ProviderName, ModelDescription } from '../method/types';
@@ -6,9 +6,9 @@ import type { ProviderName, ModelDescription } from '../method/types';
 /**
  * The GPU's index is all that onnxruntime-node 1.29.0 passes on to the CUDA provider. `extra` becomes entries of the session's
  * configuration, but the provider that it appends reads none of its options there, neither as `ep.cuda.gpu_mem_limit` nor as
- * `ep.cudaexecutionprovider.gpu_mem_limit`: a value that is no number is not refused, and a limit of 4096 bytes limits nothing (tried
+ * `ep.cudaexecutionprovider.gpu_mem_limit`: a value that is not a number is not refused, and a limit of 4096 bytes limits nothing (tried
  * with the official provider of 1.29.0 on a stand-in for CUDA's runtime that counts what is allocated). So a memory limit is kept by
- * what can be told:
+ * the means that it has:
  *
  * - How many images go through a graph at once ({@link batchSize}).
  * - That weights are allocated by themselves, not out of the arena, which doubles whenever it grows: three graphs of tatok-s-256, in float32,

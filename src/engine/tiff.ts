@@ -1,4 +1,4 @@
-/** What a TIFF or BigTIFF says of its samples, and which of these are read: others would be decoded into something else. */
+/** Samples of a TIFF or BigTIFF, and the kinds of them that are read: libvips would decode others into something else. */
 import { type Bytes, pageOf, unsupported, type Container, type TiffSamples } from './imageFormats';
 
 const tag = {
@@ -151,7 +151,7 @@ function deflatedBlocks(directory: TiffDirectory): TiffSamples['deflated'] {
 
 function kindOf(format: number, bits: number, single: boolean, count: number): TiffSamples['kind'] | undefined {
   switch (format) {
-    // Undefined (4) is unsigned to whoever does not know better.
+    // Undefined (4) is read as unsigned.
     case 1:
     case 4:
       return bits === 8 || bits === 16 || (count === 1 && [1, 2, 4].includes(bits)) ? 'unsigned' : undefined;

@@ -30,7 +30,7 @@ export class TileGraphs {
     return this.inBatches(inputs, (batch) => this.graphs.decodeAll(batch));
   }
 
-  /** All tiles, batch by batch; none spans two rows of tiles. Whoever watches the clock may stop between them. */
+  /** All tiles, batch by batch; none spans two rows of tiles. The clock's observer may stop between them. */
   forAll(
     tiling: Tiling,
     stage: Stage,
@@ -40,7 +40,7 @@ export class TileGraphs {
     return this.forBatches(tiling.batches(this.batch), tiling, stage, clock, once, work);
   }
 
-  /** Some tiles of any rows, in ascending order, batch by batch; whoever watches the clock may stop between them. */
+  /** Some tiles of any rows, in ascending order, batch by batch; the clock's observer may stop between them. */
   forSome(
     tiles: readonly number[],
     tiling: Tiling,

@@ -6,7 +6,7 @@ import { needsEveryPatch } from '../method/parts';
 import { tileRegion } from '../method/patch';
 import type { Grid, TileLayout, ModelDescription, PatchRegion, Picture } from '../method/types';
 
-/** What completes a picture that is scaled to fit: the middle of the model's range. */
+/** Fills a picture that is scaled to fit: the middle of the model's range. */
 export const paddingGrey = 128;
 
 /** A row of tiles as a part of the picture. */

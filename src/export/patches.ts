@@ -4,7 +4,7 @@ import { patchFacts, patchPlace } from '../method/patch';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /**
- * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. What the model says nothing of is
+ * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. A value that the model does not have is
  * absent, and so is the colour of padding.
  */
 interface PatchRecord {

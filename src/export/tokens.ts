@@ -30,7 +30,7 @@ export function tokensRecord({
   };
 }
 
-/** What a reader of an exported file must know to compute it again; nothing of a filter that the model does not have. */
+/** Settings that a reader needs to compute an exported file again; without those of a filter that the model does not have. */
 export function exportedSettings({ model, image, reconstruction: r }: ExportedTokenization): Record<string, unknown> {
   return {
     model: { name: model.name, version: model.version, codebookSize: model.codebookSize, levels: model.levels },

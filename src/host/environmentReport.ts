@@ -12,7 +12,7 @@ export interface EnvironmentFacts {
   readonly remote: string | undefined;
   readonly trusted: boolean;
   readonly providers: readonly string[];
-  /** What the inference process loaded, or why it could not. */
+  /** The model that the inference process loaded, or why it could not. */
   readonly loaded: LoadedModel | string;
   readonly discovery: CudaDiscovery;
   /** Replaced by ~, so that the report names nobody. */
@@ -64,7 +64,7 @@ export interface DiscoveryLine {
   readonly detail: string;
 }
 
-/** What was found, a line for each part. */
+/** Parts that were found, a line each. */
 export function discoveryLines({ driver, provider, libraries }: CudaDiscovery): DiscoveryLine[] {
   return [
     ...(driver.version === undefined ? [] : [{ label: 'NVIDIA driver', detail: driver.version }]),

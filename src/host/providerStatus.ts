@@ -55,7 +55,7 @@ const showOutput = plain`Show Output`;
 
 /**
  * A message when the provider in use failed while it ran, in whatever request, and another took over. (A provider that could
- * not be used from the start is told in the status bar only: on a machine without a GPU that is no news.)
+ * not be used from the start is named in the status bar only: on a machine without a GPU it is expected.)
  */
 export class ProviderFallbacks extends Disposable {
   /** The provider that ran last, by choice of model and providers. */

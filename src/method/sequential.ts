@@ -2,7 +2,7 @@
 import { rankPatches } from './filter';
 import type { Grid, Ranking, RankingCriterion } from './types';
 
-/** Whether patches are ranked by revealing them in rounds, and dropped ones filled given what is kept. */
+/** True if patches are ranked by revealing them in rounds, and dropped ones filled given what is kept. */
 export function isSequential(criterion: RankingCriterion): boolean {
   return criterion !== 'entropy';
 }
@@ -61,13 +61,13 @@ export async function rankSequentially(
 }
 
 /**
- * What a patch's bits are worth: Dynamic Token Filtering counts how many bits a dropped patch loses, rate–distortion theory what error
+ * The worth of a patch's bits: Dynamic Token Filtering counts how many bits a dropped patch loses, rate–distortion theory what error
  * those bits would have saved.
  *
  * ĥ_i is weighed by w_i, the squared error of patch i as it is decoded now, dropped and filled by its expectation, less what is left
  * with every patch kept; where the picture's edge cuts a patch, that of its part of the picture alone. Bits that decode to what the
  * expectation shows anyway weigh nothing; the sum of lost bits that ε bounds stays that of true bits. The original is needed for it, so a
- * receiver is told which patches are kept, as with surprisal.
+ * receiver is sent the mask of kept patches, as with surprisal.
  */
 
 /**

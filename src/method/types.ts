@@ -13,7 +13,7 @@ export interface Grid {
 
 export const budgets = ['image', 'reference'] as const;
 
-/** The bits that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+/** The total that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
 export type Budget = (typeof budgets)[number];
 
 export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;

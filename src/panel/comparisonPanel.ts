@@ -55,7 +55,7 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
     loadPage(panel.webview, services.extensionUri, { page: 'comparison', title: panel.title });
   }
 
-  /** Whether this is the panel that the user works in. */
+  /** True if this is the panel that the user works in. */
   get isActive(): boolean {
     return this.panel.active;
   }

@@ -26,7 +26,7 @@ export interface ServerServices {
   readonly log: vscode.LogOutputChannel;
 }
 
-/** What a page is told of its document besides its name. */
+/** Facts of its document that a page is sent besides the name. */
 export type DocumentStart = Omit<protocol.InspectedDocument, 'name' | 'uri'>;
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -34,7 +34,7 @@ export class DocumentServer extends Disposable {
   private readonly pages: WebviewPages;
   /** The last image that was sent to the page now shown: it is sent once. */
   private sentImage: ShownImage | undefined;
-  /** Settings that the page last said to filter with. */
+  /** The filter settings that the page sent last. */
   private filtering: FilterSettings | undefined;
   private tokenizedUnder: FilterSettings | undefined;
 
@@ -54,7 +54,7 @@ export class DocumentServer extends Disposable {
     return this.pages.connection;
   }
 
-  /** What the page filters with, as far as it told; undefined while there is nothing that a model could filter. */
+  /** The page's filter settings, as far as it sent them; undefined while there is nothing that a model could filter. */
   get settings(): FilterSettings | undefined {
     const { state } = this.document;
     if (state.kind === 'tokenized' && !state.tokenization.model.filters) return undefined;
@@ -66,7 +66,7 @@ export class DocumentServer extends Disposable {
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
-      // The page is told what is known by now, after the answer to this request.
+      // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });

@@ -12,19 +12,19 @@ import type { TokenizationDocument } from './tokenizationDocument';
 /** Something that a panel exports on request. */
 export interface OfferedExport {
   readonly label: string;
-  /** What is in it. */
+  /** Its contents. */
   readonly detail: string;
   run(): Promise<void>;
 }
 
 /** An inspector or a comparison. */
 export interface ExportingPanel {
-  /** What can be exported, in groups; nothing before there is anything. */
+  /** Exports on offer, in groups; empty before there are tokens. */
   readonly exports: readonly (readonly OfferedExport[])[];
   copyView(): Promise<void>;
 }
 
-/** What an export needs of a document. */
+/** The part of a document that an export needs. */
 export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder'>;
 
 /**

@@ -20,7 +20,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   cancelled: ['retry'],
 };
 
-/** What the panel shows: one sentence (and what to do, where that is known) and buttons. */
+/** The panel's message of a failure: one sentence (with advice, where there is some) and buttons. */
 export function toFailure({ code, message, advice }: TatokError): Failure {
   return { message: advice === undefined ? message : `${message} ${advice}`, actions: actions[code] };
 }

@@ -5,7 +5,7 @@ export interface Page {
   readonly title: string;
 }
 
-/** What a page is made of; the strings of `webview.asWebviewUri` and `webview.cspSource`. */
+/** Addresses of a page's parts; the strings of `webview.asWebviewUri` and `webview.cspSource`. */
 export interface PageParts extends Page {
   readonly cspSource: string;
   /** Fresh for every page, unguessable. */

@@ -38,12 +38,12 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     this.showStatus();
   }
 
-  /** Whether this is the editor that the user works in. */
+  /** True if this is the editor that the user works in. */
   get isActive(): boolean {
     return this.panel.active;
   }
 
-  /** What it shows, as one side of a comparison. */
+  /** Its picture, model and settings, as one side of a comparison. */
   get compared(): ComparedSide {
     const { document, server } = this;
     const { state } = document;
@@ -55,7 +55,7 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     };
   }
 
-  /** What of it can be exported; nothing before it is tokenized. */
+  /** Exports on offer; empty before the picture is tokenized. */
   get exports(): readonly (readonly OfferedExport[])[] {
     const { state } = this.document;
     if (state.kind !== 'tokenized') return [];

@@ -39,7 +39,7 @@ export interface DocumentServices {
   readonly log: Pick<vscode.LogOutputChannel, 'info' | 'error'>;
 }
 
-/** What a document needs of an `ImageFile`. */
+/** The part of an `ImageFile` that a document needs. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
 
 /** Programs write a file in several steps; one tokenization follows the last of them. */
@@ -58,9 +58,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private work: CancellationTokenSource | undefined;
   private replacing = new CancellationTokenSource();
   private settling: NodeJS.Timeout | undefined;
-  /** What an editor chose in place of the setting. */
+  /** An editor's choice in place of the setting. */
   private chosenCropMode: CropMode | undefined;
-  /** What was shown before an editor chose another crop mode: cancelling goes back to it. */
+  /** The tokenization before an editor chose another crop mode: cancelling goes back to it. */
   private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
   /** True if the user opened the image despite the limit of megapixels. */
   private anySize = false;
@@ -126,7 +126,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.begin();
   }
 
-  /** What an editor of a former window had chosen; it holds unless one of this window chose already. */
+  /** Restores the choice of an editor of a former window, unless one of this window chose already. */
   restoreCropMode(mode: CropMode): void {
     if (this.chosenCropMode === undefined) this.chooseCropMode(mode);
   }
@@ -266,7 +266,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     this.enter(next);
   }
 
-  /** Opening anyway is no way out when it was tried. */
+  /** Opening anyway is not offered again when it was tried. */
   private explain(error: TatokError): Failure {
     const { message, actions } = toFailure(error);
     return { message, actions: actions.filter((action) => action !== 'openAnyway' || !this.anySize) };

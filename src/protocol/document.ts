@@ -16,13 +16,13 @@ export interface InspectedDocument {
   /** File name shown in the header. */
   readonly name: string;
   readonly uri: string;
-  /** What a page filters with that remembers no settings of its own; absent: as the host filtered. */
+  /** Filter settings of a page that remembers none of its own; absent: the host's. */
   readonly settings?: FilterSettings | undefined;
   /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
   readonly model?: string | undefined;
 }
 
-/** What the user sees when something fails: one sentence, and buttons for what they can do about it. */
+/** A failure as the user sees it: one sentence, and buttons for the next step. */
 export interface Failure {
   readonly message: string;
   readonly actions: readonly FailureAction[];
@@ -54,7 +54,7 @@ export interface ModelRequest {
   readonly directory: string | null;
 }
 
-/** What a page kept that decides what is tokenized. */
+/** The part of a page's kept state that decides how the picture is tokenized. */
 export interface RestoredPage {
   /** Absent: as the settings say. */
   readonly cropMode?: CropMode | undefined;

@@ -1,5 +1,5 @@
 /**
- * What can be exported, for the page's menu and the command alike. A kind is also the end of the file's name:
+ * Kinds of exports, for the page's menu and the command alike. A kind is also the end of the file's name:
  * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on, compared with `dog.png` as `cat-dog.comparison.png`.
  */
 import { hasPart, type Part, type Parts } from '../method/parts';
@@ -16,13 +16,13 @@ export type PlotName = (typeof plotNames)[number];
 /** Made by the page, which can draw. */
 export type PictureKind = 'view.png' | `${PlotName}.${'svg' | 'csv'}`;
 
-/** What an inspector exports. */
+/** Exports of an inspector. */
 export type ExportKind = DataKind | PictureKind;
 
 /** Made by the page of a comparison: both sides with one legend. */
 export const comparisonKind = 'comparison.png';
 
-/** What a comparison exports. */
+/** Exports of a comparison. */
 export type ComparisonKind = typeof comparisonKind;
 
 export type ExportRequest =
@@ -38,18 +38,18 @@ export type ExportRequest =
 export interface ExportChoice<Kind = ExportKind> {
   readonly kind: Kind;
   readonly label: string;
-  /** What is in it. */
+  /** Its contents. */
   readonly detail: string;
-  /** What it is made of. */
+  /** The part of a model that it needs. */
   readonly of?: Part;
 }
 
-/** What can be exported of a model's tokenizations, in groups, as menus show them. */
+/** Exports of a model's tokenizations, in groups, as menus show them. */
 export function exportChoices(model: Parts): readonly (readonly ExportChoice[])[] {
   return allChoices.map((group) => group.filter(({ of }) => hasPart(model, of))).filter(({ length }) => length > 0);
 }
 
-/** What can be exported of a comparison. */
+/** The export of a comparison. */
 export const comparisonChoice: ExportChoice<ComparisonKind> = {
   kind: comparisonKind,
   label: 'Comparison as PNG…',

@@ -8,7 +8,7 @@ const command = 'TaTok: Set Up CUDA…';
 
 export const providerLibraries = ['libonnxruntime_providers_shared.so', 'libonnxruntime_providers_cuda.so'] as const;
 
-/** Whether this machine has NVIDIA's driver, as the extension looks for it. */
+/** True if this machine has NVIDIA's driver, as the extension looks for it. */
 export async function driverIsHere(): Promise<boolean> {
   const { library } = await findDriver(thisSystem, await librariesPlaces({}, thisSystem), false);
   return library !== undefined;
@@ -69,13 +69,13 @@ export async function environmentReport(page: Page): Promise<string> {
 /** VS Code shows no more than three messages within 0.8 s, and progress is one too: hands are slower than that. */
 export const messagesPauseMs = 1000;
 
-/** Lets go of what was told, for what is told next. */
+/** Closes the messages shown, before the next is awaited. */
 export async function clearMessages(page: Page): Promise<void> {
   await runCommand(page, 'Notifications: Clear All Notifications');
   await page.waitForTimeout(messagesPauseMs);
 }
 
-/** Whether all of a message can be read: VS Code cuts those without a button at the end of their first line. */
+/** True if all of a message can be read: VS Code cuts those without a button at the end of their first line. */
 export async function hasEveryPart(toast: Locator): Promise<boolean> {
   return toast
     .locator('.notification-list-item-message')

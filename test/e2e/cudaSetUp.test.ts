@@ -36,7 +36,7 @@ const libraries = {
   [cuda]: sharedLibrary({ needed: cudaLibraries }),
 };
 
-/** What is said of libraries that were loaded: without its path the loader would have missed those that the provider needs. */
+/** The message after libraries were loaded: without its path the loader would have missed those that the provider needs. */
 const reason = 'ONNX Runtime 1.29.0 does not take the provider’s libraries, though all that they need was found.';
 const outcome = `CUDA is set up, but cannot be used. ${reason}`;
 const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');

@@ -65,7 +65,7 @@ describe('Weights of a graph in another file', () => {
   });
 });
 
-describe('What never ends', () => {
+describe('Work that never ends', () => {
   const stuck: [string, ToyBundle, Stage][] = [
     ['an encoder', { graphs: { encoder: { endless: true } } }, 'encode'],
     ['an entropy model', { graphs: { entropy: { endless: true } } }, 'entropy'],

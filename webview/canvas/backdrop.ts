@@ -129,7 +129,7 @@ class KeptBackdrop {
     });
   }
 
-  /** Cuts a part of the canvas where the kept one is joined; `visit` is told how far each piece is moved there. */
+  /** Cuts a part of the canvas where the kept one is joined; `visit` receives how far each piece is moved there. */
   private pieces(part: Place, visit: (piece: Place, x: number, y: number) => void): void {
     const { cornerX, cornerY } = this;
     const { width, height } = this.canvas;

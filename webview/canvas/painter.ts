@@ -38,7 +38,7 @@ export interface Scene {
 const paper = 'rgb(255 255 255 / 0.92)';
 const ink = 'rgb(0 0 0 / 0.4)';
 
-/** Device-independent pixels of a patch's side from which its marks can be told apart. */
+/** Device-independent pixels of a patch's side from which its marks can be distinguished. */
 const legibleOutline = 7;
 const legibleHatch = 5;
 const legibleNotch = 12;

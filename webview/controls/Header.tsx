@@ -111,7 +111,7 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
   );
 }
 
-/** For screen readers, told once each: that work began, and that its result can be read. */
+/** Announces to screen readers, once each, that work began and that its result can be read. */
 function PhaseAnnouncement(): JSX.Element {
   const { inspector } = useServices();
   const name = inspector.document.value?.name;

@@ -115,7 +115,7 @@ export function FilterChoices(): JSX.Element {
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
       </div>
-      <div class="row" title="What ε is a share of: this image's own bits, or the training set's mean">
+      <div class="row" title="The total that ε is a share of: this image's own bits, or the training set's mean">
         <span>budget</span>
         <Select
           plain

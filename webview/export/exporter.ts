@@ -44,7 +44,7 @@ export class Exporter {
     );
   }
 
-  /** What was done last, for a moment. */
+  /** The last export, shown for a moment. */
   get confirmation(): ReadonlySignal<string> {
     return this.delivery.confirmation;
   }

@@ -136,7 +136,7 @@ function onPaper(scene: Scene, paper: Paper): Scene {
     height,
     ratio,
     transform: { x: zoomed * (x - corner.x), y: zoomed * (y - corner.y), k: zoomed * k },
-    // A patch that the pointer happened to rest on is no part of a figure.
+    // A patch that the pointer happened to rest on does not belong to a figure.
     focused: scene.pinned ? scene.focused : undefined,
     other: scene.other && onPaper(scene.other, paper),
     palette,

@@ -36,7 +36,7 @@ type Cost = Pick<Measurement, 'totalTokens' | 'payloadBits' | 'maskBits'>;
 const rateOf = ({ totalTokens, payloadBits, maskBits }: Cost, rate: Rate): number =>
   rate === 'tokens' ? totalTokens : payloadBits + maskBits;
 
-/** What every ε costs and what it is worth: measured on request under the β, budget and ranking chosen. */
+/** Rate and distortion of every ε, measured on request under the β, budget and ranking chosen. */
 export function RateDistortionPlot(): JSX.Element {
   const { inspector, session } = useServices();
   const { rateDistortion } = session;

@@ -265,7 +265,7 @@ export class ZoomMotion {
     if (scale === this.scale) return false;
     const now = performance.now();
     const moving = now - this.changedAt < restMs;
-    // The first scale of all is no change.
+    // The first scale of all does not count as a change.
     if (this.scale !== undefined) this.changedAt = now;
     this.scale = scale;
     if (moving) {

@@ -1,7 +1,7 @@
 import type { Progress } from '../../src/protocol/analyses';
 import type { Stage } from '../../src/method/types';
 
-/** Before this is known, nothing is said of what is left. */
+/** Before this is known, no remaining time is shown. */
 const leastElapsedMs = 2000;
 /** Tiles of a picture differ in what they cost: the pace is that of the last while. */
 const windowMs = 20_000;

@@ -72,7 +72,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
     },
   );
 
-  // Nothing is answered before a page has said that it is ready.
+  // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
   return {

@@ -13,7 +13,7 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
   const [open, setOpen] = useState(false);
   const id = useId();
   const root = useRef<HTMLSpanElement>(null);
-  // Before the card is painted: whoever sees it can close it.
+  // Before the card is painted, so that a visible card can be closed.
   useLayoutEffect(() => {
     if (!open) return undefined;
     const close = (event: Event): void => {

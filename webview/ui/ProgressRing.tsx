@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 
-/** Turns until it is removed; what it waits for is said beside it. */
+/** Turns until it is removed; the text beside it names the work. */
 export function ProgressRing(): JSX.Element {
   return <vscode-progress-ring aria-hidden="true" class="progress-ring" />;
 }

@@ -1,4 +1,4 @@
-/** What the graphs need of a session, whichever thread it runs in. */
+/** The part of a session that the graphs need, whichever thread it runs in. */
 import type { InferenceSession } from 'onnxruntime-node';
 
 export interface GraphSession {

@@ -1,5 +1,5 @@
 /**
- * Entry of a thread that holds one ONNX Runtime session (dist/sessionThread.js), started with a {@link SessionToOpen}. What it is asked is
+ * Entry of a thread that holds one ONNX Runtime session (dist/sessionThread.js), started with a {@link SessionToOpen}. Requests are
  * done and answered in the order of asking.
  */
 import { InferenceSession } from 'onnxruntime-node';

@@ -11,7 +11,7 @@ export interface PlainTensor {
 
 export type PlainTensors = Readonly<Record<string, PlainTensor>>;
 
-/** @throws TypeError for what is no tensor of numbers in memory. */
+/** @throws TypeError unless it is a tensor of numbers in memory. */
 export function toPlain(values: InferenceSession.OnnxValueMapType): PlainTensors {
   return mapped(values, (value, name) => {
     if (!(value instanceof Tensor) || Array.isArray(value.data)) throw new TypeError(`${name} is no tensor of numbers`);
@@ -29,7 +29,7 @@ export function copied(tensors: PlainTensors): PlainTensors {
   return mapped(tensors, (tensor) => ({ ...tensor, data: tensor.data.slice() }));
 }
 
-/** What is to be handed over with them. */
+/** Memory to be handed over with them. */
 export function memoryOf(tensors: PlainTensors): ArrayBuffer[] {
   return Object.values(tensors).flatMap(({ data: { buffer } }) => (buffer instanceof ArrayBuffer ? [buffer] : []));
 }

@@ -7,7 +7,7 @@ import type { GraphSession } from './graphSession';
 import type { SessionToOpen, ThreadAnswer, ThreadRequest } from './sessionThread';
 import { copied, fromPlain, memoryOf, toPlain, type PlainTensors } from './tensorTransfer';
 
-/** Who waits for the next answer. */
+/** A call that waits for the next answer. */
 interface Waiting {
   readonly resolve: (answer: ThreadAnswer) => void;
   readonly reject: (error: Error) => void;

@@ -39,7 +39,7 @@ const staged = { known: true, cudaMajor: 13, commit: vi.fn(), discard: vi.fn() }
 let found: CudaDiscovery;
 let inference: SetUpServices['inference'];
 
-/** What the model runs on, once it is loaded. */
+/** The provider in use, once the model is loaded. */
 let report: ProviderReport;
 
 /** The setting tatok.providers. */
@@ -86,7 +86,7 @@ beforeEach(async () => {
 const answer = (button: string | undefined) =>
   vi.mocked(vscode.window.showInformationMessage).mockResolvedValue(button as never);
 
-/** What was asked last. */
+/** The last question. */
 function consent(): vscode.MessageOptions & { readonly button: unknown } {
   const [, options, button] = vi.mocked(vscode.window.showInformationMessage).mock.lastCall ?? [];
   return { ...(options as unknown as vscode.MessageOptions), button };

@@ -106,7 +106,7 @@ describe('download', () => {
   ])('deletes %s than the pinned ones', async (_name, bytes) => {
     answer = serve(bytes);
     const error = await refusalOf(() => fetchIt());
-    expect(error.message).toContain('is not the file wanted');
+    expect(error.message).toContain('is not the one wanted');
     expect(await readdir(join(folder, 'below'))).toEqual([]);
   });
 
@@ -116,7 +116,7 @@ describe('download', () => {
     const part = await readFile(path);
     await writeFile(path, Buffer.alloc(part.length));
     answer = serve(content);
-    expect((await refusalOf(() => fetchIt())).message).toContain('is not the file wanted');
+    expect((await refusalOf(() => fetchIt())).message).toContain('is not the one wanted');
     await fetchIt();
     expect(content.equals(await readFile(path))).toBe(true);
   });

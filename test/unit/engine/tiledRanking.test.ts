@@ -101,7 +101,7 @@ function estimateEveryTile(visible: Uint8Array): Promise<Float32Array> {
   return Promise.resolve(all);
 }
 
-/** The ranking by distortion of dropped patches with these errors. What is kept decodes to the picture, so that nothing is left of them. */
+/** The ranking by distortion of dropped patches with these errors. Kept patches decode to the picture, so that their errors are 0. */
 function rankedBy(errors: Float32Array): Promise<Ranking> {
   const weigh = (visible: Uint8Array) =>
     Promise.resolve(

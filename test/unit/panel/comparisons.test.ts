@@ -29,7 +29,7 @@ const cat = vscode.Uri.parse('file:///photos/cat.png');
 const dog = vscode.Uri.parse('file:///photos/dog.png');
 const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 
-/** What was tokenized, and where a comparison stands. */
+/** The tokenized pictures, and the place of a comparison. */
 function setUp() {
   const reconstruct = vi.fn<OpenedPicture['ask']>(({ params }) => Promise.resolve({ settings: params, timings: {} }));
   const closed = vi.fn();

@@ -49,7 +49,7 @@ it('refuses a file of more than 1 GiB without reading it', async () => {
 it.each([
   ['file:///photos/cat.png', regular],
   ['file:///photos/link.png', regular | link],
-  // What is wrong with it the file system says itself.
+  // The file system itself reports the problem.
   ['file:///photos/folder.png', folder],
   // Other file systems may not know what they have.
   ['memfs:/photos/cat.png', unknown],

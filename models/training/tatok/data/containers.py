@@ -13,7 +13,7 @@ from .tiff import inspect_tiff
 
 
 def inspect_container(data: bytes) -> Container:
-    """Raises UnsupportedImageError for a kind that is not read, ValueError for what is no image."""
+    """Raises UnsupportedImageError for a kind that is not read, ValueError for a file that is not an image."""
     try:
         for starts, inspect in _INSPECTORS:
             if re.match(starts, data, re.DOTALL):
