@@ -61,6 +61,7 @@ function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void
 /** Words that every copy of a licence has. */
 const licences: Readonly<Record<string, RegExp>> = {
   MIT: /Permission is hereby granted, free of charge/,
+  'BlueOak-1.0.0': /Blue Oak Model License\s+Version 1\.0\.0/,
   ISC: /Permission to use, copy, modify, and\/or distribute this\s+software/,
   '0BSD': /Permission to use, copy, modify, and\/or distribute this\s+software/,
   'BSD-3-Clause': /Redistributions in binary form must reproduce/,
