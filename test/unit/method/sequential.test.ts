@@ -100,6 +100,23 @@ describe('rankSequentially', () => {
     );
   });
 
+  it('counts for every stop the least that a longer drop loses, where later rounds learn that patches cost more', async () => {
+    // Of 16 patches each round reveals one or more; patch 15 is revealed first, after which each costs 100 bits instead of 1.
+    const square = { rows: 4, columns: 4 };
+    const first = Float32Array.from({ length: 16 }, (_, i) => 1 + i / 100);
+    const estimate = () => Promise.resolve(first.map((bits) => 100 * bits));
+    const { order, cumulativeBits, totalBits } = await rankSequentially(first, estimate, square, 0);
+    const all = first.reduce((sum, bits) => sum + bits, 0);
+    expect(order[15]).toBe(15);
+    expect(totalBits).toBeCloseTo(all, 4);
+    // Dropping one patch costs 100 bits by its own round's estimate; but all sixteen together cost 17 by the first round's.
+    for (let m = 1; m <= 16; m++) expect(cumulativeBits[m], `${m}`).toBeLessThanOrEqual(all + 1e-4);
+    expect(cumulativeBits[1]).toBeCloseTo(all, 4);
+    const { keptTokens, lostBits } = selectKept({ order, cumulativeBits, totalBits }, 0.5, null);
+    expect([keptTokens, lostBits]).toEqual([16, 0]);
+    expect(selectKept({ order, cumulativeBits, totalBits }, 1, null).keptTokens).toBe(0);
+  });
+
   it('estimates once for each round after the first, with everything revealed so far visible', async () => {
     const entropyBits = Float32Array.from({ length: patches }, (_, i) => i + 1);
     const { calls, estimate } = estimator(entropyBits, 0.5);
