@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rankPatches, selectKept } from '../../../src/method/filter';
-import { hiddenCounts, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
+import { hiddenCounts, isSequential, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
 
 const grid = { rows: 5, columns: 6 };
 const patches = 30;
@@ -34,6 +34,15 @@ describe('hiddenCounts', () => {
   it('reveals ⌈N·(r/R)²⌉ patches by round r, all of them by the last', () => {
     expect(hiddenCounts(256)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
     expect(hiddenCounts(patches).at(-1)).toBe(0);
+  });
+});
+
+describe('isSequential', () => {
+  it('is true of the rankings that reveal patches in rounds', () => {
+    expect((['entropy', 'sequential', 'distortion'] as const).filter(isSequential)).toEqual([
+      'sequential',
+      'distortion',
+    ]);
   });
 });
 
