@@ -6,7 +6,19 @@ export default defineConfig({
   test: {
     // Kinds run one after another, pages in two browsers at a time and VS Code once: two cores are all that some machines have.
     projects: [
-      { extends: true, test: { name: 'unit', sequence: { groupOrder: 0 }, include: ['test/unit/**/*.test.{ts,tsx}'] } },
+      {
+        extends: true,
+        // Parts of the page are tested in Node.
+        resolve: { alias: { 'vscode-jsonrpc/browser': 'vscode-jsonrpc/node' } },
+        test: {
+          name: 'unit',
+          sequence: { groupOrder: 0 },
+          include: ['test/unit/**/*.test.{ts,tsx}'],
+          // Some start processes, which takes seconds on a machine that is busy with something else.
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
       {
         extends: true,
         test: {

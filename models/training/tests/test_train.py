@@ -206,30 +206,6 @@ def test_the_loss_network_sees_every_kind_of_fill(tiny: TrainConfig, model: TaTo
     assert len(kept) > quarter
 
 
-@pytest.mark.parametrize(("weight", "parts"), [(0.0, set()), (2.0, {"roughness"})])
-def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, weight: float, parts: set[str]):
-    objective = Objective(model, replace(tiny, flat_area_weight=weight, rate_weight=0.0), None)
-    image, randomness = torch.zeros(8, 3, 64, 64), Randomness.make(8, 16, torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        loss, values = objective(image, randomness, keep_all=True)
-    assert {"perceptual", "roughness"} & values.keys() == parts
-    rest = tiny.entropy_weight * (values["cross_entropy"] + 0.25 * values["partial"]) + values["l1"] + values["l2"]
-    assert loss.item() == pytest.approx((rest + weight * values.get("roughness", 0)).item(), rel=1e-5)
-
-
-def test_roughness_and_perceptual_distance_are_weighed_apart(tiny: TrainConfig, model: TaTok):
-    image, randomness = torch.rand(8, 3, 64, 64), Randomness.make(8, 16, torch.Generator().manual_seed(1))
-
-    def network(output: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
-        return (output - image).square().mean((1, 2, 3))
-
-    for weights, parts in (((0.0, 1.0), {"roughness"}), ((1.0, 0.0), {"perceptual"}), ((0.0, 0.0), set())):
-        config = replace(tiny, perceptual_weight=weights[0], flat_area_weight=weights[1])
-        with torch.no_grad():
-            _, values = Objective(model, config, network)(image, randomness, keep_all=True)
-        assert {"perceptual", "roughness"} & values.keys() == parts
-
-
 def test_a_new_schedule_starts_only_from_weights_of_its_shape(model: TaTok, tmp_path: Path):
     weights = tmp_path / "weights.npz"
     save_weights(weights, TINY_MODEL, model.state_dict())

@@ -8,6 +8,7 @@ import type { Progress } from '../../../src/protocol/analyses';
 import type { LoadedChoice } from '../../../src/protocol/engineMessages';
 import type { Stage } from '../../../src/method/types';
 import { refusalOf } from '../refusal';
+import { until } from '../until';
 
 const choice = { directory: '/models/tiny', providers: ['cpu'] };
 const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
@@ -23,6 +24,7 @@ beforeEach(async () => {
 });
 
 afterEach(async () => {
+  vi.useRealTimers();
   await Promise.all(clients.splice(0).map((client) => client.dispose()));
   await rm(folder, { recursive: true });
 });
@@ -38,6 +40,11 @@ function client(behaviour = '', options: Partial<InferenceClientOptions> = {}): 
   return created;
 }
 
+/** Time passes for this process alone: the other one starts and answers as fast as it can. */
+function fakeTimers(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+}
+
 const lives = async () => (await readdir(folder)).length;
 
 describe('InferenceClient', () => {
@@ -48,6 +55,16 @@ describe('InferenceClient', () => {
     const second = await inference.loadModel(choice);
     expect([first.model.name, second.model.name, first.provider.provider]).toEqual(['life 1', 'life 1', '1']);
     expect(log).toContain('loading /models/tiny');
+  });
+
+  it('starts it without the options of Node that its own process was started with', async () => {
+    // A process that took this over could not start.
+    vi.stubEnv('NODE_OPTIONS', `--require=${join(folder, 'absent.cjs')}`);
+    try {
+      expect((await client().loadModel(choice)).model.name).toBe('life 1');
+    } finally {
+      vi.unstubAllEnvs();
+    }
   });
 
   it('tells of a model that was loaded before the request is answered', async () => {
@@ -99,18 +116,20 @@ describe('InferenceClient', () => {
     });
 
     it('stays alive until it is closed, which rejects what is asked of it', async () => {
-      const inference = client('', { idleMs: 50 });
+      fakeTimers();
+      const inference = client('', { idleMs: 3000 });
       const picture = await open(inference);
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await vi.advanceTimersByTimeAsync(60_000);
       expect(await picture.ask({ name: 'rank', params: 0 }, {})).toMatchObject({ life: 1 });
       const endless = refusalOf(() => picture.ask({ name: 'endless', params: 0 }, {}));
-      await vi.waitFor(() => expect(log).toContain('analysis endless'));
+      await until(() => log.includes('analysis endless'));
       picture.close();
       picture.close();
       expect((await endless).code).toBe('cancelled');
-      await vi.waitFor(() => expect(log.filter((line) => line.startsWith('close'))).toEqual(['close 1']));
+      await until(() => log.includes('close 1'));
+      expect(log.filter((line) => line.startsWith('close'))).toEqual(['close 1']);
       expect((await refusalOf(() => picture.ask({ name: 'rank', params: 0 }, {}))).code).toBe('cancelled');
-      await new Promise((resolve) => setTimeout(resolve, 400));
+      await vi.advanceTimersByTimeAsync(3000);
       expect((await inference.loadModel(choice)).model.name).toBe('life 2');
     });
   });
@@ -214,7 +233,7 @@ describe('InferenceClient', () => {
     const inference = client('hang');
     const source = new CancellationTokenSource();
     const request = refusalOf(() => inference.loadModel(choice, source.token));
-    await vi.waitFor(() => expect(log).toContain('loading /models/tiny'));
+    await until(() => log.includes('loading /models/tiny'));
     source.cancel();
     expect((await request).code).toBe('cancelled');
     await inference.stop();
@@ -259,24 +278,27 @@ describe('InferenceClient', () => {
   });
 
   it('ends a while after its last lease, and not before', async () => {
-    const inference = client('', { idleMs: 50 });
+    fakeTimers();
+    const inference = client('', { idleMs: 3000 });
     const [one, two] = [inference.acquire(), inference.acquire()];
     await inference.loadModel(choice);
     one.dispose();
     one.dispose();
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await vi.advanceTimersByTimeAsync(60_000);
     expect((await inference.loadModel(choice)).model.name).toBe('life 1');
     two.dispose();
-    await new Promise((resolve) => setTimeout(resolve, 400));
+    await vi.advanceTimersByTimeAsync(2900);
+    expect((await inference.loadModel(choice)).model.name).toBe('life 1');
+    await vi.advanceTimersByTimeAsync(3000);
     expect((await inference.loadModel(choice)).model.name).toBe('life 2');
   });
 
   it('repeats what was under way when it is stopped, and starts nothing once disposed', async () => {
     const inference = client('hang');
     const request = refusalOf(() => inference.loadModel(choice));
-    await vi.waitFor(() => expect(log).toHaveLength(1));
+    await until(() => log.length === 1);
     await inference.stop();
-    await vi.waitFor(async () => expect(await lives()).toBe(2));
+    await until(async () => (await lives()) === 2);
     await inference.dispose();
     expect((await request).code).toBe('cancelled');
     expect((await refusalOf(() => inference.loadModel(choice))).code).toBe('cancelled');

@@ -7,7 +7,16 @@ const { FAKE_BEHAVIOUR: behaviour, FAKE_FOLDER: folder = '', ELECTRON_RUN_AS_NOD
 writeFileSync(join(folder, `life-${process.pid}`), '');
 const lives = readdirSync(folder).length;
 
-const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
+/** After the report of a lost device nothing runs any more, as where a session is released on it. */
+class Writer extends IPCMessageWriter {
+  /** @override @param {any} message */
+  async write(message) {
+    await super.write(message);
+    if (message.error?.data?.failed !== undefined) for (;;);
+  }
+}
+
+const connection = createMessageConnection(new IPCMessageReader(process), new Writer(process));
 
 /** @type {import('../../../src/protocol/engineMessages').FailedProvider[]} */
 const excluded = [];
@@ -30,10 +39,6 @@ connection.onRequest('model/load', async ({ params: choice }) => {
   }
   const failed = { choice, provider: 'cuda', reason: 'CUDA failure 2: out of memory.' };
   if (behaviour === 'lose-device' && excluded.length === 0) {
-    // As a session that is released on a device that is gone: the answer is out, and nothing runs any more.
-    setTimeout(() => {
-      for (;;);
-    }, 20);
     return new ResponseError(1, failed.reason, { code: 'inference-failed', failed });
   }
   if (behaviour === 'refuse') {

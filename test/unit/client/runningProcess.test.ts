@@ -179,3 +179,13 @@ it('does not keep what it answered', async () => {
   collectGarbage();
   expect(answers.map((answer) => answer.deref())).toEqual(Array(5).fill(undefined));
 });
+
+it('is forked as a Node with no options of this process: neither those for Node nor those for a debugger', () => {
+  vi.stubEnv('NODE_OPTIONS', '--inspect');
+  vi.stubEnv('VSCODE_INSPECTOR_OPTIONS', '{}');
+  start(new Obedient());
+  vi.unstubAllEnvs();
+  const { env, execArgv } = vi.mocked(fork).mock.lastCall?.[2] ?? {};
+  expect(env).toMatchObject({ ELECTRON_RUN_AS_NODE: '1', PATH: process.env['PATH'] });
+  expect([env?.['NODE_OPTIONS'], env?.['VSCODE_INSPECTOR_OPTIONS'], execArgv]).toEqual([undefined, undefined, []]);
+});

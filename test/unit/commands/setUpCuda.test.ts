@@ -10,6 +10,7 @@ import { fetchedBytes, fetchProvider, stageProvider } from '../../../src/cuda/in
 import { providerPackage } from '../../../src/cuda/package';
 import { cancelledSetUp, setUpError } from '../../../src/cuda/download';
 import { fakeSystem } from '../cuda/fakeSystem';
+import { until } from '../until';
 
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
@@ -186,8 +187,10 @@ describe('Set Up CUDA', () => {
       vi.mocked(vscode.window.showErrorMessage).mockResolvedValueOnce(button as never);
       await run();
     }
-    await vi.waitFor(() => expect(vscode.commands.executeCommand).toHaveBeenCalledWith(setUpCudaCommand));
-    await vi.waitFor(() => expect(vscode.env.clipboard.writeText).toHaveBeenCalledWith(providerPackage.url));
+    await until(() => vi.mocked(vscode.commands.executeCommand).mock.calls.length > 0);
+    expect(vscode.commands.executeCommand).toHaveBeenCalledWith(setUpCudaCommand);
+    await until(() => vi.mocked(vscode.env.clipboard.writeText).mock.calls.length > 0);
+    expect(vscode.env.clipboard.writeText).toHaveBeenCalledWith(providerPackage.url);
   });
 
   it('offers no link for what was not to be fetched', async () => {

@@ -5,8 +5,9 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { download } from '../../../src/cuda/download';
+import { download, sizeOf } from '../../../src/cuda/download';
 import { refusalOf } from '../refusal';
+import { until } from '../until';
 
 const content = randomBytes(300_000);
 const sha256 = createHash('sha256').update(content).digest('hex');
@@ -36,7 +37,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Answers like a file server, up to `most` bytes and then cuts the connection. */
+/** Answers like a file server. Of more than `most` bytes it sends these, and cuts the connection once some are in the file. */
 const serve =
   (bytes: Buffer, most = Infinity) =>
   (request: IncomingMessage, response: ServerResponse) => {
@@ -44,7 +45,8 @@ const serve =
     if (start >= bytes.length) return void response.writeHead(416).end();
     response.writeHead(start > 0 ? 206 : 200, { 'Content-Length': bytes.length - start });
     if (bytes.length - start <= most) return void response.end(bytes.subarray(start));
-    response.write(bytes.subarray(start, start + most), () => setTimeout(() => response.destroy(), 50));
+    response.write(bytes.subarray(start, start + most));
+    void until(async () => (await sizeOf(path)) > 0).then(() => response.destroy());
   };
 
 const fetchIt = (options: { signal?: AbortSignal; onProgress?: (bytes: number) => void } = {}) =>

@@ -204,6 +204,8 @@ describe('decodeImage: refusals', () => {
       code: 'image-too-large',
       message: 'The image has 200×100 pixels, more than the limit of 0.015 megapixels.',
     });
+    // A megapixel has a million pixels: a limit one pixel lower refuses what the limit itself lets pass.
+    expect((await refusal(file, { maxMegapixels: 0.019999 })).code).toBe('image-too-large');
     await expect(decodeImage(file, size, { maxMegapixels: 0.02 })).resolves.toMatchObject({ sourceWidth: 200 });
   });
 
@@ -229,6 +231,35 @@ describe('decodeImage: crop modes', () => {
     expect(rgb).toHaveLength(geometry.width * geometry.height * 3);
     return geometry;
   };
+
+  it.each([
+    ['wide', 100, 67, { left: 17, top: 0, width: 68, height: 67 }],
+    ['tall', 67, 100, { left: 0, top: 17, width: 67, height: 68 }],
+  ])(
+    'scales the short side of a %s picture and truncates the long one, as torchvision does',
+    async (_, width, height, crop) => {
+      const noise = { type: 'gaussian', mean: 128, sigma: 40 } as const;
+      const file = await sharp({ create: { width, height, channels: 3, background: orange, noise } })
+        .png()
+        .toBuffer();
+      const decoded = await decodeImage(file, size);
+      expect(decoded.crop).toEqual(crop);
+      // 100 · 32 / 67 = 47.8 pixels are 47, of which the middle 32 begin at (47 − 32) / 2, rounded.
+      const scaled = width > height ? { width: 47, height: size } : { width: size, height: 47 };
+      const window = { left: width > height ? 8 : 0, top: width > height ? 0 : 8, width: size, height: size };
+      const wanted = await sharp(
+        await sharp(file)
+          .resize({ ...scaled, fit: 'fill', kernel: 'lanczos3' })
+          .png()
+          .toBuffer(),
+      )
+        .extract(window)
+        .removeAlpha()
+        .raw()
+        .toBuffer();
+      expect(Buffer.from(decoded.rgb).equals(wanted)).toBe(true);
+    },
+  );
 
   it('fits the long side and keeps the whole picture', async () => {
     expect(await decode(96, 64, 'fit')).toMatchObject({

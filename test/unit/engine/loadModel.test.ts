@@ -7,6 +7,7 @@ import type { Bundle } from '../../../src/bundle/manifest';
 import { readGraph } from '../../../src/bundle/verify';
 import { refusalOf } from '../refusal';
 import { tinyModel } from '../model';
+import { until } from '../until';
 
 vi.mock('onnxruntime-node', () => ({ InferenceSession: { create: vi.fn() } }));
 vi.mock('../../../src/bundle/verify');
@@ -63,7 +64,7 @@ describe('a provider that fails while a model is loaded', () => {
     expect(error.code).toBe('provider-unavailable');
     expect(error.message).toContain('cuda: CUDA failure 2: out of memory.');
     // The process lives on: what was opened must not wait for the garbage collector on a GPU that is full.
-    await vi.waitFor(() => expect(release).toHaveBeenCalledTimes(2));
+    await until(() => release.mock.calls.length === 2);
   });
 
   it('is followed by the next where no session was opened', async () => {

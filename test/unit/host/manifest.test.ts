@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import manifest from '../../../package.json';
 import { imageExtensions } from '../../../src/commands/imageFiles';
@@ -8,6 +9,18 @@ import { filterKeys, filterSchema } from '../../../src/method/settings';
 const { contributes } = manifest;
 const properties: Record<string, { default: unknown; markdownDescription: string; scope: string }> =
   contributes.configuration.properties;
+
+/** A value that a setting's declaration allows and that is not its default. */
+function otherValue(declaration: unknown): unknown {
+  const {
+    type,
+    enum: choices,
+    default: usual,
+  } = z.object({ type: z.unknown(), enum: z.optional(z.array(z.unknown())), default: z.unknown() }).parse(declaration);
+  if (choices !== undefined) return choices.find((choice) => choice !== null && choice !== usual);
+  const samples: Record<string, unknown> = { string: '/elsewhere', array: ['cpu'], integer: 1, number: 0.5 };
+  return samples[String(Array.isArray(type) ? type[0] : type)];
+}
 
 describe('package.json', () => {
   it('offers the command for exactly the images that the command takes', () => {
@@ -62,13 +75,24 @@ describe('package.json', () => {
   it('lets no untrusted workspace choose code or models, or lift a limit', () => {
     const { untrustedWorkspaces } = manifest.capabilities;
     expect(untrustedWorkspaces.supported).toBe('limited');
-    // All others only say how a picture is cut and filtered; a new setting is restricted unless it is one of these.
-    const harmless = ['lossRate', 'edgePriority', 'budget', 'ranking', 'conditioning', 'cropMode'].map(
-      (key) => `tatok.${key}`,
+    const where = { bundledModel: '/bundled', home: '/home', workspaceFolder: '/work', trusted: true };
+    const usual = parseSettings(() => undefined, where).settings;
+    /** The parts of the settings that another value of one key changes. */
+    const changedBy = (key: string): string[] => {
+      const value = otherValue(properties[key]);
+      const { settings, problems } = parseSettings((each) => (`tatok.${each}` === key ? value : undefined), where);
+      expect(problems, key).toEqual([]);
+      const parts = Object.entries(settings).filter(
+        ([name, part]) => !isDeepStrictEqual(part, usual[name as keyof typeof usual]),
+      );
+      expect(parts, key).not.toEqual([]);
+      return parts.map(([name]) => name);
+    };
+    // A folder may say how its pictures are cut and filtered, and nothing else.
+    const dangerous = Object.keys(properties).filter((key) =>
+      changedBy(key).some((part) => !['filter', 'cropMode'].includes(part)),
     );
-    expect(untrustedWorkspaces.restrictedConfigurations).toEqual(
-      Object.keys(properties).filter((key) => !harmless.includes(key)),
-    );
+    expect(untrustedWorkspaces.restrictedConfigurations).toEqual(dangerous);
     expect(properties['tatok.cuda.libraryPath']?.scope).toBe('machine');
     expect(properties['tatok.timeLimit']?.scope).toBe('machine');
   });

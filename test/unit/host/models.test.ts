@@ -68,6 +68,20 @@ describe('Models', () => {
     ]);
   });
 
+  it('remembers the five folders that were used last, and the models of the last hundred images', async () => {
+    const all: string[] = [];
+    for (let i = 0; i < 7; i++) all.push(await bundle(`run-${i}`, `model-${i}`));
+    for (const directory of [...all, all[3] ?? '']) await models.remember(image, directory);
+    const offered = (await models.options(image, bundled)).map(({ directory }) => directory);
+    expect(offered).toEqual([bundled, ...[3, 6, 5, 4, 2].map((i) => all[i])]);
+    const images = Array.from({ length: 101 }, (_, i) => vscode.Uri.parse(`file:///photos/${i}.png`));
+    for (const each of images) await models.remember(each, '/models/mine');
+    expect(images.map((each) => models.chosenFor(each))).toEqual([
+      undefined,
+      ...Array<string>(100).fill('/models/mine'),
+    ]);
+  });
+
   it('leaves out recent folders that are gone, but not the one in use', async () => {
     const gone = await bundle('gone', 'gone');
     await models.remember(image, gone);

@@ -3,6 +3,7 @@ import * as vscode from 'vscode';
 import { ProviderFallbacks } from '../../../src/host/providerStatus';
 import type { LoadedChoice } from '../../../src/protocol/engineMessages';
 import type { ProviderReport } from '../../../src/method/types';
+import { until } from '../until';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
@@ -31,7 +32,8 @@ describe('ProviderFallbacks', () => {
     load(cuda);
     load(cpuAfterCuda);
     load(cpuAfterCuda);
-    await vi.waitFor(() => expect(vscode.commands.executeCommand).toHaveBeenCalledWith('tatok.showOutput'));
+    await until(() => vi.mocked(vscode.commands.executeCommand).mock.calls.length > 0);
+    expect(vscode.commands.executeCommand).toHaveBeenCalledWith('tatok.showOutput');
     expect(show.mock.calls).toEqual([['TaTok goes on with CPU, no longer with CUDA. Out of memory.', 'Show Output']]);
   });
 

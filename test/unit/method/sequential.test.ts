@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rankPatches, selectKept } from '../../../src/method/filter';
-import { hiddenCounts, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
+import { hiddenCounts, isSequential, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
 
 const grid = { rows: 5, columns: 6 };
 const patches = 30;
@@ -34,6 +34,15 @@ describe('hiddenCounts', () => {
   it('reveals ⌈N·(r/R)²⌉ patches by round r, all of them by the last', () => {
     expect(hiddenCounts(256)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
     expect(hiddenCounts(patches).at(-1)).toBe(0);
+  });
+});
+
+describe('isSequential', () => {
+  it('is true of the rankings that reveal patches in rounds', () => {
+    expect((['entropy', 'sequential', 'distortion'] as const).filter(isSequential)).toEqual([
+      'sequential',
+      'distortion',
+    ]);
   });
 });
 
@@ -98,6 +107,23 @@ describe('rankSequentially', () => {
         },
       ),
     );
+  });
+
+  it('counts for every stop the least that a longer drop loses, where later rounds learn that patches cost more', async () => {
+    // Of 16 patches each round reveals one or more; patch 15 is revealed first, after which each costs 100 bits instead of 1.
+    const square = { rows: 4, columns: 4 };
+    const first = Float32Array.from({ length: 16 }, (_, i) => 1 + i / 100);
+    const estimate = () => Promise.resolve(first.map((bits) => 100 * bits));
+    const { order, cumulativeBits, totalBits } = await rankSequentially(first, estimate, square, 0);
+    const all = first.reduce((sum, bits) => sum + bits, 0);
+    expect(order[15]).toBe(15);
+    expect(totalBits).toBeCloseTo(all, 4);
+    // Dropping one patch costs 100 bits by its own round's estimate; but all sixteen together cost 17 by the first round's.
+    for (let m = 1; m <= 16; m++) expect(cumulativeBits[m], `${m}`).toBeLessThanOrEqual(all + 1e-4);
+    expect(cumulativeBits[1]).toBeCloseTo(all, 4);
+    const { keptTokens, lostBits } = selectKept({ order, cumulativeBits, totalBits }, 0.5, null);
+    expect([keptTokens, lostBits]).toEqual([16, 0]);
+    expect(selectKept({ order, cumulativeBits, totalBits }, 1, null).keptTokens).toBe(0);
   });
 
   it('estimates once for each round after the first, with everything revealed so far visible', async () => {

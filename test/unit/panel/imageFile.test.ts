@@ -3,13 +3,23 @@ import * as vscode from 'vscode';
 import { ImageFile } from '../../../src/panel/imageFile';
 
 const stat = vi.hoisted(() => vi.fn<() => Promise<{ type: number; size: number }>>());
+/** Tells every watcher of the three events of a file. */
+const touch = vi.hoisted(() => ({ change: vi.fn(), create: vi.fn(), delete: vi.fn() }));
 
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
   const fs = { ...mock.workspace.fs, stat, readFile: vi.fn() };
   const createFileSystemWatcher = () => {
-    const event = () => ({ dispose: () => undefined });
-    return { onDidChange: event, onDidCreate: event, onDidDelete: event, dispose: () => undefined };
+    const event = (kind: keyof typeof touch) => (listener: (uri: vscode.Uri) => void) => {
+      touch[kind].mockImplementation(listener);
+      return { dispose: () => undefined };
+    };
+    return {
+      onDidChange: event('change'),
+      onDidCreate: event('create'),
+      onDidDelete: event('delete'),
+      dispose: () => undefined,
+    };
   };
   return { ...mock, RelativePattern: vi.fn(), workspace: { ...mock.workspace, fs, createFileSystemWatcher } };
 });
@@ -57,3 +67,17 @@ it.each([
   vi.mocked(fs.readFile).mockResolvedValue(Uint8Array.of(1));
   expect(await read(uri, type)).toEqual(Uint8Array.of(1));
 });
+
+it.each(['change', 'create', 'delete'] as const)(
+  'tells of a %s of the file, and not of others in its folder',
+  (kind) => {
+    const changed = vi.fn();
+    new ImageFile(vscode.Uri.parse('file:///photos/cat [1].png')).onDidChange(changed);
+    for (const other of ['dog.png', 'cat 1.png', 'cat [1].png.txt', 'Cat [1].png']) {
+      touch[kind](vscode.Uri.parse(`file:///photos/${other}`));
+    }
+    expect(changed).not.toHaveBeenCalled();
+    touch[kind](vscode.Uri.parse('file:///photos/cat [1].png'));
+    expect(changed).toHaveBeenCalledOnce();
+  },
+);

@@ -349,11 +349,14 @@ describe('TokenizationDocument', () => {
     world.changeSettings({ maxMegapixels: 1 });
     await vi.runAllTimersAsync();
     expect(inference.open).toHaveBeenCalledOnce();
-    // The image has four pixels.
-    world.changeSettings({ maxMegapixels: 3e-6 });
+    // The image has four pixels, and a megapixel has a million.
+    world.changeSettings({ maxMegapixels: 4e-6 });
+    await vi.runAllTimersAsync();
+    expect(inference.open).toHaveBeenCalledOnce();
+    world.changeSettings({ maxMegapixels: 3.9e-6 });
     await vi.runAllTimersAsync();
     expect(inference.open).toHaveBeenCalledTimes(2);
-    expect(inference.open.mock.lastCall?.[0].maxMegapixels).toBe(3e-6);
+    expect(inference.open.mock.lastCall?.[0].maxMegapixels).toBe(3.9e-6);
   });
 
   it('cancels at the wish of the user and can be retried', async () => {

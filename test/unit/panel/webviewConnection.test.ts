@@ -1,5 +1,5 @@
 import { setImmediate as immediate } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { NullLogger, ResponseError } from 'vscode-jsonrpc/node';
 import { WebviewPages } from '../../../src/panel/webviewConnection';
 import * as protocol from '../../../src/protocol/document';
@@ -11,6 +11,10 @@ import { FakeWebview } from './fakeWebview';
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const region = { row: 0, column: 0, rows: 1, columns: 1 };
 const document = { name: 'kodim23.png', uri: 'file:///kodim23.png' };
+
+async function settle(): Promise<void> {
+  for (let turn = 0; turn < 10; turn++) await immediate();
+}
 
 describe('WebviewPages', () => {
   it('carries typed arrays both ways', async () => {
@@ -46,16 +50,12 @@ describe('WebviewPages', () => {
 
   it('never answers a page with what its predecessor asked', async () => {
     const webview = new FakeWebview();
-    let finishOld: (map: AttentionMap) => void = () => undefined;
-    let pagesServed = 0;
+    const finish: ((map: AttentionMap) => void)[] = [];
+    const ended = vi.fn();
     const pages = new WebviewPages(webview, NullLogger, (connection) => {
-      const served = ++pagesServed;
       connection.onRequest(protocol.ready, () => document);
-      answerAnalyses(connection, () =>
-        served === 1
-          ? new Promise((resolve) => (finishOld = resolve))
-          : Promise.resolve({ region, weights: Float32Array.of(served) }),
-      );
+      connection.onDispose(ended);
+      answerAnalyses(connection, () => new Promise((resolve) => finish.push(resolve)));
     });
     const old = webview.loadPage();
     await old.sendRequest(protocol.ready, {});
@@ -66,9 +66,16 @@ describe('WebviewPages', () => {
     const page = webview.loadPage();
     await page.sendRequest(protocol.ready, {});
     expect(pages.connection).not.toBe(oldConnection);
-    // Both pages gave this request the same id.
+    expect(ended).toHaveBeenCalledOnce();
+    // Both pages gave this request the same id; the former one's is answered first.
     const answer = analysesOver(page).attention({ tile: 0, layer: 1, head: 1 });
-    finishOld({ tile: 0, region, layer: 0, head: 0, weights: Float32Array.of(-1) });
+    await settle();
+    const { sent } = webview;
+    const map = { tile: 0, region, layer: 0, head: 0 } as const;
+    finish[0]?.({ ...map, weights: Float32Array.of(-1) });
+    await settle();
+    expect(webview.sent).toBe(sent);
+    finish[1]?.({ ...map, weights: Float32Array.of(2) });
     expect((await answer).weights).toEqual(Float32Array.of(2));
   });
 

@@ -1,0 +1,192 @@
+"""The training objective and the steps that follow its gradient, each held to a computation of its own."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from tatok.config import TINY_MODEL, TrainConfig
+from tatok.model import surprisal_bits
+from tatok.tokenizer import TaTok
+from tatok.training.distributed import Workers
+from tatok.training.losses import flat_area_roughness, rate_bits
+from tatok.training.objective import Objective, Randomness
+from tatok.training.train import RunFiles, Trainer
+from tatok.weights import read_checkpoint
+
+PATCHES = TINY_MODEL.patch_tokens
+
+
+def squared_error(output: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Stands for a loss network."""
+    return (output - image).square().mean((1, 2, 3))
+
+
+@pytest.fixture
+def image() -> torch.Tensor:
+    """Noise above and a flat area below."""
+    image = torch.rand(8, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    image[:, :, 32:] = 0.2
+    return image
+
+
+@pytest.fixture
+def randomness() -> Randomness:
+    return Randomness.make(8, PATCHES, torch.Generator().manual_seed(1))
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms(
+    tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness
+):
+    """Every term is computed anew from the networks and weighs something; a term that is missing changes the sum."""
+    config = replace(
+        tiny, perceptual_weight=0.7, flat_area_weight=3.0, perceptual_every=1, perceptual_crop=1.0, rate_weight=0.05
+    )
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    hook = model.decoder.register_forward_hook(lambda _, given, output: seen.append((given[3], output)))
+    with torch.no_grad():
+        loss, parts = Objective(model, config, squared_error)(image, randomness, keep_all=False, rate_share=0.5)
+        global_position, position = model.positions(image)
+        global_codes, codes = (model.quantizer.quantize(x) for x in (global_position, position))
+        levels = position.round().int()
+        keep, output = seen[0]
+        hidden = torch.zeros(8, PATCHES, dtype=torch.bool)
+        logits = model.entropy_model(global_codes, codes, hidden)
+        # The first quarter of the batch: surprisal of the patches that the decoder does not see, given those that it sees.
+        partial = surprisal_bits(model.entropy_model(global_codes[:2], codes[:2], keep[:2]), levels[:2])
+        wanted = {
+            "l1": (output - image).abs().mean(),
+            "l2": (output - image).square().mean(),
+            "perceptual": squared_error(output, image).mean(),
+            "roughness": flat_area_roughness(output, image),
+            "rate": rate_bits(logits, position, model.quantizer.levels).mean(),
+            "cross_entropy": surprisal_bits(logits, levels).mean(),
+            "partial": partial[~keep[:2]].mean(),
+        }
+    hook.remove()
+    assert 0 < keep[:2].sum() < 2 * PATCHES
+    for name, value in wanted.items():
+        assert parts[name].item() == pytest.approx(value.item(), rel=1e-4), name
+        assert value > 0, name
+    weights = {
+        "l1": 1.0,
+        "l2": 1.0,
+        "perceptual": 0.7,
+        "roughness": 3.0,
+        "rate": 0.5 * 0.05,
+        "cross_entropy": tiny.entropy_weight,
+        "partial": 0.25 * tiny.entropy_weight,
+    }
+    terms = {name: weights[name] * value.item() for name, value in wanted.items()}
+    assert loss.item() == pytest.approx(sum(terms.values()), rel=1e-5)
+    assert min(terms.values()) > 1e-3 * loss.item()
+
+
+def test_terms_without_weight_are_not_computed(tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness):
+    for weights, parts in (((0.0, 1.0), {"roughness"}), ((1.0, 0.0), {"perceptual"}), ((0.0, 0.0), set())):
+        config = replace(tiny, perceptual_weight=weights[0], flat_area_weight=weights[1])
+        with torch.no_grad():
+            loss, values = Objective(model, config, squared_error)(image, randomness, keep_all=True)
+        assert {"perceptual", "roughness"} & values.keys() == parts
+        rest = values["l1"] + values["l2"] + sum(values[name] for name in parts)
+        rest = rest + tiny.rate_weight * values["rate"]
+        rest = rest + tiny.entropy_weight * (values["cross_entropy"] + 0.25 * values["partial"])
+        assert loss.item() == pytest.approx(rest.item(), rel=1e-5)
+
+
+def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness):
+    with torch.no_grad():
+        _, values = Objective(model, replace(tiny, flat_area_weight=2.0), None)(image, randomness, keep_all=True)
+    assert {"perceptual", "roughness"} & values.keys() == {"roughness"}
+
+
+def test_the_rate_moves_the_encoder(tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness):
+    """The gradient grows by λ_R times that of the rate, which reaches the patches' head and not the entropy model."""
+    head, entropy_head = model.encoder.patch_head.weight, model.entropy_model.head.weight
+
+    def gradients(weight: float) -> tuple[torch.Tensor, torch.Tensor]:
+        config = replace(tiny, rate_weight=weight, global_rate_scale=0.0)
+        loss, _ = Objective(model, config, None)(image, randomness, keep_all=True)
+        return torch.autograd.grad(loss, [head, entropy_head])
+
+    global_position, position = model.positions(image)
+    with torch.no_grad():
+        codes = (model.quantizer.quantize(x) for x in (global_position, position))
+        logits = model.entropy_model(*codes, torch.zeros(8, PATCHES, dtype=torch.bool))
+    (of_rate,) = torch.autograd.grad(rate_bits(logits, position, model.quantizer.levels).mean(), [head])
+    without, with_rate = gradients(0.0), gradients(0.1)
+    assert of_rate.abs().max() > 1e-4
+    assert torch.allclose(with_rate[0] - without[0], 0.1 * of_rate, rtol=1e-3, atol=1e-6)
+    assert torch.allclose(with_rate[1], without[1], rtol=1e-5, atol=1e-9)
+
+
+def test_cross_entropy_pulls_on_the_global_tokens_as_hard_as_its_share_of_the_rate(
+    tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness
+):
+    head = model.encoder.global_head.weight
+
+    def gradient(share: float) -> torch.Tensor:
+        config = replace(tiny, global_rate_scale=share, rate_weight=0.1)
+        loss, _ = Objective(model, config, None)(image, randomness, keep_all=True)
+        return torch.autograd.grad(loss, [head])[0]
+
+    global_position, position = model.positions(image)
+    codes = model.quantizer.quantize(global_position), model.quantizer.quantize(position).detach()
+    logits = model.entropy_model(*codes, torch.zeros(8, PATCHES, dtype=torch.bool))
+    (of_cross_entropy,) = torch.autograd.grad(surprisal_bits(logits, position.detach().round().int()).mean(), [head])
+    assert of_cross_entropy.abs().max() > 1e-4
+    assert torch.allclose(gradient(0.6) - gradient(0.0), 0.6 * 0.1 * of_cross_entropy, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_every_step_uses_the_learning_rate_of_the_schedule(files: RunFiles, tiny: TrainConfig, alone: Workers, optimizer: str):
+    """Two steps of warm-up, then a cosine from the learning rate to the final one."""
+    config = replace(tiny, optimizer=optimizer, steps=6, warmup_steps=2, learning_rate=4e-3, final_learning_rate=1e-3)
+    trainer = Trainer(files, config, alone)
+    used: list[list[float]] = [[] for _ in trainer.optimizers]
+    for rates, each in zip(used, trainer.optimizers, strict=True):
+        each.register_step_pre_hook(lambda o, *_, rates=rates: rates.append({g["lr"] for g in o.param_groups}))
+    for _ in range(6):
+        trainer.step()
+    cosine = [1e-3 + 3e-3 * (1 + math.cos(math.pi * progress)) / 2 for progress in (0, 0.25, 0.5, 0.75)]
+    assert len(used) == (2 if optimizer == "muon" else 1)
+    for rates in used:
+        assert [len(r) for r in rates] == [1] * 6
+        assert [min(r) for r in rates] == pytest.approx([2e-3, 4e-3, *cosine])
+
+
+@pytest.mark.parametrize(("limit", "clipped"), [(1e-3, True), (1e6, False)])
+def test_a_gradient_above_the_limit_is_scaled_down_to_it(
+    files: RunFiles, tiny: TrainConfig, alone: Workers, limit: float, clipped: bool
+):
+    trainer = Trainer(files, replace(tiny, gradient_clip=limit), alone)
+    norms: list[float] = []
+
+    def record(*_: object) -> None:
+        squares = [p.grad.square().sum() for p in trainer.model.parameters() if p.grad is not None]
+        norms.append(math.sqrt(sum(s.item() for s in squares)))
+
+    trainer.optimizers[0].register_step_pre_hook(record)
+    norm = trainer.step()["norm"].item()
+    assert norm > 1e-2
+    assert norms == pytest.approx([limit if clipped else norm], rel=1e-3)
+
+
+def test_a_run_averages_the_weights_of_every_step_and_leaves_the_average(files: RunFiles, tiny: TrainConfig, alone: Workers):
+    trainer = Trainer(files, replace(tiny, ema=0.9), alone)
+    wanted = {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+    for n in range(5):
+        trainer.step()
+        for name, p in trainer.model.named_parameters():
+            wanted[name].lerp_(p.detach(), 1 - min(0.9, (1 + n) / (10 + n)))
+    trainer.save()
+    state = read_checkpoint(files.checkpoint)
+    left = TaTok.from_pretrained(files.out / "weights.npz").state_dict()
+    for name, p in trainer.model.named_parameters():
+        assert torch.allclose(state["average"][name], wanted[name], atol=1e-6), name
+        assert torch.equal(state["model"][name], p), name
+        assert torch.equal(left[name], state["average"][name].half().float()), name
+    moved = "encoder.patch_head.weight"
+    assert not np.allclose(state["average"][moved], state["model"][moved], atol=1e-4)
