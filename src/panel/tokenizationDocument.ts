@@ -66,6 +66,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private anySize = false;
   /** The picture of the last tokenization, open in the inference process. */
   private opened: OpenedPicture | undefined;
+  /** Numbers of exports under way by their picture, which stays open for them when another replaces it. */
+  private readonly exporting = new Map<OpenedPicture, number>();
 
   constructor(
     private readonly file: WatchedImage,
@@ -202,12 +204,17 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.result().opened.ask(request, call);
   }
 
-  /** The tokenization under some settings, for an export. */
+  /** The tokenization under some settings, for an export; it is finished although the file changes meanwhile. */
   async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
     const { tokenization, opened } = this.result();
-    const ranking = tokenization.model.filters ? await opened.analyses.rank(filter, { token }) : undefined;
-    const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
-    return { ...tokenization, ranking, reconstruction };
+    this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
+    try {
+      const ranking = tokenization.model.filters ? await opened.analyses.rank(filter, { token }) : undefined;
+      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
+      return { ...tokenization, ranking, reconstruction };
+    } finally {
+      this.exported(opened);
+    }
   }
 
   /** The settings that hold for this document, with the model chosen for it. */
@@ -228,10 +235,21 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return { tokenization: this.current.tokenization, opened: this.opened };
   }
 
-  /** Closes the picture that was open, if it is another one. */
+  /** Closes the picture that was open, if it is another one and no export needs it. */
   private keepOpen(picture: OpenedPicture | undefined): void {
-    if (picture !== this.opened) this.opened?.close();
+    const former = this.opened;
     this.opened = picture;
+    if (former !== undefined && former !== picture && !this.exporting.has(former)) former.close();
+  }
+
+  private exported(picture: OpenedPicture): void {
+    const others = (this.exporting.get(picture) ?? 1) - 1;
+    if (others > 0) {
+      this.exporting.set(picture, others);
+      return;
+    }
+    this.exporting.delete(picture);
+    if (picture !== this.opened) picture.close();
   }
 
   /** Runs one piece of work to the next state; work that was replaced or outlived by the document changes nothing. */

@@ -443,6 +443,27 @@ describe('TokenizationDocument', () => {
     expect(closed).toEqual([1, 2, 3]);
   });
 
+  it('keeps a picture open for the exports that began before another replaced it', async () => {
+    const { document, world, analyses, closed } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    const finish: (() => void)[] = [];
+    analyses.reconstruct.mockImplementation(async (filter) => {
+      await new Promise<void>((resolve) => finish.push(resolve));
+      return { ...reconstruction(filter), timings: {} };
+    });
+    const exports = [1, 2].map(() => document.tokenizationUnder(defaults, CancellationToken.None));
+    world.changeFile(Uint8Array.of(2));
+    await vi.runAllTimersAsync();
+    expect(closed).toEqual([]);
+    finish[0]?.();
+    expect((await exports[0])?.tokens.globalCodes).toEqual(Int32Array.of(1));
+    expect(closed).toEqual([]);
+    finish[1]?.();
+    await exports[1];
+    expect(closed).toEqual([1]);
+  });
+
   it('tells when its tokens are about to be replaced', async () => {
     const { document, world } = setUp();
     document.start();
