@@ -170,6 +170,8 @@ export class OpenPicture {
 
   /** Keeps the pixels that were decoded, so that they are not decoded again. */
   keepPixels(picture: Picture): void {
+    // It may have been closed while it was decoded.
+    if (this.closing.token.isCancellationRequested) return;
     if (this.known.image.reduction > 1) this.shared.largePicture.set(this, picture);
     else this.pixels = picture;
   }
