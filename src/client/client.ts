@@ -105,8 +105,9 @@ export class InferenceClient {
       openedIn?.pictures.add(picture);
       const { image, settings } = decoded;
       const { rgb: _, ...geometry } = image;
-      const known = { choice: params.choice, file: params.file, image: geometry, tokens: opened.tokens };
-      return { ...opened, image, settings, ...this.handle(picture, known) };
+      const { manifest, ...shown } = opened;
+      const known = { choice: params.choice, file: params.file, image: geometry, tokens: opened.tokens, manifest };
+      return { ...shown, image, settings, ...this.handle(picture, known) };
     } catch (error) {
       // The process may have opened it before it learned that nobody waits.
       openedIn?.notify(protocol.close, { picture });

@@ -73,11 +73,12 @@ export class Engine {
       const { tokens, timings } = await tatok.tokenize(read.picture, image, settings, run.observer);
       if (call?.token?.isCancellationRequested !== true) {
         const { rgb: _, ...geometry } = image;
-        const opened = new OpenPicture({ choice, file, image: geometry, tokens }, this.shared, bundle);
+        const known = { choice, file, image: geometry, tokens, manifest: bundle.manifestText };
+        const opened = new OpenPicture(known, this.shared, bundle);
         opened.keepPixels(read.picture);
         this.pictures.set(picture, opened);
       }
-      return { ...loaded, tokens, timings: { ...read.timings, ...loading, ...timings } };
+      return { ...loaded, tokens, manifest: bundle.manifestText, timings: { ...read.timings, ...loading, ...timings } };
     });
   }
 

@@ -1,8 +1,9 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { TatokError } from '../method/errors';
 import type { Analyses, Call } from '../protocol/analyses';
-import type { KnownPicture } from '../protocol/engineMessages';
+import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
   FilterSettings,
   InfluenceMap,
@@ -190,10 +191,24 @@ export class OpenPicture {
     return this.shared.requests.inTurn(this.known.choice, urgency, call, work, this.closing.token);
   }
 
-  /** The sessions of the picture's model, which the request uses until it ends. */
+  /**
+   * The sessions of the picture's model, which the request uses until it ends.
+   *
+   * @throws TatokError model-incompatible where another model is in the folder by now.
+   */
   private async model(run: Run): Promise<ReadyModel> {
-    this.bundle ??= await this.shared.models.bundle(run.choice);
+    this.bundle ??= await this.readBundle(run.choice);
     return readyModel(this.shared.models, this.bundle, run);
+  }
+
+  private async readBundle(choice: ModelChoice): Promise<KeyedBundle> {
+    const bundle = await this.shared.models.bundle(choice);
+    if (bundle.manifestText === this.known.manifest) return bundle;
+    throw new TatokError(
+      'model-incompatible',
+      `The model in ${choice.directory} was replaced after it made the tokens of this picture.`,
+      'Close the picture and open it again.',
+    );
   }
 
   /** @param need `required` has a model refuse that can drop nothing. */

@@ -8,8 +8,8 @@ import { loadBundle, type RunningModel } from './loadModel';
 /** Two models side by side is what a comparison needs. */
 const keptModels = 2;
 
-/** A bundle, and its name among those kept. */
-export type KeyedBundle = Bundle & { readonly key: string };
+/** A bundle, its name among those kept, and its manifest as text that is equal for equal manifests. */
+export type KeyedBundle = Bundle & { readonly key: string; readonly manifestText: string };
 
 export interface ModelsListener {
   /** Told of what goes wrong without failing a request. */
@@ -50,7 +50,8 @@ export class RunningModels {
    */
   async bundle(choice: ModelChoice): Promise<KeyedBundle> {
     const bundle = await readBundle(choice.directory);
-    return { ...bundle, key: JSON.stringify([choiceKey(choice), bundle.manifest]) };
+    const manifestText = JSON.stringify(bundle.manifest);
+    return { ...bundle, manifestText, key: JSON.stringify([choiceKey(choice), manifestText]) };
   }
 
   /**

@@ -72,6 +72,8 @@ export interface DecodedPicture {
 /** Codes and their entropies: the first that can be shown. The image itself was sent as {@link DecodedPicture}. */
 export interface OpenedTokens extends LoadedModel {
   readonly tokens: Tokens;
+  /** The manifest of the model that made them, as text that is equal for equal manifests. */
+  readonly manifest: string;
   readonly timings: StageTimings;
 }
 
@@ -81,6 +83,8 @@ export interface KnownPicture {
   readonly file: Uint8Array;
   readonly image: ShownGeometry;
   readonly tokens: Tokens;
+  /** As in {@link OpenedTokens}: another model in the same folder would decode the tokens to another picture. */
+  readonly manifest: string;
 }
 
 /** Names a picture that is open. The client chooses the number. */

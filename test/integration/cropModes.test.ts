@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { readBundle } from '../../src/bundle/manifest';
 import { Engine } from '../../src/engine/engine';
 import type { ModelChoice } from '../../src/protocol/engineMessages';
 import { analysesBy, type Call } from '../../src/protocol/analyses';
@@ -136,7 +137,8 @@ describe('a picture that is shown reduced', () => {
     expect([image.rgb.length, reconstruction.rgb.length]).toEqual([2001 * 501 * 3, 2001 * 501 * 3]);
     // In an engine that has never seen the picture, as after a crash.
     const fresh = new Engine();
-    fresh.reopen(1, { choice, file, image, tokens });
+    const { manifest } = await readBundle(choice.directory);
+    fresh.reopen(1, { choice, file, image, tokens, manifest: JSON.stringify(manifest) });
     const analyses = analysesBy((request, call) => fresh.analyse(1, request, call));
     const { weights } = await analyses.attention({ tile: 63, layer: 0, head: 0 });
     // The last tile holds 162 pixels of width and 233 of height.

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource, type CancellationToken } from 'vscode-jsonrpc/node';
+import { readBundle } from '../../src/bundle/manifest';
 import { Engine } from '../../src/engine/engine';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
@@ -185,7 +186,8 @@ describe('A number that is not one', () => {
       const graphs = { entropy: { value: { output: 'entropy', value: NaN } } };
       const other = { directory: await model({ graphs }), providers: ['cpu'] };
       const engine = new Engine();
-      engine.reopen(1, { choice: other, file, image, tokens });
+      const { manifest } = await readBundle(other.directory);
+      engine.reopen(1, { choice: other, file, image, tokens, manifest: JSON.stringify(manifest) });
       const error = await refusalOf(() => engine.analyse(1, { name: 'rank', params: settings }, {}));
       expect(error.message).toBe('The entropy graph gave NaN as entropy on the provider cpu.');
     },

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { readBundle } from '../../src/bundle/manifest';
 import { Engine } from '../../src/engine/engine';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
@@ -238,7 +239,9 @@ describe('execution providers', () => {
       const own = await client().tokenize({ choice, ...params });
       expect(opened.tokens.patchCodes).not.toEqual(own.tokens.patchCodes);
       const engine = new Engine();
-      engine.reopen(1, { choice, file, image: opened.image, tokens: opened.tokens });
+      const { image, tokens } = opened;
+      const { manifest } = await readBundle(choice.directory);
+      engine.reopen(1, { choice, file, image, tokens, manifest: JSON.stringify(manifest) });
       const expected = await engine.analyse(1, { name: 'reconstruct', params: opened.settings }, {});
       expect(expected).toMatchObject(reconstruction);
       const reason = 'It crashed twice in a row while running (signal SIGSEGV).';

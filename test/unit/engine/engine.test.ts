@@ -32,7 +32,7 @@ beforeEach(() => {
   noted = [];
   failures = { cuda: outOfMemory };
   release = vi.fn(() => Promise.reject(new Error('lost device')));
-  vi.mocked(readBundle).mockResolvedValue({ model: tinyModel } as Bundle);
+  vi.mocked(readBundle).mockResolvedValue({ model: tinyModel, manifest: {} } as Bundle);
   vi.mocked(readPicture)
     .mockReset()
     .mockResolvedValue({ picture: {} as Picture, timings: {} });
@@ -82,6 +82,7 @@ function ask(engine: Engine, name: string, params: unknown, providers = choice.p
     file: new Uint8Array(9),
     image: { reduction: 1, tiles: { rows: 1, columns: 1 } } as ShownGeometry,
     tokens: { globalCodes: new Int32Array(1), patchCodes: new Int32Array(1) } as Tokens,
+    manifest: '{}',
   });
   return engine.analyse(1, { name, params }, {});
 }
@@ -138,6 +139,24 @@ describe('a provider that fails while it runs', () => {
     failures = { cuda: new TatokError('cancelled', 'The request was cancelled.') };
     expect((await refusalOf(() => attend(newEngine(), ['cuda', 'cpu']))).code).toBe('cancelled');
     expect(log).toEqual([]);
+  });
+});
+
+describe('a picture that a former process tokenized', () => {
+  beforeEach(() => {
+    failures = {};
+  });
+
+  it('is not decoded by another model that is in the folder by now', async () => {
+    const engine = newEngine();
+    expect(await attend(engine)).toBe('cuda');
+    vi.mocked(readBundle).mockResolvedValue({ model: tinyModel, manifest: { version: '2' } } as Bundle);
+    const refusal = await refusalOf(() => attend(engine));
+    expect([refusal.code, refusal.message]).toEqual([
+      'model-incompatible',
+      'The model in /models/tiny was replaced after it made the tokens of this picture.',
+    ]);
+    expect(loadBundle).toHaveBeenCalledOnce();
   });
 });
 

@@ -9,6 +9,7 @@ function open(largePicture: LargePicture): OpenPicture {
     file: new Uint8Array(1),
     image: { reduction: 4, tiles: { rows: 9, columns: 9 } } as ShownGeometry,
     tokens: {} as Tokens,
+    manifest: '{}',
   };
   const models = { bundle: vi.fn(), use: vi.fn() };
   return new OpenPicture(known, { models, requests: {} as Requests, largePicture });
