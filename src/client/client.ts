@@ -205,10 +205,12 @@ export class InferenceClient {
   }
 
   private async repeatAfterCrash<Result>(send: Send<Result>, token: CancellationToken): Promise<Result> {
+    const isUnwanted = () => this.disposed || token.isCancellationRequested;
     for (let crashes = 0; ;) {
-      if (this.disposed || token.isCancellationRequested) throw cancelled();
+      if (isUnwanted()) throw cancelled();
       const starting = this.start();
       const running = await starting;
+      if (isUnwanted()) throw cancelled();
       try {
         return await send(running);
       } catch (error) {

@@ -134,6 +134,16 @@ describe('InferenceClient', () => {
     });
   });
 
+  it('does not send a request that was cancelled while the process was started for it', async () => {
+    const inference = client();
+    const source = new CancellationTokenSource();
+    const endless = { choice: { ...choice, directory: '/models/endless' }, file: Uint8Array.of(1), settings: {} };
+    const cancelled = refusalOf(() => inference.open(endless, { token: source.token }));
+    source.cancel();
+    expect((await cancelled).code).toBe('cancelled');
+    expect((await inference.loadModel(choice)).model.name).toBe('life 1');
+  });
+
   it('repeats a request once after a crash', async () => {
     const { model } = await client('crash-once').loadModel(choice);
     expect(model.name).toBe('life 2');
