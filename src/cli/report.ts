@@ -63,6 +63,14 @@ export function modelLine({ model, provider }: LoadedModel): string {
   return `${model.name} ${model.version}${kind} on ${provider.provider}${reasons}`;
 }
 
+/**
+ * One line for a terminal. File names and models may hold characters that it would act on (colours, the title of its window, the direction
+ * of writing): these are shown as unknown characters.
+ */
+export function terminalLine(text: string): string {
+  return text.replace(/\s*\n\s*/g, ' ').replace(/[\p{Control}\p{Bidi_Control}]/gu, '\ufffd');
+}
+
 /** One line for people. */
 export function summary(image: string, result: TokenizedImage): string {
   const { model, provider, reconstruction: r, timings } = result;

@@ -9,7 +9,7 @@ import { cudaOptionsIn } from './cudaOptions';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
 import type { StageTimings } from '../method/types';
-import { jsonRecord, modelLine, summary } from './report';
+import { jsonRecord, modelLine, summary, terminalLine } from './report';
 
 const packageFolder = join(__dirname, '..');
 
@@ -23,7 +23,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   const loaded = await client.loadModel(choice);
   // Counted with the first image, because a user waits for both.
   let load: StageTimings = { load: performance.now() - start };
-  if (!options.json) print(modelLine(loaded));
+  if (!options.json) print(terminalLine(modelLine(loaded)));
   if (!loaded.model.filters && Object.keys(options.settings).length > 0) {
     complain(`${loaded.model.name} can drop nothing, so that every token is kept: ${describeParts(loaded.model)}.`);
   }
@@ -37,7 +37,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
       const result = { ...tokenized, timings: { ...load, ...tokenized.timings } };
       load = {};
       await out?.write(image, file, result);
-      print(options.json ? JSON.stringify(jsonRecord(image, result)) : summary(image, result));
+      print(options.json ? JSON.stringify(jsonRecord(image, result)) : terminalLine(summary(image, result)));
     } catch (error) {
       complain(`${image}: ${reasonOf(error)}`);
       status = 1;
@@ -80,7 +80,7 @@ function print(line: string): void {
 }
 
 function complain(line: string): void {
-  process.stderr.write(`tatok: ${line.replace(/\s*\n\s*/g, ' ')}\n`);
+  process.stderr.write(`tatok: ${terminalLine(line)}\n`);
 }
 
 /** The problem and the next step, in one line, with plain words in place of the system's codes. */

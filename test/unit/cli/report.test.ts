@@ -5,7 +5,7 @@ import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { OutputFolder } from '../../../src/cli/output';
 import { entropyPng, maskPng } from '../../../src/cli/savedPictures';
-import { jsonRecord, modelLine, summary, type TokenizedImage } from '../../../src/cli/report';
+import { jsonRecord, modelLine, summary, terminalLine, type TokenizedImage } from '../../../src/cli/report';
 import { tokensRecord } from '../../../src/export/tokens';
 import { tinyModel } from '../model';
 
@@ -57,6 +57,13 @@ const result: TokenizedImage = {
 };
 
 describe('what is printed of an image', () => {
+  it('holds no control character that a terminal would act on, and no line break', () => {
+    const name = '\u001b]0;title\u0007\u009b31m\u202egnp.a\n  b.png';
+    expect(terminalLine(summary(name, result))).toMatch(
+      /^\ufffd\]0;title\ufffd\ufffd31m\ufffdgnp\.a b\.png: 64×48 → [^\n]+ ms$/,
+    );
+  });
+
   it('is JSON, with null for an infinite PSNR', () => {
     const record = jsonRecord('a.png', result);
     expect(JSON.parse(JSON.stringify(record))).toEqual(record);
