@@ -36,7 +36,7 @@ export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
 }
 
 /** The inspector: picture at the left, what it costs at the right, its parts below. */
-export function App(): JSX.Element {
+function App(): JSX.Element {
   const { inspector } = useServices();
   const exporter = useExporter();
   const picture = inspector.picture.value;

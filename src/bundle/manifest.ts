@@ -18,8 +18,6 @@ const fileName = z.string().regex(/^[^/\\:]+$/, 'must be the name of a file in t
 /** Without an entropy graph no token can be dropped. */
 const graphFiles = z.object({ encoder: fileName, entropy: fileName.optional(), decoder: fileName });
 
-export type GraphFiles = z.infer<typeof graphFiles>;
-
 /** `tokenizer`: the encoder, and the entropy model with no patch visible, in one. */
 const variantFiles = graphFiles.extend({ tokenizer: fileName.optional() });
 
@@ -101,7 +99,6 @@ export interface Bundle {
 /**
  * Reads and validates a bundle's manifest. Keys that the contract does not name are ignored.
  *
- * @param text of the manifest where it was read before.
  * @throws TatokError model-missing, model-invalid or model-incompatible (another format version).
  */
 export async function readBundle(directory: string): Promise<Bundle> {

@@ -29,9 +29,9 @@ export async function timeGraphsIn(modulePath: string, task: GraphsToTime, optio
         timer = setTimeout(() => reject(new Error(`Nothing came for ${seconds} s after: ${doing}.`)), stallMs);
       };
       watch();
-      child.on('message', (told) => {
+      child.on('message', (received) => {
         watch();
-        const message = told as GraphsMessage;
+        const message = received as GraphsMessage;
         if (message.kind === 'doing') doing = message.what;
         else if (message.kind === 'timed') onTimed(message.timed);
         else if (message.kind === 'failed') reject(new Error(message.reason));

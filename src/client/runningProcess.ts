@@ -136,13 +136,13 @@ export class RunningProcess {
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
     this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
-    this.connection.onNotification(progress, ({ id, ...told }) => {
-      this.step = { id, stage: told.stage };
-      this.pending.get(id)?.listener.onProgress?.(told);
+    this.connection.onNotification(progress, ({ id, ...news }) => {
+      this.step = { id, stage: news.stage };
+      this.pending.get(id)?.listener.onProgress?.(news);
       this.limitStep();
     });
-    this.connection.onNotification(pictured, ({ id, ...told }) => this.pending.get(id)?.listener.onPicture?.(told));
-    this.connection.onNotification(loaded, (told) => settings.onLoaded?.(told));
+    this.connection.onNotification(pictured, ({ id, ...news }) => this.pending.get(id)?.listener.onPicture?.(news));
+    this.connection.onNotification(loaded, (choice) => settings.onLoaded?.(choice));
     this.connection.onRequest(noteProvider, ({ inUse }) => void (this.inUse = inUse));
     this.connection.onError(([error]) => log(`Inference process: ${error.message}`));
     this.connection.listen();

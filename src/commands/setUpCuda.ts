@@ -185,7 +185,7 @@ async function finish(services: SetUpServices, staged: StagedProvider): Promise<
   return 'done';
 }
 
-export interface OutcomeServices {
+interface OutcomeServices {
   readonly inference: Pick<SharedInference, 'client'>;
   readonly configuration: Pick<Configuration, 'read'>;
 }
@@ -196,7 +196,7 @@ export interface OutcomeServices {
  *
  * @throws TatokError of the model.
  */
-export async function tellOutcome({ inference, configuration }: OutcomeServices): Promise<void> {
+async function tellOutcome({ inference, configuration }: OutcomeServices): Promise<void> {
   const { choice } = configuration.read();
   const place = { location: vscode.ProgressLocation.Window, title: plain`TaTok: trying CUDA …` };
   const { provider: report } = await window.withProgress(place, () => inference.client.loadModel(choice));
@@ -223,16 +223,16 @@ async function warnNotUsed(message: Plain): Promise<void> {
 }
 
 /** 'again' shows the list again. */
-export type Outcome = 'done' | 'again';
+type Outcome = 'done' | 'again';
 
-export interface Choice extends Line {
+interface Choice extends Line {
   /** Absent for lines that only tell something. */
   readonly run?: () => Promise<Outcome>;
   /** Where to get by other means what `run` fails to fetch. */
   readonly link?: string;
 }
 
-export function verdict(discovery: CudaDiscovery): Choice[] {
+function verdict(discovery: CudaDiscovery): Choice[] {
   const { problems } = discovery;
   if (problems.length === 0) {
     return [
@@ -253,7 +253,7 @@ export function verdict(discovery: CudaDiscovery): Choice[] {
   ];
 }
 
-export function found(discovery: CudaDiscovery): Choice[] {
+function found(discovery: CudaDiscovery): Choice[] {
   const lines = discoveryLines(discovery);
   if (lines.length === 0) return [];
   return [
@@ -262,7 +262,7 @@ export function found(discovery: CudaDiscovery): Choice[] {
   ];
 }
 
-export function again(): Promise<Outcome> {
+function again(): Promise<Outcome> {
   return Promise.resolve('again');
 }
 

@@ -33,7 +33,7 @@ async function showEnvironment(services: EnvironmentServices): Promise<void> {
 }
 
 /** Loads the model for this: only that shows which provider works. */
-export async function describeEnvironment(services: EnvironmentServices): Promise<Markdown> {
+async function describeEnvironment(services: EnvironmentServices): Promise<Markdown> {
   const { inference, configuration, extensionVersion } = services;
   const { choice } = configuration.read();
   const [loaded, discovery] = await Promise.all([

@@ -48,7 +48,7 @@ function toUri(value: unknown): vscode.Uri | undefined {
 }
 
 /** The image of the active tab; images open in a custom editor, or in a text editor when reopened so. */
-export function activeResources(): vscode.Uri[] {
+function activeResources(): vscode.Uri[] {
   const input = window.tabGroups.activeTabGroup.activeTab?.input;
   return input instanceof vscode.TabInputCustom || input instanceof vscode.TabInputText ? [input.uri] : [];
 }

@@ -11,7 +11,7 @@ export const providerLibraries = [sharedProviderLibrary, cudaProviderLibrary] as
 export const driverLibrary = 'libcuda.so.1';
 
 /** CUDA major version of the provider that set-up fetches; assumed where there is no provider to ask. */
-export const fetchedCudaMajor = 13;
+const fetchedCudaMajor = 13;
 
 /** Name of the folder that set-up keeps the provider's libraries in: another version is another folder. */
 export const providerFolderName = `onnxruntime-${runtimeVersion}-cuda${fetchedCudaMajor}`;

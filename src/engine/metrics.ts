@@ -78,8 +78,7 @@ function squaredError(a: Uint8Array, b: Uint8Array): number {
   return squares;
 }
 
-/** Where two pictures of the model's size differ, patch by patch. */
-
+/** Pixels of a picture in an image of the model's size. */
 interface Extent {
   readonly width: number;
   readonly height: number;

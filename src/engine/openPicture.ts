@@ -42,7 +42,7 @@ interface TimedRanking {
 }
 
 /** The model of a request, and what loading it took just now. */
-export type ReadyModel = RunningModel & { readonly timings: StageTimings };
+type ReadyModel = RunningModel & { readonly timings: StageTimings };
 
 /** The parts of the engine that pictures share. */
 export interface Shared {
@@ -250,7 +250,7 @@ export async function readyModel(models: Shared['models'], bundle: KeyedBundle, 
 }
 
 /** Tiles go batch by batch, for minutes where there are many. */
-export function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns: number }): Urgency {
+function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns: number }): Urgency {
   return rows * columns > 1 ? 'long' : 'soon';
 }
 

@@ -138,7 +138,7 @@ export function failedWhileRunning(
  * The CPU counts as no provider: it is the last resort, and telling would only take time.
  */
 export class ProviderWatch {
-  private told: ProviderInUse | undefined;
+  private reported: ProviderInUse | undefined;
 
   /** @param tell resolves once the client knows. */
   constructor(private readonly tell: (inUse: ProviderInUse | undefined) => Promise<void>) {}
@@ -156,8 +156,8 @@ export class ProviderWatch {
 
   private async note(inUse: ProviderInUse | undefined): Promise<void> {
     const news = inUse?.provider === 'cpu' ? undefined : inUse;
-    if (isDeepStrictEqual(news, this.told)) return;
-    this.told = news;
+    if (isDeepStrictEqual(news, this.reported)) return;
+    this.reported = news;
     await this.tell(news);
   }
 }

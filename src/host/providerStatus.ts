@@ -51,6 +51,7 @@ function tooltip({ model, provider }: LoadedModel): Markdown {
     formatted`Select to show the output channel.\n`,
   ]);
 }
+
 const showOutput = plain`Show Output`;
 
 /**

@@ -61,6 +61,8 @@ export async function rankSequentially(
 }
 
 /**
+ * w_i = max(0, D_i − D⁰_i), scaled to a mean of 1 over the hidden patches so that the edge priority β stays in bits.
+ *
  * The worth of a patch's bits: Dynamic Token Filtering counts how many bits a dropped patch loses, rate–distortion theory what error
  * those bits would have saved.
  *
@@ -68,10 +70,6 @@ export async function rankSequentially(
  * with every patch kept; where the picture's edge cuts a patch, that of its part of the picture alone. Bits that decode to what the
  * expectation shows anyway weigh nothing; the sum of lost bits that ε bounds stays that of true bits. The original is needed for it, so a
  * receiver is sent the mask of kept patches, as with surprisal.
- */
-
-/**
- * w_i = max(0, D_i − D⁰_i), scaled to a mean of 1 over the hidden patches so that the edge priority β stays in bits.
  *
  * @param errors D, sum of squared errors over the pixels of each patch with what is visible decoded as kept; N values.
  * @param floor D⁰, the same with every patch kept.

@@ -4,7 +4,7 @@ import type { ProviderName } from '../method/types';
 export const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
 
 /** Stands for the platform's default order. */
-export const autoProvider = 'auto';
+const autoProvider = 'auto';
 
 /** The default order: what onnxruntime-node is built with on a platform, then the CPU. */
 export function defaultProviders(platform: string, arch: string): ProviderName[] {

@@ -43,7 +43,7 @@ function inner({ width, height, imageWidth, imageHeight }: Frame): {
 }
 
 /** Rounded down to a sixteenth, so that patches of 16 pixels fill whole pixels of the screen. */
-export function fitScale(frame: Frame): number {
+function fitScale(frame: Frame): number {
   const region = inner(frame);
   const scale = Math.min(region.width / frame.imageWidth, region.height / frame.imageHeight);
   return scale > 1 ? Math.floor(16 * scale) / 16 : scale;

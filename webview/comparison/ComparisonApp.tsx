@@ -96,7 +96,7 @@ export function ComparisonApp(): JSX.Element {
 }
 
 /** Which image is on a side, by which model, and where it ran. */
-export function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
+function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
   const { inspector } = useServices();
   const tokenization = inspector.tokenization.value;
   const document = inspector.document.value;
@@ -119,7 +119,7 @@ export function SideHeader({ letter }: { readonly letter: string }): JSX.Element
 }
 
 /** Which global token's attention or influence both sides show, while they show any. */
-export function ComparedTokens(): JSX.Element | null {
+function ComparedTokens(): JSX.Element | null {
   const comparison = useComparison();
   const { inspector } = useServices();
   const overlay = inspector.chosenOverlay.value;
@@ -149,7 +149,7 @@ export function ComparedTokens(): JSX.Element | null {
 }
 
 /** Both pictures, taken away from here, and word of what was. */
-export function ComparisonExportMenu(): JSX.Element {
+function ComparisonExportMenu(): JSX.Element {
   const exporter = useComparisonExporter();
   const items: readonly MenuItem[] = [
     {

@@ -125,7 +125,7 @@ function PhaseAnnouncement(): JSX.Element {
 }
 
 /** Everything that can be taken away from here, and word of what was. */
-export function ExportMenu(): JSX.Element | null {
+function ExportMenu(): JSX.Element | null {
   const exporter = useExporter();
   const model = useServices().inspector.picture.value?.model;
   if (model === undefined) return null;

@@ -76,7 +76,7 @@ export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly 
   );
 }
 
-export function FilterChoices(): JSX.Element {
+function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
   const globalTokens = inspector.picture.value?.model.globalTokens ?? 0;
   return (

@@ -252,7 +252,7 @@ export class StageController {
 const restMs = 150;
 
 /** Tells the zoom gesture, whose frames may be drawn with less care, from a single change of scale. */
-export class ZoomMotion {
+class ZoomMotion {
   private scale: number | undefined;
   private changedAt = -Infinity;
   private timer: ReturnType<typeof setTimeout> | undefined;

@@ -32,7 +32,7 @@ class Container:
     covered: tuple[int, int, int, int] | None = None  # left, top, width and height of a first frame that leaves canvas bare
     tiff: TiffSamples | None = None
     lacks_end: bool = False  # a JPEG without its end marker
-    complete: bool = True  # whether a JPEG has every scan that its picture needs
+    complete: bool = True  # false for a JPEG that lacks a scan of its picture
 
 
 def number(data: bytes, at: int, kind: str = ">I") -> int:
