@@ -373,6 +373,7 @@ export class Inspector {
       if (before?.tokens !== now.tokens) {
         this.ranked.value = undefined;
         this.reconstruction.value = undefined;
+        this.attention.value = undefined;
         this.timings.value = now.timings;
       }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);

@@ -49,6 +49,23 @@ describe('Inspector', () => {
     expect([inspector.lossRate.value, inspector.focused.value]).toEqual([0.9, 3]);
   });
 
+  it('shows no attention of former tokens over a picture of the same size', () => {
+    const inspector = new Inspector(readViewState({}));
+    tokenize(inspector, tokenization);
+    const region = inspector.tileRegion.value;
+    if (region === undefined) throw new Error('there is no tile');
+    const weights = new Float32Array(region.rows * region.columns * tokenization.model.globalTokens);
+    inspector.attention.value = { tile: 0, region, layer: 0, head: 0, weights };
+    tokenize(inspector, structuredClone(tokenization));
+    expect(inspector.shownAttention.value?.weights).toBe(weights);
+    const { tokens } = tokenization;
+    tokenize(inspector, {
+      ...tokenization,
+      tokens: { ...tokens, globalCodes: tokens.globalCodes.map((code) => code + 1) },
+    });
+    expect(inspector.shownAttention.value).toBeUndefined();
+  });
+
   describe('on a page that is shown again', () => {
     /** State of a page that was hidden after the user chose ε = 0.9. */
     function kept() {
