@@ -3,6 +3,7 @@
 import { Stryker } from '@stryker-mutator/core';
 import { readFile, writeFile } from 'node:fs/promises';
 import { relative } from 'node:path';
+import { format, resolveConfig } from 'prettier';
 
 /** The method itself, rankings over tiles and the state of the page. */
 const everything = ['src/method/**/*.ts', 'src/engine/ranking.ts', 'webview/state/**/*.ts'];
@@ -56,9 +57,8 @@ const table = [...rows.values()].sort();
 const sum = (/** @type {number} */ column) =>
   table.reduce((total, row) => total + Number(row.split('|')[column]?.trim()), 0);
 const total = `${sum(3)} of ${sum(2)} changes are noticed, ${((100 * sum(3)) / sum(2)).toFixed(1)} %.`;
-await writeFile(
-  report,
+const text =
   `# Mutation run\n\nMade by \`npm run mutation\`. ${total}\n\n| File | Changes | Noticed | Share |\n| --- | ---: | ---: | ---: |\n` +
-    `${table.join('\n')}\n\n## Not noticed\n\n${[...survivors.values()].sort().join('\n')}`,
-);
+  `${table.join('\n')}\n\n## Not noticed\n\n${[...survivors.values()].sort().join('\n')}`;
+await writeFile(report, await format(text, { ...(await resolveConfig(report)), parser: 'markdown' }));
 console.log(total);

@@ -42,7 +42,14 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
 ):
     """Every term is computed anew from the networks and weighs something; a term that is missing changes the sum."""
     config = replace(
-        tiny, perceptual_weight=0.7, flat_area_weight=3.0, perceptual_every=1, perceptual_crop=1.0, rate_weight=0.05
+        tiny,
+        perceptual_weight=0.7,
+        flat_area_weight=3.0,
+        perceptual_every=1,
+        perceptual_crop=1.0,
+        rate_weight=0.05,
+        partial_share=0.25,
+        partial_weight=0.4,
     )
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     hook = model.decoder.register_forward_hook(lambda _, given, output: seen.append((given[3], output)))
@@ -77,7 +84,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
         "roughness": 3.0,
         "rate": 0.5 * 0.05,
         "cross_entropy": tiny.entropy_weight,
-        "partial": 0.25 * tiny.entropy_weight,
+        "partial": 0.4 * tiny.entropy_weight,
     }
     terms = {name: weights[name] * value.item() for name, value in wanted.items()}
     assert loss.item() == pytest.approx(sum(terms.values()), rel=1e-5)
@@ -92,7 +99,7 @@ def test_terms_without_weight_are_not_computed(tiny: TrainConfig, model: TaTok, 
         assert {"perceptual", "roughness"} & values.keys() == parts
         rest = values["l1"] + values["l2"] + sum(values[name] for name in parts)
         rest = rest + tiny.rate_weight * values["rate"]
-        rest = rest + tiny.entropy_weight * (values["cross_entropy"] + 0.25 * values["partial"])
+        rest = rest + tiny.entropy_weight * (values["cross_entropy"] + tiny.partial_weight * values["partial"])
         assert loss.item() == pytest.approx(rest.item(), rel=1e-5)
 
 

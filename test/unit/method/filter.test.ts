@@ -4,6 +4,8 @@ import {
   checkerboardRank,
   droppedPrefix,
   edgePatches,
+  keepEvery,
+  keepRanks,
   maskBits,
   payloadBits,
   rankPatches,
@@ -200,7 +202,9 @@ describe('rankPatches and selectKept', () => {
   });
 
   it('refuses entropies that do not fill the grid', () => {
-    expect(() => rankPatches(new Float32Array(3), { rows: 2, columns: 2 }, 0)).toThrow(RangeError);
+    expect(() => rankPatches(new Float32Array(3), { rows: 2, columns: 2 }, 0)).toThrow(
+      new RangeError('3 entropies do not fill a grid of 2×2 patches'),
+    );
   });
 
   it('finds the kept set of 16,384 patches by a binary search of the sums of bits', () => {
@@ -224,6 +228,18 @@ describe('rankPatches and selectKept', () => {
       expect(dropped).toBe(linear(lossRate * ranking.totalBits));
       expect(reads).toBeLessThanOrEqual(15);
     }
+  });
+});
+
+describe('without a filter', () => {
+  it('every patch token is kept, at no bits of a budget', () => {
+    expect(keepEvery(3)).toEqual({ keep: Uint8Array.of(1, 1, 1), keptTokens: 3, budgetBits: 0, lostBits: 0 });
+  });
+});
+
+describe('keepRanks', () => {
+  it('gives 1 to the patch that is dropped last, and N to the one that is dropped first', () => {
+    expect(keepRanks(Uint32Array.of(2, 0, 3, 1))).toEqual(Uint32Array.of(3, 1, 4, 2));
   });
 });
 
