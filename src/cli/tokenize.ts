@@ -4,7 +4,7 @@ import { FileTooLarge, readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
 import { TatokError } from '../method/errors';
 import { mostFileBytes, requireFileSize } from '../method/imageLimits';
-import { describeParts } from '../method/parts';
+import { describeParts, hasPart } from '../method/parts';
 import { cudaOptionsIn } from './cudaOptions';
 import { parseOptions, Usage, type CliOptions } from './options';
 import { OutputFolder } from './output';
@@ -24,7 +24,7 @@ async function tokenizeImages(options: CliOptions, client: InferenceClient): Pro
   // Counted with the first image, because a user waits for both.
   let load: StageTimings = { load: performance.now() - start };
   if (!options.json) print(terminalLine(modelLine(loaded)));
-  if (!loaded.model.filters && Object.keys(options.settings).length > 0) {
+  if (!hasPart(loaded.model, 'rates') && Object.keys(options.settings).length > 0) {
     complain(`${loaded.model.name} can drop nothing, so that every token is kept: ${describeParts(loaded.model)}.`);
   }
   const out = options.out === undefined ? undefined : new OutputFolder(options.out);

@@ -6,6 +6,7 @@ import type { Selected } from '../state/inspector';
 import type { Parts } from '../../src/method/parts';
 import { psnrText, ssimText } from '../../src/method/quality';
 import type { Reconstruction } from '../../src/method/types';
+import { hasPart } from '../../src/method/parts';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
 export function ComparedFigures(): JSX.Element {
@@ -51,7 +52,7 @@ export function ComparedFigures(): JSX.Element {
           <Selection
             name="patches kept"
             testId="kept"
-            value={({ keptTokens }, { filters }) => (filters ? keptTokens : undefined)}
+            value={({ keptTokens }, model) => (hasPart(model, 'patchBits') ? keptTokens : undefined)}
           />
           <Selection name="tokens" testId="tokens" value={({ totalTokens }) => totalTokens} />
           <Selection
@@ -69,7 +70,7 @@ export function ComparedFigures(): JSX.Element {
 }
 
 function LossRateOf({ side, letter }: { readonly side: Services; readonly letter: string }): JSX.Element {
-  if (!side.inspector.filters.value) return <span class="muted">keeps every token</span>;
+  if (!side.inspector.rates.value) return <span class="muted">keeps every token</span>;
   return (
     <ServicesContext.Provider value={side}>
       <LossRateRange of={` of ${letter}`} />

@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { useComparison } from './comparison';
 import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
-import { describePatch } from '../../src/method/patch';
+import { describePatch, describeToken } from '../../src/method/patch';
 
 /** A figure is undefined while a side does not know it, or if its model has no such part. */
 const rows: readonly {
@@ -17,8 +17,7 @@ const rows: readonly {
     name: 'influence',
     of: ({ facts: { influence } }) => (influence === undefined ? undefined : `${influence.toFixed(1)} of 255`),
   },
-  { name: 'code', of: ({ facts: { token } }) => token?.code },
-  { name: 'levels', of: ({ facts: { token } }) => token && `[${token.levels.join(' ')}]` },
+  { name: 'code', of: ({ facts: { token } }) => token && describeToken(token) },
   { name: 'mean RGB', of: ({ facts: { rgb } }) => rgb?.join(' ') },
 ];
 

@@ -3,7 +3,9 @@ import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
 import { NumberField } from '../ui/NumberField';
+import { Row } from '../ui/Row';
 import { Select } from '../ui/Select';
+import { stepUnit } from '../../src/method/streams';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
 const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
@@ -37,7 +39,7 @@ export function LossRate(): JSX.Element {
         <LossRateNumber />
       </div>
       <LossRateRange id="loss-rate" />
-      <FilterChoices />
+      {inspector.filters.value ? <FilterChoices /> : <Length />}
     </section>
   );
 }
@@ -73,6 +75,23 @@ export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly 
       value={inspector.lossRate.value}
       onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
     />
+  );
+}
+
+/** ε as a length: the leading tokens, residual codes or scales that it keeps. */
+function Length(): JSX.Element | null {
+  const { inspector } = useServices();
+  const model = inspector.picture.value?.model;
+  if (model === undefined) return null;
+  const unit = `${stepUnit(model)}s`;
+  return (
+    <dl class="rows">
+      <Row name={`leading ${unit}`}>
+        <span data-testid="length">
+          {inspector.selected.value?.length ?? '–'} of {model.steps.length}
+        </span>
+      </Row>
+    </dl>
   );
 }
 
