@@ -82,9 +82,6 @@ const cancelledLoadMs = 10_000;
 /** Timers take no longer times. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** Seconds that a step may take unless the user chooses otherwise: only what never ends is to meet it. */
-export const defaultTimeLimitSeconds = 600;
-
 /** How long a process may take to end before it is given up; one that waits for a lost device in the kernel never ends. */
 const endLimitMs = 5000;
 

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { TatokError } from '../method/errors';
+import { filterKeys } from '../method/settings';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
@@ -255,6 +256,6 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
 }
 
 /** Equal for settings that keep the same patches. */
-function keyOf({ lossRate, edgePriority, budget, ranking }: FilterSettings): string {
-  return JSON.stringify([lossRate, edgePriority, budget, ranking]);
+function keyOf(settings: FilterSettings): string {
+  return JSON.stringify(filterKeys.map((key) => settings[key]));
 }

@@ -1,6 +1,6 @@
 /**
- * The filter's settings: one schema from which the manifest, VS Code's settings, the page and the command line take their limits.
- * Models' defaults lie under the user's own. Runs in every process and in the page.
+ * The filter's settings: one schema from which the manifest, the user's settings (`userSettings.ts`), messages, the page and the command
+ * line take their limits. Models' defaults lie under the user's own. Runs in every process and in the page.
  */
 import * as z from 'zod/mini';
 import { TatokError } from './errors';
@@ -16,17 +16,19 @@ import {
 
 const inRange = 'The information loss rate must be between 0 and 1.';
 
-/** ε in [0, 1], β ≥ 0 in bits, budget and ranking criterion. */
+/** Everything that decides which patch tokens are kept. A setting that is added here is one of `FilterSettings` and of every message. */
 export const filterSchema = z.object({
+  /** ε, in [0, 1]. */
   lossRate: z
     .number({ error: 'The information loss rate must be a number.' })
     .check(z.minimum(0, inRange), z.maximum(1, inRange)),
+  /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
   edgePriority: z
     .number({ error: 'The edge priority must be a finite number.' })
     .check(z.minimum(0, 'The edge priority must not be negative.')),
   budget: z.enum(budgets, { error: `The budget must be ${budgets.join(' or ')}.` }),
   ranking: z.enum(rankingCriteria, { error: `The ranking must be one of ${rankingCriteria.join(', ')}.` }),
-} satisfies Record<keyof FilterSettings, z.ZodMiniType>);
+});
 
 /** Keys of {@link filterSchema}, in the order in which they are shown. */
 export const filterKeys = Object.keys(filterSchema.shape) as (keyof FilterSettings)[];
@@ -43,11 +45,8 @@ export function rankingOf(conditioning: Conditioning): RankingCriterion {
   return conditioning === 'global' ? 'entropy' : conditioning;
 }
 
-/** Filter settings as manifests and JSON output have them. */
-export const filterRecordSchema = z.object({
-  lossRate: filterSchema.shape.lossRate,
-  edgePriority: filterSchema.shape.edgePriority,
-  budget: filterSchema.shape.budget,
+/** Filter settings as manifests and JSON output have them. One that earlier manifests lack needs a default here (`z._default`). */
+export const filterRecordSchema = z.extend(z.omit(filterSchema, { ranking: true }), {
   conditioning: z.enum(conditionings, { error: `The conditioning must be one of ${conditionings.join(', ')}.` }),
 });
 export type FilterRecord = z.infer<typeof filterRecordSchema>;
@@ -60,8 +59,8 @@ export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSet
   return { ...others, ranking: rankingOf(conditioning) };
 }
 
-/** Settings of a model without an entropy model, which can drop no token. */
-const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+/** Of a model without an entropy model, which can drop no token. */
+const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 
 /**
  * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings.
@@ -71,7 +70,7 @@ const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: '
 export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
-  if (result.success) return model.filters ? result.data : nothingDropped;
+  if (result.success) return model.filters ? result.data : { ...result.data, ...nothingDropped };
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }
 
