@@ -12,6 +12,7 @@ import {
   type RequestType,
 } from 'vscode-jsonrpc/node';
 import type { Progress } from '../protocol/analyses';
+import { CheckedReader } from '../protocol/contract';
 import {
   loaded,
   noteProvider,
@@ -22,6 +23,7 @@ import {
   type LoadedChoice,
   type ProviderInUse,
 } from '../protocol/engineMessages';
+import { checkAnswer, fromProcess } from '../protocol/schemas';
 import { TatokError } from '../method/errors';
 import type { Stage } from '../method/types';
 
@@ -132,7 +134,12 @@ export class RunningProcess {
     );
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
-    this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
+    const writer = new IPCMessageWriter(this.child);
+    const reader = new CheckedReader(new IPCMessageReader(this.child), fromProcess, (reason, refusal) => {
+      log(reason);
+      if (refusal !== undefined) writer.write(refusal).catch(() => undefined);
+    });
+    this.connection = createMessageConnection(reader, writer);
     this.connection.onNotification(progress, ({ id, ...news }) => {
       this.step = { id, stage: news.stage };
       this.pending.get(id)?.listener.onProgress?.(news);
@@ -161,6 +168,10 @@ export class RunningProcess {
     const { id } = asked;
     const answer = this.connection
       .sendRequest(type, asked, token)
+      .then((result) => {
+        checkAnswer(type.method, result);
+        return result;
+      })
       .catch((error: unknown) => this.afterPendingExit(error));
     const cancellation = token.onCancellationRequested(() => this.expectEnd(id));
     return new Promise((resolve, reject) => {

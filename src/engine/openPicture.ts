@@ -15,6 +15,7 @@ import type {
   Reconstruction,
   StageTimings,
 } from '../method/types';
+import { limitsOf, type PictureLimits } from '../protocol/schemas';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
@@ -169,6 +170,13 @@ export class OpenPicture {
         'soon',
       ),
   };
+
+  /** Of its requests. The model's layers and heads are known once its bundle is read. */
+  get limits(): PictureLimits {
+    const { image, tokens } = this.known;
+    const { tiles } = image;
+    return limitsOf(image, tokens.globalCodes.length / (tiles.rows * tiles.columns), this.bundle?.model);
+  }
 
   /** Keeps the pixels that were decoded, so that they are not decoded again. */
   keepPixels(picture: Picture): void {

@@ -62,12 +62,14 @@ export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSet
 /** Of a model without an entropy model, which can drop no token. */
 const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 
+type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Key] | undefined };
+
 /**
  * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings.
  *
  * @throws TatokError bad-settings.
  */
-export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
+export function resolveSettings(settings: SomeSettings, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
   if (result.success) return model.filters ? result.data : { ...result.data, ...nothingDropped };
