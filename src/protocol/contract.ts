@@ -64,8 +64,6 @@ const answered = z.strictObject({
 
 /** JSON-RPC's own, which every sender may send. */
 const cancelRequest: Entry = ['$/cancelRequest', z.strictObject({ id })];
-/** Progress of a request; the listener of its token takes it. */
-export const reportsProgress = (value: z.ZodMiniType): Entry => ['$/progress', z.strictObject({ token: id, value })];
 
 /** A message that may go on, or a sentence on why not, with the answer where one is waited for. */
 export type Verdict =

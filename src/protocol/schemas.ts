@@ -22,7 +22,7 @@ import {
   type TileLayout,
   type Tokens,
 } from '../method/types';
-import { pageAnalysis, type Analyses, type AnalysisRequest, type Progress } from './analyses';
+import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
 import * as document from './document';
 import * as engine from './engineMessages';
@@ -59,15 +59,15 @@ function list<T extends z.core.SomeType>(
   );
 }
 
-type TypedArray = Uint8Array | Int32Array | Uint32Array | Float32Array | Float64Array;
-
-/** A typed array of one kind, and of one length where that is known. */
-function typedArray<T extends TypedArray>(kind: new (length: number) => T, length?: number): z.ZodMiniType<T> {
-  return z.custom<T>(
-    (value) => value instanceof kind && ArrayBuffer.isView(value) && (length ?? value.length) === value.length,
-    `must be a ${kind.name}${length === undefined ? '' : ` of ${length} values`}`,
-  );
+/** A typed array of one kind: no list, no view of another kind, nothing that looks like one. */
+function typedArray<T extends Uint8Array | Int32Array | Float32Array>(kind: new () => T): z.ZodMiniType<T> {
+  return z.custom<T>((value) => value instanceof kind && ArrayBuffer.isView(value), `must be a ${kind.name}`);
 }
+
+/** The bytes of a file. */
+const file = typedArray<Uint8Array>(Uint8Array).check(
+  z.refine((bytes) => bytes.length <= mostFileBytes, `must have at most ${mostFileBytes} bytes`),
+);
 
 /** The filter's settings, without any other. */
 const filter = z.strictObject(filterSchema.shape);
@@ -158,15 +158,10 @@ export const restoredPage = z.strictObject({
   cropMode: z.optional(cropMode),
 });
 
-/** Bytes of a file that the page made. */
-const drawn = typedArray<Uint8Array>(Uint8Array).check(
-  z.refine((bytes) => bytes.length <= mostFileBytes, `must have at most ${mostFileBytes} bytes`),
-);
-
 export const exportRequest = z.union([
   z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
-  z.strictObject({ kind: z.enum(pictureKinds), bytes: drawn }),
-  z.strictObject({ kind: z.literal(comparisonKind), bytes: drawn }),
+  z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
+  z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
 ]);
 
 export const modelRequest = z.strictObject({
@@ -214,15 +209,11 @@ export const modelChoice = z.strictObject({
   cudaMemoryLimit: z.exactOptional(z.number().check(z.positive())),
 });
 
-/** The encoded file, as read from its file system. */
-const file = typedArray<Uint8Array>(Uint8Array).check(
-  z.refine((bytes) => bytes.length <= mostFileBytes, `must have at most ${mostFileBytes} bytes`),
-);
-
 export const pictureHandle = z.strictObject({ picture: count });
 
 export const openParams = z.strictObject({
   choice: modelChoice,
+  /** The encoded image, as read from its file system. */
   file,
   /** Absent fields fall back to the manifest's defaults. */
   settings: z.partial(filter),
@@ -345,7 +336,6 @@ const providerReport: z.ZodMiniType<ProviderReport> = z.strictObject({
 const stage = z.enum(stages);
 const timings: z.ZodMiniType<StageTimings> = z.partialRecord(stage, amount);
 const progressShape = { stage, tiles: z.optional(z.strictObject({ done: count, total: count })) };
-export const progress: z.ZodMiniType<Progress> = z.strictObject(progressShape);
 
 const loadedShape = { model, provider: providerReport };
 

@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TatokError } from '../../../src/method/errors';
 import { examine, type Contract } from '../../../src/protocol/contract';
-import { checkAnswer, checkedAnalysis, fromClient, fromPage, fromProcess } from '../../../src/protocol/schemas';
+import {
+  analysisRequests,
+  checkAnswer,
+  checkedAnalysis,
+  fromClient,
+  fromPage,
+  fromProcess,
+} from '../../../src/protocol/schemas';
 import { tinyModel } from '../model';
 
 const filter = { lossRate: 0.2, edgePriority: 1.5, budget: 'reference', ranking: 'sequential' };
@@ -317,6 +324,10 @@ describe('an analysis', () => {
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
   ];
+
+  it('is tried below, whichever it is', () => {
+    expect(new Set(good.map(([name]) => name))).toEqual(new Set(Object.keys(analysisRequests)));
+  });
 
   it.each(good)('%s passes as it is asked for', (name, params) => {
     expect(ask(name, params)).toEqual({ name, params });
