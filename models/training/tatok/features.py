@@ -101,6 +101,12 @@ class EfficientNetLite(nn.Module):
         self.classifier = source._fc
         self.requires_grad_(False)
 
+    @property
+    def tap_channels(self) -> list[int]:
+        """Channels of the features that `forward` gives."""
+        halving = [block.expand or block.depthwise for block in self.blocks if block.stride > 1]
+        return [first[1].in_channels for first in halving] + [self.head[1].out_channels]
+
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """[B, 3, S, S] in [−1, 1] -> the features before every halving of the resolution and the last ones, and logits."""
         x = F.relu6(self.stem((image + 1) * (127.5 / 128) - 127 / 128))
