@@ -153,7 +153,6 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
       // A hidden page costs memory; the page keeps its view with setState and the documents their tokenizations.
       { retainContextWhenHidden: false },
     );
-    void this.remember(compared);
     this.show(panel, compared);
   }
 
@@ -186,6 +185,7 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
   }
 
   private show(panel: vscode.WebviewPanel, compared: ComparedSides): void {
+    void this.remember(compared);
     const comparison = new ComparisonPanel(panel, compared, this.services);
     this.panels.add(comparison);
     panel.onDidDispose(() => this.panels.delete(comparison));
