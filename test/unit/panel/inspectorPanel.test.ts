@@ -172,6 +172,22 @@ describe('InspectorPanel', () => {
     expect(log.error).toHaveBeenCalledOnce();
   });
 
+  it('relays no analysis that the picture or its model has not', async () => {
+    const { document, loadPage, enter } = openEditor();
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready, {});
+    const analyses = analysesOver(page);
+    const one = { tile: 0, layer: 0, head: 0 };
+    await expect(analyses.attention(one)).rejects.toMatchObject({ data: { code: 'cancelled' } });
+    enter(tokenized);
+    for (const beyond of [{ tile: 1 }, { layer: 1 }, { head: 1 }, { head: -1 }]) {
+      await expect(analyses.attention({ ...one, ...beyond })).rejects.toMatchObject({ data: { code: 'bad-message' } });
+    }
+    expect(document.ask).not.toHaveBeenCalled();
+    document.ask.mockResolvedValueOnce('relayed');
+    expect(await analyses.attention(one)).toBe('relayed');
+  });
+
   it('cancels what a page asked when the editor closes', async () => {
     const { document, loadPage, close, editor, log, enter } = openEditor();
     enter(tokenized);

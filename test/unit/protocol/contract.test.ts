@@ -146,7 +146,10 @@ function strangers(value: unknown): unknown[] {
     const kinds = [new DataView(buffer), buffer, [...(value as Uint8Array)], { length: 6 }, new Uint16Array(6)];
     return [...odd, ...kinds, Object.create(Uint8Array.prototype), new Float64Array(3), 'AQID', new BigInt64Array(1)];
   }
-  if (Array.isArray(value)) return [null, 1, 'x', {}, { length: 1, 0: value[0] }, Array<unknown>(1e6).fill(value[0])];
+  if (Array.isArray(value)) {
+    const first: unknown = value[0];
+    return [null, 1, 'x', {}, { length: 1, 0: first }, Array<unknown>(1e6).fill(first)];
+  }
   return [null, 1, 'x', [], [value], Object.create(null), new Date(0)];
 }
 
