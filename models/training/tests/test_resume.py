@@ -225,11 +225,16 @@ def test_the_last_checkpoints_are_kept(files: RunFiles, tiny: TrainConfig):
 
 
 def test_a_kept_checkpoint_goes_on_as_the_run_did(files: RunFiles, tiny: TrainConfig, alone: Workers):
-    config = replace(tiny, steps=4, checkpoint_every=2, samples_every=0)
+    config = replace(tiny, steps=4, checkpoint_every=2, checkpoints_kept=2, samples_every=0)
     train(files, config)
     wanted = read_checkpoint(files.checkpoint)["model"]
     (files.out / "checkpoint-00000002.pt").replace(files.checkpoint)
-    again = trained(files, config, alone, 2)
+    (files.out / "checkpoint-00000009.pt").touch()
+    again = trained(files, config, alone, 1)
+    again.save()
+    again.step()
+    names = {path.name for path in files.out.glob("*.pt")}
+    assert names == {"checkpoint.pt", "checkpoint-00000002.pt", "checkpoint-00000009.pt"}
     assert all(torch.equal(value, wanted[name]) for name, value in again.model.state_dict().items())
 
 

@@ -31,7 +31,9 @@ def save_checkpoint(path: Path, state: dict[str, Any], kept: int) -> None:
         if step != state["step"]:
             _keep(path, path.with_stem(f"{path.stem}-{step:08d}"))
     os.replace(partial, path)
-    for old in sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))[: -(kept - 1) or None]:
+    # Later ones are of a run that was taken back to an earlier step.
+    earlier = sorted(p for p in path.parent.glob(f"{path.stem}-*{path.suffix}") if p.stem < f"{path.stem}-{state['step']:08d}")
+    for old in earlier[: -(kept - 1) or None]:
         old.unlink()
 
 
