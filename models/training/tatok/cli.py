@@ -149,8 +149,8 @@ class Evaluate:
     out: Path
     """Folder of the report."""
     perceptual: Path | None = None
-    """SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names, for the perceptual distance and, where
-    the file has the classifier, recognition."""
+    """Weights of SqueezeNet 1.0, as the README's 'Loss networks' has them, for the perceptual distance and, where the file has
+    the classifier, recognition."""
     lpips: Path | None = None
     """torchvision's weights of AlexNet or VGG16 (.pth), for LPIPS."""
     inception: Path | None = None
