@@ -78,4 +78,5 @@ def test_sequential_ranking_without_information_is_one_shot(entropy: np.ndarray,
 
 def test_sequential_rounds_reveal_everything():
     assert hidden_counts(256, 16) == [256 - r * r for r in range(1, 17)]
+    assert hidden_counts(256, 2) == [240, 0]
     assert all(hidden_counts(7, rounds)[-1] == 0 for rounds in range(1, 40))

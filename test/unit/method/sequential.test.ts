@@ -32,9 +32,10 @@ function estimator(entropyBits: Float32Array, help: number) {
 }
 
 describe('hiddenCounts', () => {
-  it('reveals ⌈N·(r/R)²⌉ patches by round r, all of them by the last', () => {
+  it('reveals ⌈N·(r/R)²⌉ patches by round r, of two N/16 by the first, and all of them by the last', () => {
     expect(hiddenCounts(256, 16)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
     expect(hiddenCounts(256, 8)).toEqual(Array.from({ length: 8 }, (_, r) => 256 - 4 * (r + 1) ** 2));
+    expect(hiddenCounts(256, 2)).toEqual([240, 0]);
     for (let count = 1; count <= 40; count++) expect(hiddenCounts(patches, count).at(-1)).toBe(0);
   });
 });
