@@ -95,14 +95,14 @@ def report(result: dict[str, Any], command: str) -> str:
         f"{KEPT[1]} and {KEPT[2]} patches kept, filled given what is kept, and in brackets the difference from "
         f"{best['rounds']} rounds by distortion. Passes are those of ranking one image after it was tokenized; their "
         f"time is counted in decodings of one image on the same machine ({machine.get('gpu', machine['cpu'])}, "
-        f"PyTorch {machine['torch']}, {torch.get_num_threads()} threads). Written by\n",
+        f"PyTorch {machine['torch']}, {torch.get_num_threads()} thread(s)). Written by\n",
         f"    {command}\n",
         f"| ranking | rounds | decodings | estimates | time | {' | '.join(f'{kept} kept' for kept in KEPT)} |",
         "| --- | --- | --- | --- | --- |" + " --- |" * len(KEPT),
     ]
     for row in result["rows"]:
-        rounds = "–" if row["rounds"] is None else row["rounds"]
-        marked = " (default)" if row["rounds"] == DEFAULT_ROUNDS.get(row["ranking"]) else ""
+        rounds = "–" if row["rounds"] is None else str(row["rounds"])
+        marked = " (default)" if row["rounds"] == DEFAULT_ROUNDS.get(row["ranking"], 0) else ""
         cells = [f"{row[str(kept)]:.2f} ({row[str(kept)] - best[str(kept)]:+.2f})" for kept in KEPT]
         lines.append(
             f"| {row['ranking']} | {rounds}{marked} | {row['decodes']} | {row['estimates']} | {row['time']:.1f} | "
