@@ -9,7 +9,7 @@ from PIL import Image
 
 from .colour import opaque_srgb
 from .containers import inspect_container
-from .formats import Container, UnsupportedImageError
+from .formats import Canvas, Container, UnsupportedImageError
 
 if TYPE_CHECKING:
     import pyvips
@@ -93,8 +93,9 @@ def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
     image = vips.Image.new_from_buffer(data, "", fail_on=fail_on)
     if image.get_typeof("heif-primary") and (primary := image.get("heif-primary")):
         image = vips.Image.new_from_buffer(data, "", fail_on=fail_on, page=primary)
-    if image.width * image.height > _MOST_PIXELS:
-        raise ValueError(f"it has {image.width} by {image.height} pixels, more than can be decoded")
+    for size in (image, container.canvas or image):
+        if size.width * size.height > _MOST_PIXELS:
+            raise ValueError(f"it has {size.width} by {size.height} pixels, more than can be decoded")
     image = image.autorot()
     alpha = image.bands - 1 if image.hasalpha() else None
     colours = 1 if image.interpretation in ("grey16", "b-w") else 3
@@ -115,12 +116,20 @@ def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
     if alpha is not None:
         alpha += decoded - colours
     rgb = opaque_srgb(samples, decoded, alpha, premultiplied, container.space)
-    if container.covered and alpha is None:
-        left, top, width, height = container.covered
-        canvas = np.full_like(rgb, 255)
-        canvas[top : top + height, left : left + width] = rgb[top : top + height, left : left + width]
-        return canvas
-    return rgb
+    return rgb if container.canvas is None else _on_canvas(rgb, container.canvas)
+
+
+def _on_canvas(rgb: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """A frame on the white canvas of its GIF.
+
+    The decoder leaves what is bare black, takes common sizes of screens for no canvas at all, and a canvas for as large as all
+    of its frames.
+    """
+    left, top, width, height = canvas.covered
+    part = rgb[top : top + height, left : left + width]
+    whole = np.full((canvas.height, canvas.width, 3), 255, np.uint8)
+    whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return whole
 
 
 def _unsigned_grey(image: "pyvips.Image", kind: str) -> "pyvips.Image":

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from .formats import Container, TiffSamples, UnsupportedImageError, number
 
 _PHOTOMETRIC, _COMPRESSION, _BITS, _SAMPLES, _PLANES = 262, 259, 258, 277, 284
-_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
-_TILE_WIDTH, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 322, 332, 338, 339, 50706
+_WIDTH, _HEIGHT, _ROWS_PER_STRIP, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 256, 257, 278, 273, 279, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 322, 323, 332, 338, 339, 50706
 
 # None, CCITT (3), LZW, JPEG, Deflate (2), PackBits, WebP.
 _READABLE_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32946, 32773, 50001}
@@ -41,6 +41,8 @@ _OTHER_INTERPRETATIONS = {
 }
 # Of a page: one of 268 megapixels has fewer tiles of 16 by 16 pixels.
 _MOST_BLOCKS = 2**21
+# Of a tile, which may be larger than its picture.
+_MOST_TILE_PIXELS = 2**28
 # Of a pixel: more are measurements, not a picture.
 _MOST_SAMPLES = 16
 
@@ -88,25 +90,47 @@ def _samples(tags: dict[int, list[int]]) -> TiffSamples:
         raise refuse(f"of {count} channels in this interpretation")
     if _TILE_WIDTH in tags and count > 1 and value(_PLANES, 1) == 2:
         raise refuse("whose tiles have their channels apart")
+    if value(_TILE_WIDTH, 0) * value(_TILE_HEIGHT, 0) > _MOST_TILE_PIXELS:
+        raise refuse("of such large tiles")
     alphas = [i for i, extra in enumerate(tags.get(_EXTRA_SAMPLES, [])) if extra in (1, 2)]
     return TiffSamples(kind, count, colours, colours + alphas[0] if alphas else None)
 
 
 def _require_sound_streams(data: bytes, tags: dict[int, list[int]]) -> None:
-    """libtiff does not look at the checksums of Deflate. Raises ValueError where one is wrong."""
+    """libtiff does not look at the checksums of Deflate. Raises ValueError where one is wrong.
+
+    The work is bounded: streams are in different places of the file, and none may unpack to much more than its block has pixels
+    (libtiff leaves the rest aside).
+    """
+
+    def value(tag: int, otherwise: int) -> int:
+        return (tags.get(tag) or [otherwise])[0]
+
     tiled = _TILE_WIDTH in tags
+    width, height = value(_WIDTH, 0), value(_HEIGHT, 0)
+    columns = value(_TILE_WIDTH, 1) if tiled else width
+    rows = value(_TILE_HEIGHT, 1) if tiled else min(height, value(_ROWS_PER_STRIP, height))
+    planes, in_plane = (value(_SAMPLES, 1), 1) if value(_PLANES, 1) == 2 else (1, value(_SAMPLES, 1))
+    count = planes * -(-width // max(1, columns)) * -(-height // max(1, rows))
+    most = 2 * rows * -(-columns * in_plane * value(_BITS, 1) // 8) + 1024
     offsets, lengths = (
-        tags.get(tag, []) for tag in ((_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES))
+        tags.get(tag, [])[:count] for tag in ((_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES))
     )
-    for offset, length in zip(offsets, lengths, strict=False):
-        stream, rest = zlib.decompressobj(), data[offset : offset + length]
+    # Blocks that are alike may share a place.
+    places = dict.fromkeys(zip(offsets, lengths, strict=False))
+    if sum(length for _, length in places) > len(data):
+        raise ValueError("it is damaged or cut short (its parts overlap)")
+    for offset, length in places:
+        stream, rest, unpacked = zlib.decompressobj(), data[offset : offset + length], 0
         try:
             # Nothing is kept of what is unpacked.
-            while rest and not stream.eof:
-                stream.decompress(rest, 2**20)
+            while rest and not stream.eof and unpacked <= most:
+                unpacked += len(stream.decompress(rest, 2**20))
                 rest = stream.unconsumed_tail
         except zlib.error as error:
             raise ValueError(f"it is damaged or cut short ({error})") from error
+        if unpacked > most:
+            raise ValueError("it is damaged or cut short (a part of it holds more than its pixels)")
         if not stream.eof:
             raise ValueError("it is damaged or cut short (a stream has no end)")
 
