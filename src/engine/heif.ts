@@ -141,7 +141,9 @@ class HeifItems {
     const number = (size: number): number => {
       at += size;
       if (size === 0) return 0;
-      return size === 8 ? bytes.u64(at - 8) : size === 4 ? bytes.u32(at - 4) : bytes.u16(at - 2);
+      if (size === 2) return bytes.u16(at - 2);
+      if (size !== 4 && size !== 8) throw new RangeError('a number has a size of its own');
+      return size === 4 ? bytes.u32(at - 4) : bytes.u64(at - 8);
     };
     for (let items = number(wide ? 4 : 2); items > 0; items--) {
       const of = number(wide ? 4 : 2);

@@ -218,7 +218,11 @@ class TiffDirectories {
   at(directory: number): TiffDirectory {
     const entries = new Map<number, number>();
     const { start, entry, count } = this.layout(directory);
-    for (let at = start; at < start + entry * count; at += entry) entries.set(this.u16(at), at);
+    for (let at = start; at < start + entry * count; at += entry) {
+      const name = this.u16(at);
+      // Of a tag that comes again the decoder takes the first.
+      if (!entries.has(name)) entries.set(name, at);
+    }
     return {
       has: (name) => entries.has(name),
       values: (name, most = 64) => {

@@ -18,6 +18,9 @@ _OTHER_ITEMS = {
 }
 
 
+_SIZES = {0: "", 2: ">H", 4: ">I", 8: ">Q"}
+
+
 class _Box(NamedTuple):
     """A box of ISO/IEC 14496-12; from `start` to `end` is its content."""
 
@@ -117,7 +120,9 @@ class _Items:
         def read(size: int) -> int:
             nonlocal at
             at += size
-            return number(self._data, at - size, {2: ">H", 4: ">I", 8: ">Q"}[size]) if size else 0
+            if size not in _SIZES:
+                raise IndexError("a number has a size of its own")
+            return number(self._data, at - size, _SIZES[size]) if size else 0
 
         wide = 4 if version > 1 else 2
         index_size = more & 15 if version > 0 else 0

@@ -152,6 +152,8 @@ def _by_profile(image: "pyvips.Image", sixteen_bits: bool) -> "pyvips.Image":
     """sRGB by the embedded profile; as it is where there is none that fits."""
     options = {"depth": 16 if sixteen_bits else 8, "intent": "perceptual"}
     if image.get_typeof("icc-profile-data"):
+        # What is wrong with the samples must not pass for what is wrong with the profile.
+        image = image.copy_memory()
         try:
             # Conversion itself fails for a profile of another colour space, or a broken one.
             return image.icc_transform("srgb", embedded=True, **options).copy_memory()
