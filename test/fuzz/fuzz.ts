@@ -72,7 +72,6 @@ sentence; the process survives; no step takes more than ${bounds.seconds} s, and
 ${table(['Mutants of', 'Tried', 'Pictures', 'Refused', 'With findings', 'Longest, s', 'Most memory, MiB'], rows)}
 
 The command line was given ${images} of the images: ${refused} refused with one line each and status 1, the others with their record.
-The inspector reads no file of tokens.
 
 ## Findings
 
