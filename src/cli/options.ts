@@ -1,6 +1,6 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { conditionings, rankingOf, type Conditioning } from '../method/settings';
+import { conditionings, filterKeys, rankingOf, type Conditioning } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
 import {
   declarationOf,
@@ -26,11 +26,10 @@ export interface CliOptions {
 }
 
 /** Options as they are parsed, by their names. */
-type Given = Partial<FilterSettings> &
-  Omit<CliOptions, 'images' | 'settings' | 'cropMode'> & {
-    readonly crop: CropMode;
-    readonly conditioning?: Conditioning;
-  };
+type Given = Omit<CliOptions, 'images' | 'settings' | 'cropMode'> & {
+  readonly crop: CropMode;
+  readonly conditioning?: Conditioning;
+};
 
 /** The command line was wrong, or only asked for help: what to print where, and the exit status. */
 export class Usage extends Error {
@@ -58,7 +57,8 @@ export function parseOptions(args: readonly string[]): CliOptions {
       'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
     )
     .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files');
-  for (const option of settingOptions()) command.addOption(option);
+  const options = settingOptions();
+  for (const { option } of options) command.addOption(option);
   command
     .addOption(
       new Option('--conditioning <KIND>', 'earlier name of --ranking, with global for entropy')
@@ -79,10 +79,17 @@ export function parseOptions(args: readonly string[]): CliOptions {
     if (error.exitCode === 0) throw new Usage(output.trimEnd(), 0);
     throw new Usage(`tatok: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}`, 2);
   }
-  const { conditioning, crop, provider, model, out, json, timeLimit, ...filter } = command.opts<Given>();
+  const { conditioning, crop, provider, model, out, json, timeLimit } = command.opts<Given>();
+  const settings = options.flatMap(({ key, option }) => {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    return value === undefined || !filterKeys.some((each) => each === key) ? [] : [[key, value] as const];
+  });
   return {
     images: command.args,
-    settings: { ...filter, ...(conditioning !== undefined && { ranking: rankingOf(conditioning) }) },
+    settings: {
+      ...(Object.fromEntries(settings) as Partial<FilterSettings>),
+      ...(conditioning !== undefined && { ranking: rankingOf(conditioning) }),
+    },
     cropMode: crop,
     provider,
     model,
@@ -93,10 +100,11 @@ export function parseOptions(args: readonly string[]): CliOptions {
 }
 
 /** Options of the settings that have one. */
-function settingOptions(): Option[] {
-  return Object.entries<Setting>(userSettings).flatMap(([key, { option }]) =>
-    option === undefined ? [] : [optionOf(key as SettingKey, option)],
-  );
+function settingOptions(): { readonly key: SettingKey; readonly option: Option }[] {
+  return (Object.keys(userSettings) as SettingKey[]).flatMap((key) => {
+    const { option }: Setting = userSettings[key];
+    return option === undefined ? [] : [{ key, option: optionOf(key, option) }];
+  });
 }
 
 function optionOf(key: SettingKey, { name, value, help }: SettingOption): Option {

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { TatokError } from '../method/errors';
+import { roundsOf } from '../method/sequential';
 import { filterKeys } from '../method/settings';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
@@ -24,7 +25,7 @@ import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
 
 /**
- * A sequential ranking costs fifteen estimates and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
+ * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
  * only a decoding.
  */
 const keptRankings = 32;
@@ -228,7 +229,7 @@ export class OpenPicture {
     need?: 'required',
   ): Promise<TimedRanking> {
     if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
-    const key = JSON.stringify([settings.edgePriority, settings.ranking]);
+    const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
     const { tokens, image } = this.known;
@@ -265,5 +266,6 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
 
 /** Equal for settings that keep the same patches. */
 function keyOf(settings: FilterSettings): string {
-  return JSON.stringify(filterKeys.map((key) => settings[key]));
+  const all = { ...settings, rankingRounds: roundsOf(settings) };
+  return JSON.stringify(filterKeys.map((key) => all[key]));
 }

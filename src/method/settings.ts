@@ -5,6 +5,7 @@
 import * as z from 'zod/mini';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
+import { isSequential, mostRounds, roundsOf } from './sequential';
 import {
   budgets,
   rankingCriteria,
@@ -15,6 +16,7 @@ import {
 } from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
+const inRounds = `The rounds of a ranking must be a whole number from 1 to ${mostRounds}.`;
 
 /** Everything that decides which patch tokens are kept. A setting that is added here is one of `FilterSettings` and of every message. */
 export const filterSchema = z.object({
@@ -28,6 +30,8 @@ export const filterSchema = z.object({
     .check(z.minimum(0, 'The edge priority must not be negative.')),
   budget: z.enum(budgets, { error: `The budget must be ${budgets.join(' or ')}.` }),
   ranking: z.enum(rankingCriteria, { error: `The ranking must be one of ${rankingCriteria.join(', ')}.` }),
+  /** R ≥ 1 of a ranking in rounds; absent: as many as that ranking has by default, see `roundsOf`. */
+  rankingRounds: z.optional(z.int({ error: inRounds }).check(z.minimum(1, inRounds), z.maximum(mostRounds, inRounds))),
 });
 
 /** Keys of {@link filterSchema}, in the order in which they are shown. */
@@ -51,8 +55,11 @@ export const filterRecordSchema = z.extend(z.omit(filterSchema, { ranking: true 
 });
 export type FilterRecord = z.infer<typeof filterRecordSchema>;
 
-export function recordOf({ ranking, ...others }: FilterSettings): FilterRecord {
-  return { ...others, conditioning: conditioningOf(ranking) };
+/** With the number of rounds that the ranking took, also where it was the default; none for a ranking without rounds. */
+export function recordOf(settings: FilterSettings): FilterRecord {
+  const { lossRate, edgePriority, budget, ranking } = settings;
+  const rounds = isSequential(ranking) && { rankingRounds: roundsOf(settings) };
+  return { lossRate, edgePriority, budget, conditioning: conditioningOf(ranking), ...rounds };
 }
 
 export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSettings {
@@ -60,7 +67,7 @@ export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSet
 }
 
 /** Of a model without an entropy model, which can drop no token. */
-const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
+const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Key] | undefined };
 
@@ -72,7 +79,7 @@ type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Ke
 export function resolveSettings(settings: SomeSettings, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
-  if (result.success) return model.filters ? result.data : { ...result.data, ...nothingDropped };
+  if (result.success) return model.filters ? result.data : nothingDropped;
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }
 

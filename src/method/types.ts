@@ -16,7 +16,7 @@ export interface Grid {
 
 export const budgets = ['image', 'reference'] as const;
 
-/** The total that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+/** The total that ε is a share of: this image's own Σĥ, or the reference of the manifest, the same for every image of a size. */
 export type Budget = (typeof budgets)[number];
 
 export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
@@ -261,7 +261,7 @@ export interface ModelDescription {
   readonly attentionLayers: number;
   readonly attentionHeads: number;
   readonly defaults: FilterSettings;
-  /** Training set's mean Σĥ, bits. */
+  /** B of the reference budget for one model image, bits. */
   readonly referenceBudgetBits: number;
 }
 

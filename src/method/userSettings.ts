@@ -31,7 +31,7 @@ function orNull<T extends z.core.SomeType>(schema: T, usual: z.core.output<T> | 
 }
 
 const text = () => z._default(z.string().check(z.trim()), '');
-const { lossRate, edgePriority, budget, ranking } = filterSchema.shape;
+const { lossRate, edgePriority, budget, ranking, rankingRounds } = filterSchema.shape;
 
 const filterSettings = {
   lossRate: {
@@ -53,6 +53,15 @@ const filterSettings = {
     schema: orNull(ranking),
     scope: 'resource',
     option: { value: 'CRITERION', help: 'quantity that patches are ranked by' },
+  },
+  rankingRounds: {
+    schema: orNull(rankingRounds),
+    scope: 'resource',
+    option: {
+      name: 'rounds',
+      value: 'R',
+      help: 'rounds of a ranking that reveals patches in rounds: more take longer and choose better',
+    },
   },
 } as const satisfies Record<keyof FilterSettings, Setting & { readonly option: SettingOption }>;
 
