@@ -77,7 +77,7 @@ function describeStream(stream: ManifestStream, role: Stream['role'], codebook: 
   const { name, prefix } = stream;
   if (stream.kind === 'sequence') {
     const { tokens } = stream;
-    return { name, role, shape: [tokens], grid: undefined, codebook, prefixSteps: prefix ? tokens : 0 };
+    return { name, role, shape: [tokens], grid: null, codebook, prefixSteps: prefix ? tokens : 0 };
   }
   const { rows, columns, depth } = stream;
   const cells = rows * columns;
@@ -88,7 +88,8 @@ function describeStream(stream: ManifestStream, role: Stream['role'], codebook: 
 function codebookNamed(name: string, { codebooks }: Manifest): Codebook {
   const codebook = codebooks[name];
   if (codebook === undefined) throw new RangeError(`there is no codebook ${name}`);
-  return codebook;
+  // The table of the vectors stays in the bundle.
+  return codebook.kind === 'vq' ? { kind: 'vq', size: codebook.size } : codebook;
 }
 
 const readableVersions = [1, 2];
@@ -123,11 +124,13 @@ function valid<Data>(result: z.ZodSafeParseResult<Data>, path: string): Data {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue === undefined || issue.path.length === 0 ? 'it' : issue.path.join('.');
-  throw new TatokError(
-    'model-invalid',
-    `${path} is not a TaTok manifest: ${where}: ${issue?.message ?? 'invalid'}.`,
-    chooseModel,
-  );
+  // Some reasons are sentences already, some quote names of any length.
+  const reason = short(issue?.message ?? 'invalid').replace(/\.$/, '');
+  throw new TatokError('model-invalid', `${path} is not a TaTok manifest: ${short(where)}: ${reason}.`, chooseModel);
+}
+
+function short(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 const chooseModel = 'Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.';

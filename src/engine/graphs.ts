@@ -9,9 +9,10 @@ import { LazySession } from './lazySession';
 import { codebookSize, codeWidth, isWide } from '../method/codebook';
 import { describeParts, hasPart } from '../method/parts';
 import { depthOf, mainStream, prefixMasks, streamOf, tokensOf } from '../method/streams';
+import { sentence } from './providers';
 import { Scratch } from './scratch';
 import type { GraphSession } from './thread/graphSession';
-import type { Code, CodeArray, ModelDescription, ProviderName, Stream, Tokens } from '../method/types';
+import type { Code, Codebook, CodeArray, ModelDescription, ProviderName, Stream, Tokens } from '../method/types';
 
 export const graphNames = ['encoder', 'entropy', 'decoder', 'tokenizer'] as const;
 export type GraphName = (typeof graphNames)[number];
@@ -114,7 +115,7 @@ export class Graphs {
   async encodeAll(batch: readonly Uint8Array[]): Promise<Codes[]> {
     const names = Object.keys(signatures(this.model).encoder.outputs);
     const output = await this.runOnImages('encoder', batch, names, this.encoder?.get());
-    return this.codesIn('encoder', output, batch.length);
+    return this.codesIn(output, batch.length);
   }
 
   /** True if {@link tokenizeAll} is one graph rather than two. */
@@ -133,7 +134,7 @@ export class Graphs {
     const names = Object.keys(signatures(this.model).tokenizer.outputs);
     const output = await this.runOnImages('tokenizer', batch, names);
     const estimates = this.estimatesIn(output, batch.length);
-    return this.codesIn('tokenizer', output, batch.length).map((codes, i) => ({ ...codes, ...at(estimates, i) }));
+    return this.codesIn(output, batch.length).map((codes, i) => ({ ...codes, ...at(estimates, i) }));
   }
 
   /**
@@ -227,8 +228,7 @@ export class Graphs {
       return outputs;
     } catch (error) {
       if (error instanceof TatokError) throw error;
-      const detail = error instanceof Error ? error.message : String(error);
-      throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${firstLine(detail)}`, undefined, {
+      throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${sentence(error)}`, undefined, {
         cause: error,
       });
     }
@@ -238,8 +238,8 @@ export class Graphs {
    * Checks what only a run can tell. Nothing after the graphs asks: a single NaN among the entropies would leave every patch unranked.
    *
    * @param count images that went through the graph.
-   * @throws TatokError model-incompatible for an output of another shape; inference-failed for numbers that are none, which another
-   *   provider may do better.
+   * @throws TatokError model-incompatible for an output of another shape; inference-failed for numbers that are none and codes that
+   *   are not in the codebook, which another provider may do better.
    */
   private requireNumbers(graph: GraphName, outputs: Outputs, count: number): void {
     const promised = signatures(this.model);
@@ -252,10 +252,8 @@ export class Graphs {
         const [gave, instead] = [describe([tensor.type], tensor.dims), describe(types, wanted)];
         throw mismatch(graph, `it gave ${name} as ${gave} instead of ${instead}`);
       }
-      if (!(tensor.data instanceof Float32Array)) continue;
-      const wrong = tensor.data.find((number) => !Number.isFinite(number));
-      if (wrong === undefined) continue;
-      const what = Number.isNaN(wrong) ? 'NaN' : 'an infinite number';
+      const what = wrongNumber(tensor.data, this.model.streams.find((stream) => stream.name === name)?.codebook);
+      if (what === undefined) continue;
       throw new TatokError(
         'inference-failed',
         `The ${graph} graph gave ${what} as ${name} on the provider ${this.provider}.`,
@@ -304,10 +302,9 @@ export class Graphs {
     });
   }
 
-  /** @param graph that gave the output, for messages. */
-  private codesIn(graph: GraphName, output: Outputs, count: number): Codes[] {
+  private codesIn(output: Outputs, count: number): Codes[] {
     const { streams } = this.model;
-    const arrays = streams.map((stream) => rows(codesOf(graph, stream, found(output, stream.name)), count));
+    const arrays = streams.map((stream) => rows(codesOf(stream, found(output, stream.name)), count));
     const none: CodeArray = new Int32Array();
     const ofRole = (role: Stream['role'], image: number) =>
       streams.flatMap((stream, i) => (stream.role === role ? [at(arrays[i], image)] : []));
@@ -360,22 +357,27 @@ function codeTensor({ shape, codebook }: Stream, arrays: readonly CodeArray[], w
   return wide ? new Tensor('int64', BigInt64Array.from(codes, BigInt), dims) : new Tensor('int32', codes, dims);
 }
 
-/**
- * Codes of a batch, in numbers of 32 bits where these can hold them.
- *
- * @throws TatokError model-incompatible for a code that the codebook does not have.
- */
-function codesOf(graph: GraphName, { name, codebook }: Stream, { data }: Tensor): CodeArray {
+/** What is no number, or no code of a stream's codebook; undefined where all are. */
+function wrongNumber(data: Tensor['data'], codebook: Codebook | undefined): string | undefined {
+  if (codebook !== undefined && (data instanceof Int32Array || data instanceof BigInt64Array)) {
+    const size = codebookSize(codebook);
+    for (const code of data as Iterable<Code>) {
+      if (code < 0 || code >= size) return `${code}, which is no code of its codebook of ${size},`;
+    }
+  }
+  if (!(data instanceof Float32Array)) return undefined;
+  const number = data.find((value) => !Number.isFinite(value));
+  if (number === undefined) return undefined;
+  return Number.isNaN(number) ? 'NaN' : 'an infinite number';
+}
+
+/** Codes of a batch, in numbers of 32 bits where these can hold them. */
+function codesOf({ name, codebook }: Stream, { data }: Tensor): CodeArray {
   if (codebook.kind === 'continuous') {
     if (data instanceof Float32Array) return data;
     throw wrongType(name);
   }
   if (!(data instanceof Int32Array) && !(data instanceof BigInt64Array)) throw wrongType(name);
-  const size = codebookSize(codebook);
-  for (const code of data as Iterable<Code>) {
-    if (code < 0 || code >= size)
-      throw mismatch(graph, `it gave the code ${code} in ${name}, which has codes from 0 to ${size - 1}`);
-  }
   return data instanceof BigInt64Array && !isWide(codebook) ? Int32Array.from(data, Number) : data;
 }
 
@@ -549,8 +551,4 @@ function mismatch(graph: GraphName, reason: string): TatokError {
 
 function describe(types: readonly string[], shape: readonly (number | string)[]): string {
   return `${types.join(' or ')}[${shape.join(', ')}]`;
-}
-
-function firstLine(text: string): string {
-  return (text.split('\n')[0] ?? '').trim();
 }

@@ -2,6 +2,7 @@ import { zipSync } from 'fflate';
 import { codeWidth } from '../method/codebook';
 import { mainStream } from '../method/streams';
 import type { CodeArray, Stream } from '../method/types';
+import { keepRanks, lostWith } from '../method/filter';
 import { npy, type NpyArray } from './npy';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
@@ -10,11 +11,12 @@ const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
- * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. Codes have the names of their streams in the graphs, a dimension of
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `rank` and `lost_bits` are the columns of the
+ * table of patches. Codes have the names of their streams in the graphs, a dimension of
  * their own where they are residual, and are latents where there are no codes. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
-  const { image: picture, model, tokens, reconstruction } = result;
+  const { image: picture, model, tokens, reconstruction, ranking } = result;
   const grid = [picture.grid.rows, picture.grid.columns];
   const tiles = picture.tiles.rows * picture.tiles.columns;
   const ofTiles = (shape: readonly number[]) => (tiles === 1 ? shape : [tiles, ...shape]);
@@ -36,6 +38,10 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
       surprisal_bits: { kind: 'float32', shape: estimated, values: tokens.surprisalBits },
       keep: { kind: 'bool', shape: estimated, values: reconstruction.keep },
       expected_codes: { kind: 'float32', shape: [...estimated, expected], values: tokens.expectedCodes },
+    }),
+    ...(ranking && {
+      rank: { kind: 'int32', shape: estimated, values: keepRanks(ranking.order) },
+      lost_bits: { kind: 'float64', shape: estimated, values: lostWith(ranking) },
     }),
     ...(codebook.kind === 'fsq' && {
       levels: { kind: 'int32', shape: [codebook.levels.length], values: codebook.levels },

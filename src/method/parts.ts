@@ -63,14 +63,14 @@ function tokenRange(model: Parts): readonly [least: number, most: number] {
 }
 
 function describeStreams({ globalTokens, patchTokens, streams }: Parts): string {
-  const scales = streams.filter(({ grid }) => grid !== undefined);
+  const scales = streams.filter(({ grid }) => grid !== null);
   const patches = streamOf({ streams }, 'patch');
   const depth = patches === undefined ? 1 : depthOf(patches);
   const inPatches =
     scales.length > 1
       ? `${scales.length} scales of ${scales.map(({ grid }) => `${grid?.rows}×${grid?.columns}`).join(', ')}`
       : `${counted(patchTokens, 'patch token')}${depth > 1 ? ` of ${depth} residual codes` : ''}`;
-  const sequences = streams.filter(({ grid, role }) => grid === undefined && role === 'other');
+  const sequences = streams.filter(({ grid, role }) => grid === null && role === 'other');
   return [
     counted(globalTokens, 'global token'),
     ...(sequences.length > 0 ? [counted(sequences.length, 'more sequence')] : []),

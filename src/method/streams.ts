@@ -48,7 +48,7 @@ export function mainStream(model: Pick<ModelDescription, 'streams'>): Stream {
  * unless it is the first of all.
  */
 function firstStep({ prefixSteps, grid }: Stream, index: number): number {
-  return grid !== undefined && prefixSteps === 1 && index > 0 ? 0 : Math.min(1, prefixSteps);
+  return grid !== null && prefixSteps === 1 && index > 0 ? 0 : Math.min(1, prefixSteps);
 }
 
 /**
@@ -106,7 +106,7 @@ export type StepUnit = 'token' | 'residual code' | 'scale';
 export function stepUnit({ streams }: Pick<ModelDescription, 'streams'>): StepUnit {
   const last = streams.findLast((stream) => stream.prefixSteps > 0);
   if (last === undefined) throw new RangeError('the model takes no length');
-  if (last.grid === undefined) return 'token';
+  if (last.grid === null) return 'token';
   return last.prefixSteps > 1 ? 'residual code' : 'scale';
 }
 

@@ -15,7 +15,7 @@ export function modelWith(
 ): ModelDescription {
   const all = { codebook, prefixSteps: 0 };
   const globals: Stream = {
-    ...{ name: 'global_codes', role: 'global', grid: undefined, codebook },
+    ...{ name: 'global_codes', role: 'global', grid: null, codebook },
     shape: [globalTokens],
     prefixSteps: prefix ? globalTokens : 0,
   };

@@ -15,7 +15,7 @@ import type { ModelDescription, Stream } from '../../../src/method/types';
 import { lacking, tinyModel } from '../model';
 
 const codebook = { kind: 'vq', size: 16 } as const;
-const sequence: Stream = { name: 'a_codes', role: 'global', shape: [6], grid: undefined, codebook, prefixSteps: 6 };
+const sequence: Stream = { name: 'a_codes', role: 'global', shape: [6], grid: null, codebook, prefixSteps: 6 };
 const deep: Stream = {
   ...{ name: 'b_codes', role: 'patch', codebook, prefixSteps: 4 },
   shape: [6, 4],
