@@ -249,7 +249,8 @@ export class Graphs {
       if (!(tensor instanceof Tensor)) continue;
       const wanted = [count, ...shape];
       if (!isDeepStrictEqual([...tensor.dims], wanted)) {
-        const [gave, instead] = [describe([tensor.type], tensor.dims), describe(types, wanted)];
+        const promisedAs = types.includes(tensor.type) ? [tensor.type] : types;
+        const [gave, instead] = [describe([tensor.type], tensor.dims), describe(promisedAs, wanted)];
         throw mismatch(graph, `it gave ${name} as ${gave} instead of ${instead}`);
       }
       const what = wrongNumber(tensor.data, this.model.streams.find((stream) => stream.name === name)?.codebook);
