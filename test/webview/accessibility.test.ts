@@ -79,16 +79,15 @@ describe('forced colours', () => {
     const page = await pages.inspector();
     await page.emulateMedia({ forcedColors: 'active' });
     const segment = page.getByTestId('overlay-surprisal');
-    const background = (): Promise<string> =>
-      segment.locator('span').evaluate((span) => getComputedStyle(span).backgroundColor);
+    const background = (): Promise<string> => segment.evaluate((radio) => getComputedStyle(radio).backgroundColor);
     const before = await background();
     await segment.click();
     expect(await background()).not.toBe(before);
     const triangle = await page
-      .locator('.select')
+      .locator('.triangle')
       .first()
-      .evaluate((select) => {
-        const { borderLeftColor, borderTopColor } = getComputedStyle(select, '::after');
+      .evaluate((drawn) => {
+        const { borderLeftColor, borderTopColor } = getComputedStyle(drawn);
         return { borderLeftColor, borderTopColor };
       });
     expect(triangle.borderLeftColor).toBe('rgba(0, 0, 0, 0)');
@@ -101,18 +100,17 @@ describe('the keyboard', () => {
   it.each(Object.keys(pages) as (keyof typeof pages)[])('reaches every control of the %s', async (name) => {
     const page = await pages[name]();
     const controls = await page.evaluate(() => {
-      const all = document.querySelectorAll('button, input, select, canvas[tabindex], [role="slider"], vscode-button');
+      const all = document.querySelectorAll(
+        'button, input, canvas[tabindex], [role="slider"], [role="combobox"], [role="radio"], [role="checkbox"], vscode-button, vscode-text-field',
+      );
       const shown = [...all].filter((element) => element.checkVisibility({ visibilityProperty: true }));
       shown.forEach((element, i) => element.setAttribute('data-control', String(i)));
       return shown.map((element, i) => ({
         id: String(i),
         // Of a group that arrow keys walk through, one member is a tab stop.
         group:
-          element.getAttribute('type') === 'radio'
-            ? `radio ${element.getAttribute('name') ?? ''}`
-            : element.closest('[data-testid="thumbnails"]') === null
-              ? String(i)
-              : 'thumbnails',
+          element.closest('[role="radiogroup"]')?.ariaLabel ??
+          (element.closest('[data-testid="thumbnails"]') === null ? String(i) : 'thumbnails'),
         html: element.outerHTML.slice(0, 120),
       }));
     });
@@ -133,14 +131,14 @@ describe('the keyboard', () => {
     await page.evaluate((to) => window.fixture.setTheme(to), themes[theme]);
     const segment = page.getByTestId('overlay-entropy');
     const outline = (): Promise<string> =>
-      segment.locator('span').evaluate((span) => {
-        const { outlineStyle, outlineOffset } = getComputedStyle(span);
+      segment.evaluate((radio) => {
+        const { outlineStyle, outlineOffset } = getComputedStyle(radio);
         return `${outlineStyle} ${outlineOffset}`;
       });
     const without = await outline();
     // A key, so that the focus is one of the keyboard's.
     await page.keyboard.press('Tab');
-    await segment.locator('input').focus();
+    await segment.focus();
     expect(await outline()).not.toBe(without);
     await page.close();
   });

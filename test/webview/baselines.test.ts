@@ -2,6 +2,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose, options } from './fixture/controls';
 import type { OpenOptions } from './fixture/page';
 
 const fixedGlobals = { globalTokens: 57, patchTokens: 0, filters: false };
@@ -41,8 +42,8 @@ async function exportKinds(page: Page): Promise<string[]> {
     .evaluateAll((items) => items.map((item) => item.getAttribute('data-testid')?.replace('export-', '') ?? ''));
 }
 
-async function chooseModel(page: Page, directory: string): Promise<void> {
-  await page.getByTestId('model').selectOption(directory);
+async function chooseModel(page: Page, name: string): Promise<void> {
+  await choose(page.getByTestId('model'), name);
   await settled(page);
 }
 
@@ -124,11 +125,7 @@ describe('a tokenizer of patch tokens that are filtered', () => {
     const page = await open({ parts: patchesOnly });
     expect(await text(page, 'kind')).toBe('no global tokens, 256 patch tokens: every image takes 0 to 256 tokens');
     expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
-    expect(await page.getByTestId('ranking').locator('option').allInnerTexts()).toEqual([
-      'entropy',
-      'sequential',
-      'by distortion',
-    ]);
+    expect(await options(page.getByTestId('ranking'))).toEqual(['entropy', 'sequential', 'by distortion']);
     const kept = Number(await text(page, 'kept-count'));
     await page.getByTestId('loss-rate').fill('0.4');
     await expect.poll(async () => Number(await text(page, 'kept-count'))).toBeGreaterThan(kept);
@@ -143,13 +140,13 @@ describe('choosing another model', () => {
     const page = await open({ parts: whole, otherParts: fixedGlobals });
     await page.getByTestId('overlay-surprisal').click();
     await page.getByTestId('colour-bar').waitFor();
-    await chooseModel(page, '/models/mine');
+    await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await page.getByTestId('colour-bar').count()).toBe(0);
-    expect(await page.getByTestId('overlay-none').locator('input').isChecked()).toBe(true);
-    await chooseModel(page, '/models/synthetic-s-256');
+    expect(await page.getByTestId('overlay-none').isChecked()).toBe(true);
+    await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('kind').waitFor({ state: 'detached' });
-    expect(await page.getByTestId('overlay-surprisal').locator('input').isChecked()).toBe(true);
+    expect(await page.getByTestId('overlay-surprisal').isChecked()).toBe(true);
     await page.close();
   });
 
@@ -157,10 +154,10 @@ describe('choosing another model', () => {
     const page = await open({ parts: whole, otherParts: fixedPatches });
     await page.getByTestId('loss-rate').fill('0.3');
     const kept = await text(page, 'kept-count');
-    await chooseModel(page, '/models/mine');
+    await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await text(page, 'total-tokens')).toBe('256');
-    await chooseModel(page, '/models/synthetic-s-256');
+    await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('loss-rate').waitFor();
     expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.3');
     expect(await text(page, 'kept-count')).toBe(kept);

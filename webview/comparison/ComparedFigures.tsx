@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
 import { ServicesContext, type Services } from '../state/context';
+import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';
 import type { Parts } from '../../src/method/parts';
 import { psnrText, ssimText } from '../../src/method/quality';
@@ -36,15 +37,14 @@ export function ComparedFigures(): JSX.Element {
             </td>
             <td>
               {comparison.bothFilter.value && (
-                <label class="link" title="Both sides keep one ε">
-                  <input
-                    type="checkbox"
-                    data-testid="link"
-                    checked={comparison.linked.value}
-                    onChange={(event) => comparison.setLinked(event.currentTarget.checked)}
-                  />
+                <Checkbox
+                  testId="link"
+                  title="Both sides keep one ε"
+                  checked={comparison.linked.value}
+                  onChange={(linked) => comparison.setLinked(linked)}
+                >
                   link
-                </label>
+                </Checkbox>
               )}
             </td>
           </tr>

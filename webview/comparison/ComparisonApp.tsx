@@ -8,12 +8,11 @@ import { PictureStage, StageMessages } from '../stage/PictureStage';
 import { Toolbar } from '../controls/Toolbar';
 import { ServicesContext, useServices } from '../state/context';
 import { overlays, type View } from '../state/viewState';
-import { Segmented } from '../ui/Segmented';
 import { InfluenceProgress, AttentionChoices } from '../controls/GlobalTokens';
 import { Dimensions, ModelDetails, ProviderChip } from '../controls/Header';
 import { Status } from '../controls/Status';
-import { Select } from '../ui/Select';
-import { MenuButton, type MenuItem } from '../ui/MenuButton';
+import { MenuButton, type MenuItem } from '../ui/popups';
+import { Badge, Button, Dropdown, RadioGroup } from '../ui/toolkit';
 import { comparisonChoice } from '../../src/protocol/exports';
 
 const views: readonly View[] = ['original', 'reconstruction', 'difference'];
@@ -40,22 +39,16 @@ export function ComparisonApp(): JSX.Element {
         </h1>
         <ServicesContext.Provider value={left}>
           <Toolbar views={views} overlays={offered} after={<ComparedTokens />}>
-            <Segmented
+            <RadioGroup
               label="Layout"
               testId="layout"
               options={layoutOptions}
               value={comparison.layout.value}
               onChange={(layout) => (comparison.layout.value = layout)}
             />
-            <button
-              type="button"
-              class="chip"
-              title="Exchange A and B"
-              data-testid="swap"
-              onClick={() => comparison.swap()}
-            >
-              <span aria-hidden="true">⇄</span> Swap
-            </button>
+            <Button label="Swap" title="Exchange A and B" testId="swap" onPress={() => comparison.swap()}>
+              ⇄ Swap
+            </Button>
             <ComparisonExportMenu />
           </Toolbar>
         </ServicesContext.Provider>
@@ -102,9 +95,7 @@ function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
   const document = inspector.document.value;
   return (
     <header class="header">
-      <span class="letter" aria-hidden="true">
-        {letter}
-      </span>
+      <Badge unread>{letter}</Badge>
       <h2 class="file-name" title={document?.uri}>
         {document?.name ?? '…'}
       </h2>
@@ -135,7 +126,7 @@ function ComparedTokens(): JSX.Element | null {
   const [isolated] = inspector.isolatedTokens.value;
   return (
     <div class="compared-tokens">
-      <Select
+      <Dropdown
         plain
         label="Global token"
         testId="global-token"

@@ -4,8 +4,7 @@ import { max } from 'd3-array';
 import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../canvas/colormaps';
-import { Button } from '../ui/Button';
-import { Select } from '../ui/Select';
+import { Button, Dropdown } from '../ui/toolkit';
 import type { AttentionChoice } from '../../src/method/types';
 
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
@@ -56,7 +55,7 @@ export function AttentionChoices(): JSX.Element {
   const model = inspector.picture.value?.model;
   return (
     <>
-      <Select
+      <Dropdown
         plain
         label="Attention layer"
         testId="layer"
@@ -64,7 +63,7 @@ export function AttentionChoices(): JSX.Element {
         value={String(inspector.layer.value)}
         onChange={(value) => (inspector.chosenLayer.value = parse(value))}
       />
-      <Select
+      <Dropdown
         plain
         label="Attention head"
         testId="head"

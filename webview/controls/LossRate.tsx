@@ -2,8 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
-import { NumberField } from '../ui/NumberField';
-import { Select } from '../ui/Select';
+import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
 const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
@@ -106,7 +105,7 @@ function FilterChoices(): JSX.Element {
         }
       >
         <span>ranking</span>
-        <Select
+        <Dropdown
           plain
           label="Ranking"
           testId="ranking"
@@ -117,7 +116,7 @@ function FilterChoices(): JSX.Element {
       </div>
       <div class="row" title="The total that ε is a share of: this image's own bits, or the training set's mean">
         <span>budget</span>
-        <Select
+        <Dropdown
           plain
           label="Budget"
           testId="budget"
@@ -141,24 +140,22 @@ function Defaults(): JSX.Element {
   };
   return (
     <>
-      <button
-        type="button"
-        class="quiet"
-        data-testid="reset"
+      <Button
+        appearance="icon"
+        testId="reset"
         title="Back to the model's own ε, β, budget and ranking"
-        onClick={() => defaults && inspector.setSettings(defaults)}
+        onPress={() => defaults && inspector.setSettings(defaults)}
       >
         Reset
-      </button>
-      <button
-        type="button"
-        class="quiet"
-        data-testid="save-defaults"
+      </Button>
+      <Button
+        appearance="icon"
+        testId="save-defaults"
         title="Keep ε, β, budget and ranking in the workspace's settings"
-        onClick={() => void save()}
+        onPress={() => void save()}
       >
         {saved ? 'Saved' : 'Save'}
-      </button>
+      </Button>
     </>
   );
 }

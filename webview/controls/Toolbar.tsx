@@ -2,8 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
-import { Segmented } from '../ui/Segmented';
-import { Select } from '../ui/Select';
+import { Dropdown, RadioGroup } from '../ui/toolkit';
 
 const viewOptions: readonly { value: View; label: string }[] = [
   { value: 'original', label: 'Original' },
@@ -46,7 +45,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
       {children}
-      <Segmented
+      <RadioGroup
         label="View"
         testId="view"
         options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
@@ -54,7 +53,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         onChange={(view) => (inspector.view.value = view)}
       />
       {offered.length > 1 && (
-        <Segmented
+        <RadioGroup
           label="Overlay"
           testId="overlay"
           options={overlayOptions.filter(({ value }) => offered.includes(value))}
@@ -79,7 +78,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
             />
           </label>
         )}
-        <Select
+        <Dropdown
           label="Colour map"
           testId="colormap"
           options={colormapOptions}

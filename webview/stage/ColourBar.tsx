@@ -4,6 +4,7 @@ import { mapBitmap } from '../canvas/bitmaps';
 import type { Legend } from '../state/layers';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../canvas/colormaps';
+import { Button } from '../ui/toolkit';
 
 const steps = 256;
 const ramp = Float32Array.from({ length: steps }, (_, i) => 1 - i / (steps - 1));
@@ -25,18 +26,17 @@ export function ColourBar(): JSX.Element | null {
         <Marker legend={legend} />
       </div>
       <span class="end">{legend.format(low)}</span>
-      <button
-        type="button"
-        class="scale"
+      <Button
+        appearance="icon"
+        label={`${fit ? 'fitted' : 'fixed'} colour scale`}
         title={
           fit ? `Scale fitted to ${images}; press for the fixed scale` : `Fixed scale; press to fit it to ${images}`
         }
-        data-testid="range"
-        onClick={() => (inspector.range.value = fit ? 'fixed' : 'fit')}
+        testId="range"
+        onPress={() => (inspector.range.value = fit ? 'fixed' : 'fit')}
       >
         {fit ? 'fitted' : 'fixed'}
-        <span class="visually-hidden"> colour scale</span>
-      </button>
+      </Button>
     </div>
   );
 }

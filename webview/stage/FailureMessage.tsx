@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
-import { Button } from '../ui/Button';
+import { Button } from '../ui/toolkit';
 import type { Failure, FailureAction } from '../../src/protocol/document';
 
 const actionNames: Record<FailureAction, string> = {

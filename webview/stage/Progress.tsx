@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { stageNames } from '../state/remainingTime';
-import { Button } from '../ui/Button';
-import { ProgressRing } from '../ui/ProgressRing';
+import { Button, ProgressRing } from '../ui/toolkit';
 import type { Progress as StageProgress } from '../../src/protocol/analyses';
 import { stages } from '../../src/method/types';
 
