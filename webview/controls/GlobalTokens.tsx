@@ -124,7 +124,10 @@ interface ThumbnailsProps {
   readonly most?: number;
 }
 
-/** A group of toggle buttons with one tab stop: arrow keys walk, Enter or Space isolates, with Shift adds. */
+/**
+ * A group of toggle buttons with one tab stop: arrow keys walk, Enter or Space isolates, with Shift adds. They are the browser's own,
+ * as the toolkit's buttons hold text and are a tab stop each.
+ */
 function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const { inspector } = useServices();
   const [current, setCurrent] = useState(0);

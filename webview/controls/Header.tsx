@@ -1,8 +1,7 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
 import { useServices } from '../state/context';
-import { Disclosure, MenuButton } from '../ui/popups';
-import { Row } from '../ui/Row';
+import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
 import { describePage } from '../../src/method/patch';
 import type { CropMode, ModelDescription, ShownImage, ProviderName, ProviderReport } from '../../src/method/types';

@@ -2,6 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
+import { Range } from '../ui/ownControls';
 import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
@@ -61,16 +62,13 @@ export function LossRateNumber({ of = '' }: { readonly of?: string }): JSX.Eleme
 export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly of?: string }): JSX.Element {
   const { inspector } = useServices();
   return (
-    <input
+    <Range
       id={id}
-      type="range"
-      min="0"
-      max="1"
+      label={`Information loss rate ε${of}`}
+      testId="loss-rate"
       step={lossRateStep}
-      aria-label={`Information loss rate ε${of}`}
-      data-testid="loss-rate"
       value={inspector.lossRate.value}
-      onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
+      onInput={(value) => (inspector.lossRate.value = snapLossRate(value))}
     />
   );
 }

@@ -2,7 +2,7 @@ import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useMemo, useState, useEffect } from 'preact/hooks';
 import { useServices, type Services } from '../state/context';
-import { Row } from '../ui/Row';
+import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
 import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/method/patch';
 

@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
-import { Row } from '../ui/Row';
+import { Row } from '../ui/ownControls';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import { describeParts, hasEveryPart } from '../../src/method/parts';

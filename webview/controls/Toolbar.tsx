@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
+import { Range } from '../ui/ownControls';
 import { Dropdown, RadioGroup } from '../ui/toolkit';
 
 const viewOptions: readonly { value: View; label: string }[] = [
@@ -67,14 +68,11 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         {offered.length > 1 && (
           <label class="opacity">
             <span class="muted">opacity</span>
-            <input
-              type="range"
-              min="0"
-              max="1"
-              step="0.05"
-              data-testid="opacity"
+            <Range
+              testId="opacity"
+              step={0.05}
               value={inspector.opacity.value}
-              onInput={(event) => (inspector.opacity.value = event.currentTarget.valueAsNumber)}
+              onInput={(opacity) => (inspector.opacity.value = opacity)}
             />
           </label>
         )}

@@ -1,4 +1,4 @@
-// Kinds of popups that the UI toolkit does not offer, opened by its buttons.
+// Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no slider and no list of names and values.
 import type { Button as ButtonElement } from '@vscode/webview-ui-toolkit';
 import { Fragment, type ComponentChildren, type JSX } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
@@ -178,5 +178,48 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
         {children}
       </div>
     </span>
+  );
+}
+
+interface RangeProps {
+  /** undefined where a label stands around it. */
+  readonly label?: string;
+  readonly id?: string | undefined;
+  readonly testId: string;
+  readonly step: number;
+  readonly value: number;
+  readonly onInput: (value: number) => void;
+}
+
+/** A slider of the browser's own, from 0 to 1, in the theme's colours. */
+export function Range({ label, id, testId, step, value, onInput }: RangeProps): JSX.Element {
+  return (
+    <input
+      id={id}
+      type="range"
+      min="0"
+      max="1"
+      step={step}
+      aria-label={label}
+      data-testid={testId}
+      value={value}
+      onInput={(event) => onInput(event.currentTarget.valueAsNumber)}
+    />
+  );
+}
+
+/** A name and its value on one line of a definition list. */
+export function Row({
+  name,
+  children,
+}: {
+  readonly name: ComponentChildren;
+  readonly children: ComponentChildren;
+}): JSX.Element {
+  return (
+    <div class="row">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
   );
 }
