@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
+import { chosen } from './fixture/controls';
 import { violationsInEveryTheme } from './fixture/everyTheme';
 import { themes } from './fixture/page';
 
@@ -140,6 +141,74 @@ describe('the keyboard', () => {
     await page.keyboard.press('Tab');
     await segment.focus();
     expect(await outline()).not.toBe(without);
+    await page.close();
+  });
+
+  it('walks the open list of a drop-down; Enter takes, Escape leaves what was chosen', async () => {
+    const page = await pages.inspector();
+    const ranking = page.getByRole('combobox', { name: 'Ranking' });
+    /** The option that assistive technology reads. */
+    const active = (): Promise<string | null | undefined> =>
+      ranking.evaluate(
+        (dropdown) => document.getElementById(dropdown.getAttribute('aria-activedescendant') ?? '')?.textContent,
+      );
+    await ranking.focus();
+    for (const [key, then] of [
+      ['Escape', 'entropy'],
+      ['Enter', 'sequential'],
+    ] as const) {
+      await page.keyboard.press('Enter');
+      await expect.poll(() => ranking.getAttribute('aria-expanded')).toBe('true');
+      await page.keyboard.press('ArrowDown');
+      await expect.poll(active).toBe('sequential');
+      // A rendering of the controls around it does not move the walk.
+      await page.getByTestId('loss-rate').evaluate((range: HTMLInputElement) => {
+        range.value = String(range.valueAsNumber - 0.1);
+        range.dispatchEvent(new Event('input', { bubbles: true }));
+      });
+      await painted(page);
+      expect(await active()).toBe('sequential');
+      await page.keyboard.press(key);
+      await expect.poll(() => ranking.getAttribute('aria-expanded')).toBe('false');
+      await painted(page);
+      expect(await chosen(ranking), key).toBe(then);
+      expect(await ranking.evaluate((dropdown) => dropdown === document.activeElement)).toBe(true);
+    }
+    await page.close();
+  });
+
+  it.each([300, 620, 1280])('opens every drop-down within a page of %i pixels', async (width) => {
+    const page = await openInspector({ width, height: 1500 });
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    const dropdowns = await page.getByRole('combobox').all();
+    expect(dropdowns.length).toBeGreaterThan(6);
+    for (const dropdown of dropdowns) {
+      await dropdown.press('Enter');
+      const list = await dropdown.getByRole('listbox').boundingBox();
+      if (list === null) throw new Error('no list');
+      expect(list.x).toBeGreaterThanOrEqual(0);
+      expect(list.x + list.width).toBeLessThanOrEqual(width);
+      await page.keyboard.press('Escape');
+    }
+    await page.close();
+  });
+
+  it('chooses in radio groups by arrows, counts in fields for numbers and ticks check boxes', async () => {
+    const page = await pages.comparison();
+    const view = page.getByRole('radiogroup', { name: 'View' });
+    await view.getByRole('radio', { name: 'Reconstruction' }).press('ArrowRight');
+    const difference = view.getByRole('radio', { name: 'Difference' });
+    expect(await difference.isChecked()).toBe(true);
+    expect(await view.getByRole('radio', { checked: true }).count()).toBe(1);
+    expect(await difference.evaluate((radio) => radio === document.activeElement)).toBe(true);
+    const link = page.getByRole('checkbox', { name: 'link' });
+    const linked = await link.isChecked();
+    await link.press('Space');
+    expect(await link.isChecked()).toBe(!linked);
+    const number = page.getByRole('spinbutton', { name: 'Information loss rate of A' });
+    const before = Number(await number.inputValue());
+    await number.press('ArrowDown');
+    await expect.poll(async () => Number(await number.inputValue())).toBeCloseTo(before - 0.005);
     await page.close();
   });
 
