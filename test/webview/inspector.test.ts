@@ -161,7 +161,7 @@ describe('overlays and views', () => {
 
 describe('the threshold', () => {
   it('recomputes the mask at once and asks for a reconstruction when the drag pauses (CPU)', async () => {
-    const page = await open({ provider: { provider: 'cpu', failures: [] } });
+    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 600 });
     const psnr = await number(page, 'psnr');
     await setRange(page, 'loss-rate', 0.7, 0.6, 0.5, 0.4);
     expect(await number(page, 'kept-count')).toBeGreaterThan(100);
