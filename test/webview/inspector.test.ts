@@ -615,7 +615,7 @@ describe('life of the page', () => {
     const asked = await page.evaluate(() =>
       window.fixture.received.filter(({ method }) => method === 'models/choose').map(({ params }) => params),
     );
-    expect(asked).toEqual([{ directory: '/models/mine' }, { directory: null }]);
+    expect(asked).toEqual([{ model: 'mine' }, { model: null }]);
     await page.close();
   });
 
