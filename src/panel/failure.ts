@@ -16,6 +16,9 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'time-limit': ['retry', 'openSettings', 'showOutput'],
   'cuda-setup-failed': ['showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
+  'tokens-invalid': ['showOutput'],
+  'tokens-of-another-model': ['openSettings', 'showOutput'],
+  'input-unreadable': ['retry', 'showOutput'],
   'export-failed': ['showOutput'],
   cancelled: ['retry'],
 };
