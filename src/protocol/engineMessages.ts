@@ -10,8 +10,11 @@ import type {
   CropMode,
   FilterSettings,
   ModelDescription,
+  PictureGeometry,
   ProviderName,
   ProviderReport,
+  RankingCriterion,
+  Reconstruction,
   ShownGeometry,
   ShownImage,
   StageTimings,
@@ -37,6 +40,8 @@ export interface ModelChoice {
   readonly cudaDevice?: number;
   /** MiB that batches may take on the GPU; absent: no limit. */
   readonly cudaMemoryLimit?: number;
+  /** Threads of a graph on the CPU; absent: ONNX Runtime's choice. */
+  readonly threads?: number;
 }
 
 export interface LoadedModel {
@@ -104,6 +109,87 @@ export const analysis = new RequestType<Asked<AnalysisRequest & PictureHandle>, 
 );
 /** Loads a model, unless it is loaded. */
 export const loadModel = new RequestType<Asked<ModelChoice>, LoadedModel, InferenceErrorData>('model/load');
+
+/** Images that go through a graph at once, and how its numbers are rounded. */
+export interface Batching {
+  readonly batchSize: number;
+  readonly precision: 'float32' | 'float16';
+}
+
+/** Pictures, cut to the centre, that go through the graphs together. */
+export interface PicturesParams {
+  readonly choice: ModelChoice;
+  /** Encoded files; as many as a batch has images are the fastest. */
+  readonly files: readonly Uint8Array[];
+  /** Absent fields fall back to the manifest's defaults. */
+  readonly settings: Partial<FilterSettings>;
+  /** True: they are decoded again for PSNR and SSIM. */
+  readonly quality: boolean;
+  /** Images of every run of a graph. */
+  readonly batchSize: number;
+}
+
+/** A picture of {@link tokenizePictures}, under the settings given. */
+export interface TokenizedPicture {
+  readonly geometry: PictureGeometry;
+  readonly tokens: Omit<Tokens, 'expectedCodes'>;
+  readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
+  /** Undefined unless asked for. */
+  readonly quality: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
+}
+
+/** A picture that cannot be read, or tokens that cannot be decoded: in one sentence, with advice. */
+export interface FailedPicture {
+  readonly failure: string;
+}
+
+/** In the order of asking. */
+export interface Pictures<Picture> extends LoadedModel {
+  readonly pictures: readonly (Picture | FailedPicture)[];
+}
+
+/** Tokens whose picture is not at hand. */
+export interface TokensToDecode {
+  /** Pixels that were tokenized, padding left out. */
+  readonly width: number;
+  readonly height: number;
+  /** T·K codes, tile after tile. */
+  readonly globalCodes: Int32Array;
+  /** N codes in raster order; those of dropped patches do not count. */
+  readonly patchCodes: Int32Array;
+  /** N values, 1 = kept. */
+  readonly keep: Uint8Array;
+  /** Decides what stands in for dropped patches: their expectation given the global tokens, or given the kept patches too. */
+  readonly ranking: RankingCriterion;
+}
+
+export interface DecodeTokensParams {
+  readonly choice: ModelChoice;
+  readonly pictures: readonly TokensToDecode[];
+  /** Images of every run of a graph, for tokens of {@link tokenizePictures}; undefined: those of one picture. */
+  readonly batchSize: number | undefined;
+}
+
+/** The picture of tokens, reduced as it is shown. */
+export interface DecodedTokens {
+  readonly width: number;
+  readonly height: number;
+  /** width·height·3 sRGB bytes. */
+  readonly rgb: Uint8Array;
+}
+
+/** Loads a model, unless it is loaded, for pictures in batches. */
+export const prepareBatches = new RequestType<Asked<ModelChoice>, LoadedModel & Batching, InferenceErrorData>(
+  'batches',
+);
+/** Tokenizes several pictures together. Their files are decoded as soon as they arrive: asked for ahead, they are ready when it is their turn. */
+export const tokenizePictures = new RequestType<Asked<PicturesParams>, Pictures<TokenizedPicture>, InferenceErrorData>(
+  'pictures/tokenize',
+);
+/** Decodes tokens of several pictures together. */
+export const decodeTokens = new RequestType<Asked<DecodeTokensParams>, Pictures<DecodedTokens>, InferenceErrorData>(
+  'tokens/decode',
+);
 
 /** Sent at the start of every step of every request: a stage, or a batch of tiles of one. */
 export const progress = new NotificationType<Progress & { readonly id: number }>('progress');
