@@ -5,18 +5,67 @@ import { defaultTimeLimitSeconds } from '../client/runningProcess';
 import { conditionings, filterSchema, rankingOf, type Conditioning } from '../method/settings';
 import { cropModes, type CropMode, type FilterSettings } from '../method/types';
 
-export interface CliOptions {
+/** Options of every command. */
+interface CommonOptions {
+  readonly provider: Provider;
+  readonly model: string | undefined;
+  /** Seconds that a step may take. */
+  readonly timeLimit: number;
+}
+
+/** Images of a shard: about a megabyte, and a minute on two cores. */
+export const defaultShardSize = 1024;
+
+const providers = ['auto', 'cuda', 'cpu'] as const;
+type Provider = (typeof providers)[number];
+
+/** Tokenizes images one after another. */
+export interface ImagesOptions extends CommonOptions {
+  readonly command: 'images';
   readonly images: readonly string[];
   /** Absent settings are the model's defaults. */
   readonly settings: Partial<FilterSettings>;
   readonly cropMode: CropMode;
-  readonly provider: string;
-  readonly model: string | undefined;
   readonly out: string | undefined;
   readonly json: boolean;
-  /** Seconds that a step may take. */
-  readonly timeLimit: number;
 }
+
+/** Writes the tokens of images into a data set. */
+export interface DatasetOptions extends CommonOptions {
+  readonly command: 'dataset';
+  /** Folders, lists, archives and image files. */
+  readonly inputs: readonly string[];
+  readonly settings: Partial<FilterSettings>;
+  /** Its folder. */
+  readonly dataset: string;
+  /** Undefined: that of the data set that is gone on with, or the default. */
+  readonly shardSize: number | undefined;
+  readonly workers: number;
+  readonly entropies: boolean;
+  readonly quality: boolean;
+}
+
+/** Writes the pictures of tokens. */
+export interface DecodeOptions extends CommonOptions {
+  readonly command: 'decode';
+  /** A token data set or a token file. */
+  readonly tokens: string;
+  readonly out: string;
+  /** Which rows of a data set; undefined: all. */
+  readonly where: string | undefined;
+}
+
+/** Checks a data set. */
+export interface VerifyOptions extends CommonOptions {
+  readonly command: 'verify';
+  readonly dataset: string;
+  /** Where its images are; none: where they were. */
+  readonly inputs: readonly string[];
+  /** Images that are tokenized again. */
+  readonly sample: number;
+}
+
+export type CliOptions = ImagesOptions | DatasetOptions | DecodeOptions | VerifyOptions;
 
 /** The command line was wrong, or only asked for help: what to print where, and the exit status. */
 export class Usage extends Error {
@@ -39,11 +88,12 @@ export function parseOptions(args: readonly string[]): CliOptions {
   const write = (text: string) => {
     output += text;
   };
+  let options: CliOptions | undefined;
   const command = new Command('tokenize')
     .description(
       'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
     )
-    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files')
+    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files; with --dataset also folders, lists and archives')
     .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(filterSchema.shape.lossRate))
     .option(
       '--edge-priority <B>',
@@ -68,14 +118,58 @@ export function parseOptions(args: readonly string[]): CliOptions {
         .choices(cropModes)
         .default('centre'),
     )
-    .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
-    .option('--model <DIR>', 'folder of a model bundle')
     .option('--out <DIR>', 'write <name>.{input,reconstruction,entropy,mask}.png and <name>.tokens.json')
-    .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds)
     .option('--json', 'print one JSON object a line for each image', false)
+    .optionsGroup('Token data sets:')
+    .addOption(
+      new Option(
+        '--dataset <DIR>',
+        'write tokens of all images to a folder of Parquet files, or go on with one; images may be folders, WebDataset tars, Parquet files and text lists of paths',
+      ).conflicts(['out', 'json']),
+    )
+    .option('--shard-size <N>', `images of a Parquet file (default: ${defaultShardSize})`, whole)
+    .option('--workers <N>', 'processes that share the processor cores', whole, 1)
+    .option('--entropies', 'with conditional entropy and surprisal of every patch', false)
+    .option('--quality', 'with PSNR and SSIM of the reconstruction', false)
+    // Commands have options of the same names.
+    .enablePositionalOptions()
     .showHelpAfterError(false)
     .exitOverride()
-    .configureOutput({ writeOut: write, writeErr: write });
+    .configureOutput({ writeOut: write, writeErr: write })
+    .action((images: string[], given: TokenizeOptions) => {
+      options = tokenizeOptions(images, given);
+    });
+  const common = (each: Command) =>
+    each
+      .optionsGroup('Model:')
+      .addOption(new Option('--provider <NAME>', 'execution provider').choices(providers).default('auto'))
+      .option('--model <DIR>', 'folder of a model bundle')
+      .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds);
+  common(command);
+  common(
+    command
+      .command('decode')
+      .description('Writes the pictures of tokens: of a data set, of <name>.tokens.json or of an .npz file.')
+      .argument('<tokens>', 'folder of a token data set, or a token file')
+      .requiredOption('--out <DIR>', 'folder of the pictures')
+      .option('--where <CONDITION>', 'rows of a data set, as in "psnr < 18 and kept > 100"')
+      .action((tokens: string, given: Omit<DecodeOptions, 'command' | 'tokens'>) => {
+        const { out, where, model, provider, timeLimit } = given;
+        options = { command: 'decode', tokens, out, where, model, provider, timeLimit };
+      }),
+  );
+  common(
+    command
+      .command('verify')
+      .description('Checks a token data set: bytes of its files, images that occur twice, codes of a sample.')
+      .argument('<dataset>', 'folder of a token data set')
+      .argument('[image...]', 'where its images are now, as they were given to make it')
+      .option('--sample <N>', 'images that are tokenized again', whole, 16)
+      .action((dataset: string, inputs: string[], given: Omit<VerifyOptions, 'command' | 'dataset' | 'inputs'>) => {
+        const { sample, model, provider, timeLimit } = given;
+        options = { command: 'verify', dataset, inputs, sample, model, provider, timeLimit };
+      }),
+  );
   try {
     command.parse(args, { from: 'user' });
   } catch (error) {
@@ -83,36 +177,55 @@ export function parseOptions(args: readonly string[]): CliOptions {
     if (error.exitCode === 0) throw new Usage(output.trimEnd(), 0);
     throw new Usage(`tatok: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}`, 2);
   }
-  const given = command.opts<{
-    lossRate?: number;
-    edgePriority?: number;
-    budget?: FilterSettings['budget'];
-    ranking?: FilterSettings['ranking'];
-    conditioning?: Conditioning;
-    crop: CropMode;
-    provider: string;
-    model?: string;
-    out?: string;
-    json: boolean;
-    timeLimit: number;
-  }>();
-  const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json, timeLimit } = given;
+  if (options === undefined) throw new Usage(`tatok: ${output.trim()}`, 2);
+  return options;
+}
+
+/** Options of tokenizing, as they are given. */
+interface TokenizeOptions extends CommonOptions {
+  readonly lossRate?: number;
+  readonly edgePriority?: number;
+  readonly budget?: FilterSettings['budget'];
+  readonly ranking?: FilterSettings['ranking'];
+  readonly conditioning?: Conditioning;
+  readonly crop: CropMode;
+  readonly out?: string;
+  readonly json: boolean;
+  readonly dataset?: string;
+  readonly shardSize?: number;
+  readonly workers: number;
+  readonly entropies: boolean;
+  readonly quality: boolean;
+}
+
+/** @throws Usage where options do not go together. */
+function tokenizeOptions(images: readonly string[], given: TokenizeOptions): ImagesOptions | DatasetOptions {
+  const { lossRate, edgePriority, budget, conditioning, crop, out, json, dataset, shardSize, workers } = given;
+  const { entropies, quality, provider, model, timeLimit } = given;
   const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
-  return {
-    images: command.args,
-    settings: {
-      ...(lossRate === undefined ? {} : { lossRate }),
-      ...(edgePriority === undefined ? {} : { edgePriority }),
-      ...(budget === undefined ? {} : { budget }),
-      ...(ranking === undefined ? {} : { ranking }),
-    },
-    cropMode: crop,
-    provider,
-    model,
-    out,
-    json,
-    timeLimit,
+  const settings = {
+    ...(lossRate === undefined ? {} : { lossRate }),
+    ...(edgePriority === undefined ? {} : { edgePriority }),
+    ...(budget === undefined ? {} : { budget }),
+    ...(ranking === undefined ? {} : { ranking }),
   };
+  const common = { settings, provider, model, timeLimit };
+  if (dataset !== undefined) {
+    if (crop !== 'centre') {
+      throw new Usage('tatok: --dataset takes the centre crop alone, so that every image has as many patches.', 2);
+    }
+    return { command: 'dataset', inputs: images, dataset, shardSize, workers, entropies, quality, ...common };
+  }
+  if (shardSize !== undefined || workers !== 1 || entropies || quality) {
+    throw new Usage('tatok: --shard-size, --workers, --entropies and --quality are options of --dataset.', 2);
+  }
+  return { command: 'images', images, cropMode: crop, out, json, ...common };
+}
+
+function whole(text: string): number {
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (Number.isSafeInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError('It must be a whole number above 0.');
 }
 
 function positive(text: string): number {
