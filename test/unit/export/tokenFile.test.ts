@@ -3,7 +3,7 @@ import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { npy, readNpy } from '../../../src/export/npy';
 import { readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
-import { readTokenFile, tokensRecord, type ExportedTokenization } from '../../../src/export/tokens';
+import { readTokenFile, tokensRecord } from '../../../src/export/tokens';
 import { refusalOf } from '../refusal';
 import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
 
