@@ -15,20 +15,23 @@ import type { DecodeOptions } from './options';
 import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
 import { terminalLine } from './report';
+import { workersFor } from './tokenizeDataset';
 
 /** A token file has less: one of 268 megapixels has a million patches. */
 const mostFileBytes = 2 ** 28;
 
 /**
+ * @param start another inference process.
  * @returns the exit status: 1 if a row could not be decoded.
  * @throws TatokError of the tokens, the model or the folder.
  */
 export async function decodeTokens(
   options: DecodeOptions,
   directory: string,
-  client: InferenceClient,
+  start: () => InferenceClient,
 ): Promise<number> {
-  if (await isTokenDataset(options.tokens)) return decodeDataset(options, directory, client);
+  if (await isTokenDataset(options.tokens)) return decodeDataset(options, directory, start);
+  const client = start();
   if (options.where !== undefined) throw new TatokError('bad-settings', '--where chooses rows of a token data set.');
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
@@ -65,119 +68,122 @@ async function readTokens(path: string, model: ModelDescription): Promise<TokenF
   return readTokenFile(name, content, model);
 }
 
-async function decodeDataset(options: DecodeOptions, directory: string, client: InferenceClient): Promise<number> {
+async function decodeDataset(options: DecodeOptions, directory: string, start: () => InferenceClient): Promise<number> {
   const wanted = options.where === undefined ? () => true : rowFilter(options.where);
   const dataset = await TokenDataset.open(options.tokens);
   const { recipe } = dataset;
+  const { batchSize, threads } = recipe;
   const provider = options.provider === 'auto' ? recipe.provider : options.provider;
-  const choice: ModelChoice = {
-    directory,
-    providers: [provider],
-    ...(recipe.threads !== undefined && { threads: recipe.threads }),
-  };
-  const { model } = await client.prepareBatches(choice);
+  const choice: ModelChoice = { directory, providers: [provider], ...(threads !== undefined && { threads }) };
+  const first = start();
+  const { model } = await first.prepareBatches(choice);
   requireSameModel(basename(resolve(options.tokens)), recipe.model, model);
   if (provider !== recipe.provider) {
     complain(`The tokens were made on ${recipe.provider}: pictures of ${provider} may differ in their last bits.`);
   }
-  const decoder = new RowDecoder(
-    client,
-    choice,
-    model,
-    recipe.batchSize,
-    dataset.settings?.ranking ?? 'entropy',
-    options.out,
-  );
-  const progress = new ImageProgress(recipe.input.count, 0);
+  const clients = [first, ...Array.from({ length: workersFor(provider, threads) - 1 }, start)];
+  const ranking = dataset.settings?.ranking ?? 'entropy';
+  const pictures = new PictureFolder(options.out);
+  const progress = new ImageProgress(dataset.counts.rows - dataset.counts.failed, 0);
   let [written, failed, without] = [0, 0, 0];
-  const write = async (rows: readonly TokenRow[]) => {
-    const failures = await decoder.write(rows);
+  const decode = async (rows: readonly NamedRow[], client: InferenceClient) => {
+    const failures = await decodeRows(rows, client, choice, model, ranking, batchSize, pictures);
     for (const failure of failures) complain(failure);
     failed += failures.length;
     written += rows.length - failures.length;
     progress.add(rows.length, failures.length);
   };
-  let batch: TokenRow[] = [];
+  const batches: Promise<void>[] = [];
   // The pictures of one batch are written while the next is decoded.
-  let writing = Promise.resolve();
+  const begin = async (rows: readonly NamedRow[]) => {
+    await batches[batches.length - 2 * clients.length];
+    const batch = decode(rows, clients[batches.length % clients.length] ?? first);
+    batch.catch(() => undefined);
+    batches.push(batch);
+  };
+  let batch: NamedRow[] = [];
   for await (const row of dataset.rows()) {
     if (row.error !== null) without++;
-    else if (wanted(row) && batch.push(row) === recipe.batchSize) {
-      await writing;
-      writing = write(batch);
-      writing.catch(() => undefined);
+    else if (wanted(row) && batch.push({ row, name: pictures.nameFor(row.path) }) === batchSize) {
+      await begin(batch);
       batch = [];
     }
   }
-  await writing;
-  if (batch.length > 0) await write(batch);
+  if (batch.length > 0) await begin(batch);
+  await Promise.all(batches);
   progress.end();
   const others = without === 0 ? '' : `; ${counted(without, 'row')} without tokens`;
   print(`${counted(written, 'picture')} in ${terminalLine(options.out)}${others}`);
   return failed === 0 ? 0 : 1;
 }
 
-/** The tokens of a row as the decoder wants them. @throws RangeError for a row that is not of the model. */
-export function tokensOfRow(row: TokenRow, model: ModelDescription, ranking: RankingCriterion): TokensToDecode {
+interface NamedRow {
+  readonly row: TokenRow;
+  /** Of its picture. */
+  readonly name: string;
+}
+
+/** Decodes rows together and writes a picture for each. @returns a sentence for each that could not be. */
+async function decodeRows(
+  rows: readonly NamedRow[],
+  client: InferenceClient,
+  choice: ModelChoice,
+  model: ModelDescription,
+  ranking: RankingCriterion,
+  batchSize: number,
+  folder: PictureFolder,
+): Promise<string[]> {
+  const read = rows.map(({ row }) => tokensOfRow(row, model, ranking));
+  const tokens = read.flatMap((each) => ('failure' in each ? [] : [each]));
+  const decoded =
+    tokens.length === 0 ? [] : (await client.decodeTokens({ choice, pictures: tokens, batchSize })).pictures;
+  const answers = decoded.values();
+  const failures: string[] = [];
+  await Promise.all(
+    read.map(async (each, i) => {
+      const [named, answer] = [rows[i], 'failure' in each ? each : answers.next().value];
+      if (named === undefined || answer === undefined) throw new RangeError('a row has no answer');
+      if ('failure' in answer) failures.push(`${named.row.path}: ${answer.failure}`);
+      else await folder.write(named.name, answer);
+    }),
+  );
+  return failures;
+}
+
+/** The tokens of a row as the decoder wants them, or why they are not of the model. */
+function tokensOfRow(
+  row: TokenRow,
+  model: ModelDescription,
+  ranking: RankingCriterion,
+): TokensToDecode | FailedPicture {
   const { imageSize, patchTokens } = model;
+  const codes = row.patch_codes ?? [];
+  if (row.keep !== null && row.keep.length !== Math.ceil(patchTokens / 8)) {
+    return { failure: `Its kept mask has ${row.keep.length} bytes, which do not hold ${patchTokens} patches.` };
+  }
   const keep = row.keep === null ? new Uint8Array(patchTokens).fill(1) : unpackBits(row.keep, patchTokens);
-  const kept = (row.patch_codes ?? []).values();
-  const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (kept.next().value ?? -1) : 0));
-  if (kept.next().done !== true) throw new RangeError('it has more codes than kept patches');
+  const kept = keep.reduce((sum, each) => sum + each, 0);
+  if (codes.length !== kept) return { failure: `It has ${codes.length} patch codes for ${kept} kept patches.` };
+  const next = codes.values();
+  const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (next.next().value ?? 0) : 0));
   const globalCodes = Int32Array.from(row.global_codes ?? []);
   return { width: imageSize, height: imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
-class RowDecoder {
+/** A folder of pictures that are named after paths. */
+class PictureFolder {
   private readonly names = new Set<string>();
 
-  constructor(
-    private readonly client: InferenceClient,
-    private readonly choice: ModelChoice,
-    private readonly model: ModelDescription,
-    private readonly batchSize: number,
-    private readonly ranking: RankingCriterion,
-    private readonly out: string,
-  ) {}
+  constructor(private readonly folder: string) {}
 
-  /** Decodes rows together and writes a picture for each. @returns a sentence for each that could not be. */
-  async write(rows: readonly TokenRow[]): Promise<string[]> {
-    const settled = rows.map((row): TokensToDecode | FailedPicture => {
-      try {
-        return tokensOfRow(row, this.model, this.ranking);
-      } catch (error) {
-        return {
-          failure: `The row does not fit the model: ${error instanceof Error ? error.message : String(error)}.`,
-        };
-      }
-    });
-    const pictures = settled.flatMap((each) => ('failure' in each ? [] : [each]));
-    const { choice, batchSize } = this;
-    const answers =
-      pictures.length === 0 ? [] : (await this.client.decodeTokens({ choice, pictures, batchSize })).pictures;
-    const next = answers.values();
-    const failures: string[] = [];
-    await Promise.all(
-      rows.map(async ({ path }, i) => {
-        const tokens = settled[i];
-        const answer: DecodedTokens | FailedPicture | undefined =
-          tokens === undefined || 'failure' in tokens ? tokens && { failure: tokens.failure } : next.next().value;
-        if (answer === undefined) return;
-        if ('failure' in answer) failures.push(`${path}: ${answer.failure}`);
-        else await this.writePicture(path, answer);
-      }),
-    );
-    return failures;
-  }
-
-  private async writePicture(path: string, picture: DecodedTokens): Promise<void> {
-    const file = join(this.out, this.nameFor(path));
+  async write(name: string, picture: DecodedTokens): Promise<void> {
+    const file = join(this.folder, name);
     await mkdir(dirname(file), { recursive: true });
     await writeFile(file, await imagePng(picture.rgb, picture));
   }
 
-  /** `<path>.png`; a second image of that path becomes `<path>-2.png`. */
-  private nameFor(path: string): string {
+  /** `<path>.png`; for a second image of that path `<path>-2.png`. */
+  nameFor(path: string): string {
     const stem = pathInside(path);
     let name = stem;
     for (let copy = 2; this.names.has(name); copy++) name = `${stem}-${copy}`;

@@ -40,7 +40,8 @@ export interface DatasetOptions extends CommonOptions {
   readonly dataset: string;
   /** Undefined: that of the data set that is gone on with, or the default. */
   readonly shardSize: number | undefined;
-  readonly workers: number;
+  /** Undefined: as many as suit the provider. */
+  readonly workers: number | undefined;
   readonly entropies: boolean;
   readonly quality: boolean;
 }
@@ -128,7 +129,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
       ).conflicts(['out', 'json']),
     )
     .option('--shard-size <N>', `images of a Parquet file (default: ${defaultShardSize})`, whole)
-    .option('--workers <N>', 'processes that share the processor cores', whole, 1)
+    .option('--workers <N>', 'processes that share the processor cores (default: up to 4 on the CPU)', whole)
     .option('--entropies', 'with conditional entropy and surprisal of every patch', false)
     .option('--quality', 'with PSNR and SSIM of the reconstruction', false)
     // Commands have options of the same names.
@@ -193,7 +194,7 @@ interface TokenizeOptions extends CommonOptions {
   readonly json: boolean;
   readonly dataset?: string;
   readonly shardSize?: number;
-  readonly workers: number;
+  readonly workers?: number;
   readonly entropies: boolean;
   readonly quality: boolean;
 }
@@ -216,7 +217,7 @@ function tokenizeOptions(images: readonly string[], given: TokenizeOptions): Ima
     }
     return { command: 'dataset', inputs: images, dataset, shardSize, workers, entropies, quality, ...common };
   }
-  if (shardSize !== undefined || workers !== 1 || entropies || quality) {
+  if (shardSize !== undefined || workers !== undefined || entropies || quality) {
     throw new Usage('tatok: --shard-size, --workers, --entropies and --quality are options of --dataset.', 2);
   }
   return { command: 'images', images, cropMode: crop, out, json, ...common };

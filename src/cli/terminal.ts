@@ -19,7 +19,7 @@ export class ImageProgress {
   private readonly start = performance.now();
   private done = 0;
   private failed = 0;
-  private shown = 0;
+  private shown = performance.now();
   private inPlace = false;
 
   /**
@@ -37,7 +37,6 @@ export class ImageProgress {
     this.failed += failed;
     const now = performance.now();
     if (now - this.shown < (this.stream.isTTY ? refreshMs : lineMs)) return;
-    // The first rates are those of loading the model.
     this.shown = now;
     this.show();
   }
@@ -56,13 +55,18 @@ export class ImageProgress {
   private show(): void {
     const line = [
       `${grouped(this.before + this.done)} of ${grouped(this.total)} images`,
-      `${this.rate.toFixed(1)} images/s`,
+      `${rateText(this.rate)} images/s`,
       `${durationText((this.total - this.before - this.done) / this.rate)} left`,
       ...(this.failed > 0 ? [`${grouped(this.failed)} failed`] : []),
     ].join(' · ');
     this.inPlace = this.stream.isTTY;
     this.stream.write(this.inPlace ? `\r\u001b[2K${line}` : `${line}\n`);
   }
+}
+
+/** `12.3`, `0.87`. */
+export function rateText(rate: number): string {
+  return rate < 10 ? rate.toFixed(2) : rate.toFixed(1);
 }
 
 /** `1,024`. */

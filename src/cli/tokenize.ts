@@ -75,7 +75,7 @@ async function run(options: CliOptions): Promise<number> {
       case 'dataset':
         return await tokenizeDataset(options, directory, start);
       case 'decode':
-        return await decodeTokens(options, directory, start());
+        return await decodeTokens(options, directory, start);
       case 'verify':
         return await verifyDataset(options, directory, start());
     }

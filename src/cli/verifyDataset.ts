@@ -133,7 +133,7 @@ async function compareSample(
   };
   const again = await rowsOf(
     [...sample.keys()].map((place) => inputs.at(place)),
-    client,
+    [client],
     maker,
   );
   const different = [...sample.values()].flatMap((row, i) => {

@@ -27,15 +27,15 @@ export interface DatasetRun {
   readonly dataset: TokenDataset;
   readonly inputs: ImageInputs;
   readonly maker: RowMaker;
-  /** A process each, which take shards one after another. */
+  /** A process each, among which the batches of a shard are dealt out. */
   readonly clients: readonly Client[];
-  /** Ends the run after the shards that are open. */
+  /** Ends the run after the shard that is open. */
   readonly stop: AbortSignal;
   /** Told of rows as they are made. */
   readonly onRows: (rows: readonly TokenRow[]) => void;
 }
 
-/** Batches that are asked for ahead, so that their files are decoded when it is their turn. */
+/** Batches that are asked for ahead of each process, so that their files are decoded when it is their turn. */
 const ahead = 4;
 
 /**
@@ -44,17 +44,12 @@ const ahead = 4;
  * @throws TatokError of the model or the provider, or of the disk. An image that fails is a row.
  */
 export async function tokenizeInputs({ dataset, inputs, maker, clients, stop, onRows }: DatasetRun): Promise<void> {
-  const absent = dataset.absent.values();
-  await Promise.all(
-    clients.map(async (client) => {
-      for (const shard of absent) {
-        if (stop.aborted) return;
-        const [first, end] = dataset.inputsOf(shard);
-        const images = Array.from({ length: end - first }, (_, i) => inputs.at(first + i));
-        await dataset.writeShard(shard, await rowsOf(images, client, maker, onRows));
-      }
-    }),
-  );
+  for (const shard of dataset.absent) {
+    if (stop.aborted) return;
+    const [first, end] = dataset.inputsOf(shard);
+    const images = Array.from({ length: end - first }, (_, i) => inputs.at(first + i));
+    await dataset.writeShard(shard, await rowsOf(images, clients, maker, onRows));
+  }
 }
 
 /**
@@ -64,14 +59,17 @@ export async function tokenizeInputs({ dataset, inputs, maker, clients, stop, on
  */
 export async function rowsOf(
   images: readonly ImageInput[],
-  client: Client,
+  clients: readonly Client[],
   maker: RowMaker,
   onRows: (rows: readonly TokenRow[]) => void = () => undefined,
 ): Promise<TokenRow[]> {
+  const [client] = clients;
+  if (client === undefined) throw new RangeError('there is no process');
   const batches: Promise<readonly TokenRow[] | TatokError>[] = [];
   for (let first = 0; first < images.length; first += maker.batchSize) {
-    await batches[batches.length - ahead];
-    batches.push(rowsOfBatch(images.slice(first, first + maker.batchSize), client, maker, onRows));
+    await batches[batches.length - ahead * clients.length];
+    const next = clients[batches.length % clients.length] ?? client;
+    batches.push(rowsOfBatch(images.slice(first, first + maker.batchSize), next, maker, onRows));
     // It may fail before it is waited for.
     batches.at(-1)?.catch(() => undefined);
   }

@@ -335,7 +335,7 @@ describe('a run that is stopped', () => {
       const { status, errors } = await ended;
       expect(status).toBe(130);
       expect(errors).toMatch(
-        /Finishing the shard that is open.*\n.*Stopped: interrupted\.tokens has \d+ of 49 images, .* The same command goes on from there\./,
+        /Stopping when the open shard is whole.*\n.*Stopped: interrupted\.tokens has \d+ of 49 images, .* The same command goes on from there\./,
       );
       const dataset = await TokenDataset.open(join(folder, name));
       expect(dataset.counts.rows % 4).toBe(0);
