@@ -1,6 +1,8 @@
 """From an image file to the pixels that are tokenized: sRGB, upright, opaque, as the inspector reads them."""
 
 import re
+import threading
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,8 +55,18 @@ def _reason(error: "pyvips.Error") -> str:
     return next((line for line in lines if line and "treated as error" not in line), "its header cannot be read")
 
 
+_setting_up = threading.Lock()
+
+
 def _libvips() -> "pyvips":
     """The decoder, with the loaders of the formats that are read and no other."""
+    # One thread at a time: another must not read a file while all loaders are blocked.
+    with _setting_up:
+        return _set_up_libvips()
+
+
+@cache
+def _set_up_libvips() -> "pyvips":
     # Imported where files are read: training from a pack needs no decoder.
     import pyvips
 
