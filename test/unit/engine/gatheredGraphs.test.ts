@@ -47,7 +47,9 @@ describe('gathered graphs', () => {
     const { runs, graphs } = recordingGraphs();
     const gathered = new GatheredGraphs(graphs, 3);
     const settled = await gathered.forEach([5, 6, 7], (byte) => throughAll(gathered, byte, (9 - byte) * 5));
-    expect(settled.map((each) => (each.status === 'fulfilled' ? each.value : (each.reason as unknown)))).toEqual([5, 6, 7]);
+    expect(settled.map((each) => (each.status === 'fulfilled' ? each.value : (each.reason as unknown)))).toEqual([
+      5, 6, 7,
+    ]);
     expect(runs.map(([graph]) => graph)).toEqual(['encode', 'entropy', 'decode']);
     // Calls may come in another order than pictures.
     expect(runs.map(([, batch]) => batch.toSorted())).toEqual([
