@@ -75,7 +75,7 @@ interface Made {
 
 /** Makes a data set in a folder that is deleted. @param onImages told how many images are done. */
 async function makeDataset(
-  inputs: ImageInputs,
+  inputs: Pick<ImageInputs, 'count' | 'at'>,
   choice: ModelChoice,
   workers: number,
   ranking: Ranking,
@@ -124,7 +124,7 @@ async function makeDataset(
 /** Graphs alone and whole data sets in turn, so that what else the machine does falls on both. */
 async function measureSpeed(folder: string, options: Options) {
   const all = await ImageInputs.list([folder]);
-  const inputs = Object.assign(Object.create(all) as ImageInputs, { count: Math.min(all.count, options.images) });
+  const inputs = { count: Math.min(all.count, options.images), at: (index: number) => all.at(index) };
   const cores = availableParallelism();
   const choice = { directory: resolve(options.model), providers: ['cpu'], threads: cores };
   const rounds: Record<string, number>[] = [];
@@ -217,15 +217,15 @@ async function main(): Promise<void> {
     .option('--json <FILE>', 'write the figures with the machine to a file')
     .parse();
   const options = command.opts<Options>();
-  const { model, name } = { model: await readBundle(resolve(options.model)), name: 'cpu' } as const;
-  console.log(modelLine({ model: model.model, provider: { provider: name, failures: [] } }));
+  const { model } = await readBundle(resolve(options.model));
+  console.log(modelLine({ model, provider: { provider: 'cpu', failures: [] } }));
   const figures = options.memory
     ? await measureMemory(options)
     : await measureSpeed(command.processedArgs[0] as string, options);
   if (options.json === undefined) return;
   const machine = { cpu: cpus()[0]?.model ?? 'unknown', cores: cpus().length, node: process.version };
-  const { name: bundle, version } = model.model;
-  await writeFile(options.json, `${JSON.stringify({ machine, model: bundle, version, ...figures }, null, 2)}\n`);
+  const { name, version } = model;
+  await writeFile(options.json, `${JSON.stringify({ machine, model: name, version, ...figures }, null, 2)}\n`);
 }
 
 /** In a process of its own, as the inference process is. */

@@ -1,8 +1,6 @@
 /** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests, makes token data sets, decodes and checks them. */
 import { join, resolve } from 'node:path';
-import { FileTooLarge, readRegular } from '../bundle/regularFile';
 import { InferenceClient } from '../client/client';
-import { mostFileBytes, requireFileSize } from '../method/imageLimits';
 import { describeParts } from '../method/parts';
 import { cudaOptionsIn } from './cudaOptions';
 import { decodeTokens } from './decodeTokens';
@@ -12,6 +10,7 @@ import type { StageTimings } from '../method/types';
 import { jsonRecord, modelLine, summary, terminalLine } from './report';
 import { complain, print } from './terminal';
 import { tokenizeDataset } from './tokenizeDataset';
+import { readImage } from '../tokens/inputs';
 import { sentenceOf } from '../tokens/tokenizeInputs';
 import { verifyDataset } from './verifyDataset';
 
@@ -45,14 +44,6 @@ async function tokenizeImages(options: ImagesOptions, directory: string, client:
     }
   }
   return status;
-}
-
-/** @throws TatokError for a file that is too large, otherwise as {@link readRegular}. */
-function readImage(path: string): Promise<Uint8Array> {
-  return readRegular(path, mostFileBytes).catch((error: unknown) => {
-    if (error instanceof FileTooLarge) requireFileSize(error.bytes);
-    throw error;
-  });
 }
 
 /** Does what was asked for. Resolves to the exit status. */

@@ -130,7 +130,8 @@ function files(folder: string, paths: readonly string[], labelOf: (path: string)
   };
 }
 
-function readImage(path: string): Promise<Uint8Array> {
+/** @throws TatokError for a file that is too large, otherwise as {@link readRegular}. */
+export function readImage(path: string): Promise<Uint8Array> {
   return readRegular(path, mostFileBytes).catch((error: unknown) => {
     if (error instanceof FileTooLarge) requireFileSize(error.bytes);
     throw error;

@@ -25,7 +25,7 @@ type Client = Pick<InferenceClient, 'tokenizePictures'>;
 
 export interface DatasetRun {
   readonly dataset: TokenDataset;
-  readonly inputs: ImageInputs;
+  readonly inputs: Pick<ImageInputs, 'at'>;
   readonly maker: RowMaker;
   /** A process each, among which the batches of a shard are dealt out. */
   readonly clients: readonly Client[];

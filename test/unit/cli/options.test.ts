@@ -53,6 +53,53 @@ describe('parseOptions', () => {
     expect(parseOptions(['--json', '--', '--out', '-x'])).toMatchObject({ images: ['--out', '-x'] });
   });
 
+  it('reads the options of data sets, which images by themselves do not have', () => {
+    const args = 'in x.tar --dataset o.tokens --shard-size 8 --workers 2 --entropies --quality --ranking entropy';
+    expect(parseOptions(args.split(' '))).toEqual({
+      command: 'dataset',
+      inputs: ['in', 'x.tar'],
+      dataset: 'o.tokens',
+      shardSize: 8,
+      workers: 2,
+      entropies: true,
+      quality: true,
+      settings: { ranking: 'entropy' },
+      provider: 'auto',
+      model: undefined,
+      timeLimit: 600,
+    });
+    for (const option of ['--quality', '--entropies', '--workers=2', '--shard-size=2']) {
+      expect(usageOf('a.png', option).message).toMatch(/are options of --dataset\.$/);
+    }
+    expect(usageOf('in', '--dataset', 'o', '--crop', 'tiles').message).toMatch(/takes the centre crop alone/);
+    expect(usageOf('in', '--dataset', 'o', '--json').message).toMatch(/cannot be used with/);
+    expect(usageOf('in', '--dataset', 'o', '--workers', '0').exitStatus).toBe(2);
+  });
+
+  it('reads commands with options of their own', () => {
+    const common = { provider: 'cpu', model: 'm', timeLimit: 9 };
+    const given = '--provider cpu --model m --time-limit 9'.split(' ');
+    expect(parseOptions(['decode', 'o.tokens', '--out', 'd', '--where', 'psnr < 18', ...given])).toEqual({
+      command: 'decode',
+      tokens: 'o.tokens',
+      out: 'd',
+      where: 'psnr < 18',
+      ...common,
+    });
+    expect(parseOptions(['verify', 'o.tokens', 'in', '--sample', '3', ...given])).toEqual({
+      command: 'verify',
+      dataset: 'o.tokens',
+      inputs: ['in'],
+      sample: 3,
+      ...common,
+    });
+    expect(usageOf('decode', 'o.tokens').message).toBe("tatok: required option '--out <DIR>' not specified");
+    expect(usageOf('decode', '--help')).toMatchObject({ exitStatus: 0 });
+    expect(usageOf('decode', '--help').message).toContain('--where <CONDITION>');
+    // The same file by a path is an image.
+    expect(parseOptions(['./decode'])).toMatchObject({ command: 'images', images: ['./decode'] });
+  });
+
   it('tells help from bad usage', () => {
     expect(usageOf('--help')).toMatchObject({ exitStatus: 0 });
     expect(usageOf('--help').message).toContain('--loss-rate <E>');
