@@ -17,7 +17,7 @@ import { readBundle } from '../bundle/manifest';
 import { InferenceClient } from '../client/client';
 import { loadBundle } from '../engine/loadModel';
 import { resolveSettings } from '../method/settings';
-import { sequentialRounds } from '../method/sequential';
+import { roundsOf } from '../method/sequential';
 import type { ModelChoice } from '../protocol/engineMessages';
 import { ImageInputs } from '../tokens/inputs';
 import { inputHash, TokenDataset } from '../tokens/tokenDataset';
@@ -46,7 +46,7 @@ async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number
   const visible = new Uint8Array(patchTokens);
   const keep = new Uint8Array(patchTokens).map((_, i) => (i % 4 === 0 ? 1 : 0));
   // Ranked in rounds: an estimate in each, a decoding in each and one with every patch, and both again of what is kept.
-  const [estimates, decodings] = ranking === 'entropy' ? [1, 0] : [sequentialRounds + 1, sequentialRounds + 2];
+  const [estimates, decodings] = ranking === 'entropy' ? [1, 0] : [roundsOf({ ranking }) + 1, roundsOf({ ranking }) + 2];
   let done = 0;
   let start = 0;
   // The first batch is not counted.

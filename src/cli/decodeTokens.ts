@@ -35,9 +35,9 @@ export async function decodeTokens(
   if (options.where !== undefined) throw new TatokError('bad-settings', '--where chooses rows of a token data set.');
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
-  const file = await readTokens(options.tokens, model);
-  if (file.note !== undefined) complain(file.note);
-  const { pictures } = await client.decodeTokens({ choice, pictures: [file], batchSize: undefined });
+  const { note, edits: _, ...tokens } = await readTokens(options.tokens, model);
+  if (note !== undefined) complain(note);
+  const { pictures } = await client.decodeTokens({ choice, pictures: [tokens] });
   const [picture] = pictures;
   if (picture === undefined) throw new RangeError('there is no answer');
   if ('failure' in picture) throw new TatokError('tokens-invalid', `${options.tokens}: ${picture.failure}`);

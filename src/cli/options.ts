@@ -1,16 +1,23 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import * as z from 'zod/mini';
-import { defaultTimeLimitSeconds } from '../client/runningProcess';
-import { conditionings, filterSchema, rankingOf, type Conditioning } from '../method/settings';
-import { cropModes, type CropMode, type FilterSettings } from '../method/types';
+import { conditionings, filterKeys, rankingOf, type Conditioning } from '../method/settings';
+import type { CropMode, FilterSettings } from '../method/types';
+import {
+  declarationOf,
+  userSettings,
+  type Setting,
+  type SettingDeclaration,
+  type SettingKey,
+  type SettingOption,
+  type SettingValue,
+} from '../method/userSettings';
 
 /** Options of every command. */
 interface CommonOptions {
   readonly provider: Provider;
   readonly model: string | undefined;
-  /** Seconds that a step may take. */
-  readonly timeLimit: number;
+  /** Seconds that a step may take; null: any time. */
+  readonly timeLimit: SettingValue<'timeLimit'>;
 }
 
 /** Images of a shard: about a megabyte, and a minute on two cores. */
@@ -94,30 +101,17 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .description(
       'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
     )
-    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files; with --dataset also folders, lists and archives')
-    .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(filterSchema.shape.lossRate))
-    .option(
-      '--edge-priority <B>',
-      'bits added to the priority of patches on the outer ring',
-      number(filterSchema.shape.edgePriority),
-    )
-    .addOption(
-      new Option('--budget <KIND>', 'what the loss rate is a share of').choices(filterSchema.shape.budget.options),
-    )
-    .addOption(
-      new Option('--ranking <CRITERION>', 'quantity that patches are ranked by').choices(
-        filterSchema.shape.ranking.options,
-      ),
-    )
+    .argument(
+      '<image...>',
+      'PNG, JPEG, WebP, GIF, TIFF or AVIF files; with --dataset also folders, lists and archives',
+    );
+  const settings = settingOptions();
+  for (const { key, option } of settings) if (key !== 'timeLimit') command.addOption(option);
+  command
     .addOption(
       new Option('--conditioning <KIND>', 'earlier name of --ranking, with global for entropy')
         .choices(conditionings)
         .conflicts('ranking'),
-    )
-    .addOption(
-      new Option('--crop <MODE>', 'centre square, whole picture scaled to fit, or tiles at its own resolution')
-        .choices(cropModes)
-        .default('centre'),
     )
     .option('--out <DIR>', 'write <name>.{input,reconstruction,entropy,mask}.png and <name>.tokens.json')
     .option('--json', 'print one JSON object a line for each image', false)
@@ -138,14 +132,18 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .exitOverride()
     .configureOutput({ writeOut: write, writeErr: write })
     .action((images: string[], given: TokenizeOptions) => {
-      options = tokenizeOptions(images, given);
+      const filter = settings.flatMap(({ key, option }) => {
+        const value: unknown = command.getOptionValue(option.attributeName());
+        return value === undefined || !filterKeys.some((each) => each === key) ? [] : [[key, value] as const];
+      });
+      options = tokenizeOptions(images, given, Object.fromEntries(filter) as Partial<FilterSettings>);
     });
   const common = (each: Command) =>
     each
       .optionsGroup('Model:')
       .addOption(new Option('--provider <NAME>', 'execution provider').choices(providers).default('auto'))
       .option('--model <DIR>', 'folder of a model bundle')
-      .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds);
+      .addOption(optionOf('timeLimit', userSettings.timeLimit.option));
   common(command);
   common(
     command
@@ -182,12 +180,8 @@ export function parseOptions(args: readonly string[]): CliOptions {
   return options;
 }
 
-/** Options of tokenizing, as they are given. */
+/** Options of tokenizing by their names, but for those of the filter. */
 interface TokenizeOptions extends CommonOptions {
-  readonly lossRate?: number;
-  readonly edgePriority?: number;
-  readonly budget?: FilterSettings['budget'];
-  readonly ranking?: FilterSettings['ranking'];
   readonly conditioning?: Conditioning;
   readonly crop: CropMode;
   readonly out?: string;
@@ -200,16 +194,14 @@ interface TokenizeOptions extends CommonOptions {
 }
 
 /** @throws Usage where options do not go together. */
-function tokenizeOptions(images: readonly string[], given: TokenizeOptions): ImagesOptions | DatasetOptions {
-  const { lossRate, edgePriority, budget, conditioning, crop, out, json, dataset, shardSize, workers } = given;
+function tokenizeOptions(
+  images: readonly string[],
+  given: TokenizeOptions,
+  filter: Partial<FilterSettings>,
+): ImagesOptions | DatasetOptions {
+  const { conditioning, crop, out, json, dataset, shardSize, workers } = given;
   const { entropies, quality, provider, model, timeLimit } = given;
-  const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
-  const settings = {
-    ...(lossRate === undefined ? {} : { lossRate }),
-    ...(edgePriority === undefined ? {} : { edgePriority }),
-    ...(budget === undefined ? {} : { budget }),
-    ...(ranking === undefined ? {} : { ranking }),
-  };
+  const settings = { ...filter, ...(conditioning !== undefined && { ranking: rankingOf(conditioning) }) };
   const common = { settings, provider, model, timeLimit };
   if (dataset !== undefined) {
     if (crop !== 'centre') {
@@ -229,20 +221,33 @@ function whole(text: string): number {
   throw new InvalidArgumentError('It must be a whole number above 0.');
 }
 
-function positive(text: string): number {
-  const value = text.trim() === '' ? NaN : Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('It must be above 0.');
+/** Options of the settings that have one. */
+function settingOptions(): { readonly key: SettingKey; readonly option: Option }[] {
+  return (Object.keys(userSettings) as SettingKey[]).flatMap((key) => {
+    const { option }: Setting = userSettings[key];
+    return option === undefined ? [] : [{ key, option: optionOf(key, option) }];
+  });
+}
+
+function optionOf(key: SettingKey, { name, value, help }: SettingOption): Option {
+  const hyphened = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const option = new Option(`--${name ?? hyphened} <${value}>`, help);
+  const declaration = declarationOf(key);
+  if (declaration.enum === undefined) option.argParser(number(declaration));
+  else option.choices(declaration.enum.filter((choice) => choice !== null));
+  return declaration.default === null ? option : option.default(declaration.default);
 }
 
 /** Reads a number within the limits of a setting. */
-function number(schema: z.ZodMiniNumber): (text: string) => number {
-  const { minimum: least = -Infinity, maximum: most = Infinity } = z.toJSONSchema(schema);
+function number({ type, minimum, exclusiveMinimum, maximum = Infinity }: SettingDeclaration): (text: string) => number {
+  const least = minimum ?? exclusiveMinimum ?? -Infinity;
+  const whole = type.includes('integer');
   return (text) => {
     const value = text.trim() === '' ? NaN : Number(text);
-    if (Number.isFinite(value) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(
-      most === Infinity ? `It must be at least ${least}.` : `It must be ${least} to ${most}.`,
-    );
+    const inRange = (exclusiveMinimum === undefined ? value >= least : value > least) && value <= maximum;
+    if (Number.isFinite(value) && inRange && (!whole || Number.isInteger(value))) return value;
+    const kind = whole ? 'be a whole number, ' : 'be ';
+    if (maximum !== Infinity) throw new InvalidArgumentError(`It must ${kind}${least} to ${maximum}.`);
+    throw new InvalidArgumentError(`It must ${kind}${exclusiveMinimum === undefined ? 'at least' : 'above'} ${least}.`);
   };
 }

@@ -53,7 +53,7 @@ async function run(options: CliOptions): Promise<number> {
     const client = new InferenceClient({
       modulePath: join(__dirname, 'inference.js'),
       cuda: () => cudaOptionsIn(packageFolder),
-      stepLimitMs: () => 1000 * options.timeLimit,
+      stepLimitMs: () => (options.timeLimit === null ? undefined : 1000 * options.timeLimit),
     });
     clients.push(client);
     return client;

@@ -2,6 +2,8 @@
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { TatokError } from '../method/errors';
+import { roundsOf } from '../method/sequential';
+import { filterKeys } from '../method/settings';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
@@ -14,6 +16,7 @@ import type {
   Reconstruction,
   StageTimings,
 } from '../method/types';
+import { limitsOf, type PictureLimits } from '../protocol/schemas';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
@@ -22,7 +25,7 @@ import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
 
 /**
- * A sequential ranking costs fifteen estimates and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
+ * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
  * only a decoding.
  */
 const keptRankings = 32;
@@ -169,6 +172,13 @@ export class OpenPicture {
       ),
   };
 
+  /** Of its requests. The model's layers and heads are known once its bundle is read. */
+  get limits(): PictureLimits {
+    const { image, tokens } = this.known;
+    const { tiles } = image;
+    return limitsOf(image, tokens.globalCodes.length / (tiles.rows * tiles.columns), this.bundle?.model);
+  }
+
   /** Keeps the pixels that were decoded, so that they are not decoded again. */
   keepPixels(picture: Picture): void {
     // It may have been closed while it was decoded.
@@ -219,7 +229,7 @@ export class OpenPicture {
     need?: 'required',
   ): Promise<TimedRanking> {
     if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
-    const key = JSON.stringify([settings.edgePriority, settings.ranking]);
+    const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
     const { tokens, image } = this.known;
@@ -255,6 +265,7 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
 }
 
 /** Equal for settings that keep the same patches. */
-function keyOf({ lossRate, edgePriority, budget, ranking }: FilterSettings): string {
-  return JSON.stringify([lossRate, edgePriority, budget, ranking]);
+function keyOf(settings: FilterSettings): string {
+  const all = { ...settings, rankingRounds: roundsOf(settings) };
+  return JSON.stringify(filterKeys.map((key) => all[key]));
 }

@@ -17,6 +17,7 @@ export const tatokErrorCodes = [
   'tokens-invalid',
   'tokens-of-another-model',
   'input-unreadable',
+  'bad-message',
   'export-failed',
 ] as const;
 

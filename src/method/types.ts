@@ -5,6 +5,9 @@
  * ε information loss rate, β edge priority, S kept and D dropped patches. Typed arrays cross every process border as they are.
  */
 
+import type * as z from 'zod/mini';
+import type { filterSchema } from './settings';
+
 /** Grid of patch tokens, N = rows · columns, in raster order. */
 export interface Grid {
   readonly rows: number;
@@ -13,7 +16,7 @@ export interface Grid {
 
 export const budgets = ['image', 'reference'] as const;
 
-/** The total that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+/** The total that ε is a share of: this image's own Σĥ, or the reference of the manifest, the same for every image of a size. */
 export type Budget = (typeof budgets)[number];
 
 export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
@@ -27,14 +30,7 @@ export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
 export type RankingCriterion = (typeof rankingCriteria)[number];
 
 /** Everything that decides which patch tokens are kept. */
-export interface FilterSettings {
-  /** ε, in [0, 1]. */
-  readonly lossRate: number;
-  /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
-  readonly edgePriority: number;
-  readonly budget: Budget;
-  readonly ranking: RankingCriterion;
-}
+export type FilterSettings = Readonly<z.infer<typeof filterSchema>>;
 
 /** Pixel rectangle of the oriented source image that was tokenized. */
 export interface CropRectangle {
@@ -267,12 +263,14 @@ export interface ModelDescription {
   readonly attentionLayers: number;
   readonly attentionHeads: number;
   readonly defaults: FilterSettings;
-  /** Training set's mean Σĥ, bits. */
+  /** B of the reference budget for one model image, bits. */
   readonly referenceBudgetBits: number;
 }
 
+export const providerNames = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'] as const;
+
 /** An execution provider by ONNX Runtime's short name. */
-export type ProviderName = 'cuda' | 'cpu' | 'dml' | 'coreml' | 'webgpu';
+export type ProviderName = (typeof providerNames)[number];
 
 /** The provider in use, and why each earlier one of the configured order could not be. */
 export interface ProviderReport {

@@ -19,6 +19,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'tokens-invalid': ['showOutput'],
   'tokens-of-another-model': ['openSettings', 'showOutput'],
   'input-unreadable': ['retry', 'showOutput'],
+  'bad-message': ['showOutput'],
   'export-failed': ['showOutput'],
   cancelled: ['retry'],
 };

@@ -6,22 +6,30 @@
  * Cancellation is JSON-RPC's own ($/cancelRequest through a CancellationToken).
  */
 import { NotificationType, RequestType } from 'vscode-jsonrpc';
+import type * as z from 'zod/mini';
 import type {
-  CropMode,
   FilterSettings,
   ModelDescription,
-  PictureGeometry,
-  ProviderName,
   ProviderReport,
-  RankingCriterion,
   Reconstruction,
-  ShownGeometry,
+  PictureGeometry,
   ShownImage,
   StageTimings,
   Tokens,
 } from '../method/types';
 import type { AnalysisRequest, Progress } from './analyses';
 import type { InferenceErrorData } from './errorTransfer';
+import type {
+  decodeTokensParams,
+  failedProvider,
+  knownPicture,
+  modelChoice,
+  openParams,
+  pictureHandle,
+  picturesParams,
+  providerInUse,
+  tokensToDecode,
+} from './schemas';
 
 /** A request as it is sent. */
 export interface Asked<Params> {
@@ -31,18 +39,7 @@ export interface Asked<Params> {
 }
 
 /** Which bundle runs where. The inference process keeps sessions of the last few choices. */
-export interface ModelChoice {
-  /** Absolute folder of the bundle. */
-  readonly directory: string;
-  /** Providers to try, in order. */
-  readonly providers: readonly string[];
-  /** Index of the GPU that CUDA uses; absent: 0. */
-  readonly cudaDevice?: number;
-  /** MiB that batches may take on the GPU; absent: no limit. */
-  readonly cudaMemoryLimit?: number;
-  /** Threads of a graph on the CPU; absent: ONNX Runtime's choice. */
-  readonly threads?: number;
-}
+export type ModelChoice = Readonly<z.infer<typeof modelChoice>>;
 
 export interface LoadedModel {
   readonly model: ModelDescription;
@@ -54,17 +51,7 @@ export interface LoadedChoice extends LoadedModel {
   readonly choice: ModelChoice;
 }
 
-export interface OpenParams {
-  readonly choice: ModelChoice;
-  /** The encoded file, as read from its file system. */
-  readonly file: Uint8Array;
-  /** Absent fields fall back to the manifest's defaults. */
-  readonly settings: Partial<FilterSettings>;
-  /** Absent: the centre crop. */
-  readonly cropMode?: CropMode;
-  /** Images with more pixels are refused with `image-too-large` before they are decoded; absent means sharp's own limit. */
-  readonly maxMegapixels?: number;
-}
+export type OpenParams = Readonly<z.infer<typeof openParams>>;
 
 /** The picture of a file, as soon as it is decoded: before the model is loaded and run. */
 export interface DecodedPicture {
@@ -82,20 +69,11 @@ export interface OpenedTokens extends LoadedModel {
   readonly timings: StageTimings;
 }
 
-/** A picture that was tokenized by a former process. */
-export interface KnownPicture {
-  readonly choice: ModelChoice;
-  readonly file: Uint8Array;
-  readonly image: ShownGeometry;
-  readonly tokens: Tokens;
-  /** As in {@link OpenedTokens}: another model in the same folder would decode the tokens to another picture. */
-  readonly manifest: string;
-}
-
 /** Names a picture that is open. The client chooses the number. */
-export interface PictureHandle {
-  readonly picture: number;
-}
+export type PictureHandle = Readonly<z.infer<typeof pictureHandle>>;
+
+/** A picture that was tokenized by a former process. */
+export type KnownPicture = Readonly<Omit<z.infer<typeof knownPicture>, keyof PictureHandle>>;
 
 /** Decodes and tokenizes a picture, and keeps it open. */
 export const open = new RequestType<Asked<OpenParams & PictureHandle>, OpenedTokens, InferenceErrorData>('open');
@@ -116,18 +94,7 @@ export interface Batching {
   readonly precision: 'float32' | 'float16';
 }
 
-/** Pictures, cut to the centre, that go through the graphs together. */
-export interface PicturesParams {
-  readonly choice: ModelChoice;
-  /** Encoded files; as many as a batch has images are the fastest. */
-  readonly files: readonly Uint8Array[];
-  /** Absent fields fall back to the manifest's defaults. */
-  readonly settings: Partial<FilterSettings>;
-  /** True: they are decoded again for PSNR and SSIM. */
-  readonly quality: boolean;
-  /** Images of every run of a graph. */
-  readonly batchSize: number;
-}
+export type PicturesParams = Readonly<z.infer<typeof picturesParams>>;
 
 /** A picture of {@link tokenizePictures}, under the settings given. */
 export interface TokenizedPicture {
@@ -135,7 +102,7 @@ export interface TokenizedPicture {
   readonly tokens: Omit<Tokens, 'expectedCodes'>;
   readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
   /** Undefined unless asked for. */
-  readonly quality: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
+  readonly quality?: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
 }
 
 /** A picture that cannot be read, or tokens that cannot be decoded: in one sentence, with advice. */
@@ -149,26 +116,9 @@ export interface Pictures<Picture> extends LoadedModel {
 }
 
 /** Tokens whose picture is not at hand. */
-export interface TokensToDecode {
-  /** Pixels that were tokenized, padding left out. */
-  readonly width: number;
-  readonly height: number;
-  /** T·K codes, tile after tile. */
-  readonly globalCodes: Int32Array;
-  /** N codes in raster order; those of dropped patches do not count. */
-  readonly patchCodes: Int32Array;
-  /** N values, 1 = kept. */
-  readonly keep: Uint8Array;
-  /** Decides what stands in for dropped patches: their expectation given the global tokens, or given the kept patches too. */
-  readonly ranking: RankingCriterion;
-}
+export type TokensToDecode = Readonly<z.infer<typeof tokensToDecode>>;
 
-export interface DecodeTokensParams {
-  readonly choice: ModelChoice;
-  readonly pictures: readonly TokensToDecode[];
-  /** Images of every run of a graph, for tokens of {@link tokenizePictures}; undefined: those of one picture. */
-  readonly batchSize: number | undefined;
-}
+export type DecodeTokensParams = Readonly<z.infer<typeof decodeTokensParams>>;
 
 /** The picture of tokens, reduced as it is shown. */
 export interface DecodedTokens {
@@ -197,29 +147,21 @@ export const progress = new NotificationType<Progress & { readonly id: number }>
 export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');
 
 /** A provider that failed after a model was opened on it, and why. */
-export interface FailedProvider {
-  readonly choice: ModelChoice;
-  readonly provider: ProviderName;
-  /** One sentence. */
-  readonly reason: string;
-}
+export type FailedProvider = Readonly<z.infer<typeof failedProvider>>;
 
 /** Sent to a process before any request: a provider that is not to be tried for a choice. */
 export const excludeProvider = new NotificationType<FailedProvider>('provider/exclude');
 
 /** A provider whose native code is about to run. */
-export interface ProviderInUse {
-  readonly choice: ModelChoice;
-  readonly provider: ProviderName;
-  /** True if sessions are opened on it; otherwise they run. */
-  readonly opening: boolean;
-}
+export type ProviderInUse = Readonly<z.infer<typeof providerInUse>>;
 
 /**
  * Asked of the client whenever another provider is about to be used, or none: a process that ends in native code cannot say any more
  * whose it was. A request, because only its answer is proof that the news has arrived.
  */
-export const noteProvider = new RequestType<{ readonly inUse: ProviderInUse | undefined }, void, void>('provider/note');
+export const noteProvider = new RequestType<{ readonly inUse?: ProviderInUse | undefined }, void, void>(
+  'provider/note',
+);
 
 /**
  * A model was loaded for a request, whichever: on another provider than before where that one failed while it ran, or where a

@@ -73,6 +73,8 @@ describe('what is printed of an image', () => {
       height: 48,
       keep: [1, 0, 1, 0, 0, 1],
       entropyBits: [0, 0.5, 1, 1.5, 2, 2.5],
+      conditioning: 'sequential',
+      rankingRounds: 8,
       psnr: null,
     });
   });
@@ -100,11 +102,11 @@ describe('what is printed of an image', () => {
       width: 24,
       height: 16,
       grid: { rows: 2, columns: 3 },
-      settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential' },
       globalCodes: [1, 2],
       patchCodes: [0, 1, 2, 3, 4, 5],
       keep: [1, 0, 1, 0, 0, 1],
       edits: { forcedKept: [], forcedDropped: [], replaced: [] },
+      settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential', rankingRounds: 8 },
     });
   });
 });

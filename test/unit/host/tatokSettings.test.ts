@@ -27,6 +27,13 @@ describe('parseSettings', () => {
     });
   });
 
+  it('takes whole rounds of a ranking alone', () => {
+    expect(parse({ rankingRounds: 16 }).settings.filter).toEqual({ rankingRounds: 16 });
+    const { settings, problems } = parse({ rankingRounds: 0.5 });
+    expect(settings.filter).toEqual({});
+    expect(problems).toEqual([expect.stringContaining('tatok.rankingRounds')]);
+  });
+
   it('keeps zero apart from unset', () => {
     const { settings } = parse({ lossRate: 0, edgePriority: 0, budget: null, ranking: 'sequential' });
     expect(settings.filter).toEqual({ lossRate: 0, edgePriority: 0, ranking: 'sequential' });
@@ -95,5 +102,15 @@ describe('parseSettings', () => {
       'tatok.providers',
       'tatok.maxMegapixels',
     ]);
+    expect(problems[0]).toBe(
+      'The setting tatok.lossRate is ignored: ✖ The information loss rate must be between 0 and 1.',
+    );
+  });
+
+  it('takes providers that there are, and no others', () => {
+    expect(parse({ providers: ['webgpu', 'cpu'] }).settings.choice.providers).toEqual(['webgpu', 'cpu']);
+    const { settings, problems } = parse({ providers: ['tensorrt', 'cpu'] });
+    expect(settings.choice.providers).toEqual(['auto']);
+    expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.providers is ignored: .+"cuda"/)]);
   });
 });
