@@ -1,4 +1,5 @@
 /** manifest.json of a model bundle: the contract between training and inspector. */
+import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
@@ -102,13 +103,16 @@ export interface Bundle {
  * @throws TatokError model-missing, model-invalid or model-incompatible (another format version).
  */
 export async function readBundle(directory: string): Promise<Bundle> {
-  const manifest = parseManifest(await readManifest(directory), manifestPath(directory));
+  const bytes = await readManifest(directory);
+  // Editors may begin it with a byte order mark, which the decoder leaves out.
+  const manifest = parseManifest(new TextDecoder().decode(bytes), manifestPath(directory));
   const { grid, globalTokens, codebook, attention, defaults, referenceBudgetBits, name, version } = manifest;
   return {
     manifest,
     model: {
       name,
       version,
+      hash: createHash('sha256').update(bytes).digest('hex'),
       directory: resolve(directory),
       imageSize: manifest.image.size,
       grid,
@@ -168,14 +172,14 @@ function manifestPath(directory: string): string {
 const mostManifestBytes = 1 << 20;
 
 /**
- * The text of a bundle's manifest, without the byte order mark that some editors begin it with.
+ * The bytes of a bundle's manifest.
  *
  * @throws TatokError model-missing, or model-invalid for what cannot be one.
  */
-export async function readManifest(directory: string): Promise<string> {
+export async function readManifest(directory: string): Promise<Uint8Array> {
   const path = manifestPath(directory);
   try {
-    return new TextDecoder().decode(await readRegular(path, mostManifestBytes));
+    return await readRegular(path, mostManifestBytes);
   } catch (error) {
     if (error instanceof NotAFile) {
       throw new TatokError('model-invalid', `${path} is a pipe or a device instead of a file.`, chooseModel);

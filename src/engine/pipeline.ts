@@ -2,7 +2,8 @@
 import { attentionMap } from './attention';
 import { TatokError } from '../method/errors';
 import { keepEvery, maskBits, payloadBits, selectKept, type Selection } from '../method/filter';
-import { nothingEstimated, type Codes, type EntropyEstimate, type Graphs } from './graphs';
+import type { PipelineGraphs } from './gatheredGraphs';
+import { nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts } from '../method/parts';
@@ -11,7 +12,8 @@ import { rankTiles } from './ranking';
 import { isSequential } from '../method/sequential';
 import { budgetOf, resolveSettings } from '../method/settings';
 import { TileGraphs, zip } from './tileGraphs';
-import { reduce, Tiling, type Strip } from './tiles';
+import { reduce, reductionFor, Tiling, type Strip } from './tiles';
+import type { DecodedTokens, TokensToDecode } from '../protocol/engineMessages';
 import type {
   AttentionChoice,
   AttentionMap,
@@ -35,6 +37,9 @@ import { StageClock, type StageObserver } from './stages';
 /** Tokens under some settings, decoded. */
 export type Reconstructed = Reconstruction & { readonly timings: StageTimings };
 
+/** A kept set and its cost. */
+export type Filtered = Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
+
 /** One tile of a kept set, and what it decodes to. */
 export interface Rendered {
   /** Patches of the tile. */
@@ -50,7 +55,7 @@ export class TaTok {
   /** @param batch most model images that go through a graph at once. */
   constructor(
     readonly model: ModelDescription,
-    private readonly graphs: Graphs,
+    private readonly graphs: PipelineGraphs,
     batch: number,
   ) {
     this.tileGraphs = new TileGraphs(model, graphs, batch);
@@ -137,6 +142,66 @@ export class TaTok {
   }
 
   /**
+   * What is kept of tokens under some settings and what that costs, without decoding.
+   *
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   */
+  filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
+    const tiling = this.tiling(geometry);
+    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    return { keep: selection.keep, ...this.rate(selection, tiling) };
+  }
+
+  /**
+   * Pixels of tokens whose picture is not at hand: exactly those that {@link reconstruct} had from the same codes, kept set and ranking
+   * criterion, in batches of the same size on the same provider and threads. Where one graph gave codes and estimates together,
+   * the estimates are computed by another one here and may be rounded differently.
+   *
+   * @returns pixels reduced as the picture is shown.
+   * @throws TatokError tokens-invalid unless the model can have given the tokens.
+   */
+  async decodeTokens(tokens: TokensToDecode, observer?: StageObserver): Promise<DecodedTokens> {
+    const clock = new StageClock(observer);
+    const { width, height, globalCodes, patchCodes, keep, ranking } = tokens;
+    const tiling = this.tiling(tokens);
+    this.requireTokens(tokens, tiling);
+    const codes = { globalCodes, patchCodes };
+    const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
+      : [];
+    const reduction = reductionFor(width, height, patchSide(this.model));
+    const [decoded] = await this.decode(
+      codes,
+      [estimate],
+      [{ keep }],
+      tiling,
+      { width, height, reduction },
+      undefined,
+      clock,
+    );
+    if (decoded === undefined) throw new RangeError('no picture');
+    return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction), rgb: decoded.rgb };
+  }
+
+  /** @throws TatokError tokens-invalid. */
+  private requireTokens({ globalCodes, patchCodes, keep }: TokensToDecode, tiling: Tiling): void {
+    const { globalTokens, codebookSize, name } = this.model;
+    const refuse = (reason: string) => new TatokError('tokens-invalid', `The tokens do not fit ${name}: ${reason}.`);
+    for (const [what, values, wanted] of [
+      ['global tokens', globalCodes, globalTokens * tiling.count],
+      ['patch tokens', patchCodes, tiling.patchTokens],
+      ['values of the kept mask', keep, tiling.patchTokens],
+    ] as const) {
+      if (values.length !== wanted) throw refuse(`there are ${values.length} ${what} instead of ${wanted}`);
+    }
+    for (const codes of [globalCodes, patchCodes]) {
+      const wrong = codes.find((code) => code < 0 || code >= codebookSize);
+      if (wrong !== undefined) throw refuse(`the code ${wrong} is not in its codebook of ${codebookSize}`);
+    }
+  }
+
+  /**
    * Rate and distortion of the same tokens under several ε, decoded as one batch.
    *
    * @param image of the tokens.
@@ -183,8 +248,11 @@ export class TaTok {
     const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
     const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
     const visible = isSequential(checked.ranking) ? keep : new Uint8Array(this.model.patchTokens);
-    const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
-    const rgb = await clock.run('decode', () => this.graphs.decode(codes, expectedCodes, keep));
+    const [estimate] = await clock.run('filter', () => this.tileGraphs.estimate([{ codes, visible }]));
+    if (estimate === undefined) throw new RangeError('no estimate');
+    const { expectedCodes } = estimate;
+    const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep }]));
+    if (rgb === undefined) throw new RangeError('no picture');
     return { keep, rgb };
   }
 
@@ -267,7 +335,7 @@ export class TaTok {
       : selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, grid));
   }
 
-  private tiling({ width, height }: PictureGeometry): Tiling {
+  private tiling({ width, height }: Pick<PictureGeometry, 'width' | 'height'>): Tiling {
     return new Tiling(width, height, this.model);
   }
 
@@ -344,10 +412,7 @@ export class TaTok {
   }
 
   /** Tokens and bits of a kept set. */
-  private rate(
-    { keep, keptTokens }: Selection,
-    tiling: Tiling,
-  ): Pick<Reconstruction, 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'> {
+  private rate({ keep, keptTokens }: Selection, tiling: Tiling): Omit<Filtered, 'keep'> {
     const totalTokens = this.model.globalTokens * tiling.count + keptTokens;
     return {
       keptTokens,
@@ -360,14 +425,16 @@ export class TaTok {
   /**
    * Decodes several kept sets, strip by strip (one row of tiles each), so that of each no more than a strip is held at full
    * size.
+   *
+   * @param picture that the results are measured against; undefined: they are not.
    */
   private async decode(
     codes: Codes,
     estimates: readonly Pick<Tokens, 'expectedCodes'>[],
-    selections: readonly Selection[],
+    selections: readonly Pick<Selection, 'keep'>[],
     tiling: Tiling,
-    { width, height, reduction }: ShownGeometry,
-    picture: Picture,
+    { width, height, reduction }: Pick<ShownGeometry, 'width' | 'height' | 'reduction'>,
+    picture: Picture | undefined,
     clock: StageClock,
   ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {
     const shownWidth = Math.ceil(width / reduction);
@@ -379,6 +446,7 @@ export class TaTok {
       meter: new QualityMeter(width),
     }));
     const measure = ({ top, height: rows }: Strip) => {
+      if (picture === undefined) return;
       const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
       for (const { meter, strip } of decoded) meter.add(original, strip);
     };

@@ -1,5 +1,6 @@
 /** A model's graphs on the tiles of a picture: their inputs cut out of values of the whole grid, in batches that fit. */
-import type { Codes, DecoderInput, EntropyEstimate, EntropyInput, Graphs } from './graphs';
+import type { PipelineGraphs } from './gatheredGraphs';
+import type { Codes, DecoderInput, EntropyEstimate, EntropyInput } from './graphs';
 import type { StageClock } from './stages';
 import type { Tiling } from './tiles';
 import type { ModelDescription, Stage, Tokens } from '../method/types';
@@ -16,7 +17,7 @@ export class TileGraphs {
   /** @param batch most model images that go through a graph at once. */
   constructor(
     private readonly model: ModelDescription,
-    private readonly graphs: Graphs,
+    private readonly graphs: PipelineGraphs,
     private readonly batch: number,
   ) {}
 

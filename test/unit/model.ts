@@ -5,6 +5,7 @@ import type { ModelDescription } from '../../src/method/types';
 export const tinyModel: ModelDescription = {
   name: 'tiny',
   version: '0',
+  hash: 'a'.repeat(64),
   directory: '/models/tiny',
   imageSize: 32,
   grid: { rows: 2, columns: 3 },

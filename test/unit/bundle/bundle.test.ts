@@ -52,6 +52,7 @@ describe('readBundle', () => {
     expect(model).toEqual({
       name: 'tatok-test',
       version: '0.1.0',
+      hash: createHash('sha256').update(JSON.stringify(manifest)).digest('hex'),
       directory: folder,
       imageSize: 256,
       grid: { rows: 16, columns: 16 },

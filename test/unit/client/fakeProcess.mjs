@@ -5,7 +5,15 @@ import { createMessageConnection, IPCMessageReader, IPCMessageWriter, ResponseEr
 
 /** A model of one patch. @param {string} name @param {string | undefined} version */
 const model = (name, version = '0') => ({
-  ...{ name, version, directory: '/models/tiny', imageSize: 16, grid: { rows: 1, columns: 2 }, globalTokens: 1 },
+  ...{
+    name,
+    version,
+    hash: 'a'.repeat(64),
+    directory: '/models/tiny',
+    imageSize: 16,
+    grid: { rows: 1, columns: 2 },
+    globalTokens: 1,
+  },
   ...{ patchTokens: 2, filters: true, codebookSize: 8, levels: [8], attentionLayers: 1, attentionHeads: 1 },
   ...{ defaults: filter, referenceBudgetBits: 2 },
 });

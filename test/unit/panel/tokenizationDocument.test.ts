@@ -26,6 +26,7 @@ const settings: TatokSettings = {
 const model: ModelDescription = {
   name: 'tatok-s-256',
   version: '1',
+  hash: 'a'.repeat(64),
   directory: '/models/tatok-s-256',
   imageSize: 2,
   grid: { rows: 1, columns: 1 },
