@@ -91,8 +91,8 @@ class Export:
         from .bundle.calibration import calibrate
         from .bundle.description import read_description
         from .bundle.export import export_bundle, round_weights
-        from .evaluation.backend import TorchBackend
         from .evaluation.evaluate import reference_budget
+        from .evaluation.torch_backend import TorchBackend
         from .tokenizer import TaTok
 
         description = read_description(self.manifest)
