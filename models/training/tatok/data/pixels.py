@@ -2,7 +2,9 @@
 
 import math
 import re
+from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -97,8 +99,18 @@ def _reason(error: "pyvips.Error") -> str:
     return next((line for line in lines if line and "treated as error" not in line), "its header cannot be read")
 
 
+_set_up = Lock()
+
+
 def _libvips() -> "pyvips":
     """The decoder, with the loaders of the formats that are read and no other."""
+    # Only one thread at a time: another one's pictures are of no known format while every loader is blocked.
+    with _set_up:
+        return _libvips_with_loaders()
+
+
+@cache
+def _libvips_with_loaders() -> "pyvips":
     # Imported where files are read: training from a pack needs no decoder.
     import pyvips
 
