@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Condition, Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -64,8 +66,15 @@ def decode_srgb(file: bytes) -> np.ndarray:
         raise ValueError("the file is empty")
     if len(file) > _MOST_BYTES:
         raise ValueError("the file is too large")
+    container = inspect_container(file)
     try:
-        return _decoded(inspect_container(file))
+        with _threads.together():
+            return _pixels_of_sound_file(container)
+    except vips.Error:
+        pass
+    try:
+        with _threads.alone():
+            return _decoded(container)
     except vips.Error as error:
         raise ValueError(f"it is damaged or cut short ({_reason(error)})") from error
 
@@ -120,6 +129,44 @@ def _libvips_with_loaders() -> "pyvips":
     # Images are decoded once each: the cache of operations would only hold on to their memory.
     pyvips.cache_set_max(0)
     return pyvips
+
+
+class _Threads:
+    """Many threads that decode together, or one that is alone.
+
+    All threads share libvips' text of the last errors, which says whether a JPEG's samples were lost: a thread that must know
+    has to be alone.
+    """
+
+    def __init__(self) -> None:
+        self._entrance, self._changed, self._inside = Lock(), Condition(), 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._entrance, self._changed:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._entrance, self._changed:
+            self._changed.wait_for(lambda: self._inside == 0)
+            yield
+
+
+_threads = _Threads()
+
+
+def _pixels_of_sound_file(container: Container) -> np.ndarray:
+    """Raises libvips' error, whose text may be another thread's, where anything is wrong or unusual."""
+    if container.format == "jpeg" and not container.lacks_end:
+        return _pixels(container, container.data, "warning")
+    return _decoded(container)
 
 
 def _decoded(container: Container) -> np.ndarray:
