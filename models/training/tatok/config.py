@@ -120,12 +120,16 @@ class ModelConfig:
 Optimizer = Literal["adamw", "muon"]
 """AdamW for everything, or Muon for matrices inside transformer blocks and AdamW for the rest."""
 
+Judges = Literal["features", "pixels", "both"]
+"""An adversary sees features of EfficientNet-Lite1, pixels, or both."""
+
 
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. `batch` is per process; with n processes a step sees n·batch crops.
 
-    Raises ValueError for a number out of its range, an optimiser that does not exist, and an entropy model that nothing trains.
+    Raises ValueError for a number out of its range, an optimiser or a judge that does not exist, an entropy model that nothing
+    trains, and an adversary of a run that trains more than the decoder.
     """
 
     steps: int = option(20_000, "Length of the run", unit="optimiser steps", least=1)
@@ -190,12 +194,38 @@ class TrainConfig:
     turned_share: float = option(0.25, "Share of the crops that are transposed", least=0, most=1)
     checkpoint_every: int = option(2000, "Steps between checkpoints, and so the most that a crash loses", unit="steps", least=1)
     mixed_share: float = option(0.0, "Share of the crops one side of which is another photograph's", least=0, most=1)
+    decoder_only: bool = option(
+        False, "Train the decoder alone; encoder, quantiser and entropy model, and so all tokens, stay as they are"
+    )
+    adversary_weight: float = option(
+        0.0,
+        "Norm of the adversary's gradient at the decoder's last layers over that of all other terms; needs decoder_only",
+        least=0,
+    )
+    adversary_sees: Judges = option(
+        "both", "features of EfficientNet-Lite1 at four scales, pixels (a PatchGAN), or both, each with half of the say"
+    )
+    adversary_every: int = option(4, "The adversary sees seven eighths of the side of every n-th crop", unit="crops", least=1)
+    adversary_warmup_steps: int = option(
+        200, "First steps, in which the adversary learns and the decoder does not follow it", unit="optimiser steps", least=0
+    )
+    adversary_learning_rate: float = option(2e-4, "Learning rate of the adversary, constant", least=0)
+    adversary_limit: float = option(
+        1e3, "Greatest factor by which the adversary's term is scaled to give its gradient that norm", above=0
+    )
+    lecam_weight: float = option(
+        0.01, "Weight of LeCAM, which keeps the adversary's answers near their averages on the other kind of picture", least=0
+    )
     seed: int = option(0, "Seed of the weights, the crops and the masks", least=0)
     model: ModelConfig = field(default_factory=ModelConfig)
 
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(Optimizer):
             raise ValueError(f"no optimizer is called {self.optimizer!r}: there are {' and '.join(get_args(Optimizer))}")
+        if self.adversary_sees not in get_args(Judges):
+            raise ValueError(f"adversary_sees is {self.adversary_sees!r}; it is one of {', '.join(get_args(Judges))}")
+        if self.adversary_weight > 0 and not self.decoder_only:
+            raise ValueError("an adversary trains the decoder alone: set decoder_only, or adversary_weight to 0")
         if self.model.filters and not self.entropy_weight > 0:
             raise ValueError(
                 f"an entropy weight of {self.entropy_weight} leaves the entropy model untrained: it must be above 0"

@@ -101,6 +101,12 @@ class EfficientNetLite(nn.Module):
         self.classifier = source._fc
         self.requires_grad_(False)
 
+    @property
+    def tap_channels(self) -> list[int]:
+        """Channels of the features that `forward` gives."""
+        halving = [block.expand or block.depthwise for block in self.blocks if block.stride > 1]
+        return [first[1].in_channels for first in halving] + [self.head[1].out_channels]
+
     def forward(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
         """[B, 3, S, S] in [−1, 1] -> the features before every halving of the resolution and the last ones, and logits."""
         x = F.relu6(self.stem((image + 1) * (127.5 / 128) - 127 / 128))
@@ -194,7 +200,9 @@ class _LiteBlock(nn.Module):
 class LiteDistance(nn.Module):
     """Distance in features of two EfficientNet-Lites and divergence of their answers.
 
-    One sees a crop of 7/8 of the side at the pixels as they are, at another offset every step; the other the whole picture.
+    One sees a crop of 7/8 of the side at the pixels as they are, at another offset every step; the other the whole picture,
+    in every other step scaled down to that side: an answer that only one size of pixels gives teaches the decoder a texture
+    for these networks, and others, which see the picture at their own size, do not fall for it.
     """
 
     def __init__(self, variants: tuple[int, int] = (1, 2)) -> None:
@@ -208,6 +216,8 @@ class LiteDistance(nn.Module):
         top, left = (int(o * (output.shape[-1] - size + 1)) for o in offset)
         crop = (..., slice(top, top + size), slice(left, left + size))
         views = [(output[crop], image[crop]), (output, image)]
+        if offset[0] < 0.5:
+            views[1] = tuple(F.interpolate(x.float(), (size, size), mode="bicubic", antialias=True) for x in views[1])
         for network, (mine, wanted) in zip(self.networks, views, strict=True):
             with torch.no_grad():
                 targets, answer = network(wanted)

@@ -145,8 +145,8 @@ class EntropyModel(nn.Module):
         return self._logits(x)
 
 
-def compile_around_blocks(part: "Encoder | EntropyModel | Decoder", before: str, after: str) -> None:
-    """Compiles a network in pieces: its blocks one by one, and two methods of it, which the instance then has in compiled form.
+def compile_around_blocks(part: "Encoder | EntropyModel | Decoder", *around: str) -> None:
+    """Compiles a network in pieces: its blocks one by one, and methods of it, which the instance then has in compiled form.
 
     A quarter of the time that compiling the whole takes, for nearly the same speed. Nothing is left outside: what runs between
     compiled pieces moves whole activations from one layout or precision into another. Methods of this file rather than the
@@ -155,7 +155,7 @@ def compile_around_blocks(part: "Encoder | EntropyModel | Decoder", before: str,
     for block in part.blocks:
         # Shapes repeat exactly, so specialising on each is worth a compilation.
         block.compile(dynamic=False)
-    for name in (before, after):
+    for name in around:
         setattr(part, name, torch.compile(getattr(part, name), dynamic=False))
 
 
@@ -202,8 +202,13 @@ class Decoder(nn.Module):
             )
 
     def compile_parts(self) -> None:
-        """Compiles what comes before the blocks, each block, and what comes after."""
-        compile_around_blocks(self, "_tokens", "_image")
+        """Compiles what comes before the blocks, each block, what comes after, and the last layers."""
+        compile_around_blocks(self, "_tokens", "_features", "_pixels")
+
+    @property
+    def last_layers(self) -> list[nn.Parameter]:
+        """The weights that make pixels: the last one of the head, and that of the refinement where there is one."""
+        return [self.head[8].conv.weight, *([self.refine[-1].weight] if self.refinement else [])]
 
     def _patches(
         self, global_codes: Tensor | None, codes: Tensor | None, expected: Tensor | None, keep: Tensor | None
@@ -220,14 +225,17 @@ class Decoder(nn.Module):
     ) -> Tensor:
         return in_autocast_precision(_with_globals(self, global_codes, self._patches(global_codes, codes, expected, keep)))
 
-    def _image(self, x: Tensor) -> Tensor:
+    def _features(self, x: Tensor) -> Tensor:
         x = self.norm(x[:, self.global_tokens :]).transpose(1, 2).unflatten(2, (self.grid, self.grid))
         if not self.refinement:
-            return self.head(x)
+            return self.head[:8](x)
         x = self.grain[0](self.head[:3](x))
         x = self.grain[1](self.head[3:5](x))
-        x = self.head[5:8](x)
-        return self.head[8](x) + self.refine(x)
+        return self.head[5:8](x)
+
+    def _pixels(self, x: Tensor) -> Tensor:
+        # Apart from `_features`: an adversary's weight takes two more gradients of the last layers, whose way back ends here.
+        return self.head[8](x) + self.refine(x) if self.refinement else self.head[8](x)
 
     def forward(
         self,
@@ -244,7 +252,7 @@ class Decoder(nn.Module):
         x = self._tokens(global_codes, patch_codes, expected_codes, keep)
         for block in self.blocks:
             x = block(x)
-        return self._image(x)
+        return self._pixels(self._features(x))
 
 
 def initialise(module: nn.Module) -> None:

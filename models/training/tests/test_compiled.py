@@ -9,14 +9,21 @@ from torch import Tensor
 
 from tatok.config import TINY_MODEL, ModelConfig, TrainConfig
 from tatok.tokenizer import TaTok
+from tatok.training.adversary import Adversary
+from tatok.training.distributed import Workers
 from tatok.training.objective import Objective, Randomness
 
 FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)
+SECOND_STAGE = {"decoder_only": True, "adversary_weight": 0.5, "adversary_sees": "pixels", "adversary_warmup_steps": 1}
 
 
-@pytest.mark.parametrize("config", [TINY_MODEL, FIXED], ids=["tiny", "fixed"])
-def test_compiled_parts_have_the_same_loss_and_gradients(config: ModelConfig, monkeypatch: pytest.MonkeyPatch):
-    plain = _losses_and_gradients(config)
+@pytest.mark.parametrize(
+    ("config", "options"),
+    [(TINY_MODEL, {}), (FIXED, {}), (replace(TINY_MODEL, refinement_width=8), SECOND_STAGE)],
+    ids=["tiny", "fixed", "with an adversary"],
+)
+def test_compiled_parts_have_the_same_loss_and_gradients(config: ModelConfig, options: dict, monkeypatch: pytest.MonkeyPatch):
+    plain = _losses_and_gradients(config, options)
     graphs: list[int] = []
     compiler = torch.compile
 
@@ -26,16 +33,20 @@ def test_compiled_parts_have_the_same_loss_and_gradients(config: ModelConfig, mo
 
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", lambda f, **options: compiler(f, **options, backend=backend))
-    compiled = _losses_and_gradients(config, compiled=True)
+    compiled = _losses_and_gradients(config, options, compiled=True)
     assert graphs
     for expected, actual in zip(plain, compiled, strict=True):
         torch.testing.assert_close(actual, expected)
 
 
-def _losses_and_gradients(config: ModelConfig, *, compiled: bool = False) -> list[Tensor]:
+def _losses_and_gradients(config: ModelConfig, options: dict, *, compiled: bool = False) -> list[Tensor]:
     torch.manual_seed(0)
-    model = TaTok(config).train()
-    objective = Objective(model, replace(TrainConfig(), model=config), None)
+    model, train = TaTok(config).train(), replace(TrainConfig(), model=config, **options)
+    adversary = None
+    if train.adversary_weight:
+        model.requires_grad_(False).decoder.requires_grad_(True)
+        adversary = Adversary(train, Workers(rank=0, count=1, device=torch.device("cpu")), compile_judges=compiled)
+    objective = Objective(model, train, None, adversary)
     if compiled:
         objective.compile_parts()
     image = torch.rand(8, 3, config.image_size, config.image_size) * 2 - 1
@@ -45,4 +56,6 @@ def _losses_and_gradients(config: ModelConfig, *, compiled: bool = False) -> lis
         loss, _ = objective(image, randomness, False)
         loss.backward()
         losses.append(loss.detach())
+        if adversary is not None:
+            losses += adversary.learn().values()
     return losses + [p.grad for p in model.parameters() if p.grad is not None]

@@ -66,6 +66,14 @@ def test_a_pack_lists_what_cannot_be_read(tmp_path: Path):
     assert (tmp_path / "pack" / "skipped.csv").read_text().split() == [str(folder / n) for n in ("bitmap.bmp", "broken.png")]
 
 
+def test_many_threads_read_every_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """One that sets libvips up while others read made files unreadable that are whole."""
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    for index in range(400):
+        Image.new("RGB", (24, 16), (index % 256, 0, 0)).save(tmp_path / f"{index}.png")
+    assert write_pack(sorted(tmp_path.glob("*.png")), tmp_path / "pack", 16) == 400
+
+
 def test_a_pack_of_nothing_leaves_the_one_before(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     Image.new("RGB", (40, 30)).save(tmp_path / "good.png")
     assert main(["pack", str(tmp_path / "good.png"), "--out", str(tmp_path / "pack")]) == 0

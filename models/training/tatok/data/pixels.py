@@ -2,11 +2,11 @@
 
 import math
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from threading import Condition, Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -108,18 +108,18 @@ def _reason(error: "pyvips.Error") -> str:
     return next((line for line in lines if line and "treated as error" not in line), "its header cannot be read")
 
 
-_set_up = Lock()
+_setting_up = threading.Lock()
 
 
 def _libvips() -> "pyvips":
     """The decoder, with the loaders of the formats that are read and no other."""
-    # Only one thread at a time: another one's pictures are of no known format while every loader is blocked.
-    with _set_up:
-        return _libvips_with_loaders()
+    # One thread at a time: another must not read a file while all loaders are blocked.
+    with _setting_up:
+        return _set_up_libvips()
 
 
 @cache
-def _libvips_with_loaders() -> "pyvips":
+def _set_up_libvips() -> "pyvips":
     # Imported where files are read: training from a pack needs no decoder.
     import pyvips
 
@@ -139,7 +139,7 @@ class _Threads:
     """
 
     def __init__(self) -> None:
-        self._entrance, self._changed, self._inside = Lock(), Condition(), 0
+        self._entrance, self._changed, self._inside = threading.Lock(), threading.Condition(), 0
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from ..config import TrainConfig
 from ..tokenizer import TaTok
+from .adversary import Adversary
 
 
 def save_checkpoint(
@@ -18,14 +19,19 @@ def save_checkpoint(
     model: nn.Module,
     average: AveragedModel,
     optimizers: list[torch.optim.Optimizer],
+    adversary: Adversary | None = None,
 ) -> None:
-    """Writes step, configuration, weights, averaged weights and optimiser states; a crash leaves the old file whole."""
+    """Writes step, configuration, weights, averaged weights, optimiser states and the adversary's.
+
+    A crash leaves the old file whole.
+    """
     state = {
         "step": step,
         "config": config.to_dict(),
         "model": model.state_dict(),
         "average": average.module.state_dict(),
         "optimizers": [o.state_dict() for o in optimizers],
+        "adversary": None if adversary is None else adversary.state_dict(),
     }
     partial = path.with_suffix(".partial")
     torch.save(state, partial)

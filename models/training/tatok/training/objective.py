@@ -1,17 +1,20 @@
 """The training objective: one forward pass from crops to a scalar loss and its parts."""
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from ..config import TrainConfig
 from ..features import LiteDistance, SqueezeNetDistance
 from ..model import entropy_bits, surprisal_bits
 from ..quantizer import FiniteScalarQuantizer
 from ..tokenizer import TaTok
+from .adversary import Adversary
 from .losses import flat_area_roughness, rate_bits, scale_gradient, weave, weave_excess
 
 SMOOTH = 1e-3
@@ -46,17 +49,27 @@ class Randomness:
 class Objective(nn.Module):
     """Wraps the model so that data parallelism sees one module with one forward."""
 
-    def __init__(self, model: TaTok, config: TrainConfig, perceptual: SqueezeNetDistance | LiteDistance | None) -> None:
+    def __init__(
+        self,
+        model: TaTok,
+        config: TrainConfig,
+        perceptual: SqueezeNetDistance | LiteDistance | None,
+        adversary: Adversary | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.config = config
         # In a tuple, out of the module tree: the loss network is neither trained nor saved.
         self._perceptual = (perceptual,)
+        self._adversary = adversary
         self._pixel_errors, self._bits = _pixel_errors, _bits
         self._detail, self._roughness, self._weave = _detail, flat_area_roughness, weave
 
     def compile_parts(self) -> None:
         """Compiles the model's parts, the loss network, the comparisons of pixels and the entropy model's terms."""
+        if self._adversary is not None:
+            # The last layers are differentiated for the ratio of two gradients, and then once more.
+            functorch.donated_buffer = False
         self.model.compile_parts()
         for name in ("_pixel_errors", "_bits", "_detail", "_roughness", "_weave"):
             setattr(self, name, torch.compile(getattr(self, name), dynamic=False))
@@ -89,20 +102,29 @@ class Objective(nn.Module):
     def forward(
         self, image: Tensor, randomness: Randomness, keep_all: bool, rate_share: Tensor | float = 1.0
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached. `rate_share` of λ_R is in force."""
-        quantizer = self.model.quantizer
-        global_position, patch_position = self.model.positions(image)
-        global_codes = None if global_position is None else quantizer.quantize(global_position)
-        patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
-        if self.model.entropy_model is None:
-            output = self.model.decoder(global_codes, patch_codes)
-            loss, parts = self._distortion(output, image, randomness.offset)
+        """[B, 3, S, S] in [−1, 1] -> the loss and its parts, detached. `rate_share` of λ_R is in force.
+
+        Where the decoder trains alone no gradient is recorded for what comes before it, and the loss is that of its output.
+        """
+        quantizer, decoder, known = self.model.quantizer, self.model.decoder, None
+        with torch.no_grad() if self.config.decoder_only else nullcontext():
+            global_position, patch_position = self.model.positions(image)
+            global_codes = None if global_position is None else quantizer.quantize(global_position)
+            patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
+            if self.model.entropy_model is not None:
+                detail = self._detail(image, self.model.config.patch_size)
+                known = self._estimate(global_codes, patch_codes, patch_position, detail, randomness, keep_all, rate_share)
+        if known is None:
+            output = decoder(global_codes, patch_codes)
         else:
-            detail = self._detail(image, self.model.config.patch_size)
-            known = self._estimate(global_codes, patch_codes, patch_position, detail, randomness, keep_all, rate_share)
-            output = self.model.decoder(global_codes, patch_codes, known.expected, known.keep)
-            loss, parts = self._distortion(output, image, randomness.offset)
-            loss, parts = loss + known.loss, parts | known.parts
+            output = decoder(global_codes, patch_codes, known.expected, known.keep)
+        loss, parts = self._distortion(output, image, randomness.offset)
+        if known is not None:
+            parts = parts | known.parts
+            loss = loss if self.config.decoder_only else loss + known.loss
+        if self._adversary is not None:
+            loss, of_adversary = self._adversary.pull(output, image, loss, decoder.last_layers, randomness.offset)
+            parts = parts | of_adversary
         return loss, {name: value.detach() for name, value in parts.items()} | {"loss": loss.detach()}
 
     def _estimate(

@@ -13,10 +13,12 @@ from .muon import Muon
 def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Those of `config.optimizer`; Muon is that of Jordan et al. (2024).
 
-    Weight decay applies to matrices and convolutions only.
+    Weight decay applies to matrices and convolutions only. Parameters that need no gradient are left out.
     """
     matrices, decayed, plain = [], [], []
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         if parameter.ndim < 2 or "position" in name or name.rsplit(".", 1)[-1] == "query":
             plain.append(parameter)
         elif config.optimizer == "muon" and ".blocks." in name and parameter.ndim == 2:

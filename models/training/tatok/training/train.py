@@ -18,6 +18,7 @@ from ..data.crops import CropShape, CropSource
 from ..features import open_perceptual
 from ..tokenizer import TaTok
 from ..weights import read_checkpoint, save_weights
+from .adversary import Adversary
 from .checkpoint import save_checkpoint, start_from
 from .distributed import Workers
 from .objective import Objective, Randomness
@@ -47,7 +48,8 @@ class Trainer:
     """A model, its optimisers and its data, one step at a time.
 
     A run whose folder holds a checkpoint resumes exactly, with that checkpoint's configuration. `files.start_from` begins a
-    new schedule from the weights of a checkpoint, of a weights file or of a bundle.
+    new schedule from the weights of a checkpoint, of a weights file or of a bundle. With `config.decoder_only` the tokens come
+    from these, and a run without them raises ValueError.
     """
 
     def __init__(self, files: RunFiles, config: TrainConfig, workers: Workers, *, compile_model: bool = False) -> None:
@@ -62,12 +64,19 @@ class Trainer:
         self.model = TaTok(config.model)
         if files.start_from and state is None:
             start_from(self.model, files.start_from)
+        elif config.decoder_only and state is None:
+            raise ValueError("a decoder that trains alone needs the tokens of a trained model: name one by --start-from")
+        if config.decoder_only:
+            self.model.requires_grad_(False).decoder.requires_grad_(True)
         self.model.to(device).train()
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
         self.step_number = 0 if state is None else state["step"]
         self.average = moving_average(self.model, config.ema, self.step_number)
         self.optimizers = make_optimizers(self.model, config)
+        self.adversary = None
+        if config.adversary_weight:
+            self.adversary = Adversary(config, workers, compile_judges=compile_model)
         if state is not None:
             self._restore(state)
         self.objective = self._objective(compile_model)
@@ -81,6 +90,8 @@ class Trainer:
         self.average.module.load_state_dict(state["average"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
 
     def _objective(self, compile_model: bool) -> nn.Module:
         device = self.workers.device
@@ -89,7 +100,7 @@ class Trainer:
             network.to(device)
         if network is not None and device.type == "cuda":
             network.to(memory_format=torch.channels_last)
-        objective = Objective(self.model, self.config, network)
+        objective = Objective(self.model, self.config, network, self.adversary)
         if compile_model:
             objective.compile_parts()
         if self.workers.count == 1:
@@ -104,7 +115,7 @@ class Trainer:
         self.generator.manual_seed((config.seed * 1_000_003 + self.step_number) * 4096 + self.workers.rank)
         images = self.source.batch(config.batch, self.generator)
         randomness = Randomness.make(config.batch, config.model.patch_tokens, self.generator)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with self._precision():
             ramp = min(1.0, self.step_number / max(1.0, config.rate_ramp * config.steps))
             share = torch.tensor(config.rate_start + (1 - config.rate_start) * ramp, device=device)
             keep_all = self.step_number < config.full_token_phase * config.steps
@@ -117,12 +128,21 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.average.update_parameters(self.model)
+        if self.adversary is not None:
+            with self._precision():
+                parts = parts | self.adversary.learn()
         self.step_number += 1
         return parts | {"norm": norm}
 
+    def _precision(self) -> torch.autocast:
+        device = self.workers.device.type
+        return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
+
     def save(self) -> None:
         """Leaves checkpoint.pt to resume from and weights.npz to export from."""
-        save_checkpoint(self.files.checkpoint, self.step_number, self.config, self.model, self.average, self.optimizers)
+        save_checkpoint(
+            self.files.checkpoint, self.step_number, self.config, self.model, self.average, self.optimizers, self.adversary
+        )
         save_weights(self.files.out / "weights.npz", self.config.model, self.average.module.state_dict())
 
 
