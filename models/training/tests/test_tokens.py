@@ -153,6 +153,7 @@ def test_dataset_json_says_how_it_was_made(made: Path, photographs: Path):
             "version": "0.0.1",
             "hash": hashlib.sha256((TINY / "manifest.json").read_bytes()).hexdigest(),
         },
+        "image": [64, 64],
         "grid": [4, 4],
         "globalTokens": 4,
         "codebookSize": 4096,
@@ -161,7 +162,11 @@ def test_dataset_json_says_how_it_was_made(made: Path, photographs: Path):
         "precision": "float32",
         "batchSize": 2,
         "crop": "centre",
-        "input": {"count": 7, "hash": hashlib.sha256("\n".join(paths).encode()).hexdigest()},
+        "input": {
+            "count": 7,
+            "hash": hashlib.sha256("\n".join(paths).encode()).hexdigest(),
+            "sources": [os.path.relpath(photographs, made.parent)],
+        },
         "shardSize": 4,
         "columns": {"entropies": True, "quality": True},
         "counts": {"rows": 7, "failed": 0},
@@ -286,7 +291,8 @@ def test_only_absent_shards_are_written(photographs: Path, made: Path, tmp_path:
     assert rows_of(out) == wanted
     assert first.stat().st_mtime_ns == before
     assert sorted(f.name for f in out.iterdir()) == ["dataset.json", first.name, second.name]
-    assert (out / "dataset.json").read_text() == (made / "dataset.json").read_text()
+    description, before_it = (json.loads((folder / "dataset.json").read_text()) for folder in (out, made))
+    assert description == before_it
 
 
 def test_killed_at_any_moment_and_started_again_no_image_is_lost_or_doubled(photographs: Path, tmp_path: Path):

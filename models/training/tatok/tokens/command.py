@@ -14,7 +14,7 @@ from typing import Literal
 from ..bundle.manifest import read_manifest
 from .dataset import TokenDataset
 from .encode import Encoder, Picture, Recipe, describe, in_batches, read_picture
-from .inputs import Source, contents, list_sources
+from .inputs import Source, contents, describe_inputs, list_sources
 
 
 def tokenize(
@@ -34,7 +34,7 @@ def tokenize(
     image that cannot be read is a row with the reason.
     """
     sources = list_sources(inputs)
-    dataset = TokenDataset.begin(out, describe(recipe, sources, shard_size))
+    dataset = TokenDataset.begin(out, describe(recipe, describe_inputs(inputs, sources, out), shard_size))
     recipe = replace(recipe, batch=dataset.description.batch_size, threads=dataset.description.threads)
     shards = {k: sources[k * shard_size : (k + 1) * shard_size] for k in dataset.absent()}
     progress = _Progress(dataset, sum(map(len, shards.values())))

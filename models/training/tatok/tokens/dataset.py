@@ -80,6 +80,8 @@ class Inputs(Part):
 
     count: Annotated[int, Field(ge=0)]
     hash: Sha256
+    sources: list[str] | None = None
+    """Where they were: the arguments, relative to the folder that the data set is in."""
 
 
 class Columns(Part):
@@ -110,6 +112,8 @@ class Description(Part):
     format: Literal["tatok-tokens"] = FORMAT
     version: Literal[1] = 1
     model: DatasetModel
+    image: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    """Height and width of a model image in pixels."""
     grid: Annotated[list[Count], Field(min_length=2, max_length=2)]
     """Rows and columns of patches."""
     global_tokens: Annotated[int, Field(ge=0)]

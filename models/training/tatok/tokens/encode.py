@@ -14,8 +14,8 @@ from ..bundle.manifest import file_entry, read_manifest
 from ..data.pixels import Crop, centre_square, decode_srgb
 from ..evaluation.backend import Backend, Estimate, OnnxBackend, Provider
 from ..filter import rank_images
-from .dataset import Columns, DatasetModel, Description
-from .inputs import Source, describe_inputs
+from .dataset import Columns, DatasetModel, Description, Inputs
+from .inputs import Source
 
 Ranking = Literal["entropy", "sequential", "distortion"]
 Runtime = Literal["onnx", "torch"]
@@ -110,7 +110,7 @@ def _chosen_provider(manifest: dict[str, Any], runtime: Runtime) -> Provider:
     return "cuda" if "CUDAExecutionProvider" in onnxruntime.get_available_providers() else "cpu"
 
 
-def describe(recipe: Recipe, sources: list[Source], shard_size: int) -> Description:
+def describe(recipe: Recipe, inputs: Inputs, shard_size: int) -> Description:
     """dataset.json of these inputs, with no shard as yet."""
     manifest = read_manifest(recipe.model)
     digest = hashlib.sha256((recipe.model / "manifest.json").read_bytes()).hexdigest()
@@ -127,6 +127,7 @@ def describe(recipe: Recipe, sources: list[Source], shard_size: int) -> Descript
     half = recipe.runtime == "onnx" and recipe.provider in manifest.get("variants", {})
     return Description(
         model=DatasetModel(name=manifest["name"], version=manifest["version"], hash=digest),
+        image=[manifest["image"]["size"]] * 2,
         grid=[manifest["grid"]["rows"], manifest["grid"]["columns"]],
         global_tokens=manifest["globalTokens"],
         codebook_size=manifest["codebook"]["size"],
@@ -135,7 +136,7 @@ def describe(recipe: Recipe, sources: list[Source], shard_size: int) -> Descript
         precision="float16" if half else "float32",
         batch_size=recipe.batch,
         crop="centre",
-        input=describe_inputs(sources),
+        input=inputs,
         shard_size=shard_size,
         columns=Columns(entropies=recipe.entropies, quality=recipe.quality),
     )

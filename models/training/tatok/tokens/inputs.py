@@ -71,10 +71,11 @@ def list_sources(inputs: Iterable[Path]) -> list[Source]:
     return sources
 
 
-def describe_inputs(sources: list[Source]) -> Inputs:
-    """Their number, and a hash of their keys."""
+def describe_inputs(inputs: Iterable[Path], sources: list[Source], out: Path) -> Inputs:
+    """What the data set in the folder `out` says of its inputs: number, a hash of their keys, and where they are."""
     digest = hashlib.sha256("\n".join(source.key for source in sources).encode())
-    return Inputs(count=len(sources), hash=digest.hexdigest())
+    places = [_text(Path(os.path.relpath(path.absolute(), out.absolute().parent))) for path in inputs]
+    return Inputs(count=len(sources), hash=digest.hexdigest(), sources=places)
 
 
 def contents(sources: Iterable[Source]) -> Iterator[tuple[Source, Callable[[], bytes]]]:
