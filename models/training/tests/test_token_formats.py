@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 import webdataset
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, default_collate
 
 import tatok
 from tatok.cli import main
-from tatok.tokens.dataset import TokenDataset
+from tatok.tokens.dataset import SCHEMA, TokenDataset
 
 DATASETS = sorted((FIXTURES / "tokens").glob("*.tokens"))
 VALUES = json.loads((FIXTURES / "tokens" / "rows.json").read_text())["rows"]
@@ -176,7 +177,8 @@ def labelled(folder: Path, out: Path, labels: list[str | None]) -> Path:
     copy.description = copy.description.model_copy(update={"shards": ()})
     left = iter(labels)
     for number, table in enumerate(source.tables()):
-        copy.write_shard(number, [row | {"label": next(left)} for row in table.to_pylist()])
+        relabelled = [row | {"label": next(left)} for row in table.to_pylist()]
+        copy.write_shard(number, [pa.Table.from_pylist(relabelled, SCHEMA)])
     return out
 
 

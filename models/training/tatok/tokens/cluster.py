@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from ..bundle.manifest import read_manifest
 from .encode import Encoder, Recipe, in_batches, read_picture
 from .inputs import Source, contents
@@ -34,7 +36,7 @@ def rows_on_ray(
     address: str | None = None,
     actors: int | None = None,
     gpus_per_actor: float | None = None,
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+) -> Iterator[tuple[int, list[pa.Table]]]:
     """Numbers and rows of shards, as they are finished.
 
     `address` is that of a cluster, or "auto"; None starts Ray on this machine. `gpus_per_actor` (None: one on the CUDA
@@ -63,7 +65,7 @@ def rows_on_ray(
 
 def _rows(
     shards: dict[int, list[Source]], recipe: Recipe, actors: int | None, gpus_per_actor: float | None
-) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+) -> Iterator[tuple[int, list[pa.Table]]]:
     import ray
     import ray.data
 
@@ -92,13 +94,13 @@ def _rows(
             **needs,
         )
     )
-    open_shards: dict[int, dict[int, list[dict[str, Any]]]] = {}
+    open_shards: dict[int, dict[int, pa.Table]] = {}
     for done in data.iter_rows():
         number = done["shard"]
         parts = open_shards.setdefault(number, {})
         parts[done["first"]] = pickle.loads(done["rows"])
         if sum(map(len, parts.values())) == len(shards[number]):
-            yield number, [row for first in sorted(parts) for row in parts[first]]
+            yield number, [parts[first] for first in sorted(parts)]
             del open_shards[number]
 
 

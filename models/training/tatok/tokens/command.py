@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import pyarrow as pa
+
 from ..bundle.manifest import read_manifest
 from .dataset import TokenDataset
 from .encode import Encoder, Picture, Recipe, describe, in_batches, read_picture
@@ -48,11 +50,11 @@ def tokenize(
         finished = _rows_here(shards, recipe)
     for number, rows in finished:
         dataset.write_shard(number, rows)
-        progress.tell(len(rows))
+        progress.tell(len(shards[number]))
     return dataset
 
 
-def _rows_here(shards: dict[int, list[Source]], recipe: Recipe) -> Iterator[tuple[int, list[dict]]]:
+def _rows_here(shards: dict[int, list[Source]], recipe: Recipe) -> Iterator[tuple[int, list[pa.Table]]]:
     """The rows of one shard after the other; pictures are decoded by other threads while the model computes."""
     size = read_manifest(recipe.model)["image"]["size"]
     encoder = Encoder(recipe)
@@ -62,7 +64,7 @@ def _rows_here(shards: dict[int, list[Source]], recipe: Recipe) -> Iterator[tupl
         pictures = _decoded_ahead(everything, size, pool, ahead=2 * recipe.batch + 2 * workers)
         for number, sources in shards.items():
             batches = in_batches(islice(pictures, len(sources)), recipe.batch)
-            yield number, [row for batch in batches for row in encoder.rows(batch)]
+            yield number, [encoder.rows(batch) for batch in batches]
 
 
 def _decoded_ahead(sources: Iterable[Source], size: int, pool: ThreadPoolExecutor, ahead: int) -> Iterator[Picture]:

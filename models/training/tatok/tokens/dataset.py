@@ -195,10 +195,10 @@ class TokenDataset:
         there = {shard.file for shard in self.description.shards}
         return [k for k in range(self.description.shard_count) if shard_file(k) not in there]
 
-    def write_shard(self, number: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Writes the rows of a shard, whole or not at all, and lists it in dataset.json."""
+    def write_shard(self, number: int, rows: Sequence[pa.Table]) -> None:
+        """Writes a shard of rows by `SCHEMA`, whole or not at all, and lists it in dataset.json."""
         file = shard_file(number)
-        self._write_aside(file, pa.Table.from_pylist(list(rows), SCHEMA))
+        self._write_aside(file, pa.concat_tables(rows))
         self._list([file])
 
     def _list(self, files: Sequence[str]) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..bundle.manifest import file_entry, read_manifest
 from ..data.pixels import Crop, centre_square, decode_srgb
 from ..evaluation.backend import Backend, Estimate, OnnxBackend, Provider
 from ..filter import rank_images
-from .dataset import Columns, DatasetModel, Description, Inputs
+from .dataset import SCHEMA, Columns, DatasetModel, Description, Inputs
 from .inputs import Source
 
 Ranking = Literal["entropy", "sequential", "distortion"]
@@ -200,8 +201,8 @@ class Encoder:
 
             self._backend = TorchBackend(TaTok.from_pretrained(recipe.model), recipe.model.name, recipe.provider)
 
-    def rows(self, pictures: list[Picture]) -> list[dict[str, Any]]:
-        """One row a picture, in their order, by the columns of `dataset.SCHEMA`; absent ones are null."""
+    def rows(self, pictures: list[Picture]) -> pa.Table:
+        """One row a picture, in their order, by `dataset.SCHEMA`."""
         pixels = [p.pixels for p in pictures if p.pixels is not None]
         # Graphs round by the size of the batch: with every batch filled up, a row does not depend on what lies around it.
         filled = pixels + pixels[-1:] * (self._recipe.batch - len(pixels))
@@ -213,7 +214,7 @@ class Encoder:
                 row |= {"width": picture.width, "height": picture.height}
                 row |= {f"crop_{name}": getattr(picture.crop, part) for name, part in _CROP} | next(made)
             rows.append(row)
-        return rows
+        return pa.Table.from_pylist(rows, SCHEMA)
 
     def _encoded(self, images: NDArray[np.uint8]) -> list[dict[str, Any]]:
         backend, recipe = self._backend, self._recipe
