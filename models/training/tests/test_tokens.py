@@ -82,15 +82,13 @@ def test_the_codes_are_those_that_every_implementation_must_reproduce(tmp_path: 
 
 def test_a_photograph_has_the_codes_that_the_extension_exported_of_it(tmp_path: Path):
     """Scaled and cut, on the CPU, in batches of one as the extension opens single pictures; no token is dropped."""
-    options = ("--loss-rate", "0", "--ranking", "entropy", "--entropies", "--batch", "1")
+    options = ("--loss-rate", "0", "--ranking", "entropy", "--batch", "1")
     assert tokenize(SAMPLES / "kodim23.png", tmp_path / "out", *options, model=ROOT / "models" / "tatok-s-256") == 0
     tokens = tatok.load_tokens(tmp_path / "out")
-    exported = tatok.load_tokens(ROOT / "models" / "training" / "notebooks" / "kodim23.npz")
-    assert (tokens.model, tokens.model_hash) == (exported.model, exported.model_hash)
-    np.testing.assert_array_equal(tokens.crops, exported.crops)
+    exported = tatok.load_tokens(ROOT / "models" / "training" / "notebooks" / "kodim23.tokens.json")
+    assert tokens.model_hash == exported.model_hash, "another model: the notebook says how to write its export anew"
     np.testing.assert_array_equal(tokens.global_codes, exported.global_codes)
     np.testing.assert_array_equal(tokens.patch_codes, exported.patch_codes)
-    np.testing.assert_allclose(tokens.entropy_bits, exported.entropy_bits, atol=0.005)
 
 
 def test_a_row_says_what_was_computed_of_its_image(photographs: Path, made: Path):
