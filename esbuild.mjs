@@ -4,11 +4,11 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import * as esbuild from 'esbuild';
 
-/** @type {esbuild.BuildOptions} */
+/** @satisfies {esbuild.BuildOptions} */
 const node = {
-  platform: 'node',
+  platform: /** @type {const} */ ('node'),
   target: 'node20',
-  format: 'cjs',
+  format: /** @type {const} */ ('cjs'),
   // sharp and onnxruntime-node hold native code and are shipped as packages; esbuild would turn import() of them into
   // a call that cannot load CommonJS from a bundle.
   external: ['vscode', 'sharp', 'onnxruntime-node'],
@@ -24,6 +24,12 @@ const bundles = [
   },
   { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
   { ...node, entryPoints: { bench: 'src/cli/bench.ts', benchGraphs: 'src/cli/benchGraphs.ts' } },
+  // Prettier, which formats the reports, loads its own parts by their place.
+  {
+    ...node,
+    external: [...node.external, 'prettier'],
+    entryPoints: { fuzz: 'test/fuzz/fuzz.ts', soak: 'test/fuzz/soak.ts' },
+  },
   {
     platform: 'browser',
     target: 'es2022',

@@ -149,11 +149,13 @@ export function parseManifest(text: string, path: string): Manifest {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue === undefined || issue.path.length === 0 ? 'it' : issue.path.join('.');
-  throw new TatokError(
-    'model-invalid',
-    `${path} is not a TaTok manifest: ${where}: ${issue?.message ?? 'invalid'}.`,
-    chooseModel,
-  );
+  // Some reasons are sentences already, some quote names of any length.
+  const reason = short(issue?.message ?? 'invalid').replace(/\.$/, '');
+  throw new TatokError('model-invalid', `${path} is not a TaTok manifest: ${short(where)}: ${reason}.`, chooseModel);
+}
+
+function short(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }
 
 const chooseModel = 'Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.';

@@ -58,6 +58,11 @@ export function parseOptions(args: readonly string[]): CliOptions {
         filterSchema.shape.ranking.options,
       ),
     )
+    .option(
+      '--rounds <R>',
+      'rounds of a ranking that reveals patches in rounds: more take longer and choose better',
+      number(filterSchema.shape.rankingRounds),
+    )
     .addOption(
       new Option('--conditioning <KIND>', 'earlier name of --ranking, with global for entropy')
         .choices(conditionings)
@@ -88,6 +93,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     edgePriority?: number;
     budget?: FilterSettings['budget'];
     ranking?: FilterSettings['ranking'];
+    rounds?: number;
     conditioning?: Conditioning;
     crop: CropMode;
     provider: string;
@@ -96,7 +102,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
     json: boolean;
     timeLimit: number;
   }>();
-  const { lossRate, edgePriority, budget, conditioning, crop, provider, model, out, json, timeLimit } = given;
+  const { lossRate, edgePriority, budget, rounds, conditioning, crop, provider, model, out, json, timeLimit } = given;
   const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
   return {
     images: command.args,
@@ -105,6 +111,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
       ...(edgePriority === undefined ? {} : { edgePriority }),
       ...(budget === undefined ? {} : { budget }),
       ...(ranking === undefined ? {} : { ranking }),
+      ...(rounds === undefined ? {} : { rankingRounds: rounds }),
     },
     cropMode: crop,
     provider,
@@ -122,13 +129,15 @@ function positive(text: string): number {
 }
 
 /** Reads a number within the limits of a setting. */
-function number(schema: z.ZodMiniNumber): (text: string) => number {
-  const { minimum: least = -Infinity, maximum: most = Infinity } = z.toJSONSchema(schema);
+function number(schema: z.ZodMiniType<number | undefined>): (text: string) => number {
+  const { type, minimum: least = -Infinity, maximum: most = Infinity } = z.toJSONSchema(schema);
+  const whole = type === 'integer';
   return (text) => {
     const value = text.trim() === '' ? NaN : Number(text);
-    if (Number.isFinite(value) && value >= least && value <= most) return value;
+    if (Number.isFinite(value) && value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
+    const kind = whole ? 'a whole number, ' : '';
     throw new InvalidArgumentError(
-      most === Infinity ? `It must be at least ${least}.` : `It must be ${least} to ${most}.`,
+      most === Infinity ? `It must be ${kind}at least ${least}.` : `It must be ${kind}${least} to ${most}.`,
     );
   };
 }

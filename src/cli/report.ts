@@ -3,7 +3,7 @@ import type { LoadedModel } from '../protocol/engineMessages';
 import { describePage } from '../method/patch';
 import { describeParts, hasEveryPart, tokenSum } from '../method/parts';
 import { psnrText, ssimText } from '../method/quality';
-import { conditioningOf } from '../method/settings';
+import { recordOf } from '../method/settings';
 import type { Tokenization } from '../method/types';
 
 export type TokenizedImage = Tokenization & LoadedModel;
@@ -12,11 +12,12 @@ export type TokenizedImage = Tokenization & LoadedModel;
  * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
  *
  * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs in a sequential ranking.
- * psnr is null when infinite, ssim where the picture is smaller than its window. Arrays of what the model does not have are empty; one
+ * rankingRounds is null for a ranking without rounds. psnr is null when infinite, ssim where the picture is smaller than its window. Arrays of what the model does not have are empty; one
  * that can drop nothing has a loss rate of 0.
  */
 export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
   const { model, provider, tokens, reconstruction } = result;
+  const { conditioning, rankingRounds = null } = recordOf(reconstruction.settings);
   return {
     image,
     width: result.image.sourceWidth,
@@ -41,7 +42,8 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     edgePriority: reconstruction.settings.edgePriority,
     budget: reconstruction.settings.budget,
     budgetBits: reconstruction.budgetBits,
-    conditioning: conditioningOf(reconstruction.settings.ranking),
+    conditioning,
+    rankingRounds,
     conditionedEntropyBits: [...reconstruction.entropyBits],
     crop: result.image.crop,
     cropMode: result.image.cropMode,

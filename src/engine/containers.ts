@@ -14,6 +14,7 @@ import {
   unsupported,
   type Container,
   type Rectangle,
+  type Size,
 } from './imageFormats';
 import { inspectTiff, isTiff } from './tiff';
 
@@ -178,10 +179,10 @@ function noteScan(bytes: Bytes, at: number, sent: ReadonlyMap<number, Int8Array>
 // GIF and WebP -----------------------------------------------------------------------------------------------------------------
 
 function inspectGif(bytes: Bytes): Container {
-  const canvas = { width: bytes.u16le(6), height: bytes.u16le(8) };
+  const stated = { width: bytes.u16le(6), height: bytes.u16le(8) };
   const afterTable = (at: number, flags: number) => at + (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
   let frames = 0;
-  let covered: Rectangle | undefined;
+  let canvas: Container['canvas'];
   let at = afterTable(13, bytes.u8(10));
   while (at < bytes.length) {
     const kind = bytes.u8(at);
@@ -190,7 +191,7 @@ function inspectGif(bytes: Bytes): Container {
       // The decoder says of a frame that is cut short that it is.
       if (at + 10 > bytes.length) break;
       const side = (offset: number) => bytes.u16le(at + offset);
-      if (frames === 0) covered = partOf(canvas, { left: side(1), top: side(3), width: side(5), height: side(7) });
+      if (frames === 0) canvas = canvasOf(stated, { left: side(1), top: side(3), width: side(5), height: side(7) });
       frames++;
       at = afterTable(at + 10, bytes.u8(at + 9)) + 1;
     } else if (kind === 0x21) {
@@ -201,7 +202,7 @@ function inspectGif(bytes: Bytes): Container {
     while (at < bytes.length && bytes.u8(at) !== 0) at += 1 + bytes.u8(at);
     at++;
   }
-  return { format: 'gif', file: bytes.data, page: pageOf('frame', 0, frames), covered };
+  return { format: 'gif', file: bytes.data, page: pageOf('frame', 0, frames), canvas };
 }
 
 function inspectWebp(bytes: Bytes): Container {
@@ -215,11 +216,11 @@ function inspectWebp(bytes: Bytes): Container {
   return { format: 'webp', file: bytes.data, page: pageOf('frame', 0, frames) };
 }
 
-/** A frame that leaves some of its canvas bare; undefined for one that covers all. */
-function partOf(
-  canvas: { width: number; height: number },
-  { left, top, width, height }: Rectangle,
-): Rectangle | undefined {
-  if (left === 0 && top === 0 && width >= canvas.width && height >= canvas.height) return undefined;
-  return { left, top, width, height };
+/** A canvas that its first frame does not fit on grows, as browsers have it. */
+function canvasOf(stated: Size, covered: Rectangle): Container['canvas'] {
+  return {
+    width: Math.max(stated.width, covered.left + covered.width),
+    height: Math.max(stated.height, covered.top + covered.height),
+    covered,
+  };
 }

@@ -7,6 +7,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { TatokError } from '../method/errors';
 import { LazySession } from './lazySession';
 import { describeParts } from '../method/parts';
+import { sentence } from './providers';
 import { Scratch } from './scratch';
 import type { GraphSession } from './thread/graphSession';
 import type { ModelDescription, ProviderName, Tokens } from '../method/types';
@@ -200,8 +201,7 @@ export class Graphs {
       return outputs;
     } catch (error) {
       if (error instanceof TatokError) throw error;
-      const detail = error instanceof Error ? error.message : String(error);
-      throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${firstLine(detail)}`, undefined, {
+      throw new TatokError('inference-failed', `The ${graph} graph could not be run: ${sentence(error)}`, undefined, {
         cause: error,
       });
     }
@@ -211,8 +211,8 @@ export class Graphs {
    * Checks what only a run can tell. Nothing after the graphs asks: a single NaN among the entropies would leave every patch unranked.
    *
    * @param count images that went through the graph.
-   * @throws TatokError model-incompatible for an output of another shape; inference-failed for numbers that are none, which another
-   *   provider may do better.
+   * @throws TatokError model-incompatible for an output of another shape; inference-failed for numbers that are none and codes that
+   *   are not in the codebook, which another provider may do better.
    */
   private requireNumbers(graph: GraphName, outputs: Outputs, count: number): void {
     const promised = signatures(this.model);
@@ -225,10 +225,8 @@ export class Graphs {
         const [gave, instead] = [describe(tensor.type, tensor.dims), describe(type, wanted)];
         throw mismatch(graph, `it gave ${name} as ${gave} instead of ${instead}`);
       }
-      if (!(tensor.data instanceof Float32Array)) continue;
-      const wrong = tensor.data.find((number) => !Number.isFinite(number));
-      if (wrong === undefined) continue;
-      const what = Number.isNaN(wrong) ? 'NaN' : 'an infinite number';
+      const what = wrongNumber(tensor.data, this.model.codebookSize);
+      if (what === undefined) continue;
       throw new TatokError(
         'inference-failed',
         `The ${graph} graph gave ${what} as ${name} on the provider ${this.provider}.`,
@@ -279,6 +277,18 @@ export class Graphs {
   private maskTensor(batch: readonly Uint8Array[]): Tensor {
     return new Tensor('bool', concatenated(Uint8Array, batch), [batch.length, this.patches]);
   }
+}
+
+/** What is no number, or no code of a codebook of `codes`; undefined where all are. */
+function wrongNumber(data: Tensor['data'], codes: number): string | undefined {
+  if (data instanceof Int32Array) {
+    const code = data.find((value) => value < 0 || value >= codes);
+    return code === undefined ? undefined : `${code}, which is no code of its codebook of ${codes},`;
+  }
+  if (!(data instanceof Float32Array)) return undefined;
+  const number = data.find((value) => !Number.isFinite(value));
+  if (number === undefined) return undefined;
+  return Number.isNaN(number) ? 'NaN' : 'an infinite number';
 }
 
 type NumberArray = Uint8Array | Int32Array | Float32Array;
@@ -436,8 +446,4 @@ function mismatch(graph: GraphName, reason: string): TatokError {
 
 function describe(type: string, shape: readonly (number | string)[]): string {
   return `${type}[${shape.join(', ')}]`;
-}
-
-function firstLine(text: string): string {
-  return (text.split('\n')[0] ?? '').trim();
 }

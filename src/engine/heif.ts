@@ -1,5 +1,6 @@
 /** An AVIF's description of its samples, and the kind of other files of ISO base media. */
 import { TatokError } from '../method/errors';
+import { codedColours, type CodedColours } from './av1';
 import { cameraCurve, type ColourSpace } from './colour';
 import { type Bytes, formatAdvice, knownSpace, pageOf, unspecified, unsupported, type Container } from './imageFormats';
 
@@ -34,16 +35,27 @@ export function inspectIsoMedia(bytes: Bytes): Container {
   const items = new HeifItems(bytes, meta);
   const type = items.codedType();
   if (type !== 'av01') throw unsupported(`${otherItems.get(type) ?? 'HEIF'} images are not supported`);
-  // The decoder knows AVIF by its first brand only.
-  const file = bytes.data.slice();
-  file.set(new TextEncoder().encode('avif'), 8);
   return {
     format: 'avif',
-    file: bytes.text(8, 4) === 'avif' ? bytes.data : file,
+    file: asDecoded(bytes, items),
     page: hasBrand('avis') ? pageOf('frame', 0, trackSamples(bytes, find(top, 'moov'))) : undefined,
     space: items.space(),
     premultiplied: items.references('prem', items.primary).length > 0,
   };
+}
+
+/** The file, or a copy that the decoder takes for what it is. */
+function asDecoded(bytes: Bytes, items: HeifItems): Uint8Array {
+  const nclx = items.colours().get('nclx');
+  const matrix = nclx === undefined ? undefined : nclx + 8;
+  const lacksMatrix = matrix !== undefined && bytes.u16(matrix) === unspecified;
+  if (bytes.text(8, 4) === 'avif' && !lacksMatrix) return bytes.data;
+  const copy = bytes.data.slice();
+  // It knows AVIF by its first brand only.
+  copy.set(new TextEncoder().encode('avif'), 8);
+  // An unspecified matrix is BT.601's (MIAF, 7.3.6.4). Where nothing else is specified either, the decoder takes the stream's.
+  if (lacksMatrix) copy.set([0, 6], matrix);
+  return copy;
 }
 
 /** The primary picture of a HEIF, and what belongs to it. */
@@ -62,9 +74,14 @@ class HeifItems {
 
   /** Item type of the primary picture, or of the first that it is put together from; empty for none. */
   codedType(): string {
+    const item = this.coded;
+    return item === undefined ? '' : this.type(item);
+  }
+
+  /** The primary picture, or the first that it is put together from. */
+  private get coded(): number | undefined {
     const derived = ['grid', 'iden', 'iovl'].includes(this.type(this.primary));
-    const source = derived ? this.references('dimg', this.primary)[0] : this.primary;
-    return source === undefined ? '' : this.type(source);
+    return derived ? this.references('dimg', this.primary)[0] : this.primary;
   }
 
   /** Items that an item refers to. */
@@ -81,18 +98,71 @@ class HeifItems {
     return [];
   }
 
-  /** Of the primary picture's colour box; undefined where a profile says it, or nothing does. */
+  /** Contents of the primary picture's colour boxes by their kind. */
+  colours(): ReadonlyMap<string, number> {
+    const boxes = this.properties(this.primary).filter(({ type }) => type === 'colr');
+    // The first of a kind counts.
+    return new Map(boxes.reverse().map(({ start }) => [this.bytes.text(start, 4), start]));
+  }
+
+  /** Of the primary picture's colour box, or of its stream where there is none; undefined where a profile says it, or nothing does. */
   space(): ColourSpace | undefined {
-    const colours = this.properties(this.primary).filter(({ type }) => type === 'colr');
-    const kinds = colours.map(({ start }) => this.bytes.text(start, 4));
-    if (kinds.includes('prof') || kinds.includes('rICC')) return undefined;
-    const coded = colours[kinds.indexOf('nclx')];
-    if (coded === undefined) return undefined;
-    const [primaries, transfer] = [this.bytes.u16(coded.start + 4), this.bytes.u16(coded.start + 6)];
+    const boxes = this.colours();
+    if (boxes.has('prof') || boxes.has('rICC')) return undefined;
+    const coded = boxes.get('nclx');
+    const { primaries, transfer } =
+      coded === undefined
+        ? this.streamColours()
+        : { primaries: this.bytes.u16(coded + 4), transfer: this.bytes.u16(coded + 6) };
     // An unspecified value is taken for sRGB's, and sRGB itself needs no conversion.
     const [known, curve] = [primaries === unspecified ? 1 : primaries, transfer === unspecified ? 13 : transfer];
     const isSrgb = known === 1 && (curve === 13 || curve === 1 || curve === 6);
     return isSrgb ? undefined : knownSpace('AVIF', known, curve, cameraCurve.avif);
+  }
+
+  private streamColours(): CodedColours {
+    const extent = this.coded === undefined ? undefined : this.firstExtent(this.coded);
+    return extent === undefined
+      ? { primaries: unspecified, transfer: unspecified }
+      : codedColours(this.bytes, extent.start, extent.end);
+  }
+
+  /** Where the data of an item begins (ISO/IEC 14496-12, 8.11.3): its first piece. */
+  private firstExtent(item: number): { readonly start: number; readonly end: number } | undefined {
+    const { bytes } = this;
+    const table = find(this.boxes, 'iloc');
+    if (table === undefined) return undefined;
+    const version = bytes.u8(table.start);
+    const [sizes, more] = [bytes.u8(table.start + 4), bytes.u8(table.start + 5)];
+    const [offsetSize, lengthSize, baseSize] = [sizes >> 4, sizes & 15, more >> 4];
+    const indexSize = version > 0 ? more & 15 : 0;
+    const wide = version > 1;
+    let at = table.start + 6;
+    const number = (size: number): number => {
+      at += size;
+      if (size === 0) return 0;
+      if (size === 2) return bytes.u16(at - 2);
+      if (size !== 4 && size !== 8) throw new RangeError('a number has a size of its own');
+      return size === 4 ? bytes.u32(at - 4) : bytes.u64(at - 8);
+    };
+    for (let items = number(wide ? 4 : 2); items > 0; items--) {
+      const of = number(wide ? 4 : 2);
+      const inItemData = version > 0 && (number(2) & 15) === 1;
+      number(2);
+      const base = number(baseSize);
+      const extents = number(2);
+      if (of !== item || extents === 0) {
+        at += extents * (indexSize + offsetSize + lengthSize);
+        continue;
+      }
+      number(indexSize);
+      const within = inItemData ? find(this.boxes, 'idat') : { start: 0, end: bytes.length };
+      if (within === undefined) return undefined;
+      const start = within.start + base + number(offsetSize);
+      const length = number(lengthSize);
+      return { start, end: length === 0 ? within.end : Math.min(within.end, start + length) };
+    }
+    return undefined;
   }
 
   private type(item: number): string {

@@ -11,7 +11,7 @@ import sharp, {
 } from 'sharp';
 import { isProfileOf, opaqueSrgb, profileSpace, type Samples } from './colour';
 import { inspectContainer } from './containers';
-import { formatAdvice, type Container, type Rectangle } from './imageFormats';
+import { formatAdvice, type Container, type Size } from './imageFormats';
 import { TatokError } from '../method/errors';
 import { requirePixelLimit } from '../method/imageLimits';
 import type { CropMode, CropRectangle, PageChoice, Picture } from '../method/types';
@@ -42,12 +42,15 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
   const container = inspectContainer(file);
   const metadata = await open(container).metadata().catch(refuse);
-  requirePixelLimit(metadata.width, metadata.height, options.maxMegapixels);
-  const { width, height } = metadata.autoOrient;
+  const decoded = metadata.autoOrient;
+  const { width, height } = container.canvas ?? decoded;
+  requirePixelLimit(width, height, options.maxMegapixels);
+  requirePixelLimit(decoded.width, decoded.height, options.maxMegapixels);
   const { cropMode = 'centre' } = options;
   const { scaled, window } = cut(width, height, size, cropMode);
   await requireSoundStreams(container);
-  const whole = await decodeWhole(container, metadata);
+  const frame = await decodeWhole(container, metadata);
+  const whole = container.canvas === undefined ? frame : onCanvas(frame, decoded, container.canvas);
   return {
     sourceWidth: width,
     sourceHeight: height,
@@ -73,9 +76,7 @@ async function decodeWhole(container: Container, metadata: Metadata): Promise<Ui
   const moreThanColour = metadata.hasAlpha || (tiff !== undefined && tiff.count > tiff.colours);
   if (space === undefined && !sixteenBits && !moreThanColour) {
     const { data } = await decode(container, (image) => image.toColourspace('srgb').raw({ depth: 'uchar' }));
-    const rgb = bytesOf(data);
-    if (container.covered) paintAround(rgb, metadata.width, container.covered);
-    return rgb;
+    return bytesOf(data);
   }
 
   const grey = metadata.space === 'grey16';
@@ -174,23 +175,49 @@ async function decodeJpeg(
   return decoded;
 }
 
-/** libtiff does not look at the checksums of Deflate. @throws TatokError image-unreadable where one is wrong. */
+/**
+ * libtiff does not look at the checksums of Deflate. The work is bounded: streams are in different places of the file, and none may
+ * unpack to much more than its block has pixels (libtiff leaves the rest aside).
+ *
+ * @throws TatokError image-unreadable where a stream is not sound.
+ */
 async function requireSoundStreams({ file, tiff }: Container): Promise<void> {
-  for (const { offset, length } of tiff?.deflated ?? []) {
+  if (tiff === undefined) return;
+  const { streams, blockBytes } = tiff.deflated;
+  const most = 2 * blockBytes + 1024;
+  if (streams.reduce((sum, { length }) => sum + length, 0) > file.length) throw damaged('its parts overlap');
+  for (const { offset, length } of streams) {
+    let unpacked = 0;
     // Nothing is kept of what is unpacked.
-    const sink = new Writable({ write: (_chunk, _encoding, done) => done() });
+    const sink = new Writable({
+      write: (chunk: Uint8Array, _encoding, done) => {
+        unpacked += chunk.length;
+        done(unpacked > most ? new Error('a part of it holds more than its pixels') : null);
+      },
+    });
     await pipeline([file.subarray(offset, offset + length)], createInflate(), sink).catch((error: unknown) => {
       throw damaged(messageOf(error), error);
     });
   }
 }
 
-/** White around what a frame covers. */
-function paintAround(rgb: Uint8Array, width: number, { left, top, width: w, height: h }: Rectangle): void {
-  for (let pixel = 0; 3 * pixel < rgb.length; pixel++) {
-    const [x, y] = [(pixel % width) - left, Math.floor(pixel / width) - top];
-    if (x < 0 || y < 0 || x >= w || y >= h) rgb.fill(255, 3 * pixel, 3 * pixel + 3);
+/**
+ * A frame on the white canvas of its GIF. The decoder leaves what is bare black, takes common sizes of screens for no canvas at all,
+ * and a canvas for as large as all of its frames.
+ */
+function onCanvas(rgb: Uint8Array, decoded: Size, canvas: NonNullable<Container['canvas']>): Uint8Array {
+  const { left, top, ...frame } = canvas.covered;
+  const same = (a: Size, b: Size) => a.width === b.width && a.height === b.height;
+  if (same(canvas, decoded) && same(canvas, frame)) return rgb;
+  const whole = new Uint8Array(3 * canvas.width * canvas.height).fill(255);
+  for (let y = top; y < Math.min(decoded.height, top + frame.height); y++) {
+    const row = rgb.subarray(
+      3 * (y * decoded.width + left),
+      3 * (y * decoded.width + Math.min(decoded.width, left + frame.width)),
+    );
+    whole.set(row, 3 * (y * canvas.width + left));
   }
+  return whole;
 }
 
 /** The same memory: a large picture is not copied. */
@@ -228,11 +255,6 @@ function cut(width: number, height: number, size: number, mode: CropMode): { sca
     case 'tiles':
       return { scaled: { width, height }, window: { left: 0, top: 0, width, height } };
   }
-}
-
-interface Size {
-  readonly width: number;
-  readonly height: number;
 }
 
 function open({ file }: Pick<Container, 'file'>, options: SharpOptions = {}): Sharp {

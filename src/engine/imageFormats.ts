@@ -18,12 +18,16 @@ export type ReadableFormat = keyof typeof readableFormats;
 /** Advice on another kind of file. */
 export const formatAdvice = `Convert it to one of ${Object.values(readableFormats).join(', ')}.`;
 
-/** A rectangle of the picture, in pixels. */
-export interface Rectangle {
-  readonly left: number;
-  readonly top: number;
+/** In pixels. */
+export interface Size {
   readonly width: number;
   readonly height: number;
+}
+
+/** A rectangle of the picture, in pixels. */
+export interface Rectangle extends Size {
+  readonly left: number;
+  readonly top: number;
 }
 
 /** A file that is to be decoded, and how. */
@@ -37,11 +41,19 @@ export interface Container {
   readonly space?: ColourSpace | undefined;
   /** Colours are multiplied by alpha. */
   readonly premultiplied?: boolean | undefined;
-  /** The part of the canvas that the first frame covers; absent: all of it. */
-  readonly covered?: Rectangle | undefined;
+  /** What a GIF's picture is: a canvas, as large as its first frame at least, and the part of it that this frame covers. */
+  readonly canvas?: (Size & { readonly covered: Rectangle }) | undefined;
   readonly tiff?: TiffSamples | undefined;
   /** Of a JPEG that ends without its marker: whether every scan is there that its picture needs. */
   readonly lacksEnd?: { readonly complete: boolean } | undefined;
+}
+
+/** Strips or tiles that are compressed with Deflate. */
+export interface DeflatedBlocks {
+  /** Where they are in the file, each place once: blocks that are alike may share one. */
+  readonly streams: readonly { readonly offset: number; readonly length: number }[];
+  /** Bytes that one of them unpacks to. */
+  readonly blockBytes: number;
 }
 
 /** How a TIFF's samples are meant. */
@@ -53,8 +65,8 @@ export interface TiffSamples {
   readonly colours: number;
   /** Index of the one that is alpha. */
   readonly alpha: number | undefined;
-  /** Where streams of Deflate are in the file, which end with a checksum. */
-  readonly deflated: readonly { readonly offset: number; readonly length: number }[];
+  /** Streams of Deflate, which end with a checksum. */
+  readonly deflated: DeflatedBlocks;
 }
 
 export function unsupported(what: string, advice = formatAdvice): TatokError {

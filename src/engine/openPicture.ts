@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { TatokError } from '../method/errors';
+import { roundsOf } from '../method/sequential';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
@@ -22,7 +23,7 @@ import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
 
 /**
- * A sequential ranking costs fifteen estimates and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
+ * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
  * only a decoding.
  */
 const keptRankings = 32;
@@ -219,7 +220,7 @@ export class OpenPicture {
     need?: 'required',
   ): Promise<TimedRanking> {
     if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
-    const key = JSON.stringify([settings.edgePriority, settings.ranking]);
+    const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
     const { tokens, image } = this.known;
@@ -255,6 +256,7 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
 }
 
 /** Equal for settings that keep the same patches. */
-function keyOf({ lossRate, edgePriority, budget, ranking }: FilterSettings): string {
-  return JSON.stringify([lossRate, edgePriority, budget, ranking]);
+function keyOf(settings: FilterSettings): string {
+  const { lossRate, edgePriority, budget, ranking } = settings;
+  return JSON.stringify([lossRate, edgePriority, budget, ranking, roundsOf(settings)]);
 }

@@ -95,19 +95,26 @@ function loaderMessage(directory: string | undefined): string | undefined {
 
 /**
  * The first line without what only ONNX Runtime's developers read ("[ONNXRuntimeError] : 1 : FAIL : ", "/file.cc:100 … was
- * false. "), ending in a full stop.
+ * false. ", "/file.cc:100 Type Class::function(Type) "), ending in a full stop.
  */
 export function sentence(error: unknown): string {
   const message = messageOf(error);
   // "….cc:154 … CudaCall(…) [with …] CUDA failure 35: driver version is insufficient ; GPU=-1 ; hostname=… ; file=…"
   const [cudaFailure] = /CUDA failure \d+: [^;\n]+/.exec(message) ?? [];
   if (cudaFailure !== undefined) return `${cudaFailure.trim().replace(/\.$/, '')}.`;
+  // Names in a graph are of any length.
   const line = (message.split('\n')[0] ?? '')
+    .slice(0, 1000)
     .replace(/^.*(\[ONNXRuntimeError\] : \d+ : \w+ : | was false\. )/, '')
+    .replace(placeInSource, '')
     .trim();
-  const text = line === '' ? 'It failed without saying why' : line;
+  const text = line === '' ? 'It failed without saying why' : line.length > 400 ? `${line.slice(0, 400)}…` : line;
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
+
+/** A line of a file, and the function that it is in: its whole signature, or its name alone. */
+const placeInSource =
+  /\S*\.(?:cc|cpp|h):\d+ (?:(?:[\w:<>,&*~]+ )*[\w:<>,&*~]+\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])?|\w+) /;
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -3,7 +3,7 @@
  * by the squared error that keeping them saves.
  */
 import { setImmediate } from 'node:timers/promises';
-import { distortionWeights, isSequential, rankSequentially, sequentialRounds } from '../method/sequential';
+import { distortionWeights, isSequential, rankSequentially, roundsOf } from '../method/sequential';
 import { rankPatches } from '../method/filter';
 import { patchSide } from '../method/patch';
 import { squaredErrors } from './metrics';
@@ -18,7 +18,7 @@ export interface RankingInput {
   readonly tiling: Tiling;
   /** The tokens' at full size; its pixels are read where distortion decides. */
   readonly picture: Picture;
-  readonly settings: Pick<FilterSettings, 'ranking' | 'edgePriority'>;
+  readonly settings: Pick<FilterSettings, 'ranking' | 'rankingRounds' | 'edgePriority'>;
 }
 
 /**
@@ -40,7 +40,7 @@ export function rankTiles(
   const rounds = new RevealingRounds(model, graphs, ranked, clock);
   const estimate = (visible: Uint8Array) => rounds.estimate(visible);
   const weigh = criterion === 'distortion' ? (visible: Uint8Array) => rounds.weigh(visible) : undefined;
-  return rankSequentially(entropyBits, estimate, grid, edgePriority, weigh);
+  return rankSequentially(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings), weigh);
 }
 
 /**
@@ -74,7 +74,8 @@ class RevealingRounds {
     this.floor = new Float32Array(tiling.patches);
     this.before = new Uint8Array(tiling.patches);
     this.unsettled = everyTile(tiling);
-    this.passes = settings.ranking === 'distortion' ? 2 * sequentialRounds : sequentialRounds - 1;
+    const count = roundsOf(settings);
+    this.passes = settings.ranking === 'distortion' ? 2 * count : count - 1;
   }
 
   /** ĥ of every patch given G and what is visible, N values in bits. */

@@ -1,5 +1,5 @@
 /** Samples of a TIFF or BigTIFF, and the kinds of them that are read: libvips would decode others into something else. */
-import { type Bytes, pageOf, unsupported, type Container, type TiffSamples } from './imageFormats';
+import { type Bytes, pageOf, unsupported, type Container, type DeflatedBlocks, type TiffSamples } from './imageFormats';
 
 const tag = {
   width: 256,
@@ -10,8 +10,10 @@ const tag = {
   samples: 277,
   planes: 284,
   stripOffsets: 273,
+  rowsPerStrip: 278,
   stripBytes: 279,
   tileWidth: 322,
+  tileHeight: 323,
   tileOffsets: 324,
   tileBytes: 325,
   inks: 332,
@@ -74,6 +76,9 @@ const otherInterpretations = new Map([
 /** Of a page: one of 268 megapixels has fewer tiles of 16×16 pixels. */
 const mostBlocks = 2 ** 21;
 
+/** Of a tile, which may be larger than its picture. */
+const mostTilePixels = 2 ** 28;
+
 /** Of a pixel: more are measurements, not a picture. */
 const mostSamples = 16;
 
@@ -130,6 +135,7 @@ function tiffSamples(directory: TiffDirectory): Omit<TiffSamples, 'deflated'> {
 
   const tiled = directory.has(tag.tileWidth);
   if (tiled && count > 1 && value('planes', 1) === 2) refuse('whose tiles have their channels apart');
+  if (tiled && value('tileWidth', 0) * value('tileHeight', 0) > mostTilePixels) refuse('of such large tiles');
   const alpha = directory.values(tag.extraSamples).findIndex((extra) => extra === 1 || extra === 2);
   return {
     kind,
@@ -139,14 +145,23 @@ function tiffSamples(directory: TiffDirectory): Omit<TiffSamples, 'deflated'> {
   };
 }
 
-/** Strips or tiles that are compressed with Deflate; none where it is another method. */
-function deflatedBlocks(directory: TiffDirectory): TiffSamples['deflated'] {
-  if (![8, 32946].includes(directory.values(tag.compression)[0] ?? 1)) return [];
+/** Of the strips or tiles that the picture consists of; none where they are compressed by another method. */
+function deflatedBlocks(directory: TiffDirectory): DeflatedBlocks {
+  const value = (name: keyof typeof tag, otherwise: number) => directory.values(tag[name])[0] ?? otherwise;
+  if (![8, 32946].includes(value('compression', 1))) return { streams: [], blockBytes: 0 };
   const tiled = directory.has(tag.tileWidth);
-  const lengths = directory.values(tiled ? tag.tileBytes : tag.stripBytes, mostBlocks);
-  return directory
-    .values(tiled ? tag.tileOffsets : tag.stripOffsets, mostBlocks)
-    .map((offset, i) => ({ offset, length: lengths[i] ?? 0 }));
+  const [width, height] = [value('width', 0), value('height', 0)];
+  const columns = tiled ? value('tileWidth', 1) : width;
+  const rows = tiled ? value('tileHeight', 1) : Math.min(height, value('rowsPerStrip', height));
+  const [planes, inPlane] = value('planes', 1) === 2 ? [value('samples', 1), 1] : [1, value('samples', 1)];
+  const count = Math.min(mostBlocks, planes * Math.ceil(width / columns) * Math.ceil(height / rows));
+  const lengths = directory.values(tiled ? tag.tileBytes : tag.stripBytes, count);
+  const offsets = directory.values(tiled ? tag.tileOffsets : tag.stripOffsets, count);
+  const streams = offsets.map((offset, i) => ({ offset, length: lengths[i] ?? 0 }));
+  return {
+    streams: [...new Map(streams.map((stream) => [`${stream.offset} ${stream.length}`, stream])).values()],
+    blockBytes: rows * Math.ceil((columns * inPlane * value('bits', 1)) / 8),
+  };
 }
 
 function kindOf(format: number, bits: number, single: boolean, count: number): TiffSamples['kind'] | undefined {
@@ -203,7 +218,11 @@ class TiffDirectories {
   at(directory: number): TiffDirectory {
     const entries = new Map<number, number>();
     const { start, entry, count } = this.layout(directory);
-    for (let at = start; at < start + entry * count; at += entry) entries.set(this.u16(at), at);
+    for (let at = start; at < start + entry * count; at += entry) {
+      const name = this.u16(at);
+      // Of a tag that comes again the decoder takes the first.
+      if (!entries.has(name)) entries.set(name, at);
+    }
     return {
       has: (name) => entries.has(name),
       values: (name, most = 64) => {

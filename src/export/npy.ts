@@ -6,6 +6,7 @@
 export type NpyArray =
   | { readonly kind: 'int32'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
   | { readonly kind: 'float32'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
+  | { readonly kind: 'float64'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
   | { readonly kind: 'bool'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
   | { readonly kind: 'text'; readonly text: string };
 
@@ -50,6 +51,8 @@ function encode(array: NpyArray): Encoded {
       return { descr: '<i4', shape, data: numbers(values, 4, (view, at, value) => view.setInt32(at, value, true)) };
     case 'float32':
       return { descr: '<f4', shape, data: numbers(values, 4, (view, at, value) => view.setFloat32(at, value, true)) };
+    case 'float64':
+      return { descr: '<f8', shape, data: numbers(values, 8, (view, at, value) => view.setFloat64(at, value, true)) };
     case 'bool':
       return { descr: '|b1', shape, data: numbers(values, 1, (view, at, value) => view.setUint8(at, value)) };
   }

@@ -1,4 +1,5 @@
 import { zipSync } from 'fflate';
+import { keepRanks, lostWith } from '../method/filter';
 import { npy, type NpyArray } from './npy';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
@@ -7,10 +8,10 @@ const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
- * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook. Arrays of what the model does not have are left out.
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook; `rank` and `lost_bits` are the columns of the table of patches. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
-  const { image: picture, model, tokens, reconstruction } = result;
+  const { image: picture, model, tokens, reconstruction, ranking } = result;
   const grid = [picture.grid.rows, picture.grid.columns];
   const tiles = picture.tiles.rows * picture.tiles.columns;
   const globals = tiles === 1 ? [model.globalTokens] : [tiles, model.globalTokens];
@@ -27,6 +28,10 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
       surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },
       keep: { kind: 'bool', shape: grid, values: reconstruction.keep },
       expected_codes: { kind: 'float32', shape: [...grid, dimensions], values: tokens.expectedCodes },
+    }),
+    ...(ranking && {
+      rank: { kind: 'int32', shape: grid, values: keepRanks(ranking.order) },
+      lost_bits: { kind: 'float64', shape: grid, values: lostWith(ranking) },
     }),
     levels: { kind: 'int32', shape: [dimensions], values: model.levels },
     settings: { kind: 'text', text: JSON.stringify({ image, ...exportedSettings(result) }) },

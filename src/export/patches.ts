@@ -1,10 +1,11 @@
 /** The per-patch table as JSON and CSV. */
-import { keepRanks } from '../method/filter';
+import { keepRanks, lostWith } from '../method/filter';
 import { patchFacts, patchPlace } from '../method/patch';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /**
- * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last. A value that the model does not have is
+ * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last, and lost bits are those of this patch and of
+ * all that are dropped before it, as the ranking reckons them: a patch is kept where they are more than ε of the budget (every one at ε = 0). A value that the model does not have is
  * absent, and so is the colour of padding.
  */
 interface PatchRecord {
@@ -16,6 +17,7 @@ interface PatchRecord {
   readonly entropyBits?: number;
   readonly surprisalBits?: number;
   readonly rank?: number;
+  readonly lostBits?: number | undefined;
   readonly kept?: boolean;
   readonly edge: boolean;
   readonly rgb?: readonly number[];
@@ -45,6 +47,7 @@ const columns = [
   ['entropy_bits', ({ entropyBits }) => entropyBits],
   ['surprisal_bits', ({ surprisalBits }) => surprisalBits],
   ['rank', ({ rank }) => rank],
+  ['lost_bits', ({ lostBits }) => lostBits],
   ['kept', ({ kept }) => (kept === undefined ? undefined : Number(kept))],
   ['edge', ({ edge }) => Number(edge)],
   ['mean_red', ({ rgb }) => rgb?.[0]],
@@ -65,6 +68,7 @@ export function patchesCsv(result: ExportedTokenization): string {
 
 function records(result: ExportedTokenization): PatchRecord[] {
   const ranks = result.ranking && keepRanks(result.ranking.order);
+  const lost = result.ranking && lostWith(result.ranking);
   const { keep } = result.reconstruction;
   const { rows, columns: across } = result.image.grid;
   return Array.from({ length: rows * across }, (_, index) => {
@@ -73,7 +77,7 @@ function records(result: ExportedTokenization): PatchRecord[] {
     return {
       ...{ row, column, index, ...token },
       ...(bits && { entropyBits: bits.entropy, surprisalBits: bits.surprisal }),
-      ...(place && { rank: place.rank, kept: place.kept }),
+      ...(place && { rank: place.rank, lostBits: lost?.[index], kept: place.kept }),
       ...{ edge, ...(rgb && { rgb }) },
     };
   });

@@ -9,8 +9,8 @@ export interface ExportedTokenization extends Tokenization {
 }
 
 /**
- * The token sequence: enough to decode it again. The command line's `.tokens.json`. Tokens that the model does not have are left
- * out, and so is the kept mask where nothing can be dropped.
+ * The token sequence: enough to decode it again, and the settings that decided what is kept. The command line's `.tokens.json`. Tokens that the model does not have are left
+ * out, and so are kept mask and settings where nothing can be dropped.
  */
 export function tokensRecord({
   image,
@@ -26,7 +26,7 @@ export function tokensRecord({
     grid: image.grid,
     ...(model.globalTokens > 0 && { globalCodes: [...tokens.globalCodes] }),
     ...(model.patchTokens > 0 && { patchCodes: [...tokens.patchCodes] }),
-    ...(model.filters && { keep: [...reconstruction.keep] }),
+    ...(model.filters && { keep: [...reconstruction.keep], settings: recordOf(reconstruction.settings) }),
   };
 }
 

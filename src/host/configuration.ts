@@ -57,7 +57,7 @@ export class Configuration extends Disposable {
   async saveFilter(filter: FilterSettings, resource: vscode.Uri): Promise<void> {
     const values = vscode.workspace.getConfiguration(section, resource);
     for (const key of filterKeys) {
-      if (values.get(key) === filter[key]) continue;
+      if ((values.get(key) ?? undefined) === filter[key]) continue;
       await values.update(key, filter[key], this.saveTarget(values, key));
     }
   }

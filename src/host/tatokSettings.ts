@@ -49,6 +49,7 @@ const schemas = {
   edgePriority: orNull(filterSchema.shape.edgePriority),
   budget: orNull(filterSchema.shape.budget),
   ranking: orNull(filterSchema.shape.ranking),
+  rankingRounds: orNull(filterSchema.shape.rankingRounds),
   /** The ranking's name in earlier versions; it holds until it is migrated. */
   conditioning: orNull(z.enum(conditionings)),
   'cuda.device': z.number().int().min(0).default(0),

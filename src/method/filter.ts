@@ -136,7 +136,14 @@ export function keepRanks(order: Uint32Array): Uint32Array {
   return rank;
 }
 
-/** B of the reference budget, bits: the training set's mean per patch, for as many patches as the picture has. */
+/** Bits of every patch and of all that are dropped before it, N values in raster order: what ε·B must hold for it to be dropped. */
+export function lostWith({ order, cumulativeBits }: Ranking): Float64Array {
+  const lost = new Float64Array(order.length);
+  order.forEach((patch, position) => (lost[patch] = at(cumulativeBits, position + 1)));
+  return lost;
+}
+
+/** B of the reference budget, bits: the model's reference per patch, for as many patches as the picture has. */
 export function referenceBudget(
   model: Pick<ModelDescription, 'grid' | 'referenceBudgetBits'>,
   { rows, columns }: Grid,

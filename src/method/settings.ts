@@ -5,6 +5,7 @@
 import * as z from 'zod/mini';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
+import { isSequential, mostRounds, roundsOf } from './sequential';
 import {
   budgets,
   rankingCriteria,
@@ -15,8 +16,9 @@ import {
 } from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
+const inRounds = `The rounds of a ranking must be a whole number from 1 to ${mostRounds}.`;
 
-/** ε in [0, 1], β ≥ 0 in bits, budget and ranking criterion. */
+/** ε in [0, 1], β ≥ 0 in bits, budget, ranking criterion and its rounds. */
 export const filterSchema = z.object({
   lossRate: z
     .number({ error: 'The information loss rate must be a number.' })
@@ -26,6 +28,7 @@ export const filterSchema = z.object({
     .check(z.minimum(0, 'The edge priority must not be negative.')),
   budget: z.enum(budgets, { error: `The budget must be ${budgets.join(' or ')}.` }),
   ranking: z.enum(rankingCriteria, { error: `The ranking must be one of ${rankingCriteria.join(', ')}.` }),
+  rankingRounds: z.optional(z.int({ error: inRounds }).check(z.minimum(1, inRounds), z.maximum(mostRounds, inRounds))),
 } satisfies Record<keyof FilterSettings, z.ZodMiniType>);
 
 /** Keys of {@link filterSchema}, in the order in which they are shown. */
@@ -49,11 +52,15 @@ export const filterRecordSchema = z.object({
   edgePriority: filterSchema.shape.edgePriority,
   budget: filterSchema.shape.budget,
   conditioning: z.enum(conditionings, { error: `The conditioning must be one of ${conditionings.join(', ')}.` }),
+  rankingRounds: filterSchema.shape.rankingRounds,
 });
 export type FilterRecord = z.infer<typeof filterRecordSchema>;
 
-export function recordOf({ ranking, ...others }: FilterSettings): FilterRecord {
-  return { ...others, conditioning: conditioningOf(ranking) };
+/** With the number of rounds that the ranking took, also where it was the default; none for a ranking without rounds. */
+export function recordOf(settings: FilterSettings): FilterRecord {
+  const { lossRate, edgePriority, budget, ranking } = settings;
+  const rounds = isSequential(ranking) && { rankingRounds: roundsOf(settings) };
+  return { lossRate, edgePriority, budget, conditioning: conditioningOf(ranking), ...rounds };
 }
 
 export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSettings {

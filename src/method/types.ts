@@ -13,7 +13,7 @@ export interface Grid {
 
 export const budgets = ['image', 'reference'] as const;
 
-/** The total that ε is a share of: this image's own Σĥ, or the training set's mean Σĥ from the manifest. */
+/** The total that ε is a share of: this image's own Σĥ, or the reference of the manifest, the same for every image of a size. */
 export type Budget = (typeof budgets)[number];
 
 export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
@@ -34,6 +34,8 @@ export interface FilterSettings {
   readonly edgePriority: number;
   readonly budget: Budget;
   readonly ranking: RankingCriterion;
+  /** R ≥ 1 of a ranking in rounds; absent: as many as that ranking has by default, see `roundsOf`. */
+  readonly rankingRounds?: number | undefined;
 }
 
 /** Pixel rectangle of the oriented source image that was tokenized. */
@@ -265,7 +267,7 @@ export interface ModelDescription {
   readonly attentionLayers: number;
   readonly attentionHeads: number;
   readonly defaults: FilterSettings;
-  /** Training set's mean Σĥ, bits. */
+  /** B of the reference budget for one model image, bits. */
   readonly referenceBudgetBits: number;
 }
 

@@ -7,9 +7,11 @@ import { loadBundle } from '../../src/engine/loadModel';
 import { decodeImage } from '../../src/engine/image';
 import { rankPatches, selectKept } from '../../src/method/filter';
 import type { EntropyEstimate, Graphs } from '../../src/engine/graphs';
+import type { TaTok } from '../../src/engine/pipeline';
 import { readBundle, type Bundle } from '../../src/bundle/manifest';
 import { QualityMeter } from '../../src/engine/metrics';
 import { budgetOf } from '../../src/method/settings';
+import { roundsOf } from '../../src/method/sequential';
 import type { FilterSettings } from '../../src/method/types';
 import { modelDirectory } from './support';
 
@@ -23,6 +25,8 @@ interface GoldenImage {
   readonly surprisalBits: number[];
   readonly settings: FilterSettings;
   readonly keep: number[];
+  /** Its order of dropping by distortion under R rounds, and the bits lost along it. */
+  readonly distortion: { readonly rounds: number; readonly order: number[]; readonly cumulativeBits: number[] };
   readonly psnr: number;
   readonly ssim: number;
 }
@@ -34,10 +38,11 @@ const golden = JSON.parse(await readFile(join(root, 'test/fixtures/golden/golden
 
 let bundle: Bundle;
 let graphs: Graphs;
+let tatok: TaTok;
 
 beforeAll(async () => {
   bundle = await readBundle(modelDirectory);
-  ({ graphs } = await loadBundle(bundle, { directory: modelDirectory, providers: ['cpu'] }));
+  ({ graphs, tatok } = await loadBundle(bundle, { directory: modelDirectory, providers: ['cpu'] }));
 });
 
 const pixels = async (file: string) =>
@@ -77,6 +82,22 @@ describe('the ONNX path agrees with PyTorch', () => {
     const budgetBits = budgetOf(settings, bundle.model, bundle.model.grid);
     const ranking = rankPatches(Float32Array.from(entropyBits), bundle.model.grid, settings.edgePriority);
     expect([...selectKept(ranking, settings.lossRate, budgetBits).keep]).toEqual(keep);
+  });
+
+  it.each(golden.images)('in the ranking of $file by distortion, as far as rounding lets it', async (image) => {
+    const { globalCodes, patchCodes, distortion } = image;
+    const given: FilterSettings = { ...image.settings, edgePriority: 0, ranking: 'distortion' };
+    expect(roundsOf(given)).toBe(distortion.rounds);
+    const codes = { globalCodes: Int32Array.from(globalCodes), patchCodes: Int32Array.from(patchCodes) };
+    const tokens = { ...codes, ...(await estimateOf(image)) };
+    const picture = await decodeImage(await readFile(join(root, image.file)), bundle.model.imageSize);
+    const { ranking } = await tatok.rank(tokens, picture, given);
+    expect(worst(ranking.cumulativeBits, distortion.cumulativeBits)).toBeLessThan(0.01 * ranking.totalBits);
+    for (const kept of [16, 48, 128]) {
+      const first = new Set(distortion.order.slice(-kept));
+      const both = [...ranking.order.subarray(-kept)].filter((patch) => first.has(patch)).length;
+      expect(both / kept, `${kept} kept`).toBeGreaterThan(0.95);
+    }
   });
 
   it.each(golden.images)('in the reconstruction of $file, within 1/255 on average', async (image) => {

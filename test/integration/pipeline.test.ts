@@ -98,7 +98,7 @@ describe('tokens', () => {
     expect(resolved.lossRate).toBe(0.3);
   });
 
-  it('are ranked once for each β and criterion', async () => {
+  it('are ranked once for each β, criterion and number of rounds', async () => {
     const seen: Stage[] = [];
     const rank = (changes: Partial<FilterSettings>) =>
       result.analyses.rank({ ...settings, ...changes }, { onProgress: ({ stage }) => void seen.push(stage) });
@@ -106,9 +106,11 @@ describe('tokens', () => {
     const ranking = await rank({ lossRate: 0.9 });
     expect(ranking).toEqual(rankPatches(result.tokens.entropyBits, result.model.grid, 0));
     expect(seen).toEqual([]);
-    const sequential = await rank({ ranking: 'sequential', edgePriority: 1 });
-    expect(seen).toEqual(Array.from({ length: 15 }, () => 'rank'));
-    expect(await rank({ ranking: 'sequential', edgePriority: 1, budget: 'reference' })).toBe(sequential);
+    const inRounds = { ranking: 'sequential', edgePriority: 1, rankingRounds: 4 } as const;
+    const sequential = await rank(inRounds);
+    expect(seen).toEqual(Array.from({ length: 3 }, () => 'rank'));
+    expect(await rank({ ...inRounds, budget: 'reference' })).toBe(sequential);
+    expect(await rank({ ...inRounds, rankingRounds: 5 })).not.toBe(sequential);
     expect(sequential.order).toHaveLength(patches);
   });
 });
@@ -152,12 +154,12 @@ describe('reconstruct', () => {
   it.each([0.2, 0.4, 0.8])(
     'loses in a sequential ranking what is open given what was visible when the last round began, ε = %s',
     async (lossRate) => {
-      const sequential = { ...settings, ranking: 'sequential', lossRate } as const;
+      const sequential = { ...settings, ranking: 'sequential', lossRate, rankingRounds: 16 } as const;
       const ranking = await result.analyses.rank(sequential);
       const { keptTokens, lostBits } = await reconstruct(sequential);
       const dropped = patches - keptTokens;
       // The round that revealed the last of the kept patches began with these hidden, the first with all.
-      const hidden = Math.min(patches, ...hiddenCounts(patches).filter((left) => left >= dropped));
+      const hidden = Math.min(patches, ...hiddenCounts(patches, 16).filter((left) => left >= dropped));
       const visible = new Uint8Array(patches);
       for (const patch of ranking.order.subarray(hidden)) visible[patch] = 1;
       const { entropyBits } = await graphs.estimateEntropy(result.tokens, visible);

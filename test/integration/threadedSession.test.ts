@@ -209,7 +209,7 @@ describe('graphs with a decoder for batches', () => {
     const graphs = new Graphs({ ...sessions, openBatchDecoder: () => openBatchDecoder('decoder') }, model, 'cpu');
     await expect(graphs.decodeAll([1, 4].map(input))).rejects.toMatchObject({
       code: 'inference-failed',
-      message: 'The decoder graph could not be run: out of memory',
+      message: 'The decoder graph could not be run: out of memory.',
     });
     expect(await graphs.decodeAll([1, 4].map(input))).toHaveLength(2);
   });

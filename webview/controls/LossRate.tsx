@@ -115,7 +115,10 @@ function FilterChoices(): JSX.Element {
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
       </div>
-      <div class="row" title="The total that ε is a share of: this image's own bits, or the training set's mean">
+      <div
+        class="row"
+        title="The total that ε is a share of: this image's own bits, or the model's reference, the same for every image"
+      >
         <span>budget</span>
         <Select
           plain

@@ -80,6 +80,8 @@ export type SharedView = Pick<
 /** A ranking by the host, and what it was asked for. */
 export interface Ranked extends Pick<FilterSettings, 'edgePriority'> {
   readonly criterion: RankingCriterion;
+  /** R of the ranking; undefined: its default. */
+  readonly rankingRounds: number | undefined;
   readonly ranking: Ranking;
 }
 
@@ -118,6 +120,8 @@ export class Inspector {
   readonly edgePriority: Signal<number>;
   readonly budget: Signal<Budget>;
   readonly criterion: Signal<RankingCriterion>;
+  /** Set by settings alone. */
+  readonly rankingRounds: Signal<number | undefined>;
 
   readonly view: Signal<View>;
   /** The user's choice, also for models that have no such overlay. */
@@ -153,6 +157,7 @@ export class Inspector {
     this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
     this.budget = signal<Budget>(stored.settings?.budget ?? 'image');
     this.criterion = signal<RankingCriterion>(stored.settings?.ranking ?? 'entropy');
+    this.rankingRounds = signal(stored.settings?.rankingRounds);
     this.view = shared?.view ?? signal(stored.view);
     this.chosenOverlay = shared?.chosenOverlay ?? signal(stored.overlay);
     this.opacity = shared?.opacity ?? signal(stored.opacity);
@@ -192,6 +197,7 @@ export class Inspector {
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
     ranking: this.criterion.value,
+    rankingRounds: this.rankingRounds.value,
   }));
 
   /**
@@ -208,7 +214,7 @@ export class Inspector {
   });
 
   /**
-   * True if the host has yet to rank the patches under the β and criterion chosen: until then the mask of the last
+   * True if the host has yet to rank the patches under the β, criterion and rounds chosen: until then the mask of the last
    * reconstruction is shown, if there is one.
    */
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
@@ -216,7 +222,8 @@ export class Inspector {
       this.tokenization.value?.model.filters === true &&
       isSequential(this.criterion.value) &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.criterion !== this.criterion.value),
+        this.ranked.value.criterion !== this.criterion.value ||
+        this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
   /** Place of every patch in the order of keeping, 1 = dropped last. */
@@ -410,6 +417,7 @@ export class Inspector {
       this.edgePriority.value = settings.edgePriority;
       this.budget.value = settings.budget;
       this.criterion.value = settings.ranking;
+      this.rankingRounds.value = settings.rankingRounds;
     });
   }
 

@@ -1,12 +1,17 @@
 import type { FilterSettings, Ranking } from '../../src/method/types';
 import { droppedPrefix } from '../../src/method/filter';
+import { roundsOf } from '../../src/method/sequential';
 
 /** ε moves in these steps, by slider, number field and the line of the curve. */
 export const lossRateStep = 0.005;
 
 export function equalSettings(a: FilterSettings, b: FilterSettings): boolean {
   return (
-    a.lossRate === b.lossRate && a.edgePriority === b.edgePriority && a.budget === b.budget && a.ranking === b.ranking
+    a.lossRate === b.lossRate &&
+    a.edgePriority === b.edgePriority &&
+    a.budget === b.budget &&
+    a.ranking === b.ranking &&
+    roundsOf(a) === roundsOf(b)
   );
 }
 

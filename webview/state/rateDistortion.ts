@@ -35,8 +35,8 @@ export class RateDistortion {
   }
 
   private readonly key = computed(() => {
-    const { edgePriority, budget, criterion } = this.inspector;
-    return JSON.stringify([edgePriority.value, budget.value, criterion.value]);
+    const { edgePriority, budget, criterion, rankingRounds } = this.inspector;
+    return JSON.stringify([edgePriority.value, budget.value, criterion.value, rankingRounds.value]);
   });
 
   /** The curve of the settings chosen, or the last one until that is measured. */

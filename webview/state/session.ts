@@ -116,6 +116,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
     async (settings: FilterSettings, token) => ({
       edgePriority: settings.edgePriority,
       criterion: settings.ranking,
+      rankingRounds: settings.rankingRounds,
       ranking: await analyses.rank(settings, { token, onProgress: showProgress(inspector) }),
     }),
     (ranked) => (inspector.ranked.value = ranked),
@@ -129,9 +130,10 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       return;
     }
     const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(
-      { ...inspector.settings.peek(), edgePriority, ranking },
+      { ...inspector.settings.peek(), edgePriority, ranking, rankingRounds },
       { delayMs: first ? 0 : pauseMs, finishRunning: false },
     );
   });

@@ -107,6 +107,43 @@ class Export:
 
 
 @dataclass(frozen=True)
+class CalibrateBudget:
+    """Compare the budgets of a bundle at one mean number of tokens, and find its default ε and reference budget."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle; its manifest has the ranking."""
+    images: Positional[Path]
+    """Folder of photographs that were kept out of training."""
+    tokens: float = 56
+    """Mean number of global and kept patch tokens of an image."""
+    batch: int = 8
+    """Images that go through the model together (1 or more)."""
+    runtime: Literal["onnx", "torch"] = "torch"
+    """Runtime: ONNX Runtime on the CPU, or PyTorch, on a GPU where there is one."""
+    budget: Literal["image", "reference"] | None = None
+    """Budget that is written; without it the one with the highest 10th percentile of PSNR."""
+    write: bool = False
+    """Write the budget, its ε and the reference budget into the bundle's manifest.json."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+    def run(self) -> None:
+        from .bundle.budget import calibrate_budget, report
+
+        _require("--batch", self.batch, 1)
+        result = calibrate_budget(
+            self.bundle,
+            self.images,
+            tokens=self.tokens,
+            batch=self.batch,
+            runtime=self.runtime,
+            budget=self.budget,
+            write=self.write,
+        )
+        print(json.dumps(result) if self.json else report(result))
+
+
+@dataclass(frozen=True)
 class CudaGraphs:
     """Add float16 graphs for the CUDA provider to a bundle."""
 
@@ -149,8 +186,8 @@ class Evaluate:
     out: Path
     """Folder of the report."""
     perceptual: Path | None = None
-    """SqueezeNet 1.0 of the original Caffe release as .npz under torchvision's names, for the perceptual distance and, where
-    the file has the classifier, recognition."""
+    """Weights of SqueezeNet 1.0, as the README's 'Loss networks' has them, for the perceptual distance and, where the file has
+    the classifier, recognition."""
     lpips: Path | None = None
     """torchvision's weights of AlexNet or VGG16 (.pth), for LPIPS."""
     inception: Path | None = None
@@ -262,6 +299,42 @@ class Bench:
             warm_up=self.warm_up,
         )
         print(json.dumps(result) if self.json else table(result))
+
+
+@dataclass(frozen=True)
+class Rankings:
+    """Compare rankings and their numbers of rounds: quality at as many patches, and the time that one image takes."""
+
+    model: Positional[Path]
+    """Folder of a bundle."""
+    images: Positional[Path]
+    """Folder of images."""
+    out: Path
+    """Markdown file of the figures."""
+    rounds: tuple[int, ...] = (1, 2, 3, 4, 8, 16)
+    """Numbers of rounds (1 or more), in ascending order: differences are from the last."""
+    limit: int | None = None
+    """Greatest number of images (1 or more); without it all of them."""
+    batch: int = 8
+    """Images that go through the model together (1 or more)."""
+    runtime: Literal["onnx", "torch"] = "torch"
+    """Runtime: ONNX Runtime on the CPU, or PyTorch, on a GPU where there is one."""
+
+    def run(self) -> None:
+        from .bench.rankings import compare_rankings, report
+
+        _require("--batch", self.batch, 1)
+        for count in self.rounds:
+            _require("--rounds", count, 1)
+        result = compare_rankings(
+            self.model, self.images, rounds=self.rounds, limit=self.limit, batch=self.batch, runtime=self.runtime
+        )
+        limit = "" if self.limit is None else f" --limit {self.limit}"
+        rounds = ",".join(map(str, self.rounds))
+        options = f"{limit} --rounds {rounds} --runtime {self.runtime}"
+        text = report(result, f"python -m tatok rankings {self.model} {self.images.name}{options} --out {self.out.name}")
+        self.out.write_text(text, encoding="utf-8")
+        print(text)
 
 
 @dataclass(frozen=True)
@@ -379,6 +452,8 @@ class Tokenize:
     """Total that the loss rate is a share of; without it the model's."""
     ranking: Literal["entropy", "sequential", "distortion"] | None = None
     """Order in which patches are dropped; without it the model's."""
+    rounds: int | None = None
+    """Rounds of a ranking that has these (1 or more); without it the model's."""
     entropies: bool = False
     """Also write the entropy and surprisal of every patch."""
     quality: bool = False
@@ -390,8 +465,9 @@ class Tokenize:
         from .tokens.command import tokenize
         from .tokens.encode import make_recipe
 
-        for option, value in (("--batch", self.batch), ("--actors", self.actors), ("--shard-size", self.shard_size)):
-            _require(option, 1 if value is None else value, 1)
+        for name in ("batch", "actors", "rounds", "shard_size"):
+            value = getattr(self, name)
+            _require(f"--{name.replace('_', '-')}", 1 if value is None else value, 1)
         recipe = make_recipe(
             self.model,
             runtime=self.runtime,
@@ -401,6 +477,7 @@ class Tokenize:
             edge_priority=self.edge_priority,
             budget=self.budget,
             ranking=self.ranking,
+            rounds=self.rounds,
             entropies=self.entropies,
             quality=self.quality,
         )
@@ -443,12 +520,14 @@ COMMANDS: dict[str, type] = {
     "profile": Profile,
     "weights": Weights,
     "export": Export,
+    "calibrate-budget": CalibrateBudget,
     "cuda-graphs": CudaGraphs,
     "parity": Parity,
     "evaluate": Evaluate,
     "compare": Compare,
     "generate": Generate,
     "bench": Bench,
+    "rankings": Rankings,
     "golden": Golden,
     "import": Import,
     "check": Check,

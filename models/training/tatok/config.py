@@ -193,6 +193,14 @@ class TrainConfig:
     sharpening: float = option(0.6, "Greatest strength of the unsharp mask on crops", least=0)
     turned_share: float = option(0.25, "Share of the crops that are transposed", least=0, most=1)
     checkpoint_every: int = option(2000, "Steps between checkpoints, and so the most that a crash loses", unit="steps", least=1)
+    checkpoints_kept: int = option(3, "Checkpoints that are kept, the last one among them", unit="checkpoints", least=1)
+    samples_every: int = option(
+        1000,
+        "Steps between sheets of sample pictures, always of the same images; 0: none",
+        unit="steps",
+        least=0,
+    )
+    tensorboard: bool = option(False, "Write the log and the sample pictures for TensorBoard too")
     mixed_share: float = option(0.0, "Share of the crops one side of which is another photograph's", least=0, most=1)
     decoder_only: bool = option(
         False, "Train the decoder alone; encoder, quantiser and entropy model, and so all tokens, stay as they are"

@@ -1,6 +1,9 @@
 """Frozen networks in whose features images are compared: SqueezeNet 1.0 and EfficientNet-Lite, both trained on ImageNet."""
 
+import hashlib
 import importlib
+import math
+import zipfile
 from pathlib import Path
 from types import ModuleType
 
@@ -9,20 +12,111 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+EFFICIENTNET_LITE = "efficientnet-lite"
+"""The name of the loss network that is installed with this package."""
+SQUEEZENET_SHA256 = "9d343975118032c49cfac5ace41cd6f7eecc91818a403d897c8c651eaf6a017e"
+"""SHA-256 of the names and float16 values of the weights of SqueezeNet's features, in the order of their names."""
+
 
 def open_perceptual(name: str | Path | None) -> nn.Module | None:
-    """The loss network of that name: `efficientnet-lite`, the path of SqueezeNet's weights as .npz, or None."""
-    if name is None:
+    """The loss network of that name: `efficientnet-lite`, the path of SqueezeNet's weights, or None for None and `none`.
+
+    Raises OSError and ValueError, see `read_squeezenet`.
+    """
+    if name is None or str(name) == "none":
         return None
-    return LiteDistance() if str(name) == "efficientnet-lite" else SqueezeNetDistance(Path(name))
+    return LiteDistance() if str(name) == EFFICIENTNET_LITE else SqueezeNetDistance(Path(name))
+
+
+def perceptual_identity(name: str | Path | None) -> str:
+    """The loss network of that name and the SHA-256 of its weights, by which a run that goes on tells it from others."""
+    if name is None or str(name) == "none":
+        return "none"
+    if str(name) == EFFICIENTNET_LITE:
+        digest = hashlib.sha256(b"".join(efficientnet_lite_weights(v).read_bytes() for v in LiteDistance.variants)).hexdigest()
+    else:
+        digest = _digest(read_squeezenet(Path(name)))
+    return f"{EFFICIENTNET_LITE if str(name) == EFFICIENTNET_LITE else 'SqueezeNet 1.0'} ({digest[:12]}…)"
+
+
+def read_squeezenet(path: Path) -> dict[str, np.ndarray]:
+    """Weights of SqueezeNet 1.0 under torchvision's names, float32.
+
+    `path` is `compressed_SqueezeNet.net` of the Deep Compression release (Han et al., 2016), or an `.npz` of the same weights.
+    Raises OSError for a file that cannot be opened, and ValueError for one that holds other weights.
+    """
+    if path.suffix == ".npz":
+        try:
+            arrays = {name: array.astype(np.float32) for name, array in np.load(path).items()}
+        except (ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is not an archive of arrays") from error
+    else:
+        arrays = _decompressed(path)
+    if _digest(arrays) != SQUEEZENET_SHA256:
+        raise ValueError(
+            f"{path} has not the weights of SqueezeNet 1.0 as first released for Caffe (torchvision's are others): "
+            "see 'Loss networks' in models/training/README.md"
+        )
+    return arrays
+
+
+def _digest(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(name for name in arrays if name.startswith("features.")):
+        digest.update(name.encode() + arrays[name].astype("<f2").tobytes())
+    return digest.hexdigest()
+
+
+def _decompressed(path: Path) -> dict[str, np.ndarray]:
+    """Deep Compression's format: in each layer 256 values, codes of the weights that are not 0, and the gaps between these."""
+    data, place = path.read_bytes(), 0
+
+    def take(kind: str, count: int) -> np.ndarray:
+        nonlocal place
+        taken = np.frombuffer(data, kind, count, place)
+        place += taken.nbytes
+        return taken
+
+    shapes = {"features.0": (96, 3, 7, 7)}
+    for index, (inputs, squeeze, expand) in _FIRES.items():
+        shapes[f"features.{index}.squeeze"] = (squeeze, inputs, 1, 1)
+        shapes[f"features.{index}.expand1x1"] = (expand, squeeze, 1, 1)
+        shapes[f"features.{index}.expand3x3"] = (expand, squeeze, 3, 3)
+    shapes["classifier.1"] = (1000, 512, 1, 1)
+    arrays: dict[str, np.ndarray] = {}
+    try:
+        counts = take("<u4", len(shapes))
+        for (name, shape), count in zip(shapes.items(), counts.tolist(), strict=True):
+            codebook, arrays[f"{name}.bias"] = take("<f4", 256), take("<f4", shape[0])
+            codes, pairs = take("u1", count), take("u1", (count + 1) // 2)
+            # Two gaps of four bits a byte. A gap that is longer is bridged by weights whose code is that of 0.
+            gaps = np.stack([pairs % 16, pairs // 16], 1).reshape(-1)[:count].astype(np.int64)
+            dense = np.zeros(math.prod(shape), np.uint8)
+            dense[np.cumsum(gaps + 1) - 1] = codes
+            arrays[f"{name}.weight"] = codebook[dense].reshape(shape)
+    except (ValueError, IndexError) as error:
+        raise ValueError(f"{path} is neither an .npz file nor compressed_SqueezeNet.net") from error
+    return arrays
+
+
+_FIRES = {
+    3: (96, 16, 64),
+    4: (128, 16, 64),
+    5: (128, 32, 128),
+    7: (256, 32, 128),
+    8: (256, 48, 192),
+    9: (384, 48, 192),
+    10: (384, 64, 256),
+    12: (512, 64, 256),
+}
+"""Channels that come in, are squeezed to, and come out of each half of the fire modules, by their place in the network."""
 
 
 class SqueezeNetDistance(nn.Module):
     """Perceptual distance in SqueezeNet 1.0 features (ImageNet, Iandola et al. 2016).
 
-    The weights are those of the original Caffe release, for BGR images of 0–255 minus a mean, under torchvision's names.
-    Torchvision's own, for RGB images normalised otherwise, have the same shapes: they load without an error, and every distance
-    is then another.
+    The weights are those of the original Caffe release, for BGR images of 0–255 minus a mean. Torchvision's own, for RGB images
+    normalised otherwise, have the same shapes: `read_squeezenet` refuses them.
 
     Mean over five layers of the squared difference of channel-normalised features, as Zhang et al. (2018) without their
     learned weights; 0 for equal images, at most 2. It is neither LPIPS nor a Fréchet distance, and is never called so.
@@ -38,12 +132,11 @@ class SqueezeNetDistance(nn.Module):
             return nn.MaxPool2d(3, 2, ceil_mode=True)
 
         stem: list[nn.Module] = [nn.Conv2d(3, 96, 7, stride=2), nn.ReLU(), pool()]
-        early = [_Fire(96, 16, 64), _Fire(128, 16, 64), _Fire(128, 32, 128), pool()]
-        middle = [_Fire(256, 32, 128), _Fire(256, 48, 192), _Fire(384, 48, 192), _Fire(384, 64, 256), pool()]
-        self.features = nn.Sequential(*stem, *early, *middle, _Fire(512, 64, 256))
+        fires = {index: _Fire(*channels) for index, channels in _FIRES.items()}
+        self.features = nn.Sequential(*stem, *(fires[i] if i in fires else pool() for i in range(3, 13)))
         # Caffe's BGR means of 0–255 images.
         self.register_buffer("mean", torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1), persistent=False)
-        state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in np.load(weights).items() if k.startswith("features")}
+        state = {k: torch.from_numpy(v.copy()) for k, v in read_squeezenet(weights).items() if k.startswith("features")}
         self.features.load_state_dict({k.removeprefix("features."): v for k, v in state.items()})
         self.requires_grad_(False)
 
@@ -140,7 +233,7 @@ def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise ValueError(f"{error.name} is missing: pip install 'tatok[recognition]'") from error
+        raise ValueError(f"{error.name} is missing: pip install {error.name.replace('_', '-')}") from error
 
 
 def _folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Sequential:
@@ -205,9 +298,11 @@ class LiteDistance(nn.Module):
     for these networks, and others, which see the picture at their own size, do not fall for it.
     """
 
-    def __init__(self, variants: tuple[int, int] = (1, 2)) -> None:
+    variants = (1, 2)
+
+    def __init__(self) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(EfficientNetLite(v) for v in variants)
+        self.networks = nn.ModuleList(EfficientNetLite(v) for v in self.variants)
 
     def forward(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, Tensor]:
         """[B, 3, S, S] twice in [−1, 1] -> mean feature distance (0 to 4) and mean divergence in nats; both scalars."""

@@ -169,25 +169,34 @@ class TaTok(nn.Module):
         return self.entropy_model(*self._coordinates(tokens), visible)
 
     def rank(
-        self, tokens: Tokens, *, ranking: str = "entropy", edge_priority: float = 0.0, images: Tensor | None = None
+        self,
+        tokens: Tokens,
+        *,
+        ranking: str = "entropy",
+        edge_priority: float = 0.0,
+        rounds: int | None = None,
+        images: Tensor | None = None,
     ) -> list[Ranking]:
         """The order in which each image's patch tokens are dropped, and the bits lost along it; one call serves every ε.
 
-        `ranking` is one of "entropy" (one pass), "sequential" (16 passes) and "distortion" (16 passes of entropy model and
-        decoder), which compares with the `images` that the tokens are of. `edge_priority` is β, bits that the outer ring of
-        patches gains in the order. Raises ValueError for another ranking, and for "distortion" without images.
+        `ranking` is one of "entropy" (one pass), "sequential" (a pass a round) and "distortion" (a pass of entropy model and
+        decoder a round), which compares with the `images` that the tokens are of. `rounds` is None for the ranking's own
+        number, or 1 or more: more choose better. `edge_priority` is β, bits that the outer ring of patches gains in the order.
+        Raises ValueError for another ranking, for less than one round, and for "distortion" without images.
         """
         if self.entropy_model is None:
             raise ValueError(_FIXED_LENGTH)
         if ranking not in RANKINGS:
             raise ValueError(f"there is no ranking {ranking!r}: the rankings are {', '.join(RANKINGS)}")
+        if rounds is not None and rounds < 1:
+            raise ValueError(f"a ranking takes 1 round or more, and {rounds} is less")
         if ranking == "distortion" and images is None:
             raise ValueError('ranking="distortion" compares with the images that the tokens are of: pass images=…')
         if images is not None and len(images) != len(tokens):
             raise ValueError(f"the tokens are of {len(tokens)} images, and {len(images)} images are given")
         shown = None if images is None else _channels_last(_to_bytes(self._normalised(images)))
         grid = self.config.grid
-        return rank_images(_Ranked(self, tokens), ranking, len(tokens), grid, grid, edge_priority, shown)
+        return rank_images(_Ranked(self, tokens), ranking, len(tokens), grid, grid, edge_priority, shown, rounds)
 
     def filter(
         self,
@@ -196,6 +205,7 @@ class TaTok(nn.Module):
         *,
         ranking: str = "entropy",
         edge_priority: float = 0.0,
+        rounds: int | None = None,
         budget_bits: float | None = None,
         images: Tensor | None = None,
     ) -> Tokens:
@@ -211,7 +221,7 @@ class TaTok(nn.Module):
             raise ValueError(f"the information loss rate is a share in [0, 1], and {loss_rate} is not")
         if budget_bits is not None and not budget_bits > 0:
             raise ValueError(f"a budget is a number of bits above 0, and {budget_bits} is not")
-        rankings = self.rank(tokens, ranking=ranking, edge_priority=edge_priority, images=images)
+        rankings = self.rank(tokens, ranking=ranking, edge_priority=edge_priority, rounds=rounds, images=images)
         keep = torch.from_numpy(np.stack([r.keep(loss_rate, budget_bits) for r in rankings])).to(self.device)
         tokens = tokens.to(self.device)
         expected = self.estimate(tokens, None if ranking == "entropy" else keep).expected_code

@@ -1,6 +1,7 @@
 """Weights of a model in files: bundles, safetensors, NumPy archives and the checkpoints of training runs."""
 
 import json
+import pickle
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -66,8 +67,14 @@ def save_weights(path: Path, config: ModelConfig, weights: Weights) -> None:
 
 
 def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The state that `save_checkpoint` of a training run wrote, as a dictionary of numbers and tensors; it runs no code."""
-    return torch.load(path, map_location=device, weights_only=True)
+    """The state that `save_checkpoint` of a training run wrote, as a dictionary of numbers and tensors; it runs no code.
+
+    Raises OSError for a file that cannot be opened and ValueError for one that is no checkpoint, or a part of one.
+    """
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} is not a whole checkpoint of a training run; earlier ones may lie beside it") from error
 
 
 def _from_bundle(bundle: Path) -> tuple[ModelConfig, Weights]:

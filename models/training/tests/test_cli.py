@@ -138,7 +138,7 @@ def test_an_option_that_does_not_exist_ends_with_a_hint(capsys: pytest.CaptureFi
 
 def test_a_run_of_a_file_trains_and_its_weights_become_safetensors(pack: Path, tmp_path: Path):
     file, run = tmp_path / "run.yaml", tmp_path / "run"
-    file.write_text("preset: tiny\nsteps: 2\nbatch: 4\nema: 0.5\n")
+    file.write_text("preset: tiny\nsteps: 2\nbatch: 4\nema: 0.5\nperceptual: none\n")
     assert main(["train", str(pack), "--out", str(run), "--config", str(file)]) == 0
     assert TrainConfig.from_dict(read_checkpoint(run / "checkpoint.pt")["config"]).ema == 0.5
     assert main(["weights", str(run / "checkpoint.pt"), "--out", str(tmp_path / "model.safetensors")]) == 0
@@ -146,15 +146,27 @@ def test_a_run_of_a_file_trains_and_its_weights_become_safetensors(pack: Path, t
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_run_that_goes_on_names_the_options_of_its_file_that_it_ignores(
+def test_a_run_goes_on_with_the_options_that_it_was_trained_with(
     pack: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
+    """Those that are not given are its own; others than its own are refused, whether in the file or on the command line."""
     file, run = tmp_path / "run.yaml", tmp_path / "run"
-    options = ["train", str(pack), "--out", str(run), "--config", str(file)]
-    file.write_text("preset: tiny\nsteps: 1\nbatch: 4\n")
-    assert main(options) == 0
-    file.write_text("preset: tiny\nsteps: 1\nbatch: 8\nlevels: [8, 8]\n")
-    assert main(options) == 0
-    note = f"tatok: {run} resumes at step 1 with its checkpoint's configuration; "
-    ignored = "--preset, --batch 8 (it has 4), --levels 8,8 (it has 8,8,8,8,4,4)"
-    assert capsys.readouterr().err == f"{note}ignored: {ignored}\n"
+    options = ["train", str(pack), "--out", str(run)]
+    file.write_text("preset: tiny\nsteps: 1\nbatch: 4\nperceptual: none\nlearning_rate: 0.002\n")
+    assert main([*options, "--config", str(file)]) == 0
+    assert main([*options, "--perceptual", "none", "--steps", "2"]) == 0
+    state = read_checkpoint(run / "checkpoint.pt")
+    assert state["step"] == 2
+    assert TrainConfig.from_dict(state["config"]) == configured("--config", str(file), "--steps", "2")
+    capsys.readouterr()
+    refused = {
+        ("--batch", "8"): "with --batch 4, and --batch 8 is asked for",
+        ("--levels", "8,8"): "with --levels 8,8,8,8,4,4, and --levels 8,8 is asked for",
+        ("--preset", "fixed-57"): "with --image-size 64, and --image-size 256 is asked for",
+        ("--config", str(file)): "with --learning-rate 0.002, and --learning-rate 0.5 is asked for",
+    }
+    file.write_text("learning_rate: 0.5\n")
+    for given, difference in refused.items():
+        assert main([*options, "--perceptual", "none", *given]) == 1
+        error = capsys.readouterr().err
+        assert error == f"tatok: {run} was trained {difference}: ask for the same, or begin a new run in another folder\n"

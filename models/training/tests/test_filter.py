@@ -71,11 +71,12 @@ def test_ties_spread_over_the_grid():
 @pytest.mark.parametrize(("entropy", "beta"), CASES)
 def test_sequential_ranking_without_information_is_one_shot(entropy: np.ndarray, beta: float):
     one_shot = rank_patches(entropy, 6, 8, beta)
-    (sequential,) = rank_sequentially(lambda visible: Revealed(np.where(visible, 0, entropy[None])), 1, 6, 8, beta)
+    (sequential,) = rank_sequentially(lambda visible: Revealed(np.where(visible, 0, entropy[None])), 1, 6, 8, beta, rounds=5)
     assert sequential.order.tolist() == one_shot.order.tolist()
     np.testing.assert_allclose(sequential.lost_bits, one_shot.lost_bits, rtol=1e-6)
 
 
 def test_sequential_rounds_reveal_everything():
-    assert hidden_counts(256) == [256 - r * r for r in range(1, 17)]
-    assert hidden_counts(7)[-1] == 0
+    assert hidden_counts(256, 16) == [256 - r * r for r in range(1, 17)]
+    assert hidden_counts(256, 2) == [240, 0]
+    assert all(hidden_counts(7, rounds)[-1] == 0 for rounds in range(1, 40))

@@ -1,12 +1,22 @@
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 
+from tatok import features
 from tatok.evaluation.frechet import FrechetDistance
-from tatok.features import EfficientNetLite, LiteDistance, SqueezeNetDistance, upstream_efficientnet_lite
+from tatok.features import (
+    EfficientNetLite,
+    LiteDistance,
+    SqueezeNetDistance,
+    perceptual_identity,
+    read_squeezenet,
+    upstream_efficientnet_lite,
+)
 from tatok.model import NO_LEVEL, entropy_bits, surprisal_bits
 from tatok.quantizer import FiniteScalarQuantizer
 from tatok.training.losses import flat_area_roughness, rate_bits, scale_gradient, weave, weave_excess
@@ -76,6 +86,83 @@ def test_scaled_gradient():
     assert torch.equal(y, x)
     y.sum().backward()
     assert x.grad.tolist() == [0.25] * 3
+
+
+def compressed(arrays: dict[str, np.ndarray]) -> bytes:
+    """Weights in the format of Deep Compression, written weight by weight; all are values of one codebook, whose first is 0."""
+    names = list(dict.fromkeys(name.rpartition(".")[0] for name in arrays))
+    counts, body = [], b""
+    for name in names:
+        weight = arrays[f"{name}.weight"].astype(np.float32)
+        codebook = np.unique(np.append(weight, 0.0))
+        codebook = np.concatenate([[0.0], codebook[codebook != 0]])
+        index = {value: code for code, value in enumerate(codebook)}
+        codes, gaps, last = [], [], -1
+        for place in np.flatnonzero(weight).tolist():
+            while place - last > 16:
+                codes.append(0)
+                gaps.append(15)
+                last += 16
+            codes.append(index[weight.flat[place]])
+            gaps.append(place - last - 1)
+            last = place
+        counts.append(len(codes))
+        pairs = np.array([*gaps, 0][: len(gaps) + len(gaps) % 2], np.uint8).reshape(-1, 2)
+        parts = (
+            np.append(codebook, np.zeros(256 - len(codebook))).astype("<f4"),
+            arrays[f"{name}.bias"].astype("<f4"),
+            np.array(codes, np.uint8),
+            pairs[:, 0] + 16 * pairs[:, 1],
+        )
+        body += b"".join(part.tobytes() for part in parts)
+    return np.array(counts, "<u4").tobytes() + body
+
+
+def test_squeezenet_is_read_as_it_was_released(perceptual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Codes of few weights, and gaps between them of which some are longer than a code of them."""
+    generator = np.random.default_rng(0)
+    shapes = {name: array.shape for name, array in np.load(perceptual).items()}
+    shapes |= {"classifier.1.weight": (1000, 512, 1, 1), "classifier.1.bias": (1000,)}
+    arrays = {
+        name: (generator.integers(1, 9, shape) * (generator.random(shape) < 0.02)).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    path = tmp_path / "compressed_SqueezeNet.net"
+    path.write_bytes(compressed(arrays))
+    with pytest.raises(ValueError, match="has not the weights of SqueezeNet"):
+        read_squeezenet(path)
+    np.savez(tmp_path / "same.npz", **arrays)
+    digest = re.search(r"\((\w+)…\)", _identity(tmp_path / "same.npz", monkeypatch)).group(1)
+    assert _identity(path, monkeypatch) == f"SqueezeNet 1.0 ({digest}…)"
+    read = read_squeezenet(path)
+    assert read.keys() == arrays.keys()
+    assert all(np.array_equal(read[name], array) for name, array in arrays.items())
+
+
+def _identity(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The identity of weights that the test takes for the right ones."""
+    read = features._decompressed(path) if path.suffix == ".net" else dict(np.load(path))
+    monkeypatch.setattr(features, "SQUEEZENET_SHA256", features._digest(read))
+    return perceptual_identity(path)
+
+
+@pytest.mark.parametrize("name", ["squeezenet.npz", "compressed_SqueezeNet.net"])
+def test_a_file_that_is_no_squeezenet_is_one_sentence(tmp_path: Path, name: str):
+    (tmp_path / name).write_bytes(b"<html>")
+    with pytest.raises(
+        ValueError, match=r"is not an archive of arrays|is neither an \.npz file nor compressed_SqueezeNet\.net"
+    ):
+        read_squeezenet(tmp_path / name)
+    with pytest.raises(OSError, match="No such file"):
+        read_squeezenet(tmp_path / f"absent-{name}")
+
+
+def test_torchvisions_squeezenet_is_refused(tmp_path: Path):
+    """It has the same names and shapes."""
+    weights = torchvision.models.squeezenet1_0().state_dict()
+    np.savez(tmp_path / "torchvision.npz", **{name: value.numpy() for name, value in weights.items()})
+    with pytest.raises(ValueError, match="torchvision's are others"):
+        SqueezeNetDistance(tmp_path / "torchvision.npz")
 
 
 @pytest.fixture

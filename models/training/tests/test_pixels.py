@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tatok.data.av1 import coded_colours
 from tatok.data.pixels import centre_square, decode_srgb, open_srgb
 
 FIXTURES = Path(__file__).parents[3] / "test" / "fixtures" / "images"
@@ -78,3 +79,24 @@ def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path: Path):
     for name, reason in (("vast.tif", "too large"), ("empty.png", "the file is empty"), ("missing.png", "no such file")):
         with pytest.raises(ValueError, match=reason):
             open_srgb(tmp_path / name)
+
+
+def test_the_colours_of_a_stream_come_after_all_that_its_header_may_hold():
+    fields = [
+        *("010", "1", "0"),  # profile 2, a still picture, no reduced header
+        *("1", f"{1:032b}", f"{30:032b}", "1", "00101"),  # timing, of equal pictures
+        *("1", f"{9:05b}", "1" * 32, "11111", "11111"),  # a decoder model, whose delays have 10 bits
+        *("1", f"{1:05b}"),  # display delays, two operating points
+        *("101010101010", f"{8:05b}", "1", "1", "0101010101", "1010101010", "1", "1", "1001"),
+        *("101010101010", f"{7:05b}", "0", "0"),
+        *(f"{6:04b}", f"{5:04b}", "1011111", "111111"),  # sides in 7 and 6 bits
+        *("1", "1110", "111", "101"),  # numbers of frames
+        *("1111", "1", "11", "0", "1", "0", "1", "110"),  # order hints, screen content always, vectors of whole pixels
+        *("010", "1", "1", "0", "1", f"{12:08b}", f"{13:08b}"),
+    ]
+    bits = "".join(fields)
+    header = bytes(int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8))
+    for start in (b"\x12\0\x08", b"\x12\0\x0a" + bytes([len(header)])):
+        data = start + header
+        assert coded_colours(data, 0, len(data)) == (12, 13)
+    assert coded_colours(b"\x12\0" * 10**6, 0, 2 * 10**6) == (2, 2)

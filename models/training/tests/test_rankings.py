@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tatok.filter import (
     RANKINGS,
     Ranking,
     Revealed,
+    damp_beside_better,
     distortion_weights,
     patch_errors,
     rank_images,
@@ -40,12 +43,29 @@ def test_images_ranked_together_are_ranked_as_each_alone(ranking: str):
     generator, backend = np.random.default_rng(4), MadeUp()
     codes = generator.integers(0, 256, (3, 16))
     images = generator.integers(0, 256, (3, 8, 8, 3)).astype(np.uint8)
-    together = rank_images(CodedImages(backend, codes[:, :0], codes), ranking, 3, 4, 4, 9.0, images)
+    together = rank_images(CodedImages(backend, codes[:, :0], codes), ranking, 3, 4, 4, 9.0, images, 5)
     assert len(together) == 3
     for index, ranked in enumerate(together):
         alone = _ranked_alone(backend, images[index], codes[index : index + 1], ranking)
         assert ranked.order.tolist() == alone.order.tolist()
         np.testing.assert_array_equal(ranked.lost_bits, alone.lost_bits)
+
+
+def test_a_patch_is_worth_less_beside_better_ones_that_are_hidden_too():
+    generator = np.random.default_rng(6)
+    weights, bits = generator.gamma(2, 1, (2, 12)), generator.gamma(2, 2, (2, 12)).round()
+    hidden = generator.random((2, 12)) < 0.7
+    damped = damp_beside_better(weights, bits, hidden, 3, 4)
+    for image, index in itertools.product(range(2), range(12)):
+        if not hidden[image, index]:
+            continue
+        expected = weights[image, index]
+        for other in range(12):
+            down, across = other // 4 - index // 4, other % 4 - index % 4
+            near = max(abs(down), abs(across)) == 1 and hidden[image, other]
+            if near and weights[image, other] * bits[image, other] > weights[image, index] * bits[image, index]:
+                expected *= 0.7 if down == 0 or across == 0 else 0.85
+        assert damped[image, index] == pytest.approx(expected)
 
 
 def _ranked_alone(backend: MadeUp, image: Array, codes: Array, ranking: str) -> Ranking:
@@ -63,4 +83,4 @@ def _ranked_alone(backend: MadeUp, image: Array, codes: Array, ranking: str) -> 
 
     if ranking == "entropy":
         return rank_patches(estimate(np.zeros((1, 16), bool))[0], 4, 4, 9.0)
-    return rank_sequentially(reveal, 1, 4, 4, 9.0)[0]
+    return rank_sequentially(reveal, 1, 4, 4, 9.0, rounds=5)[0]

@@ -147,6 +147,7 @@ def test_wrong_input_is_one_sentence(model: TaTok, images: torch.Tensor):
         (lambda: model.filter(tokens, 0.5, budget_bits=0.0), "number of bits above 0"),
         (lambda: model.filter(tokens, 0.5, ranking="global"), "the rankings are entropy, sequential, distortion"),
         (lambda: model.filter(tokens, 0.5, ranking="distortion"), "pass images"),
+        (lambda: model.rank(tokens, ranking="sequential", rounds=0), "a ranking takes 1 round or more, and 0 is less"),
         (lambda: model.filter(tokens, 0.5, ranking="distortion", images=images[:2]), "of 4 images, and 2 images"),
         (lambda: model.decode(replace(tokens, patch_codes=tokens.patch_codes + 65536)), r"codes are in \[0, 65536\)"),
         (lambda: model.decode(replace(tokens, keep=tokens.patch_codes > 0)), "belong together"),

@@ -337,7 +337,7 @@ def test_killed_at_any_moment_and_started_again_no_image_is_lost_or_doubled(phot
         (("--model", str(FIXTURES / "bundles" / "patches-only")), "was begun with the model tiny ("),
         (("--loss-rate", "0.25"), 'was begun with settings {"lossRate": 0.5'),
         (("--shard-size", "5"), "was begun with shardSize 4, and this is 5"),
-        (("--ranking", "sequential"), 'was begun with settings {"lossRate": 0.5'),
+        (("--ranking", "sequential", "--rounds", "3"), '"conditioning": "sequential", "rankingRounds": 3}'),
     ],
 )
 def test_what_would_not_fit_the_shards_that_are_there_is_refused(
@@ -365,6 +365,7 @@ def test_other_inputs_and_other_folders_are_refused(
     [
         (("--loss-rate", "1.5"), "--loss-rate is 1.5; its range is 0 to 1"),
         (("--edge-priority", "-1"), "--edge-priority is -1; its range is 0 or more"),
+        (("--rounds", "0"), "--rounds is 0; its range is 1 or more"),
         (("--batch", "0"), "--batch is 0; its range is 1 or more"),
         (("--shard-size", "0"), "--shard-size is 0; its range is 1 or more"),
         (("--provider", "cuda"), "this ONNX Runtime has no CUDAExecutionProvider"),
@@ -378,6 +379,8 @@ def test_a_wrong_option_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+    # It does not keep anyone from beginning.
+    assert tokenize(photographs, tmp_path / "out") == 0
 
 
 def test_a_bundle_that_was_changed_makes_no_tokens(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

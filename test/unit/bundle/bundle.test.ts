@@ -144,6 +144,7 @@ describe('parseManifest', () => {
     ['levels that do not make the codebook', { codebook: { size: 4096, levels: [8, 8] } }, /product of its levels/],
     ['a grid that does not fill the image', { grid: { rows: 8, columns: 16 } }, /16 rows and columns/],
     ['a graph outside the folder', { graphs: { ...manifest.graphs, encoder: '../encoder.onnx' } }, /graphs\.encoder/],
+    ['a graph of an endless name', { graphs: { ...manifest.graphs, encoder: 'x'.repeat(1e5) } }, /must list x+…/],
     ['a graph whose file is not listed', { files: manifest.files.slice(1) }, /must list encoder\.onnx/],
     ['a hash of another length', { files: [{ path: 'a', bytes: 1, sha256: 'abc' }] }, /64 hexadecimal digits/],
     ['no word of global tokens', { globalTokens: undefined }, /globalTokens/],
@@ -173,6 +174,7 @@ describe('parseManifest', () => {
   it.each(refused)('refuses %s', async (_name, change, reason) => {
     const text = JSON.stringify({ ...manifest, ...change });
     const { code, message } = await refusalOf(() => parseManifest(text, 'manifest.json'));
+    expect(message).toMatch(/^[^\n]{1,400}[^.]\.$/);
     expect(code).toBe('model-invalid');
     expect(message).toMatch(reason);
     expect(message).not.toContain('\n');

@@ -27,10 +27,10 @@ describe('parseOptions', () => {
 
   it('reads every option, in any place', () => {
     const args =
-      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --ranking sequential --provider cpu --model m --out o --time-limit 30 --json';
+      'a.png --loss-rate 0.25 --edge-priority=2 b.png --crop tiles --budget reference --ranking sequential --rounds 16 --provider cpu --model m --out o --time-limit 30 --json';
     expect(parseOptions(args.split(' '))).toEqual({
       images: ['a.png', 'b.png'],
-      settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', ranking: 'sequential' },
+      settings: { lossRate: 0.25, edgePriority: 2, budget: 'reference', ranking: 'sequential', rankingRounds: 16 },
       cropMode: 'tiles',
       provider: 'cpu',
       model: 'm',
@@ -57,6 +57,9 @@ describe('parseOptions', () => {
     expect(usageOf()).toMatchObject({ exitStatus: 2, message: "tatok: missing required argument 'image'" });
     expect(usageOf('a.png', '--loss-rate', ' ').exitStatus).toBe(2);
     expect(usageOf('a.png', '--time-limit', '0').exitStatus).toBe(2);
+    for (const rounds of ['0', '65', '2.5']) {
+      expect(usageOf('a.png', '--rounds', rounds).message).toContain('It must be a whole number, 1 to 64.');
+    }
     expect(usageOf('a.png', '--colour')).toMatchObject({ message: "tatok: unknown option '--colour'" });
   });
 });

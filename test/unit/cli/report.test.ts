@@ -73,6 +73,8 @@ describe('what is printed of an image', () => {
       height: 48,
       keep: [1, 0, 1, 0, 0, 1],
       entropyBits: [0, 0.5, 1, 1.5, 2, 2.5],
+      conditioning: 'sequential',
+      rankingRounds: 8,
       psnr: null,
     });
   });
@@ -101,6 +103,7 @@ describe('what is printed of an image', () => {
       globalCodes: [1, 2],
       patchCodes: [0, 1, 2, 3, 4, 5],
       keep: [1, 0, 1, 0, 0, 1],
+      settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential', rankingRounds: 8 },
     });
   });
 });

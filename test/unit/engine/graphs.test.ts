@@ -159,6 +159,19 @@ describe('Graphs', () => {
     for (const run of others) expect(run).not.toHaveBeenCalled();
   });
 
+  it.each([-1, 6])('refuses %i as a code of a codebook of 6', async (code) => {
+    const outputs = {
+      global_codes: new Tensor('int32', Int32Array.of(0, 5), [1, 2]),
+      patch_codes: new Tensor('int32', Int32Array.of(0, 5, 0, code, 0, 0), [1, 6]),
+    };
+    const graphs = new Graphs(sessions({}, outputs), tinyModel, 'cpu');
+    const error = await refusalOf(() => graphs.encodeAll([new Uint8Array(32 * 32 * 3)]));
+    expect(error.code).toBe('inference-failed');
+    expect(error.message).toBe(
+      `The encoder graph gave ${code}, which is no code of its codebook of 6, as patch_codes on the provider cpu.`,
+    );
+  });
+
   it('opens the encoder by itself when it is wanted, where one graph does its work', async () => {
     const outputs = {
       global_codes: new Tensor('int32', Int32Array.of(1, 2), [1, 2]),
@@ -195,7 +208,7 @@ describe('Graphs', () => {
     for (let attempt = 1; attempt <= 2; attempt++) {
       await expect(graphs.attend(new Uint8Array(32 * 32 * 3))).rejects.toMatchObject({
         code: 'inference-failed',
-        message: 'The encoder graph could not be run: out of memory',
+        message: 'The encoder graph could not be run: out of memory.',
       });
       expect(openAttentive).toHaveBeenCalledTimes(attempt);
     }
@@ -212,7 +225,7 @@ describe('Graphs', () => {
     );
     await expect(estimate).rejects.toMatchObject({
       code: 'inference-failed',
-      message: 'The entropy graph could not be run: out of memory',
+      message: 'The entropy graph could not be run: out of memory.',
     });
   });
 });

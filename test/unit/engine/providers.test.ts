@@ -81,6 +81,16 @@ describe('explainProviderFailure', () => {
       '/o/cuda_call.cc:154 std::conditional_t<THRW, void> CudaCall(ERRTYPE) [with ERRTYPE = cudaError] CUDA failure 35: driver is too old ; GPU=-1 ; hostname=h ; file=/o/x.cc',
       /^CUDA failure 35: driver is too old\.$/,
     ],
+    [
+      '/o/core/graph/graph.cc:9 onnxruntime::Graph::Graph(const Model&, std::map<char, int>&, f(int), bool) const [with T = a] A tensor (0 bytes) lacks its type.\n',
+      /^A tensor \(0 bytes\) lacks its type\.$/,
+    ],
+    ['/o/graph.cc:5 void onnxruntime::Graph::Load() Missing opset.', /^Missing opset\.$/],
+    [
+      'tensorprotoutils.cc:95 ValidateSize Initializer "a": size (4 bytes) is wrong',
+      /^Initializer "a": size \(4 bytes\) is wrong\.$/,
+    ],
+    [`Node input '${'x'.repeat(1e6)}' is no input`, /^Node input 'x{300,500}…\.$/],
     ['', /^It failed without saying why\.$/],
   ])('makes one sentence of %j', (message, expected) => {
     expect(explainProviderFailure('dml', new Error(message))).toMatch(expected);

@@ -20,7 +20,14 @@ const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
 /** 5×3 tiles of 32 pixels, those at the right and below a part of one: 17×10 patches. */
 const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as Picture;
 const tiling = new Tiling(geometry.width, geometry.height, model);
-const settings: FilterSettings = { lossRate: 0.5, edgePriority: 1, budget: 'image', ranking: 'sequential' };
+const rankingRounds = 16;
+const settings: FilterSettings = {
+  lossRate: 0.5,
+  edgePriority: 1,
+  budget: 'image',
+  ranking: 'sequential',
+  rankingRounds,
+};
 
 /** Codes stand for the bits that they hold; every visible patch of a tile takes some of the others' there. */
 function bitsOf({ codes, visible }: EntropyInput): Float32Array {
@@ -111,13 +118,20 @@ function rankedBy(errors: Float32Array): Promise<Ranking> {
         visible,
       ),
     );
-  return rankSequentially(tokens.entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority, weigh);
+  const { entropyBits } = tokens;
+  return rankSequentially(entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority, rankingRounds, weigh);
 }
 
 describe('the sequential ranking of tiles', () => {
   it('is that of estimating every tile anew in every round', async () => {
     const { entropyBits } = tokens;
-    const expected = await rankSequentially(entropyBits, estimateEveryTile, tiling.grid, settings.edgePriority);
+    const expected = await rankSequentially(
+      entropyBits,
+      estimateEveryTile,
+      tiling.grid,
+      settings.edgePriority,
+      rankingRounds,
+    );
     const { ranking, decodings } = await rank(16);
     expect(ranking).toEqual(expected);
     expect(decodings).toEqual([]);

@@ -27,6 +27,13 @@ describe('parseSettings', () => {
     });
   });
 
+  it('takes whole rounds of a ranking alone', () => {
+    expect(parse({ rankingRounds: 16 }).settings.filter).toEqual({ rankingRounds: 16 });
+    const { settings, problems } = parse({ rankingRounds: 0.5 });
+    expect(settings.filter).toEqual({});
+    expect(problems).toEqual([expect.stringContaining('tatok.rankingRounds')]);
+  });
+
   it('keeps zero apart from unset', () => {
     const { settings } = parse({ lossRate: 0, edgePriority: 0, budget: null, ranking: 'sequential' });
     expect(settings.filter).toEqual({ lossRate: 0, edgePriority: 0, ranking: 'sequential' });

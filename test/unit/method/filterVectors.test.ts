@@ -22,6 +22,8 @@ interface SequentialVector {
   /** The entropy model made up for it: visible patches take `help` times their share of every hidden patch's bits. */
   readonly help: number;
   readonly edgePriority: number;
+  /** R. */
+  readonly rounds: number;
   /** Of those by distortion: squared errors, which visible patches reduce likewise, and what is left of them with every patch kept. */
   readonly errors?: number[];
   readonly floor?: number[];
@@ -49,7 +51,8 @@ describe('the filter agrees with the training package', () => {
   it(`in the ${sequentialVectors.length} sequential rankings`, async () => {
     expect(sequentialVectors.length).toBeGreaterThan(50);
     expect(sequentialVectors.filter(({ errors }) => errors !== undefined).length).toBeGreaterThan(30);
-    for (const { grid, entropyBits, help, edgePriority, errors, floor, order, cumulativeBits } of sequentialVectors) {
+    for (const vector of sequentialVectors) {
+      const { grid, entropyBits, help, edgePriority, rounds, errors, floor, order, cumulativeBits } = vector;
       const told = (values: readonly number[], visible: Uint8Array) => {
         const left = 1 - help * (visible.reduce((count, each) => count + each, 0) / visible.length);
         return Float32Array.from(values, (value, i) => (visible[i] === 1 ? 0 : Math.fround(value) * left));
@@ -61,8 +64,8 @@ describe('the filter agrees with the training package', () => {
         ((visible: Uint8Array) =>
           Promise.resolve(distortionWeights(told(errors, visible), Float32Array.from(floor), visible)));
       const first = Float32Array.from(entropyBits);
-      const ranking = await rankSequentially(first, estimate, grid, edgePriority, weigh);
-      expect([...ranking.order], JSON.stringify({ grid, help, edgePriority })).toEqual(order);
+      const ranking = await rankSequentially(first, estimate, grid, edgePriority, rounds, weigh);
+      expect([...ranking.order], JSON.stringify({ grid, help, edgePriority, rounds })).toEqual(order);
       ranking.cumulativeBits.forEach((bits, m) => expect(bits).toBeCloseTo(cumulativeBits[m] ?? NaN, 3));
     }
   });

@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rankPatches, selectKept } from '../../../src/method/filter';
-import { hiddenCounts, isSequential, rankSequentially, sequentialRounds } from '../../../src/method/sequential';
+import { hiddenCounts, isSequential, rankSequentially, roundsOf } from '../../../src/method/sequential';
 
 const grid = { rows: 5, columns: 6 };
 const patches = 30;
+const rounds = 16;
 
 const entropies = fc
   .array(fc.oneof(fc.double({ min: 0, max: 12, noNaN: true }), fc.constantFrom(0, 4)), {
@@ -31,9 +32,11 @@ function estimator(entropyBits: Float32Array, help: number) {
 }
 
 describe('hiddenCounts', () => {
-  it('reveals ⌈N·(r/R)²⌉ patches by round r, all of them by the last', () => {
-    expect(hiddenCounts(256)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
-    expect(hiddenCounts(patches).at(-1)).toBe(0);
+  it('reveals ⌈N·(r/R)²⌉ patches by round r, of two N/16 by the first, and all of them by the last', () => {
+    expect(hiddenCounts(256, 16)).toEqual(Array.from({ length: 16 }, (_, r) => 256 - (r + 1) ** 2));
+    expect(hiddenCounts(256, 8)).toEqual(Array.from({ length: 8 }, (_, r) => 256 - 4 * (r + 1) ** 2));
+    expect(hiddenCounts(256, 2)).toEqual([240, 0]);
+    for (let count = 1; count <= 40; count++) expect(hiddenCounts(patches, count).at(-1)).toBe(0);
   });
 });
 
@@ -46,12 +49,27 @@ describe('isSequential', () => {
   });
 });
 
+describe('roundsOf', () => {
+  it('is what the settings say, else what the ranking has by default, and one where there are no rounds', () => {
+    expect(roundsOf({ ranking: 'distortion', rankingRounds: 16 })).toBe(16);
+    expect(roundsOf({ ranking: 'sequential', rankingRounds: 1 })).toBe(1);
+    expect(roundsOf({ ranking: 'entropy', rankingRounds: 16 })).toBe(1);
+    expect(roundsOf({ ranking: 'distortion' })).toBeLessThan(roundsOf({ ranking: 'sequential' }));
+  });
+});
+
 describe('rankSequentially', () => {
   it('orders every patch once and never loses fewer bits for dropping more', async () => {
     await fc.assert(
       fc.asyncProperty(entropies, helps, edgePriorities, async (entropyBits, help, edgePriority) => {
         const { estimate } = estimator(entropyBits, help);
-        const { order, cumulativeBits, totalBits } = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+        const { order, cumulativeBits, totalBits } = await rankSequentially(
+          entropyBits,
+          estimate,
+          grid,
+          edgePriority,
+          rounds,
+        );
         expect([...order].sort((a, b) => a - b)).toEqual([...Array(patches).keys()]);
         expect(cumulativeBits[0]).toBe(0);
         expect(cumulativeBits.at(-1)).toBe(totalBits);
@@ -64,7 +82,7 @@ describe('rankSequentially', () => {
     await fc.assert(
       fc.asyncProperty(entropies, edgePriorities, async (entropyBits, edgePriority) => {
         const { estimate } = estimator(entropyBits, 0);
-        const sequential = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+        const sequential = await rankSequentially(entropyBits, estimate, grid, edgePriority, rounds);
         const oneShot = rankPatches(entropyBits, grid, edgePriority);
         expect(sequential.order).toEqual(oneShot.order);
         sequential.cumulativeBits.forEach((bits, m) => expect(bits).toBeCloseTo(oneShot.cumulativeBits[m] ?? NaN, 6));
@@ -76,7 +94,7 @@ describe('rankSequentially', () => {
     await fc.assert(
       fc.asyncProperty(entropies, helps, lossRates, lossRates, async (entropyBits, help, a, b) => {
         const { estimate } = estimator(entropyBits, help);
-        const ranking = await rankSequentially(entropyBits, estimate, grid, 0);
+        const ranking = await rankSequentially(entropyBits, estimate, grid, 0, rounds);
         const [less, more] = [Math.min(a, b), Math.max(a, b)].map((lossRate) => selectKept(ranking, lossRate, null));
         expect(more?.keep.every((kept, i) => kept <= (less?.keep[i] ?? 0))).toBe(true);
         const oneShot = selectKept(rankPatches(entropyBits, grid, 0), a, null);
@@ -94,12 +112,12 @@ describe('rankSequentially', () => {
         lossRates,
         async (entropyBits, help, edgePriority, lossRate) => {
           const { estimate, given } = estimator(entropyBits, help);
-          const ranking = await rankSequentially(entropyBits, estimate, grid, edgePriority);
+          const ranking = await rankSequentially(entropyBits, estimate, grid, edgePriority, rounds);
           const { keep, keptTokens, lostBits, budgetBits } = selectKept(ranking, lossRate, null);
           expect(lostBits).toBeLessThanOrEqual(lossRate * budgetBits);
           if (lossRate === 0) return;
           // The rounds that ended before the stop are visible in full; the round under way is not yet told of.
-          const complete = hiddenCounts(patches).filter((left) => left > patches - keptTokens);
+          const complete = hiddenCounts(patches, rounds).filter((left) => left > patches - keptTokens);
           const visibleThen = new Uint8Array(patches);
           for (const patch of ranking.order.subarray(complete.at(-1) ?? patches)) visibleThen[patch] = 1;
           const bits = given(visibleThen).reduce((sum, each, i) => sum + (keep[i] === 1 ? 0 : each), 0);
@@ -114,7 +132,7 @@ describe('rankSequentially', () => {
     const square = { rows: 4, columns: 4 };
     const first = Float32Array.from({ length: 16 }, (_, i) => 1 + i / 100);
     const estimate = () => Promise.resolve(first.map((bits) => 100 * bits));
-    const { order, cumulativeBits, totalBits } = await rankSequentially(first, estimate, square, 0);
+    const { order, cumulativeBits, totalBits } = await rankSequentially(first, estimate, square, 0, rounds);
     const all = first.reduce((sum, bits) => sum + bits, 0);
     expect(order[15]).toBe(15);
     expect(totalBits).toBeCloseTo(all, 4);
@@ -129,11 +147,11 @@ describe('rankSequentially', () => {
   it('estimates once for each round after the first, with everything revealed so far visible', async () => {
     const entropyBits = Float32Array.from({ length: patches }, (_, i) => i + 1);
     const { calls, estimate } = estimator(entropyBits, 0.5);
-    await rankSequentially(entropyBits, estimate, grid, 0);
+    await rankSequentially(entropyBits, estimate, grid, 0, rounds);
     const visible = calls.map((call) => call.reduce((count, each) => count + each, 0));
     expect(visible).toEqual(
-      hiddenCounts(patches)
-        .slice(0, sequentialRounds - 1)
+      hiddenCounts(patches, rounds)
+        .slice(0, rounds - 1)
         .map((left) => patches - left),
     );
     expect(calls[0]?.lastIndexOf(1)).toBe(patches - 1);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { budgetOf, resolveSettings } from '../../../src/method/settings';
+import { budgetOf, recordOf, resolveSettings, settingsOf } from '../../../src/method/settings';
+import { roundsOf } from '../../../src/method/sequential';
 import { refusalOf } from '../refusal';
 import { lacking, tinyModel } from '../model';
 
@@ -14,10 +15,24 @@ describe('resolveSettings', () => {
     [{ lossRate: NaN }, 'must be a number'],
     [{ edgePriority: -1 }, 'must not be negative'],
     [{ edgePriority: Infinity }, 'must be a finite number'],
+    [{ rankingRounds: 0 }, 'must be a whole number from 1 to 64'],
+    [{ rankingRounds: 2.5 }, 'must be a whole number from 1 to 64'],
   ])('refuses %j', async (settings, reason) => {
     const { code, message } = await refusalOf(() => resolveSettings(settings, tinyModel));
     expect(code).toBe('bad-settings');
     expect(message).toContain(reason);
+  });
+
+  it('records the rounds that a ranking took, also by default, and none of a ranking without rounds', () => {
+    const given = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'distortion' } as const;
+    expect(recordOf(given)).toMatchObject({ conditioning: 'distortion', rankingRounds: roundsOf(given) });
+    expect(recordOf({ ...given, rankingRounds: 16 })).toMatchObject({ rankingRounds: 16 });
+    expect(recordOf({ ...given, ranking: 'entropy', rankingRounds: 16 })).not.toHaveProperty('rankingRounds');
+    const settings = resolveSettings(
+      {},
+      { ...tinyModel, defaults: settingsOf(recordOf({ ...given, rankingRounds: 3 })) },
+    );
+    expect(settings.rankingRounds).toBe(3);
   });
 
   it('drops nothing where nothing can be dropped, whatever the settings', () => {

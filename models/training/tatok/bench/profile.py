@@ -41,8 +41,8 @@ def profile(
 ) -> str:
     """Text of three parts: crops a second over `timed` steps, then milliseconds a step by kind and by kernel over `traced`.
 
-    A run that has a checkpoint is profiled as that has it. No step is of the phase that keeps every token, in which other work
-    is done than in most.
+    A run that has a checkpoint goes on from there. No step is of the phase that keeps every token, in which other work is done
+    than in most.
     """
     trainer = Trainer(files, config, Workers.join(), compile_model=compile_model)
     trainer.config = replace(trainer.config, full_token_phase=0.0)

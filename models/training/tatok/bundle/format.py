@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from ..filter import MOST_ROUNDS
 from .manifest import FORMAT
 
 Count = Annotated[int, Field(gt=0)]
@@ -201,6 +202,8 @@ class Defaults(Part):
     edge_priority: Annotated[float, Field(ge=0)]
     budget: Literal["image", "reference"]
     conditioning: Literal["global", "sequential", "distortion"]
+    ranking_rounds: Annotated[int, Field(ge=1, le=MOST_ROUNDS)] | None = None
+    """R of a ranking in rounds; absent: as many as the ranking has by default."""
 
 
 class FileEntry(Part):

@@ -7,7 +7,7 @@ import re
 import struct
 
 from .colour import SRGB_PRIMARIES, ColourSpace, gamma_space, power
-from .formats import FORMATS, UNSPECIFIED, Container, UnsupportedImageError, known_space, number
+from .formats import FORMATS, UNSPECIFIED, Canvas, Container, UnsupportedImageError, known_space, number
 from .heif import inspect_iso_media
 from .tiff import inspect_tiff
 
@@ -123,26 +123,23 @@ def _note_scan(data: bytes, at: int, sent: dict[int, list[int]]) -> None:
 
 
 def _inspect_gif(data: bytes) -> Container:
-    canvas = struct.unpack_from("<HH", data, 6)
+    stated = struct.unpack_from("<HH", data, 6)
     at = _after_table(13, data[10])
     while at + 10 <= len(data) and data[at] == 0x21:
         at += 2
         while data[at]:
             at += 1 + data[at]
         at += 1
-    covered = struct.unpack_from("<4H", data, at + 1) if at + 10 <= len(data) and data[at] == 0x2C else None
-    return Container("gif", data, covered=_part_of(canvas, covered))
+    if at + 10 > len(data) or data[at] != 0x2C:
+        return Container("gif", data)
+    left, top, width, height = struct.unpack_from("<4H", data, at + 1)
+    # A canvas that its first frame does not fit on grows, as browsers have it.
+    size = max(stated[0], left + width), max(stated[1], top + height)
+    return Container("gif", data, canvas=Canvas(*size, (left, top, width, height)))
 
 
 def _after_table(at: int, flags: int) -> int:
     return at + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
-
-
-def _part_of(canvas: tuple[int, ...], frame: tuple[int, int, int, int] | None) -> tuple[int, int, int, int] | None:
-    """A frame that leaves some of its canvas bare."""
-    if frame is None or (frame[:2] == (0, 0) and frame[2] >= canvas[0] and frame[3] >= canvas[1]):
-        return None
-    return frame
 
 
 _INSPECTORS = (

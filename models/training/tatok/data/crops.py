@@ -86,6 +86,14 @@ class CropSource:
         changes = self.augmentation, self.augmentation.draw(count, generator)
         return self.sample(self.pixels, self.offsets[image], sizes, boxes, self.size, *changes)
 
+    def centres(self, count: int) -> Tensor:
+        """The middle squares of the first images, as they are: at most `count` of [3, size, size] uint8."""
+        sizes = self.sizes[:count]
+        half = sizes.amin(1, keepdim=True).expand(-1, 2) / 2
+        level = torch.zeros(len(sizes), device=sizes.device)
+        crops = sample_boxes(self.pixels, self.offsets[:count], sizes, Boxes(sizes / 2, half, level, level > 0), self.size)
+        return ((crops + 1) * 127.5).round().to(torch.uint8)
+
 
 def _augmented_sample(
     pixels: Tensor, offset: Tensor, sizes: Tensor, boxes: Boxes, size: int, augmentation: Augmentation, draw: Tensor

@@ -24,12 +24,19 @@ class TiffSamples:
 
 
 @dataclass(frozen=True)
+class Canvas:
+    width: int
+    height: int
+    covered: tuple[int, int, int, int]  # left, top, width and height of the first frame
+
+
+@dataclass(frozen=True)
 class Container:
     format: str
     data: bytes  # the file, or a copy without what keeps the decoder from the first page
     space: ColourSpace | None = None  # over any ICC profile
     premultiplied: bool = False
-    covered: tuple[int, int, int, int] | None = None  # left, top, width and height of a first frame that leaves canvas bare
+    canvas: Canvas | None = None  # of a GIF, as large as its first frame at least
     tiff: TiffSamples | None = None
     lacks_end: bool = False  # a JPEG without its end marker
     complete: bool = True  # false for a JPEG that lacks a scan of its picture

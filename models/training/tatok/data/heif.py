@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from .av1 import coded_colours
 from .colour import ColourSpace, srgb_curve
 from .formats import FORMATS, UNSPECIFIED, Container, UnsupportedImageError, known_space, number
 
@@ -15,6 +16,9 @@ _OTHER_ITEMS = {
     "unci": "HEIF (uncompressed)",
     "mski": "HEIF (mask)",
 }
+
+
+_SIZES = {0: "", 2: ">H", 4: ">I", 8: ">Q"}
 
 
 class _Box(NamedTuple):
@@ -40,8 +44,18 @@ def inspect_iso_media(data: bytes) -> Container:
     if kind != "av01":
         raise UnsupportedImageError(f"{_OTHER_ITEMS.get(kind, 'HEIF')} images")
     premultiplied = bool(items.references("prem", items.primary))
-    # The decoder knows AVIF by its first brand only.
-    return Container("avif", data[:8] + b"avif" + data[12:], items.space(), premultiplied)
+    return Container("avif", _as_decoded(data, items), items.space(), premultiplied)
+
+
+def _as_decoded(data: bytes, items: "_Items") -> bytes:
+    """A copy that the decoder takes for what it is."""
+    # It knows AVIF by its first brand only.
+    copy = data[:8] + b"avif" + data[12:]
+    nclx = items.colours().get(b"nclx")
+    # An unspecified matrix is BT.601's (MIAF, 7.3.6.4). Where nothing else is specified either, the decoder takes the stream's.
+    if nclx is not None and number(data, nclx + 8, ">H") == UNSPECIFIED:
+        copy = copy[: nclx + 8] + b"\0\6" + copy[nclx + 10 :]
+    return copy
 
 
 class _Items:
@@ -55,10 +69,12 @@ class _Items:
 
     def coded_type(self) -> str:
         """Item type of the primary picture, or of the first that it is put together from; empty for none."""
-        item = self.primary
-        if self._type(item) in ("grid", "iden", "iovl"):
-            item = next(iter(self.references("dimg", item)), 0)
-        return self._type(item)
+        return self._type(self._coded())
+
+    def _coded(self) -> int:
+        """The primary picture, or the first that it is put together from; 0 for none."""
+        derived = self._type(self.primary) in ("grid", "iden", "iovl")
+        return next(iter(self.references("dimg", self.primary)), 0) if derived else self.primary
 
     def references(self, kind: str, source: int) -> list[int]:
         """Items that an item refers to."""
@@ -73,16 +89,60 @@ class _Items:
                 return [self._item(each.start + size + 2 + size * i, wide) for i in range(count)]
         return []
 
+    def colours(self) -> dict[bytes, int]:
+        """Contents of the primary picture's colour boxes by their kind."""
+        boxes = [b for b in self._properties(self.primary) if b.type == "colr"]
+        # The first of a kind counts.
+        return {self._data[b.start : b.start + 4]: b.start for b in reversed(boxes)}
+
     def space(self) -> ColourSpace | None:
-        """Of the primary picture's colour box; None where a profile says it, or nothing does."""
-        colours = {self._data[b.start : b.start + 4]: b.start for b in self._properties(self.primary) if b.type == "colr"}
-        if b"prof" in colours or b"rICC" in colours or b"nclx" not in colours:
+        """Of the primary picture's colour box, or else of its stream; None where a profile says it, or nothing does."""
+        boxes = self.colours()
+        if b"prof" in boxes or b"rICC" in boxes:
             return None
-        primaries, transfer = (number(self._data, colours[b"nclx"] + at, ">H") for at in (4, 6))
+        if b"nclx" in boxes:
+            primaries, transfer = (number(self._data, boxes[b"nclx"] + at, ">H") for at in (4, 6))
+        else:
+            primaries, transfer = coded_colours(self._data, *self._first_extent(self._coded()))
         # An unspecified value is taken for sRGB's, and sRGB itself needs no conversion.
         primaries = 1 if primaries == UNSPECIFIED else primaries
         transfer = 13 if transfer == UNSPECIFIED else transfer
         return None if primaries == 1 and transfer in (1, 6, 13) else known_space("AVIF", primaries, transfer, srgb_curve)
+
+    def _first_extent(self, item: int) -> tuple[int, int]:
+        """From where to where the first piece of an item's data is (ISO/IEC 14496-12, 8.11.3); nowhere for none."""
+        table = _find(self._boxes, "iloc")
+        if table is None:
+            return 0, 0
+        version, sizes, more = (self._data[table.start + i] for i in (0, 4, 5))
+        at = table.start + 6
+
+        def read(size: int) -> int:
+            nonlocal at
+            at += size
+            if size not in _SIZES:
+                raise IndexError("a number has a size of its own")
+            return number(self._data, at - size, _SIZES[size]) if size else 0
+
+        wide = 4 if version > 1 else 2
+        index_size = more & 15 if version > 0 else 0
+        for _ in range(read(wide)):
+            of = read(wide)
+            in_item_data = version > 0 and read(2) & 15 == 1
+            read(2)
+            base = read(more >> 4)
+            extents = read(2)
+            if of != item or extents == 0:
+                at += extents * (index_size + (sizes >> 4) + (sizes & 15))
+                continue
+            read(index_size)
+            within = _find(self._boxes, "idat") if in_item_data else _Box("", 0, len(self._data))
+            if within is None:
+                return 0, 0
+            start = within.start + base + read(sizes >> 4)
+            length = read(sizes & 15)
+            return start, min(within.end, start + length) if length else within.end
+        return 0, 0
 
     def _type(self, item: int) -> str:
         box = _find(self._boxes, "iinf")

@@ -1,6 +1,7 @@
 """Training images: decoded once into a pack, then cropped, resized and flipped where the model is."""
 
 import csv
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -75,6 +76,7 @@ def write_pack(images: list[Path], out: Path, short_side: int) -> int:
     out.mkdir(parents=True, exist_ok=True)
     partial = out / "pixels.bin.partial"
     sizes: list[tuple[int, int]] = []
+    digest = hashlib.sha256()
     skipped: list[Path] = []
     # The decoder works outside of Python's lock, and is not made for processes that are forked while it has threads.
     with ThreadPoolExecutor(os.cpu_count()) as pool, partial.open("wb") as pixels:
@@ -85,6 +87,7 @@ def write_pack(images: list[Path], out: Path, short_side: int) -> int:
                 continue
             sizes.append(rgb.shape[:2])
             pixels.write(rgb.tobytes())
+            digest.update(rgb.tobytes())
     if not sizes:
         partial.unlink()
         raise ValueError(f"none of {len(images)} files can be read as an image, the first is {images[0]}")
@@ -93,8 +96,24 @@ def write_pack(images: list[Path], out: Path, short_side: int) -> int:
     partial.replace(out / "pixels.bin")
     with (out / "skipped.csv").open("w", newline="") as file:
         csv.writer(file).writerows([[p] for p in skipped])
-    (out / "index.json").write_text(json.dumps({"sizes": sizes}))
+    (out / "index.json").write_text(json.dumps({"sizes": sizes, "sha256": digest.hexdigest()}))
     return len(sizes)
+
+
+def pack_hash(pack: Path) -> str:
+    """SHA-256 of a pack: of the sizes of its images and the SHA-256 of its pixels, which are read where its index lacks theirs.
+
+    Raises OSError where there is no pack, and ValueError where its pixels are fewer or more than its index says.
+    """
+    index = json.loads((pack / "index.json").read_text())
+    pixels, expected = pack / "pixels.bin", sum(height * width * 3 for height, width in index["sizes"])
+    if pixels.stat().st_size != expected:
+        raise ValueError(f"{pixels} has {pixels.stat().st_size} bytes, and its index says {expected}: pack the images anew")
+    digest = index.get("sha256")
+    if digest is None:
+        with pixels.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(json.dumps([index["sizes"], digest]).encode()).hexdigest()
 
 
 def eval_batches(images: list[Path], size: int, batch: int) -> Iterator[np.ndarray]:

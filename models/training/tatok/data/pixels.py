@@ -14,7 +14,7 @@ from PIL import Image
 
 from .colour import opaque_srgb
 from .containers import inspect_container
-from .formats import Container, UnsupportedImageError
+from .formats import Canvas, Container, UnsupportedImageError
 
 if TYPE_CHECKING:
     import pyvips
@@ -196,8 +196,9 @@ def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
     image = vips.Image.new_from_buffer(data, "", fail_on=fail_on)
     if image.get_typeof("heif-primary") and (primary := image.get("heif-primary")):
         image = vips.Image.new_from_buffer(data, "", fail_on=fail_on, page=primary)
-    if image.width * image.height > _MOST_PIXELS:
-        raise ValueError(f"it has {image.width} by {image.height} pixels, more than can be decoded")
+    for size in (image, container.canvas or image):
+        if size.width * size.height > _MOST_PIXELS:
+            raise ValueError(f"it has {size.width} by {size.height} pixels, more than can be decoded")
     image = image.autorot()
     alpha = image.bands - 1 if image.hasalpha() else None
     colours = 1 if image.interpretation in ("grey16", "b-w") else 3
@@ -218,12 +219,20 @@ def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
     if alpha is not None:
         alpha += decoded - colours
     rgb = opaque_srgb(samples, decoded, alpha, premultiplied, container.space)
-    if container.covered and alpha is None:
-        left, top, width, height = container.covered
-        canvas = np.full_like(rgb, 255)
-        canvas[top : top + height, left : left + width] = rgb[top : top + height, left : left + width]
-        return canvas
-    return rgb
+    return rgb if container.canvas is None else _on_canvas(rgb, container.canvas)
+
+
+def _on_canvas(rgb: np.ndarray, canvas: Canvas) -> np.ndarray:
+    """A frame on the white canvas of its GIF.
+
+    The decoder leaves what is bare black, takes common sizes of screens for no canvas at all, and a canvas for as large as all
+    of its frames.
+    """
+    left, top, width, height = canvas.covered
+    part = rgb[top : top + height, left : left + width]
+    whole = np.full((canvas.height, canvas.width, 3), 255, np.uint8)
+    whole[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return whole
 
 
 def _unsigned_grey(image: "pyvips.Image", kind: str) -> "pyvips.Image":
@@ -246,6 +255,8 @@ def _by_profile(image: "pyvips.Image", sixteen_bits: bool) -> "pyvips.Image":
     """sRGB by the embedded profile; as it is where there is none that fits."""
     options = {"depth": 16 if sixteen_bits else 8, "intent": "perceptual"}
     if image.get_typeof("icc-profile-data"):
+        # What is wrong with the samples must not pass for what is wrong with the profile.
+        image = image.copy_memory()
         try:
             # Conversion itself fails for a profile of another colour space, or a broken one.
             return image.icc_transform("srgb", embedded=True, **options).copy_memory()

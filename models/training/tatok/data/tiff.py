@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from .formats import Container, TiffSamples, UnsupportedImageError, number
 
 _PHOTOMETRIC, _COMPRESSION, _BITS, _SAMPLES, _PLANES = 262, 259, 258, 277, 284
-_STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 273, 279, 324, 325
-_TILE_WIDTH, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 322, 332, 338, 339, 50706
+_WIDTH, _HEIGHT, _ROWS_PER_STRIP, _STRIP_OFFSETS, _STRIP_BYTES, _TILE_OFFSETS, _TILE_BYTES = 256, 257, 278, 273, 279, 324, 325
+_TILE_WIDTH, _TILE_HEIGHT, _INKS, _EXTRA_SAMPLES, _SAMPLE_FORMAT, _DNG_VERSION = 322, 323, 332, 338, 339, 50706
 
 # None, CCITT (3), LZW, JPEG, Deflate (2), PackBits, WebP.
 _READABLE_COMPRESSIONS = {1, 2, 3, 4, 5, 7, 8, 32946, 32773, 50001}
@@ -41,6 +41,8 @@ _OTHER_INTERPRETATIONS = {
 }
 # Of a page: one of 268 megapixels has fewer tiles of 16 by 16 pixels.
 _MOST_BLOCKS = 2**21
+# Of a tile, which may be larger than its picture.
+_MOST_TILE_PIXELS = 2**28
 # Of a pixel: more are measurements, not a picture.
 _MOST_SAMPLES = 16
 
@@ -61,7 +63,7 @@ def inspect_tiff(data: bytes) -> Container:
     return Container("tiff", data[:end] + bytes(size) + data[end + size :], tiff=tiff)
 
 
-def _samples(tags: dict[int, list[int]]) -> TiffSamples:
+def _samples(tags: "_Tags") -> TiffSamples:
     def value(tag: int, otherwise: int) -> int:
         return (tags.get(tag) or [otherwise])[0]
 
@@ -88,25 +90,48 @@ def _samples(tags: dict[int, list[int]]) -> TiffSamples:
         raise refuse(f"of {count} channels in this interpretation")
     if _TILE_WIDTH in tags and count > 1 and value(_PLANES, 1) == 2:
         raise refuse("whose tiles have their channels apart")
-    alphas = [i for i, extra in enumerate(tags.get(_EXTRA_SAMPLES, [])) if extra in (1, 2)]
+    if value(_TILE_WIDTH, 0) * value(_TILE_HEIGHT, 0) > _MOST_TILE_PIXELS:
+        raise refuse("of such large tiles")
+    alphas = [i for i, extra in enumerate(tags.get(_EXTRA_SAMPLES)) if extra in (1, 2)]
     return TiffSamples(kind, count, colours, colours + alphas[0] if alphas else None)
 
 
-def _require_sound_streams(data: bytes, tags: dict[int, list[int]]) -> None:
-    """libtiff does not look at the checksums of Deflate. Raises ValueError where one is wrong."""
+def _require_sound_streams(data: bytes, tags: "_Tags") -> None:
+    """libtiff does not look at the checksums of Deflate. Raises ValueError where one is wrong.
+
+    The work is bounded: streams are in different places of the file, and none may unpack to much more than its block has pixels
+    (libtiff leaves the rest aside).
+    """
+
+    def value(tag: int, otherwise: int) -> int:
+        return (tags.get(tag) or [otherwise])[0]
+
     tiled = _TILE_WIDTH in tags
+    width, height = value(_WIDTH, 0), value(_HEIGHT, 0)
+    columns = value(_TILE_WIDTH, 1) if tiled else width
+    rows = value(_TILE_HEIGHT, 1) if tiled else min(height, value(_ROWS_PER_STRIP, height))
+    planes, in_plane = (value(_SAMPLES, 1), 1) if value(_PLANES, 1) == 2 else (1, value(_SAMPLES, 1))
+    count = planes * -(-width // max(1, columns)) * -(-height // max(1, rows))
+    most = 2 * rows * -(-columns * in_plane * value(_BITS, 1) // 8) + 1024
+    most_blocks = min(count, _MOST_BLOCKS)
     offsets, lengths = (
-        tags.get(tag, []) for tag in ((_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES))
+        tags.get(tag, most_blocks) for tag in ((_TILE_OFFSETS, _TILE_BYTES) if tiled else (_STRIP_OFFSETS, _STRIP_BYTES))
     )
-    for offset, length in zip(offsets, lengths, strict=False):
-        stream, rest = zlib.decompressobj(), data[offset : offset + length]
+    # Blocks that are alike may share a place.
+    places = dict.fromkeys(zip(offsets, lengths, strict=False))
+    if sum(length for _, length in places) > len(data):
+        raise ValueError("it is damaged or cut short (its parts overlap)")
+    for offset, length in places:
+        stream, rest, unpacked = zlib.decompressobj(), data[offset : offset + length], 0
         try:
             # Nothing is kept of what is unpacked.
-            while rest and not stream.eof:
-                stream.decompress(rest, 2**20)
+            while rest and not stream.eof and unpacked <= most:
+                unpacked += len(stream.decompress(rest, 2**20))
                 rest = stream.unconsumed_tail
         except zlib.error as error:
             raise ValueError(f"it is damaged or cut short ({error})") from error
+        if unpacked > most:
+            raise ValueError("it is damaged or cut short (a part of it holds more than its pixels)")
         if not stream.eof:
             raise ValueError("it is damaged or cut short (a stream has no end)")
 
@@ -134,6 +159,22 @@ def _describe(sample_format: int, bits: int, count: int) -> str:
 
 
 @dataclass(frozen=True)
+class _Tags:
+    """Tags of one page. Integers are read when they are asked for: what is wrong with other tags does not matter."""
+
+    layout: "_Layout"
+    data: bytes
+    entries: dict[int, int]
+
+    def __contains__(self, tag: int) -> bool:
+        return tag in self.entries
+
+    def get(self, tag: int, most: int = 64) -> list[int]:
+        """None for a tag that is absent or of another type."""
+        return self.layout.integers(self.data, self.entries[tag], most) if tag in self.entries else []
+
+
+@dataclass(frozen=True)
 class _Layout:
     """Where things are in a TIFF or BigTIFF."""
 
@@ -152,15 +193,16 @@ class _Layout:
         start, entry, count = self._entries(data, directory)
         return start + entry * count
 
-    def tags(self, data: bytes, directory: int) -> dict[int, list[int]]:
-        """Integers by tag; none for a tag of another type."""
+    def tags(self, data: bytes, directory: int) -> "_Tags":
         start, entry, count = self._entries(data, directory)
-        return {self._u16(data, at): self._integers(data, at) for at in range(start, start + entry * count, entry)}
+        # Of a tag that comes again the decoder takes the first.
+        places = reversed(range(start, start + entry * count, entry))
+        return _Tags(self, data, {self._u16(data, at): at for at in places})
 
     def _entries(self, data: bytes, at: int) -> tuple[int, int, int]:
         return (at + 8, 20, self._pointer(data, at)) if self.big else (at + 2, 12, self._u16(data, at))
 
-    def _integers(self, data: bytes, entry: int) -> list[int]:
+    def integers(self, data: bytes, entry: int, most: int) -> list[int]:
         kind = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(self._u16(data, entry + 2))
         if kind is None:
             return []
@@ -168,7 +210,7 @@ class _Layout:
         size = {"B": 1, "H": 2, "I": 4, "Q": 8}[kind]
         if size * count > self.pointer:
             at = self._pointer(data, at)
-        return [number(data, at + size * i, self.order + kind) for i in range(min(count, _MOST_BLOCKS))]
+        return [number(data, at + size * i, self.order + kind) for i in range(min(count, most))]
 
     def _u16(self, data: bytes, at: int) -> int:
         return number(data, at, self.order + "H")

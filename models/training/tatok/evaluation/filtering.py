@@ -45,12 +45,18 @@ class Order(NamedTuple):
 class FilterEvaluation:
     """Dynamic Token Filtering on the codes of one folder."""
 
-    def __init__(self, folder: EncodedFolder, *, quick: bool = False) -> None:
+    def __init__(
+        self, folder: EncodedFolder, *, quick: bool = False, rankings: tuple[str, ...] = ("sequential", "distortion")
+    ) -> None:
+        """Ranks the folder's images by each of `rankings`, which go in rounds.
+
+        Raises ValueError for a model that drops nothing.
+        """
         if folder.encoded.estimate is None:
             raise ValueError(f"{folder.backend.name} has no entropy model")
         self.folder, self.backend, self.quick = folder, folder.backend, quick
         self.encoded, self.estimate = folder.encoded, folder.encoded.estimate
-        self.rankings = {name: self.rank_all(name) for name in ("sequential", "distortion")}
+        self.rankings = {name: self.rank_all(name) for name in rankings}
         self.jpeg_bytes = np.array([_jpeg_bytes(image) for image in self.encoded.images])
 
     def filtered(self, loss_rate: float, budget_bits: float | None = None, edge_priority: float = 0.0) -> Array:
@@ -58,12 +64,12 @@ class FilterEvaluation:
         options = {"loss_rate": loss_rate, "budget_bits": budget_bits, "edge_priority": edge_priority}
         return np.stack([filter_tokens(h, *self.backend.grid, **options) for h in self.estimate.entropy])
 
-    def rank_all(self, ranking: str, edge_priority: float = 0.0) -> list[Ranking]:
-        """The folder's images ranked by one of `RANKINGS`."""
+    def rank_all(self, ranking: str, edge_priority: float = 0.0, rounds: int | None = None) -> list[Ranking]:
+        """The folder's images ranked by one of `RANKINGS`, in as many rounds as it has by default unless they are given."""
         grid, rankings = self.backend.grid, []
         for part in self.folder.slices(len(self.encoded.images)):
             images = self.encoded.images[part]
-            rankings += rank_images(self.folder.coded(part), ranking, len(images), *grid, edge_priority, images)
+            rankings += rank_images(self.folder.coded(part), ranking, len(images), *grid, edge_priority, images, rounds)
         return rankings
 
     def filtered_in_rounds(self, loss_rate: float, budget_bits: float | None = None, *, conditioning: str) -> Array:
@@ -140,6 +146,11 @@ class FilterEvaluation:
             }
         return {"orders": tokens} | ({} if self.quick else {"orders_equal_bits": bits})
 
+    def quality_kept(self, order: Order, count: int) -> float:
+        """Mean PSNR in dB with `count` patches kept of every image."""
+        name = f"{count} kept"
+        return self._quality(self._keep(order, count), name, known=order.known, given_kept=order.given_kept)["psnr"]
+
     @staticmethod
     def _keep(order: Order, count: int) -> Array:
         keep = np.ones(order.dropped_first.shape, dtype=bool)
@@ -204,14 +215,17 @@ class FilterEvaluation:
 
     def at_defaults(self, defaults: dict[str, Any], reference_bits: float | None) -> Figures:
         """Quality under a bundle's own settings, as its manifest has them."""
-        conditioning, loss_rate, edge = defaults["conditioning"], defaults["lossRate"], defaults["edgePriority"]
         bits = reference_bits if defaults["budget"] == "reference" else None
+        keep = self.masks_of(defaults)(defaults["lossRate"], bits)
+        return dict(defaults) | self.operating_point(keep, DEFAULT, defaults["conditioning"])
+
+    def masks_of(self, defaults: dict[str, Any]) -> Callable[[float, float | None], Array]:
+        """The filter under a bundle's own ranking, edge priority and rounds: (ε, budget in bits or None) -> kept masks."""
+        conditioning, edge, rounds = defaults["conditioning"], defaults["edgePriority"], defaults.get("rankingRounds")
         if conditioning == "global":
-            keep = self.filtered(loss_rate, bits, edge)
-        else:
-            rankings = self.rank_all(conditioning, edge) if edge else self.rankings[conditioning]
-            keep = np.stack([ranking.keep(loss_rate, bits) for ranking in rankings])
-        return dict(defaults) | self.operating_point(keep, DEFAULT, conditioning)
+            return partial(self.filtered, edge_priority=edge)
+        rankings = self.rank_all(conditioning, edge, rounds) if edge or rounds else self.rankings[conditioning]
+        return lambda loss_rate, bits: np.stack([ranking.keep(loss_rate, bits) for ranking in rankings])
 
     def spread(self) -> Figures:
         """How far ĥ spreads, in bits: over the patches of an image relative to its mean, and over all patches of the folder."""

@@ -10,8 +10,9 @@ from PIL import Image
 
 from ..bundle.manifest import read_manifest
 from ..data.images import centre_crop
-from ..filter import Floats, Revealed, distortion_weights, filter_tokens, rank_sequentially
+from ..filter import DEFAULT_ROUNDS, Floats, Revealed, distortion_weights, filter_tokens, rank_images, rank_sequentially
 from ..tokenizer import TaTok
+from .encoded_folder import CodedImages
 from .metrics import psnr, ssim
 from .torch_backend import TorchBackend
 
@@ -27,6 +28,8 @@ _GRIDS = ((1, 1), (1, 7), (3, 5), (4, 4), (6, 10), (16, 16))
 
 def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path) -> None:
     """`out`/golden.json with the codes, bits, kept mask, PSNR and SSIM of `images`; crops and reconstructions beside it.
+
+    Each image is also ranked by distortion, in as many rounds as that takes by default.
 
     File names in the JSON are relative to `relative_to`.
     """
@@ -46,6 +49,8 @@ def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path)
             edge_priority=settings["edgePriority"],
             budget_bits=manifest["referenceBudgetBits"] if settings["budget"] == "reference" else None,
         )
+        coded = CodedImages(backend, global_codes, patch_codes)
+        (ranking,) = rank_images(coded, "distortion", 1, *backend.grid, images=image[None])
         decoded = backend.decode(global_codes, patch_codes, estimate.expected_code, keep[None])
         stem = f"{path.stem.removesuffix('-256')}-256"
         files = {"file": out / f"{stem}.png", "reconstructionFile": out / f"{stem}.reconstruction.png"}
@@ -61,6 +66,11 @@ def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path)
                 "surprisalBits": _rounded(estimate.surprisal[0], 5),
                 "settings": settings,
                 "keep": keep.astype(int).tolist(),
+                "distortion": {
+                    "rounds": DEFAULT_ROUNDS["distortion"],
+                    "order": ranking.order.tolist(),
+                    "cumulativeBits": _rounded(ranking.lost_bits, 3),
+                },
                 "psnr": round(float(psnr(*pair)), 4),
                 "ssim": round(float(ssim(*pair)), 5),
             }
@@ -110,8 +120,16 @@ def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
     for rows, columns in _GRIDS:
         for entropy in _entropies(generator, rows * columns):
             errors, floor = (np.round(generator.gamma(2, s, entropy.size), 4).astype(np.float32) for s in (200, 50))
-            cases = ((0.0, 0.0, False), (0.6, 0.0, False), (0.9, 1.5, False), (0.6, 0.0, True), (0.9, 1.5, True))
-            for help_share, edge_priority, by_distortion in cases:
+            by_default = DEFAULT_ROUNDS["sequential"], DEFAULT_ROUNDS["distortion"]
+            cases = (
+                (0.0, 0.0, False, by_default[0]),
+                (0.6, 0.0, False, by_default[0]),
+                (0.9, 1.5, False, 16),
+                (0.6, 0.0, True, by_default[1]),
+                (0.9, 1.5, True, by_default[1]),
+                (0.9, 1.5, True, 16),
+            )
+            for help_share, edge_priority, by_distortion, rounds in cases:
 
                 def reveal(
                     visible: np.ndarray,
@@ -129,7 +147,7 @@ def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
                     weights = distortion_weights(remaining(weighed[0]), weighed[1], visible[0])
                     return Revealed(remaining(bits)[None], weights[None])
 
-                (ranking,) = rank_sequentially(reveal, 1, rows, columns, edge_priority)
+                (ranking,) = rank_sequentially(reveal, 1, rows, columns, edge_priority, rounds=rounds)
                 distortion = {"errors": _rounded(errors, 4), "floor": _rounded(floor, 4)} if by_distortion else {}
                 vectors.append(
                     {
@@ -137,6 +155,7 @@ def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
                         "entropyBits": _rounded(entropy, 4),
                         "help": help_share,
                         "edgePriority": edge_priority,
+                        "rounds": rounds,
                         **distortion,
                         "order": ranking.order.tolist(),
                         "cumulativeBits": _rounded(ranking.lost_bits, 4),

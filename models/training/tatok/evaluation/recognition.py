@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..bundle.manifest import file_entry
-from ..features import EfficientNetLite, SqueezeNetDistance, efficientnet_lite_weights
+from ..features import EfficientNetLite, SqueezeNetDistance, efficientnet_lite_weights, read_squeezenet
 
 INPUT_SIDE = 224
 """Pixels a side that both networks were trained at."""
@@ -75,14 +75,14 @@ def efficientnet_lite0() -> Recognizer | None:
 
 
 def squeezenet(weights: Path) -> Recognizer | None:
-    """A network of another family, from the .npz of the perceptual distance; None where that holds features alone.
+    """A network of another family, from the weights of the perceptual distance; None where those are of features alone.
 
     It may have been a loss of the model that it judges: see `SqueezeNetDistance`.
     """
-    arrays = np.load(weights)
+    arrays = read_squeezenet(weights)
     if "classifier.1.weight" not in arrays:
         return None
-    classifier = (torch.from_numpy(arrays[f"classifier.1.{part}"].astype(np.float32)) for part in ("weight", "bias"))
+    classifier = (torch.from_numpy(arrays[f"classifier.1.{part}"].copy()) for part in ("weight", "bias"))
     network = _SqueezeNetClassifier(SqueezeNetDistance(weights), *classifier)
     return Recognizer("recognised_squeezenet", "SqueezeNet 1.0", f"the file {weights.name}", weights, network)
 

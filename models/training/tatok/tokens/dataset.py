@@ -171,7 +171,8 @@ class TokenDataset:
 
         Raises ValueError where the folder holds other files, or a data set of another model, other settings or other inputs.
         """
-        if not folder.exists() or not any(folder.iterdir()):
+        # Nothing is lost with a description that has no shards, as of a provider that turned out not to be there.
+        if not folder.exists() or {file.name for file in folder.iterdir()} <= {_DESCRIPTION}:
             folder.mkdir(parents=True, exist_ok=True)
             begun = cls(folder, description)
             begun._write_description()

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..bundle.manifest import file_entry, read_manifest
 from ..data.pixels import Crop, centre_square, decode_srgb
 from ..evaluation.backend import Backend, Estimate, OnnxBackend, Provider
-from ..filter import rank_images
+from ..filter import DEFAULT_ROUNDS, rank_images
 from .dataset import SCHEMA, Columns, DatasetModel, Description, Inputs
 from .inputs import Source
 
@@ -27,12 +27,24 @@ _BATCHES = {"cpu": 2, "cuda": 16}
 
 @dataclass(frozen=True)
 class Settings:
-    """What is kept of every image: the filter's ε, β (bits), budget and ranking."""
+    """What is kept of every image: the filter's ε, β (bits), budget, ranking and its number of rounds."""
 
     loss_rate: float
     edge_priority: float
     budget: Literal["image", "reference"]
     ranking: Ranking
+    rounds: int | None
+    """None for a ranking without rounds."""
+
+    def record(self) -> dict[str, Any]:
+        """As exports of the extension have it."""
+        rounds = {} if self.rounds is None else {"rankingRounds": self.rounds}
+        return {
+            "lossRate": self.loss_rate,
+            "edgePriority": self.edge_priority,
+            "budget": self.budget,
+            "conditioning": {"entropy": "global"}.get(self.ranking, self.ranking),
+        } | rounds
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ def make_recipe(
     edge_priority: float | None = None,
     budget: Literal["image", "reference"] | None = None,
     ranking: Ranking | None = None,
+    rounds: int | None = None,
     entropies: bool = False,
     quality: bool = False,
 ) -> Recipe:
@@ -84,24 +97,24 @@ def make_recipe(
     settings = None
     if filters:
         defaults = manifest["defaults"]
-        given = {"loss_rate": loss_rate, "edge_priority": edge_priority, "budget": budget, "ranking": ranking}
-        usual = {
-            "loss_rate": defaults["lossRate"],
-            "edge_priority": defaults["edgePriority"],
-            "budget": defaults["budget"],
-            "ranking": {"global": "entropy"}.get(defaults["conditioning"], defaults["conditioning"]),
-        }
-        settings = Settings(**usual | {name: value for name, value in given.items() if value is not None})
+        order = ranking or {"global": "entropy"}.get(defaults["conditioning"], defaults["conditioning"])
+        settings = Settings(
+            defaults["lossRate"] if loss_rate is None else loss_rate,
+            defaults["edgePriority"] if edge_priority is None else edge_priority,
+            budget or defaults["budget"],
+            order,
+            (rounds or defaults.get("rankingRounds") or DEFAULT_ROUNDS[order]) if order in DEFAULT_ROUNDS else None,
+        )
         if not 0 <= settings.loss_rate <= 1:
             raise ValueError(f"--loss-rate is {settings.loss_rate:g}; its range is 0 to 1")
         if not 0 <= settings.edge_priority < math.inf:
             raise ValueError(f"--edge-priority is {settings.edge_priority:g}; its range is 0 or more")
-    chosen = _chosen_provider(manifest, runtime) if provider == "auto" else provider
+    chosen = _chosen_provider(runtime) if provider == "auto" else provider
     size = _BATCHES[chosen] if batch is None else batch
     return Recipe(model, runtime, chosen, size, settings, entropies, quality)
 
 
-def _chosen_provider(manifest: dict[str, Any], runtime: Runtime) -> Provider:
+def _chosen_provider(runtime: Runtime) -> Provider:
     if runtime == "torch":
         import torch
 
@@ -115,16 +128,6 @@ def describe(recipe: Recipe, inputs: Inputs, shard_size: int) -> Description:
     """dataset.json of these inputs, with no shard as yet."""
     manifest = read_manifest(recipe.model)
     digest = hashlib.sha256((recipe.model / "manifest.json").read_bytes()).hexdigest()
-    settings: dict[str, Any] = {}
-    if recipe.settings is not None:
-        given = asdict(recipe.settings)
-        conditioning = {"entropy": "global"}.get(recipe.settings.ranking, recipe.settings.ranking)
-        settings = {
-            "lossRate": given["loss_rate"],
-            "edgePriority": given["edge_priority"],
-            "budget": given["budget"],
-            "conditioning": conditioning,
-        }
     half = recipe.runtime == "onnx" and recipe.provider in manifest.get("variants", {})
     return Description(
         model=DatasetModel(name=manifest["name"], version=manifest["version"], hash=digest),
@@ -132,7 +135,7 @@ def describe(recipe: Recipe, inputs: Inputs, shard_size: int) -> Description:
         grid=[manifest["grid"]["rows"], manifest["grid"]["columns"]],
         global_tokens=manifest["globalTokens"],
         codebook_size=manifest["codebook"]["size"],
-        settings=settings,
+        settings={} if recipe.settings is None else recipe.settings.record(),
         provider=recipe.provider if recipe.runtime == "onnx" else f"pytorch-{recipe.provider}",
         precision="float16" if half else "float32",
         batch_size=recipe.batch,
@@ -248,7 +251,9 @@ class Encoder:
 
     def _kept(self, coded: "_Coded", images: NDArray[np.uint8], settings: Settings) -> NDArray[np.bool_]:
         budget = self._reference if settings.budget == "reference" else None
-        rankings = rank_images(coded, settings.ranking, len(images), *self._backend.grid, settings.edge_priority, images)
+        rankings = rank_images(
+            coded, settings.ranking, len(images), *self._backend.grid, settings.edge_priority, images, settings.rounds
+        )
         return np.stack([ranking.keep(settings.loss_rate, budget) for ranking in rankings])
 
     def _quality(self, coded: "_Coded", images: NDArray[np.uint8], keep: NDArray[np.bool_]) -> list[dict[str, Any]]:

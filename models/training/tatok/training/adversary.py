@@ -15,6 +15,7 @@ from ..config import TrainConfig
 from ..features import EfficientNetLite
 from ..layers import group_count
 from .distributed import Workers
+from .optimizer import clip_gradient
 
 NETWORK = 1
 """EfficientNet-Lite1. Lite0 is the judge of recognition and in no loss."""
@@ -88,7 +89,7 @@ class Discriminator(nn.Module):
         ).mean()
         means = torch.stack([torch.stack([x.detach().mean() for x in kind]) for kind in zip(*pairs, strict=True)])
         with torch.no_grad():
-            self.answers.lerp_(means, 1 - LECAM_DECAY)
+            self.answers.lerp_(torch.where(means.isfinite(), means, self.answers), 1 - LECAM_DECAY)
         parts = {"discriminator": hinge, "lecam": lecam}
         parts["real_accuracy"] = torch.stack([(r > 0).float().mean() for r, _ in pairs]).mean()
         parts["fake_accuracy"] = torch.stack([(f < 0).float().mean() for _, f in pairs]).mean()
@@ -150,7 +151,7 @@ class Adversary:
             return loss, {}
         views = self._views(pictures)
         self._seen = real, [view.detach() for view in views]
-        # The judges are not to learn to be pleased.
+        # Compiled judges would compute gradients of their weights too.
         self.discriminator.requires_grad_(False)
         term = self._opinion(views)
         self.discriminator.requires_grad_(True)
@@ -169,7 +170,7 @@ class Adversary:
         loss, parts = self._parallel(*self._seen)
         with torch.autocast(loss.device.type, enabled=False):
             loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.discriminator.parameters(), self.config.gradient_clip)
+        norm = clip_gradient(self.discriminator.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1

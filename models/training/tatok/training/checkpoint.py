@@ -1,41 +1,57 @@
-"""Checkpoints of a run: everything that a step needs, written atomically."""
+"""Checkpoints of a run, written atomically, and weights of another run to start from."""
 
 import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch import Tensor
 
-from ..config import TrainConfig
 from ..tokenizer import TaTok
-from .adversary import Adversary
+from ..weights import read_checkpoint
 
 
-def save_checkpoint(
-    path: Path,
-    step: int,
-    config: TrainConfig,
-    model: nn.Module,
-    average: AveragedModel,
-    optimizers: list[torch.optim.Optimizer],
-    adversary: Adversary | None = None,
-) -> None:
-    """Writes step, configuration, weights, averaged weights, optimiser states and the adversary's.
+def save_checkpoint(path: Path, state: dict[str, Any], kept: int) -> None:
+    """Writes a state, which has its `step`; the one that lies there becomes PATH-STEP, of which the last `kept` − 1 are kept.
 
-    A crash leaves the old file whole.
+    A crash leaves the old file whole. Raises FloatingPointError, before anything is written, where a number in the weights, the
+    averaged weights or the optimisers' states is not finite.
     """
-    state = {
-        "step": step,
-        "config": config.to_dict(),
-        "model": model.state_dict(),
-        "average": average.module.state_dict(),
-        "optimizers": [o.state_dict() for o in optimizers],
-        "adversary": None if adversary is None else adversary.state_dict(),
-    }
+    bad = _not_finite(state, "")
+    if bad is not None:
+        raise FloatingPointError(
+            f"{bad} has numbers that are not finite at step {state['step']}: {path} is left as it is; "
+            "a lower learning rate in a new run that starts from it may help"
+        )
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
+    if path.exists():
+        step = read_checkpoint(path, "meta")["step"]
+        if step != state["step"]:
+            _keep(path, path.with_stem(f"{path.stem}-{step:08d}"))
     os.replace(partial, path)
+    # Later ones are of a run that was taken back to an earlier step.
+    earlier = sorted(p for p in path.parent.glob(f"{path.stem}-*{path.suffix}") if p.stem < f"{path.stem}-{state['step']:08d}")
+    for old in earlier[: -(kept - 1) or None]:
+        old.unlink()
+
+
+def _keep(path: Path, name: Path) -> None:
+    """A second name for a file, or a copy where the file system has one name for each."""
+    name.unlink(missing_ok=True)
+    try:
+        os.link(path, name)
+    except OSError:
+        shutil.copyfile(path, name)
+
+
+def _not_finite(value: Any, name: str) -> str | None:
+    """The name of the first tensor in nested dictionaries and lists that has a number that is not finite."""
+    if isinstance(value, Tensor):
+        return None if value.isfinite().all() else name
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((bad for key, part in items if (bad := _not_finite(part, f"{name}.{key}".lstrip("."))) is not None), None)
 
 
 def start_from(model: TaTok, path: Path) -> None:

@@ -1,8 +1,7 @@
 """Options of a training run, from a YAML file and the command line."""
 
 import dataclasses
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,9 +10,9 @@ import yaml
 from tyro.conf import Fixed, OmitArgPrefixes, Positional, Suppress, arg
 
 from ..config import PRESETS, ModelConfig, TrainConfig, range_of
-from .distributed import own_rank
-from .resume import resume_note
-from .train import RunFiles, train
+from ..features import EFFICIENTNET_LITE
+from .resume import RunFiles, saved_config
+from .train import train
 
 Preset = Literal[*PRESETS]
 DEFAULT_PRESET = "tatok-s-256"
@@ -44,13 +43,13 @@ class Run:
     pack: Positional[Path]
     """Folder that `pack` wrote."""
     out: Path
-    """Folder of the run: log, checkpoint, weights. A checkpoint in it is resumed, with its configuration."""
+    """Folder of the run: log, checkpoints, weights, samples. A checkpoint in it is resumed, with its configuration."""
     config: Path | None = None
     """YAML file with options of this list, such as those in models/training/configs; paths in it are as on the command line."""
     preset: Preset = DEFAULT_PRESET
     """Shape of the model; options of the model change it."""
-    perceptual: str | None = None
-    """efficientnet-lite, or SqueezeNet 1.0 of the Caffe release as .npz under torchvision's names; none: no perceptual loss."""
+    perceptual: str = EFFICIENTNET_LITE
+    """Loss network: efficientnet-lite, which is installed with this package; none; or the file of SqueezeNet 1.0's weights."""
     start_from: Path | None = None
     """Checkpoint, file of weights or bundle that a new schedule starts from."""
     compile: bool = False
@@ -61,17 +60,26 @@ class Run:
     """Options that the user gave."""
 
     def train_config(self) -> TrainConfig:
-        """The configuration that the options are. Raises ValueError for a value out of its range."""
-        return TrainConfig(**vars(self.training), model=ModelConfig(**vars(self.model)))
+        """The configuration that the options are; of a run that goes on, what was not given is as it was trained.
+
+        Raises ValueError for a value out of its range, and for a file in the run's folder that is no checkpoint.
+        """
+        asked = TrainConfig(**vars(self.training), model=ModelConfig(**vars(self.model)))
+        saved = saved_config(self.files())
+        if saved is None:
+            return asked
+        of_run, of_model = ({f.name: f for f in dataclasses.fields(o)} for o in (TrainingOptions, ModelOptions))
+        shape = asked.model if "preset" in self.given else _replaced(saved.model, asked.model, self.given & of_model.keys())
+        return dataclasses.replace(_replaced(saved, asked, self.given & of_run.keys()), model=shape)
 
     def files(self) -> RunFiles:
-        """The folders and files of the run; says on standard error which options a run that goes on ignores."""
-        files = RunFiles(self.pack, self.out, self.perceptual, self.start_from)
-        if files.checkpoint.exists() and own_rank() == 0:
-            of_run = {f.name for f in (*dataclasses.fields(TrainingOptions), *dataclasses.fields(ModelOptions))}
-            given = self.given & (of_run | {"preset", "start_from"})
-            print(f"tatok: {resume_note(files, self.train_config(), set(given))}", file=sys.stderr)
-        return files
+        """The folders and files of the run."""
+        return RunFiles(self.pack, self.out, self.perceptual, self.start_from)
+
+
+def _replaced(config: Any, other: Any, names: Iterable[str]) -> Any:
+    """A configuration whose fields of these names have the values of another."""
+    return dataclasses.replace(config, **{name: getattr(other, name) for name in names})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,10 +2,14 @@
 
 import gc
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def own_rank() -> int:
@@ -44,6 +48,32 @@ class Workers:
         flag = torch.tensor([value], dtype=torch.int32, device=self.device)
         dist.broadcast(flag, 0)
         return bool(flag.item())
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` gives in the first process, for everyone: files may lie where that one alone reads them.
+
+        An OSError or a ValueError of `make` is raised in every process, or the others would wait for ever.
+        """
+        if self.count == 1:
+            return make()
+        result: list[object] = [None]
+        if self.is_first:
+            try:
+                result = [make()]
+            except (OSError, ValueError) as error:
+                result = [error]
+        dist.broadcast_object_list(result, 0, device=self.device)
+        if isinstance(result[0], (OSError, ValueError)):
+            raise result[0]
+        return result[0]
+
+    def from_all(self, value: T) -> list[T]:
+        """The values of all processes, in order."""
+        if self.count == 1:
+            return [value]
+        values: list[T] = [value] * self.count
+        dist.all_gather_object(values, value)
+        return values
 
     def leave(self) -> None:
         """Leaves the group, once everyone has come so far.

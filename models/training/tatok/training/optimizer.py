@@ -1,6 +1,7 @@
 """Optimisers, the learning-rate schedule and the moving average of weights."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,20 @@ def make_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.O
     if matrices:
         optimizers.append(Muon(matrices, config.learning_rate, config.weight_decay))
     return optimizers
+
+
+def clip_gradient(parameters: Iterable[Tensor], limit: float) -> Tensor:
+    """Scales the gradient down to a norm of at most `limit`; returns the norm that it had, on the device.
+
+    A gradient with a number that is not finite becomes zero, and its norm says so: weights and their average stay finite, and
+    nothing waits for the device to tell.
+    """
+    parameters = [p for p in parameters if p.grad is not None]
+    norm = nn.utils.clip_grad_norm_(parameters, limit)
+    # Clipping makes every number NaN where the norm is, and where it is infinite zero or NaN.
+    for parameter in parameters:
+        parameter.grad.nan_to_num_(0.0, 0.0, 0.0)
+    return norm
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

@@ -1,36 +1,126 @@
-"""The note of a run that goes on: its checkpoint has the configuration, and the options it was started with are ignored."""
+"""What a run begins with: weights of another, or its own checkpoint, and what must be as it was when that was trained."""
 
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from ..config import ModelConfig, TrainConfig
-from ..weights import read_checkpoint
-from .train import RunFiles
+from ..data.images import pack_hash
+from ..features import perceptual_identity
+from ..tokenizer import TaTok
+from ..weights import Weights, read_checkpoint
+from .checkpoint import start_from
+
+CHANGEABLE = {"steps", "checkpoint_every", "checkpoints_kept", "samples_every", "tensorboard"}
+"""Options that may change when a run goes on: they say how long it is and what it leaves, and not what a step computes."""
 
 
-def resume_note(files: RunFiles, config: TrainConfig, given: set[str]) -> str:
-    """One line for a run whose folder holds a checkpoint: the step at which it goes on, and the `given` options it ignores.
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run reads and writes."""
 
-    `given` names the options that the user gave: fields of `config` and of its model, "preset" and "start_from". Options that
-    agree with the checkpoint are not listed.
+    pack: Path
+    out: Path
+    perceptual: str | None = None
+    """`efficientnet-lite`, or the path of SqueezeNet's weights; None or `none`: no loss network."""
+    start_from: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the steps of a run depend on beside its configuration."""
+
+    pack: str
+    """SHA-256, see `pack_hash`."""
+    perceptual: str
+    """Name and SHA-256, see `perceptual_identity`."""
+    processes: int
+
+    @classmethod
+    def of(cls, files: RunFiles, processes: int) -> "Origin":
+        """Raises OSError and ValueError for a pack or a loss network that cannot be read."""
+        return cls(pack_hash(files.pack), perceptual_identity(files.perceptual), processes)
+
+    def difference(self, asked: "Origin") -> str | None:
+        """The first thing that `asked` has otherwise, as "A, and B is asked for" names it; None where all is equal."""
+        if self.pack != asked.pack:
+            return f"on the pack {self.pack[:12]}…, and the pack {asked.pack[:12]}… is asked for"
+        if self.perceptual != asked.perceptual:
+            return f"with the loss network {self.perceptual}, and {asked.perceptual} is asked for"
+        if self.processes != asked.processes:
+            return f"by {self.processes} processes, and {asked.processes} are asked for"
+        return None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What every process of a run begins with, as the first one found it."""
+
+    config: TrainConfig
+    origin: Origin
+    state: dict[str, Any] | None = None
+    """The checkpoint of a run that goes on."""
+    weights: Weights | None = None
+    """Weights that a new schedule starts from."""
+
+
+def find_start(files: RunFiles, config: TrainConfig, origin: Origin) -> Start:
+    """The checkpoint in the run's folder, or else the weights that it is to start from, or else nothing.
+
+    Raises ValueError, with one sentence that names both, where configuration, data, loss network or number of processes are not
+    those of the checkpoint; checkpoints without a record of the latter three are taken as they are. Raises it also where the
+    decoder is to be trained alone and there is nothing to start from.
     """
+    if files.checkpoint.exists():
+        state = read_checkpoint(files.checkpoint)
+        saved = TrainConfig.from_dict(state["config"])
+        difference = _difference(saved, config)
+        if difference is None and state.get("origin"):
+            difference = Origin(**state["origin"]).difference(origin)
+        if difference is not None:
+            raise ValueError(f"{files.out} was trained {difference}: ask for the same, or begin a new run in another folder")
+        if config.steps < saved.steps:
+            raise ValueError(
+                f"{files.out} is a run of {saved.steps} steps, and {config.steps} are asked for: more extend it, "
+                "and --max-seconds ends it early"
+            )
+        return Start(config, origin, state=state)
+    if files.start_from is None:
+        if config.decoder_only:
+            raise ValueError("a decoder that trains alone needs the tokens of a trained model: name one by --start-from")
+        return Start(config, origin)
+    # Parts that the weights lack are drawn.
+    torch.manual_seed(config.seed)
+    model = TaTok(config.model)
+    start_from(model, files.start_from)
+    return Start(config, origin, weights=model.state_dict())
+
+
+def saved_config(files: RunFiles) -> TrainConfig | None:
+    """The configuration of the run that lies in a folder; None where there is none."""
     # On "meta" no weights are read.
-    state = read_checkpoint(files.checkpoint, "meta")
-    saved = TrainConfig.from_dict(state["config"])
-    of_model = {f.name for f in fields(ModelConfig)}
-    parts = [_name("preset")] if "preset" in given and config.model != saved.model else []
-    for name in sorted(given - {"preset", "start_from"}):
-        asked, kept = (getattr(c.model if name in of_model else c, name) for c in (config, saved))
-        if asked != kept:
-            parts.append(f"{_name(name)} {_value(asked)} (it has {_value(kept)})")
-    if "start_from" in given:
-        parts.append(f"{_name('start_from')} (it has weights)")
-    note = f"{files.out} resumes at step {state['step']} with its checkpoint's configuration"
-    return f"{note}; ignored: {', '.join(parts)}" if parts else note
+    return TrainConfig.from_dict(read_checkpoint(files.checkpoint, "meta")["config"]) if files.checkpoint.exists() else None
 
 
-def _name(option: str) -> str:
-    return "--" + option.replace("_", "-")
+def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
+    names = {f.name for f in fields(TrainConfig)} - CHANGEABLE - {"model"}
+    for part, asked_part, named in (
+        (saved.model, asked.model, [f.name for f in fields(ModelConfig)]),
+        (saved, asked, sorted(names)),
+    ):
+        for name in named:
+            mine, theirs = getattr(part, name), getattr(asked_part, name)
+            if mine != theirs:
+                return f"with {_option(name, mine)}, and {_option(name, theirs)} is asked for"
+    return None
 
 
-def _value(value: object) -> str:
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _option(name: str, value: object) -> str:
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"--{name.replace('_', '-')} {text}"

@@ -1,12 +1,12 @@
 """The training loop. One process, or several under torchrun:
 
-torchrun --nproc-per-node 2 -m tatok train PACK --out RUN --perceptual efficientnet-lite
+torchrun --nproc-per-node 2 -m tatok train PACK --out RUN
 """
 
-import json
+import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import ExitStack
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,55 +17,46 @@ from ..data.augment import Augmentation
 from ..data.crops import CropShape, CropSource
 from ..features import open_perceptual
 from ..tokenizer import TaTok
-from ..weights import read_checkpoint, save_weights
+from ..weights import save_weights
 from .adversary import Adversary
-from .checkpoint import save_checkpoint, start_from
+from .checkpoint import save_checkpoint
 from .distributed import Workers
 from .objective import Objective, Randomness
-from .optimizer import learning_rate, make_optimizers, moving_average
+from .optimizer import clip_gradient, learning_rate, make_optimizers, moving_average
+from .reports import SAMPLES, Reports
+from .resume import Origin, RunFiles, find_start
 from .stop_signals import StopSignals
 
-LOG_EVERY = 50
 STOP_CHECK_EVERY = 10
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Where a run reads and writes."""
-
-    pack: Path
-    out: Path
-    perceptual: str | None = None
-    """`efficientnet-lite`, or the path of SqueezeNet's weights."""
-    start_from: Path | None = None
-
-    @property
-    def checkpoint(self) -> Path:
-        return self.out / "checkpoint.pt"
 
 
 class Trainer:
     """A model, its optimisers and its data, one step at a time.
 
-    A run whose folder holds a checkpoint resumes exactly, with that checkpoint's configuration. `files.start_from` begins a
-    new schedule from the weights of a checkpoint, of a weights file or of a bundle. With `config.decoder_only` the tokens come
-    from these, and a run without them raises ValueError.
+    A run whose folder holds a checkpoint resumes exactly. More steps than the checkpoint's extend it: the schedules of its
+    rates are then those of the new length. `files.start_from` begins a new schedule from the weights of a checkpoint, of a
+    weights file or of a bundle; with `config.decoder_only` the tokens come from these. The first process alone reads checkpoint
+    and weights, and gives them to the others.
+
+    Raises ValueError, see `find_start`, and where the data or the loss networks of two processes differ.
     """
 
     def __init__(self, files: RunFiles, config: TrainConfig, workers: Workers, *, compile_model: bool = False) -> None:
         device = workers.device
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
         torch.backends.cudnn.benchmark = True
+        origin = Origin.of(files, workers.count)
+        start = workers.from_first(lambda: find_start(files, config, origin))
+        for rank, other in enumerate(workers.from_all(origin)):
+            difference = start.origin.difference(other)
+            if difference is not None:
+                raise ValueError(f"the first process is to train {difference} in process {rank}: give every machine the same")
+        self.config, self.workers, self.files, self.origin = start.config, workers, files, origin
+        config, state = start.config, start.state
         torch.manual_seed(config.seed)
-        state = read_checkpoint(files.checkpoint, device) if files.checkpoint.exists() else None
-        if state is not None:
-            config = TrainConfig.from_dict(state["config"])
-        self.config, self.workers, self.files = config, workers, files
         self.model = TaTok(config.model)
-        if files.start_from and state is None:
-            start_from(self.model, files.start_from)
-        elif config.decoder_only and state is None:
-            raise ValueError("a decoder that trains alone needs the tokens of a trained model: name one by --start-from")
+        if start.weights is not None:
+            self.model.load_state_dict(start.weights)
         if config.decoder_only:
             self.model.requires_grad_(False).decoder.requires_grad_(True)
         self.model.to(device).train()
@@ -109,7 +100,10 @@ class Trainer:
         return nn.parallel.DistributedDataParallel(objective, device_ids=ids, gradient_as_bucket_view=True)
 
     def step(self) -> dict[str, Tensor]:
-        """One optimiser step; returns the parts of the loss and the gradient's norm, still on the device."""
+        """One optimiser step; returns the parts of the loss and the gradient's norm, still on the device.
+
+        A gradient that is not finite moves nothing but what momentum moves, and counts in `non_finite`.
+        """
         config, device = self.config, self.workers.device
         # Random numbers depend on the seed, the step and the process alone: a resumed run repeats them.
         self.generator.manual_seed((config.seed * 1_000_003 + self.step_number) * 4096 + self.workers.rank)
@@ -121,7 +115,7 @@ class Trainer:
             keep_all = self.step_number < config.full_token_phase * config.steps
             loss, parts = self.objective(images, randomness, keep_all, share)
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        norm = clip_gradient(self.model.parameters(), config.gradient_clip)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(self.step_number, config)
@@ -132,24 +126,38 @@ class Trainer:
             with self._precision():
                 parts = parts | self.adversary.learn()
         self.step_number += 1
-        return parts | {"norm": norm}
+        return parts | {"norm": norm, "non_finite": 1 - norm.isfinite().float()}
 
     def _precision(self) -> torch.autocast:
         device = self.workers.device.type
         return torch.autocast(device, torch.bfloat16, enabled=device == "cuda")
 
     def save(self) -> None:
-        """Leaves checkpoint.pt to resume from and weights.npz to export from."""
-        save_checkpoint(
-            self.files.checkpoint, self.step_number, self.config, self.model, self.average, self.optimizers, self.adversary
-        )
-        save_weights(self.files.out / "weights.npz", self.config.model, self.average.module.state_dict())
+        """Leaves checkpoint.pt to resume from and weights.npz to export from.
+
+        Raises FloatingPointError, see `save_checkpoint`.
+        """
+        state = {
+            "step": self.step_number,
+            "config": self.config.to_dict(),
+            "origin": asdict(self.origin),
+            "model": self.model.state_dict(),
+            "average": self.average.module.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "adversary": None if self.adversary is None else self.adversary.state_dict(),
+        }
+        save_checkpoint(self.files.checkpoint, state, self.config.checkpoints_kept)
+        partial = self.files.out / "weights.partial.npz"
+        save_weights(partial, self.config.model, state["average"])
+        partial.replace(self.files.out / "weights.npz")
 
 
 def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = None, compile_model: bool = False) -> None:
     """Trains until `config.steps`, until `max_seconds` have passed, or until SIGINT or SIGTERM asks it to end.
 
-    Leaves a checkpoint to resume from, and one every `config.checkpoint_every` steps in case it cannot.
+    Leaves a checkpoint to resume from, and one every `config.checkpoint_every` steps in case it cannot. Raises OSError and
+    ValueError, see `Trainer`, ValueError where TensorBoard is asked for and not installed, and FloatingPointError where every
+    gradient between two lines of the log has a number that is not finite.
     """
     workers = Workers.join()
     _train(files, config, workers, max_seconds, compile_model)
@@ -157,39 +165,35 @@ def train(files: RunFiles, config: TrainConfig, *, max_seconds: float | None = N
 
 
 def _train(files: RunFiles, config: TrainConfig, workers: Workers, max_seconds: float | None, compile_model: bool) -> None:
-    started = window = time.monotonic()
+    started = time.monotonic()
     files.out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(files, config, workers, compile_model=compile_model)
-    crops = LOG_EVERY * trainer.config.batch * workers.count
-    with StopSignals() as stop:
-        while trainer.step_number < trainer.config.steps:
+    config, done = trainer.config, trainer.step_number
+    if workers.is_first and done:
+        print(f"tatok: {_note(files, done, config.steps)}", file=sys.stderr)
+    if done >= config.steps:
+        return
+    with StopSignals() as stop, ExitStack() as stack:
+        reports = None
+        if workers.is_first:
+            pictures = trainer.source.centres(SAMPLES)
+            reports = stack.enter_context(Reports(files.out, config, pictures, done, config.batch * workers.count))
+        while trainer.step_number < config.steps:
             parts = trainer.step()
             step = trainer.step_number
-            if workers.is_first and step % LOG_EVERY == 0:
-                now = time.monotonic()
-                values = {name: round(value.item(), 5) for name, value in parts.items()}
-                rate = learning_rate(step - 1, trainer.config)
-                entry = {
-                    "step": step,
-                    "seconds": round(now - started, 1),
-                    "lr": rate,
-                    "crops_per_second": round(crops / (now - window)),
-                }
-                _log(files.out / "log.jsonl", entry | values)
-                window = now
+            if reports is not None:
+                reports.step(step, learning_rate(step - 1, config), parts, trainer.average.module)
             late = max_seconds is not None and time.monotonic() - started > max_seconds
             if step % STOP_CHECK_EVERY == 0 and workers.agree(late or stop.requested):
                 break
-            if workers.is_first and step % trainer.config.checkpoint_every == 0 and step < trainer.config.steps:
+            if workers.is_first and step % config.checkpoint_every == 0 and step < config.steps:
                 trainer.save()
         if workers.is_first:
             trainer.save()
 
 
-def _log(path: Path, entry: dict[str, float]) -> None:
-    line = json.dumps(entry)
-    print(line, flush=True)
-    with path.open("a") as file:
-        file.write(line + "\n")
-    if entry["loss"] != entry["loss"]:
-        raise FloatingPointError(f"the loss is not a number at step {entry['step']}")
+def _note(files: RunFiles, done: int, steps: int) -> str:
+    if done >= steps:
+        return f"{files.out} has done all of its {steps} steps; --steps with a greater number extends it"
+    note = f"{files.out} goes on at step {done} of {steps}"
+    return note if files.start_from is None else f"{note}; it has weights, so --start-from has no say"

@@ -82,6 +82,20 @@ describe('Inspector', () => {
       expect(inspector.settings.value).toEqual({ ...settings, lossRate: 0.9 });
     });
 
+    it('ranks anew in as many rounds as the host says now', () => {
+      const distortion = { ...settings, ranking: 'distortion' } as const;
+      const inspector = new Inspector(readViewState({}));
+      tokenize(inspector, { ...tokenization, settings: distortion });
+      if (ranking === undefined) throw new Error('there is no ranking');
+      inspector.ranked.value = { edgePriority: 0, criterion: 'distortion', rankingRounds: undefined, ranking };
+      expect(inspector.awaitsRanking.value).toBe(false);
+      const again = new Inspector(readViewState(structuredClone(inspector.viewState.value)));
+      tokenize(again, { ...tokenization, settings: { ...distortion, rankingRounds: 16 } });
+      expect(again.settings.value.rankingRounds).toBe(16);
+      again.ranked.value = inspector.ranked.value;
+      expect(again.awaitsRanking.value).toBe(true);
+    });
+
     it('goes over to the host’s where those changed meanwhile', () => {
       const inspector = new Inspector(kept());
       const changed = { ...settings, edgePriority: 1 };
