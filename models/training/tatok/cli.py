@@ -468,6 +468,12 @@ class Tokenize:
         for name in ("batch", "actors", "rounds", "shard_size"):
             value = getattr(self, name)
             _require(f"--{name.replace('_', '-')}", 1 if value is None else value, 1)
+        of_ray = {"--address": self.address, "--actors": self.actors, "--gpus-per-actor": self.gpus_per_actor}
+        for option, value in of_ray.items():
+            if self.engine != "ray" and value is not None:
+                raise ValueError(f"{option} goes with --engine ray")
+        if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
+            raise ValueError(f"--gpus-per-actor is {self.gpus_per_actor:g}; its range is 0 or more")
         recipe = make_recipe(
             self.model,
             runtime=self.runtime,

@@ -357,6 +357,8 @@ def test_other_inputs_and_other_folders_are_refused(
     (tmp_path / "notes.txt").touch()
     assert tokenize(photographs, tmp_path) == 1
     assert "is no token data set: it has no dataset.json" in capsys.readouterr().err
+    assert tokenize([], tmp_path / "out") == 1
+    assert "there is nothing to tokenize" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -365,6 +367,8 @@ def test_other_inputs_and_other_folders_are_refused(
     [
         (("--loss-rate", "1.5"), "--loss-rate is 1.5; its range is 0 to 1"),
         (("--edge-priority", "-1"), "--edge-priority is -1; its range is 0 or more"),
+        (("--actors", "2"), "--actors goes with --engine ray"),
+        (("--engine", "ray", "--gpus-per-actor", "-1"), "--gpus-per-actor is -1; its range is 0 or more"),
         (("--rounds", "0"), "--rounds is 0; its range is 1 or more"),
         (("--batch", "0"), "--batch is 0; its range is 1 or more"),
         (("--shard-size", "0"), "--shard-size is 0; its range is 1 or more"),

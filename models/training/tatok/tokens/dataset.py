@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -259,11 +260,13 @@ class TokenDataset:
         # Of a process that was killed while it wrote the same file.
         for left in self.folder.glob(f".{file}.*"):
             left.unlink(missing_ok=True)
-        descriptor = os.open(self.folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        # The name is flushed too. Windows knows no folders that can be opened.
+        with suppress(PermissionError):
+            descriptor = os.open(self.folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def shard_file(number: int) -> str:

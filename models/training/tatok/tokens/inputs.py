@@ -62,6 +62,8 @@ def list_sources(inputs: Iterable[Path]) -> list[Source]:
     Raises ValueError, in one sentence, for an input that is not there, holds no images or is of no kind that is read.
     """
     inputs = list(inputs)
+    if not inputs:
+        raise ValueError("there is nothing to tokenize: name a folder, a list of files, a tar or a Parquet file")
     sources = []
     for path in inputs:
         found = _listed(path, f"{path.name}/" if len(inputs) > 1 else "")
