@@ -30,7 +30,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
   const editor = own(new InspectorEditor(services));
-  const comparisons = own(new Comparisons(services));
+  const comparisons = own(new Comparisons(services, workspaceState));
   own(registerTokenizeImage());
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, comparisons));

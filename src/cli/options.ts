@@ -1,9 +1,16 @@
 /** The command line of `npm run tokenize`. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import * as z from 'zod/mini';
-import { defaultTimeLimitSeconds } from '../client/runningProcess';
-import { conditionings, filterSchema, rankingOf, type Conditioning } from '../method/settings';
-import { cropModes, type CropMode, type FilterSettings } from '../method/types';
+import { conditionings, filterKeys, rankingOf, type Conditioning } from '../method/settings';
+import type { CropMode, FilterSettings } from '../method/types';
+import {
+  declarationOf,
+  userSettings,
+  type Setting,
+  type SettingDeclaration,
+  type SettingKey,
+  type SettingOption,
+  type SettingValue,
+} from '../method/userSettings';
 
 export interface CliOptions {
   readonly images: readonly string[];
@@ -14,9 +21,15 @@ export interface CliOptions {
   readonly model: string | undefined;
   readonly out: string | undefined;
   readonly json: boolean;
-  /** Seconds that a step may take. */
-  readonly timeLimit: number;
+  /** Seconds that a step may take; null: any time. */
+  readonly timeLimit: SettingValue<'timeLimit'>;
 }
+
+/** Options as they are parsed, by their names. */
+type Given = Omit<CliOptions, 'images' | 'settings' | 'cropMode'> & {
+  readonly crop: CropMode;
+  readonly conditioning?: Conditioning;
+};
 
 /** The command line was wrong, or only asked for help: what to print where, and the exit status. */
 export class Usage extends Error {
@@ -43,40 +56,18 @@ export function parseOptions(args: readonly string[]): CliOptions {
     .description(
       'Tokenizes images: global tokens, the patch tokens worth keeping, and what is lost without the others.',
     )
-    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files')
-    .option('--loss-rate <E>', 'information loss rate, 0 to 1', number(filterSchema.shape.lossRate))
-    .option(
-      '--edge-priority <B>',
-      'bits added to the priority of patches on the outer ring',
-      number(filterSchema.shape.edgePriority),
-    )
-    .addOption(
-      new Option('--budget <KIND>', 'what the loss rate is a share of').choices(filterSchema.shape.budget.options),
-    )
-    .addOption(
-      new Option('--ranking <CRITERION>', 'quantity that patches are ranked by').choices(
-        filterSchema.shape.ranking.options,
-      ),
-    )
-    .option(
-      '--rounds <R>',
-      'rounds of a ranking that reveals patches in rounds: more take longer and choose better',
-      number(filterSchema.shape.rankingRounds),
-    )
+    .argument('<image...>', 'PNG, JPEG, WebP, GIF, TIFF or AVIF files');
+  const options = settingOptions();
+  for (const { option } of options) command.addOption(option);
+  command
     .addOption(
       new Option('--conditioning <KIND>', 'earlier name of --ranking, with global for entropy')
         .choices(conditionings)
         .conflicts('ranking'),
     )
-    .addOption(
-      new Option('--crop <MODE>', 'centre square, whole picture scaled to fit, or tiles at its own resolution')
-        .choices(cropModes)
-        .default('centre'),
-    )
     .addOption(new Option('--provider <NAME>', 'execution provider').choices(['auto', 'cuda', 'cpu']).default('auto'))
     .option('--model <DIR>', 'folder of a model bundle')
     .option('--out <DIR>', 'write <name>.{input,reconstruction,entropy,mask}.png and <name>.tokens.json')
-    .option('--time-limit <S>', 'seconds that one step may take', positive, defaultTimeLimitSeconds)
     .option('--json', 'print one JSON object a line for each image', false)
     .showHelpAfterError(false)
     .exitOverride()
@@ -88,30 +79,16 @@ export function parseOptions(args: readonly string[]): CliOptions {
     if (error.exitCode === 0) throw new Usage(output.trimEnd(), 0);
     throw new Usage(`tatok: ${error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ')}`, 2);
   }
-  const given = command.opts<{
-    lossRate?: number;
-    edgePriority?: number;
-    budget?: FilterSettings['budget'];
-    ranking?: FilterSettings['ranking'];
-    rounds?: number;
-    conditioning?: Conditioning;
-    crop: CropMode;
-    provider: string;
-    model?: string;
-    out?: string;
-    json: boolean;
-    timeLimit: number;
-  }>();
-  const { lossRate, edgePriority, budget, rounds, conditioning, crop, provider, model, out, json, timeLimit } = given;
-  const ranking = conditioning === undefined ? given.ranking : rankingOf(conditioning);
+  const { conditioning, crop, provider, model, out, json, timeLimit } = command.opts<Given>();
+  const settings = options.flatMap(({ key, option }) => {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    return value === undefined || !filterKeys.some((each) => each === key) ? [] : [[key, value] as const];
+  });
   return {
     images: command.args,
     settings: {
-      ...(lossRate === undefined ? {} : { lossRate }),
-      ...(edgePriority === undefined ? {} : { edgePriority }),
-      ...(budget === undefined ? {} : { budget }),
-      ...(ranking === undefined ? {} : { ranking }),
-      ...(rounds === undefined ? {} : { rankingRounds: rounds }),
+      ...(Object.fromEntries(settings) as Partial<FilterSettings>),
+      ...(conditioning !== undefined && { ranking: rankingOf(conditioning) }),
     },
     cropMode: crop,
     provider,
@@ -122,22 +99,33 @@ export function parseOptions(args: readonly string[]): CliOptions {
   };
 }
 
-function positive(text: string): number {
-  const value = text.trim() === '' ? NaN : Number(text);
-  if (Number.isFinite(value) && value > 0) return value;
-  throw new InvalidArgumentError('It must be above 0.');
+/** Options of the settings that have one. */
+function settingOptions(): { readonly key: SettingKey; readonly option: Option }[] {
+  return (Object.keys(userSettings) as SettingKey[]).flatMap((key) => {
+    const { option }: Setting = userSettings[key];
+    return option === undefined ? [] : [{ key, option: optionOf(key, option) }];
+  });
+}
+
+function optionOf(key: SettingKey, { name, value, help }: SettingOption): Option {
+  const hyphened = key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  const option = new Option(`--${name ?? hyphened} <${value}>`, help);
+  const declaration = declarationOf(key);
+  if (declaration.enum === undefined) option.argParser(number(declaration));
+  else option.choices(declaration.enum.filter((choice) => choice !== null));
+  return declaration.default === null ? option : option.default(declaration.default);
 }
 
 /** Reads a number within the limits of a setting. */
-function number(schema: z.ZodMiniType<number | undefined>): (text: string) => number {
-  const { type, minimum: least = -Infinity, maximum: most = Infinity } = z.toJSONSchema(schema);
-  const whole = type === 'integer';
+function number({ type, minimum, exclusiveMinimum, maximum = Infinity }: SettingDeclaration): (text: string) => number {
+  const least = minimum ?? exclusiveMinimum ?? -Infinity;
+  const whole = type.includes('integer');
   return (text) => {
     const value = text.trim() === '' ? NaN : Number(text);
-    if (Number.isFinite(value) && value >= least && value <= most && (!whole || Number.isInteger(value))) return value;
-    const kind = whole ? 'a whole number, ' : '';
-    throw new InvalidArgumentError(
-      most === Infinity ? `It must be ${kind}at least ${least}.` : `It must be ${kind}${least} to ${most}.`,
-    );
+    const inRange = (exclusiveMinimum === undefined ? value >= least : value > least) && value <= maximum;
+    if (Number.isFinite(value) && inRange && (!whole || Number.isInteger(value))) return value;
+    const kind = whole ? 'be a whole number, ' : 'be ';
+    if (maximum !== Infinity) throw new InvalidArgumentError(`It must ${kind}${least} to ${maximum}.`);
+    throw new InvalidArgumentError(`It must ${kind}${exclusiveMinimum === undefined ? 'at least' : 'above'} ${least}.`);
   };
 }

@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   const client = new InferenceClient({
     modulePath: join(__dirname, 'inference.js'),
     cuda: () => cudaOptionsIn(packageFolder),
-    stepLimitMs: () => 1000 * options.timeLimit,
+    stepLimitMs: () => (options.timeLimit === null ? undefined : 1000 * options.timeLimit),
   });
   try {
     return await tokenizeImages(options, client);

@@ -3,7 +3,13 @@
  * fails or crashes it is left out of the next one.
  */
 import { isDeepStrictEqual } from 'node:util';
-import { CancellationToken, CancellationTokenSource, type Disposable, type RequestType } from 'vscode-jsonrpc/node';
+import {
+  CancellationToken,
+  CancellationTokenSource,
+  ResponseError,
+  type Disposable,
+  type RequestType,
+} from 'vscode-jsonrpc/node';
 import { analysesBy, type Analyses, type Ask, type Call } from '../protocol/analyses';
 import * as protocol from '../protocol/engineMessages';
 import type {
@@ -18,7 +24,8 @@ import type {
 import { TatokError } from '../method/errors';
 import type { Tokenization, Tokenized } from '../method/types';
 import { cudaVariables, type CudaOptions } from '../cuda/environment';
-import { failedProviderOf, fromResponseError } from '../protocol/errorTransfer';
+import { fromResponseError } from '../protocol/errorTransfer';
+import { failureWithProvider } from '../protocol/schemas';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
 import { mayFallBack } from '../protocol/providerOrder';
 
@@ -284,6 +291,12 @@ export class InferenceClient {
     this.idleTimer = setTimeout(() => void this.stop(), this.options.idleMs ?? 5000);
     this.idleTimer.unref();
   }
+}
+
+/** The provider that a request failed with, where another one may answer it. */
+function failedProviderOf(error: unknown): FailedProvider | undefined {
+  const failure = error instanceof ResponseError ? failureWithProvider.safeParse(error.data) : undefined;
+  return failure?.data?.failed;
 }
 
 function cancelled(): TatokError {

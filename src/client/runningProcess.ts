@@ -12,6 +12,7 @@ import {
   type RequestType,
 } from 'vscode-jsonrpc/node';
 import type { Progress } from '../protocol/analyses';
+import { CheckedReader } from '../protocol/contract';
 import {
   loaded,
   noteProvider,
@@ -22,6 +23,7 @@ import {
   type LoadedChoice,
   type ProviderInUse,
 } from '../protocol/engineMessages';
+import { checkAnswer, fromProcess } from '../protocol/schemas';
 import { TatokError } from '../method/errors';
 import type { Stage } from '../method/types';
 
@@ -82,9 +84,6 @@ const cancelledLoadMs = 10_000;
 /** Timers take no longer times. */
 const longestTimerMs = 2 ** 31 - 1;
 
-/** Seconds that a step may take unless the user chooses otherwise: only what never ends is to meet it. */
-export const defaultTimeLimitSeconds = 600;
-
 /** How long a process may take to end before it is given up; one that waits for a lost device in the kernel never ends. */
 const endLimitMs = 5000;
 
@@ -135,7 +134,12 @@ export class RunningProcess {
     );
     // An end between requests is noticed by onEnd.
     this.ended.catch(() => undefined);
-    this.connection = createMessageConnection(new IPCMessageReader(this.child), new IPCMessageWriter(this.child));
+    const writer = new IPCMessageWriter(this.child);
+    const reader = new CheckedReader(new IPCMessageReader(this.child), fromProcess, (reason, refusal) => {
+      log(reason);
+      if (refusal !== undefined) writer.write(refusal).catch(() => undefined);
+    });
+    this.connection = createMessageConnection(reader, writer);
     this.connection.onNotification(progress, ({ id, ...news }) => {
       this.step = { id, stage: news.stage };
       this.pending.get(id)?.listener.onProgress?.(news);
@@ -164,6 +168,10 @@ export class RunningProcess {
     const { id } = asked;
     const answer = this.connection
       .sendRequest(type, asked, token)
+      .then((result) => {
+        checkAnswer(type.method, result);
+        return result;
+      })
       .catch((error: unknown) => this.afterPendingExit(error));
     const cancellation = token.onCancellationRequested(() => this.expectEnd(id));
     return new Promise((resolve, reject) => {

@@ -12,6 +12,7 @@ import type {
   OpenParams,
   ProviderInUse,
 } from '../protocol/engineMessages';
+import { checkedAnalysis } from '../protocol/schemas';
 import { LargePicture, OpenPicture, readyModel } from './openPicture';
 import { readPicture, shownImage } from './picture';
 import { ProviderWatch } from './providers';
@@ -93,11 +94,11 @@ export class Engine {
     this.pictures.delete(picture);
   }
 
-  /** @throws TatokError of the analysis; cancelled for a picture that is not open. */
+  /** @throws TatokError of the analysis; bad-message for a request of another shape; cancelled for a picture that is not open. */
   async analyse(picture: number, request: AnalysisRequest, call: Call): Promise<unknown> {
     const opened = this.pictures.get(picture);
     if (opened === undefined) throw new TatokError('cancelled', 'The picture is not open.');
-    return compute(opened.analyses, request, call);
+    return compute(opened.analyses, checkedAnalysis(request, opened.limits), call);
   }
 
   private get shared() {

@@ -3,6 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
+import { filterKeys } from '../method/settings';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
@@ -15,6 +16,7 @@ import type {
   Reconstruction,
   StageTimings,
 } from '../method/types';
+import { limitsOf, type PictureLimits } from '../protocol/schemas';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
@@ -170,6 +172,13 @@ export class OpenPicture {
       ),
   };
 
+  /** Of its requests. The model's layers and heads are known once its bundle is read. */
+  get limits(): PictureLimits {
+    const { image, tokens } = this.known;
+    const { tiles } = image;
+    return limitsOf(image, tokens.globalCodes.length / (tiles.rows * tiles.columns), this.bundle?.model);
+  }
+
   /** Keeps the pixels that were decoded, so that they are not decoded again. */
   keepPixels(picture: Picture): void {
     // It may have been closed while it was decoded.
@@ -257,6 +266,6 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
 
 /** Equal for settings that keep the same patches. */
 function keyOf(settings: FilterSettings): string {
-  const { lossRate, edgePriority, budget, ranking } = settings;
-  return JSON.stringify([lossRate, edgePriority, budget, ranking, roundsOf(settings)]);
+  const all = { ...settings, rankingRounds: roundsOf(settings) };
+  return JSON.stringify(filterKeys.map((key) => all[key]));
 }

@@ -12,13 +12,20 @@ import {
 } from 'vscode-jsonrpc/node';
 import sharp from 'sharp';
 import type { Call } from '../protocol/analyses';
+import { CheckedReader } from '../protocol/contract';
 import * as protocol from '../protocol/engineMessages';
 import type { Asked } from '../protocol/engineMessages';
 import { toResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
+import { fromClient } from '../protocol/schemas';
 import { Engine } from './engine';
 
-const connection = createMessageConnection(new IPCMessageReader(process), new IPCMessageWriter(process));
 const log = (text: string) => void process.stderr.write(`${text}\n`);
+const writer = new IPCMessageWriter(process);
+const reader = new CheckedReader(new IPCMessageReader(process), fromClient, (reason, refusal) => {
+  log(reason);
+  if (refusal !== undefined) void writer.write(refusal);
+});
+const connection = createMessageConnection(reader, writer);
 const engine = new Engine({
   log,
   onLoaded: (loaded) => void connection.sendNotification(protocol.loaded, loaded),

@@ -10,9 +10,9 @@ import { constants } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { TatokError } from '../method/errors';
-import type { ProviderName, ProviderReport, Stage } from '../method/types';
+import { providerNames, type ProviderName, type ProviderReport, type Stage } from '../method/types';
 import { ProviderFailed } from '../protocol/errorTransfer';
-import { knownProviders, mayFallBack, providerOrder } from '../protocol/providerOrder';
+import { mayFallBack, providerOrder } from '../protocol/providerOrder';
 import { cudaDirectoryVariable, cudaReasonVariable } from '../cuda/environment';
 import { cudaProviderLibrary, runtimeVersion } from '../cuda/requirements';
 import type { ModelChoice, ProviderInUse } from '../protocol/engineMessages';
@@ -37,11 +37,11 @@ export async function firstProvider<Value>(
 ): Promise<ProvidedBy<Value>> {
   const failures: { provider: string; reason: string }[] = [];
   for (const name of providerOrder(order)) {
-    const provider = knownProviders.find((known) => known === name);
+    const provider = providerNames.find((known) => known === name);
     if (provider === undefined) {
       failures.push({
         provider: name,
-        reason: `${name} is no known provider; known are ${knownProviders.join(', ')}.`,
+        reason: `${name} is no known provider; known are ${providerNames.join(', ')}.`,
       });
       continue;
     }

@@ -1,6 +1,5 @@
 import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
-import type { ModelOption } from '../protocol/document';
 import { TatokError } from '../method/errors';
 import { readBundle } from '../bundle/manifest';
 import type { Configuration } from './configuration';
@@ -16,6 +15,13 @@ const bundledMark = '(bundled)';
 /** Images whose model is remembered for the next window. */
 const keptChosen = 100;
 
+/** A model bundle that the user may choose. */
+export interface ModelFolder {
+  /** Absolute. */
+  readonly directory: string;
+  readonly label: string;
+}
+
 /** Model folders a panel may choose from, and which were chosen before. */
 export class Models {
   constructor(
@@ -28,7 +34,7 @@ export class Models {
   ) {}
 
   /** The bundled model, the configured folder, recent ones and the current one; recent ones that are gone are left out. */
-  async options(resource: vscode.Uri, current: string): Promise<ModelOption[]> {
+  async options(resource: vscode.Uri, current: string): Promise<ModelFolder[]> {
     const bundled = this.bundled.fsPath;
     const configured = this.configuration.read(resource).choice.directory;
     const lasting = new Set([bundled, configured, current]);

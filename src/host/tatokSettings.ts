@@ -1,9 +1,10 @@
 import { isAbsolute, join } from 'node:path';
-import { z } from 'zod';
-import { defaultTimeLimitSeconds } from '../client/runningProcess';
+import en from 'zod/v4/locales/en.js';
+import * as z from 'zod/mini';
 import type { ModelChoice } from '../protocol/engineMessages';
-import { conditionings, filterKeys, filterSchema, rankingOf } from '../method/settings';
-import { cropModes, type CropMode, type FilterSettings } from '../method/types';
+import { filterKeys, rankingOf } from '../method/settings';
+import type { CropMode, FilterSettings } from '../method/types';
+import { userSettings, type SettingKey, type SettingValue } from '../method/userSettings';
 
 /** The extension's settings as the rest of the host uses them. */
 export interface TatokSettings {
@@ -36,39 +37,16 @@ export interface ParsedSettings {
   readonly problems: readonly string[];
 }
 
-/** A setting that is left to the model unless the user sets it. */
-function orNull<T extends z.core.$ZodType>(schema: T) {
-  return z.nullable(schema).default(null);
-}
-
-/** Keys under `tatok.`; the schemas mirror `contributes.configuration`, whose limits VS Code does not enforce. */
-const schemas = {
-  providers: z.array(z.string().min(1)).min(1).default(['auto']),
-  model: z.string().trim().default(''),
-  lossRate: orNull(filterSchema.shape.lossRate),
-  edgePriority: orNull(filterSchema.shape.edgePriority),
-  budget: orNull(filterSchema.shape.budget),
-  ranking: orNull(filterSchema.shape.ranking),
-  rankingRounds: orNull(filterSchema.shape.rankingRounds),
-  /** The ranking's name in earlier versions; it holds until it is migrated. */
-  conditioning: orNull(z.enum(conditionings)),
-  'cuda.device': z.number().int().min(0).default(0),
-  'cuda.memoryLimit': z.number().positive().nullable().default(null),
-  cropMode: z.enum(cropModes).default('centre'),
-  'cuda.libraryPath': z.string().trim().default(''),
-  maxMegapixels: z.number().positive().default(100),
-  timeLimit: z.number().positive().nullable().default(defaultTimeLimitSeconds),
-} as const;
-
-export type SettingKey = keyof typeof schemas;
+/** zod's own messages, which its smaller part has only by request. */
+const english = { error: en().localeError };
 
 /** Maps raw configuration values to settings; a value of the wrong type or range falls back to its default. */
 export function parseSettings(get: (key: SettingKey) => unknown, context: SettingsContext): ParsedSettings {
   const problems: string[] = [];
-  const value = <K extends SettingKey>(key: K): z.output<(typeof schemas)[K]> => {
-    // zod cannot relate schemas[K] to K by itself.
-    const schema = schemas[key] as unknown as z.ZodType<z.output<(typeof schemas)[K]>>;
-    const result = schema.safeParse(get(key));
+  const value = <Key extends SettingKey>(key: Key): SettingValue<Key> => {
+    // zod cannot relate a setting's schema to its key by itself.
+    const schema = userSettings[key].schema as unknown as z.ZodMiniType<SettingValue<Key>>;
+    const result = schema.safeParse(get(key), english);
     if (result.success) return result.data;
     problems.push(`The setting tatok.${key} is ignored: ${z.prettifyError(result.error).replaceAll('\n', ' ')}`);
     return schema.parse(undefined);

@@ -14,6 +14,7 @@ export const tatokErrorCodes = [
   'cuda-setup-failed',
   'cancelled',
   'bad-settings',
+  'bad-message',
   'export-failed',
 ] as const;
 

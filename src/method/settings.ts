@@ -1,6 +1,6 @@
 /**
- * The filter's settings: one schema from which the manifest, VS Code's settings, the page and the command line take their limits.
- * Models' defaults lie under the user's own. Runs in every process and in the page.
+ * The filter's settings: one schema from which the manifest, the user's settings (`userSettings.ts`), messages, the page and the command
+ * line take their limits. Models' defaults lie under the user's own. Runs in every process and in the page.
  */
 import * as z from 'zod/mini';
 import { TatokError } from './errors';
@@ -18,18 +18,21 @@ import {
 const inRange = 'The information loss rate must be between 0 and 1.';
 const inRounds = `The rounds of a ranking must be a whole number from 1 to ${mostRounds}.`;
 
-/** ε in [0, 1], β ≥ 0 in bits, budget, ranking criterion and its rounds. */
+/** Everything that decides which patch tokens are kept. A setting that is added here is one of `FilterSettings` and of every message. */
 export const filterSchema = z.object({
+  /** ε, in [0, 1]. */
   lossRate: z
     .number({ error: 'The information loss rate must be a number.' })
     .check(z.minimum(0, inRange), z.maximum(1, inRange)),
+  /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
   edgePriority: z
     .number({ error: 'The edge priority must be a finite number.' })
     .check(z.minimum(0, 'The edge priority must not be negative.')),
   budget: z.enum(budgets, { error: `The budget must be ${budgets.join(' or ')}.` }),
   ranking: z.enum(rankingCriteria, { error: `The ranking must be one of ${rankingCriteria.join(', ')}.` }),
+  /** R ≥ 1 of a ranking in rounds; absent: as many as that ranking has by default, see `roundsOf`. */
   rankingRounds: z.optional(z.int({ error: inRounds }).check(z.minimum(1, inRounds), z.maximum(mostRounds, inRounds))),
-} satisfies Record<keyof FilterSettings, z.ZodMiniType>);
+});
 
 /** Keys of {@link filterSchema}, in the order in which they are shown. */
 export const filterKeys = Object.keys(filterSchema.shape) as (keyof FilterSettings)[];
@@ -46,13 +49,9 @@ export function rankingOf(conditioning: Conditioning): RankingCriterion {
   return conditioning === 'global' ? 'entropy' : conditioning;
 }
 
-/** Filter settings as manifests and JSON output have them. */
-export const filterRecordSchema = z.object({
-  lossRate: filterSchema.shape.lossRate,
-  edgePriority: filterSchema.shape.edgePriority,
-  budget: filterSchema.shape.budget,
+/** Filter settings as manifests and JSON output have them. One that earlier manifests lack needs a default here (`z._default`). */
+export const filterRecordSchema = z.extend(z.omit(filterSchema, { ranking: true }), {
   conditioning: z.enum(conditionings, { error: `The conditioning must be one of ${conditionings.join(', ')}.` }),
-  rankingRounds: filterSchema.shape.rankingRounds,
 });
 export type FilterRecord = z.infer<typeof filterRecordSchema>;
 
@@ -67,15 +66,17 @@ export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSet
   return { ...others, ranking: rankingOf(conditioning) };
 }
 
-/** Settings of a model without an entropy model, which can drop no token. */
+/** Of a model without an entropy model, which can drop no token. */
 const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+
+type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Key] | undefined };
 
 /**
  * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings.
  *
  * @throws TatokError bad-settings.
  */
-export function resolveSettings(settings: Partial<FilterSettings>, model: ModelDescription): FilterSettings {
+export function resolveSettings(settings: SomeSettings, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
   if (result.success) return model.filters ? result.data : nothingDropped;

@@ -5,6 +5,9 @@
  * ε information loss rate, β edge priority, S kept and D dropped patches. Typed arrays cross every process border as they are.
  */
 
+import type * as z from 'zod/mini';
+import type { filterSchema } from './settings';
+
 /** Grid of patch tokens, N = rows · columns, in raster order. */
 export interface Grid {
   readonly rows: number;
@@ -27,16 +30,7 @@ export const rankingCriteria = ['entropy', 'sequential', 'distortion'] as const;
 export type RankingCriterion = (typeof rankingCriteria)[number];
 
 /** Everything that decides which patch tokens are kept. */
-export interface FilterSettings {
-  /** ε, in [0, 1]. */
-  readonly lossRate: number;
-  /** β ≥ 0, bits added to the priority of patches on the outer ring of the grid. */
-  readonly edgePriority: number;
-  readonly budget: Budget;
-  readonly ranking: RankingCriterion;
-  /** R ≥ 1 of a ranking in rounds; absent: as many as that ranking has by default, see `roundsOf`. */
-  readonly rankingRounds?: number | undefined;
-}
+export type FilterSettings = Readonly<z.infer<typeof filterSchema>>;
 
 /** Pixel rectangle of the oriented source image that was tokenized. */
 export interface CropRectangle {
@@ -271,8 +265,10 @@ export interface ModelDescription {
   readonly referenceBudgetBits: number;
 }
 
+export const providerNames = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'] as const;
+
 /** An execution provider by ONNX Runtime's short name. */
-export type ProviderName = 'cuda' | 'cpu' | 'dml' | 'coreml' | 'webgpu';
+export type ProviderName = (typeof providerNames)[number];
 
 /** The provider in use, and why each earlier one of the configured order could not be. */
 export interface ProviderReport {

@@ -42,7 +42,8 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
       const document = this.open(compared[side]);
       const { settings, model } = compared[side];
       const port = sidePort(panel.webview, side);
-      const shown = { settings, model: model === undefined ? undefined : services.models.kept(model) };
+      const comparedWith = this.open(compared[side === 'a' ? 'b' : 'a']).name;
+      const shown = { settings, model: model === undefined ? undefined : services.models.kept(model), comparedWith };
       this.servers.set(side, this.register(new DocumentServer(document, port, services, shown)));
     }
     this.first = this.open(compared.a);
@@ -111,14 +112,30 @@ export const comparisonViewType = 'tatok.comparison';
 const side = z.object({ uri: z.string().min(1), model: z.string().min(1).optional() });
 type StoredSide = z.infer<typeof side>;
 
+/** Equal for sides of one image and one model. */
+function keyOf({ uri, model }: StoredSide): string {
+  return JSON.stringify([uri, model ?? null]);
+}
+
 /** The part of the page's state that says what is compared; the rest is the page's own. */
 const storedState = z.object({ a: side, b: side });
 
-/** Opens comparisons, and brings them back with what their page kept after the window reloads. */
+const sidesKey = 'comparisons.sides';
+/** Sides of comparisons that the next window may bring back. */
+const keptSides = 100;
+
+/**
+ * Opens comparisons, and brings them back with what their page kept after the window reloads. A page can have kept anything, so that only
+ * files and models that a comparison showed before are opened.
+ */
 export class Comparisons extends Disposable implements vscode.WebviewPanelSerializer {
   private readonly panels = new Set<ComparisonPanel>();
 
-  constructor(private readonly services: EditorServices) {
+  constructor(
+    private readonly services: EditorServices,
+    /** Sides that were shown. */
+    private readonly workspaceState: Pick<vscode.Memento, 'get' | 'update'>,
+  ) {
     super();
     this.register(window.registerWebviewPanelSerializer(comparisonViewType, this));
   }
@@ -141,8 +158,8 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
 
   async deserializeWebviewPanel(panel: vscode.WebviewPanel, state: unknown): Promise<void> {
     const stored = storedState.safeParse(state);
-    if (!stored.success) {
-      // The window was reloaded before the page knew what it shows.
+    // The window may have been reloaded before the page knew what it shows.
+    if (!stored.success || sides.some((each) => !this.shownBefore().includes(keyOf(stored.data[each])))) {
       panel.dispose();
       return;
     }
@@ -154,7 +171,21 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
     this.show(panel, { a: restored(a), b: restored(b) });
   }
 
+  private shownBefore(): string[] {
+    return this.workspaceState.get<string[]>(sidesKey, []);
+  }
+
+  private async remember(compared: ComparedSides): Promise<void> {
+    const { models } = this.services;
+    const shown = sides.map((each) => {
+      const { uri, model } = compared[each];
+      return keyOf({ uri: uri.toString(), ...(model !== undefined && { model: models.kept(model) }) });
+    });
+    await this.workspaceState.update(sidesKey, [...new Set([...shown, ...this.shownBefore()])].slice(0, keptSides));
+  }
+
   private show(panel: vscode.WebviewPanel, compared: ComparedSides): void {
+    void this.remember(compared);
     const comparison = new ComparisonPanel(panel, compared, this.services);
     this.panels.add(comparison);
     panel.onDidDispose(() => this.panels.delete(comparison));

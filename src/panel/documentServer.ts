@@ -11,6 +11,7 @@ import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
+import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
 import { TatokError } from '../method/errors';
@@ -27,7 +28,10 @@ export interface ServerServices {
 }
 
 /** Facts of its document that a page is sent besides the name. */
-export type DocumentStart = Omit<protocol.InspectedDocument, 'name' | 'uri'>;
+export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
+  /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
+  readonly comparedWith?: string | undefined;
+}
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
 export class DocumentServer extends Disposable {
@@ -37,6 +41,8 @@ export class DocumentServer extends Disposable {
   /** The filter settings that the page sent last. */
   private filtering: FilterSettings | undefined;
   private tokenizedUnder: FilterSettings | undefined;
+  /** Folders of the models that a page was offered, by their ids: it can choose no other. */
+  private readonly offered = new Map<string, string>();
 
   constructor(
     private readonly document: TokenizationDocument,
@@ -62,7 +68,8 @@ export class DocumentServer extends Disposable {
   }
 
   private serve(connection: MessageConnection): void {
-    const { document, services, start } = this;
+    const { document, services } = this;
+    const { comparedWith, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
@@ -73,7 +80,7 @@ export class DocumentServer extends Disposable {
     // An export is finished whatever happens to the file meanwhile; analyses are of no use with other tokens.
     answerAnalyses(connection, (request, call) =>
       this.answer(connection, [call.token, document.untilReplaced], (token) =>
-        document.ask(request, { ...call, token }),
+        document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
       ),
     );
     connection.onNotification(protocol.filtering, (filter) => {
@@ -83,16 +90,18 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation)),
+      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
-        const current = document.modelDirectory;
-        return { current, options: await services.models.options(document.uri, current) };
+        const directory = document.modelDirectory;
+        const folders = await services.models.options(document.uri, directory);
+        const options = folders.map((folder) => ({ id: this.offer(folder.directory), label: folder.label }));
+        return { current: this.offer(directory), directory, options };
       }),
     );
-    connection.onRequest(protocol.chooseModel, ({ directory }, token) =>
-      this.answer(connection, [token], (cancellation) => this.chooseModel(directory, cancellation)),
+    connection.onRequest(protocol.chooseModel, ({ model }, token) =>
+      this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
@@ -127,14 +136,39 @@ export class DocumentServer extends Disposable {
 
   private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
     const { models } = this.services;
-    const directory = wanted ?? (await models.ask(this.document.modelDirectory));
+    const directory = wanted === null ? await models.ask(this.document.modelDirectory) : this.offered.get(wanted);
+    if (wanted !== null && directory === undefined) {
+      throw new TatokError('bad-message', 'The page chose a model that it was not offered.');
+    }
     if (directory === undefined || cancellation.isCancellationRequested) return false;
     await this.document.useModel(directory, cancellation);
     await models.remember(this.document.uri, directory);
     return true;
   }
 
+  /** The id of a model's folder. */
+  private offer(directory: string): string {
+    const [known] = [...this.offered].find(([, folder]) => folder === directory) ?? [];
+    const id = known ?? String(this.offered.size);
+    this.offered.set(id, directory);
+    return id;
+  }
+
+  /** Of the current tokens; while there are none nothing is asked of them. */
+  private get limits(): PictureLimits {
+    const { state, name } = this.document;
+    if (state.kind !== 'tokenized') throw new TatokError('cancelled', `${name} is not tokenized.`);
+    const { image, model } = state.tokenization;
+    return limitsOf(image, model.globalTokens, model);
+  }
+
   private async runAction(action: protocol.FailureAction): Promise<void> {
+    const { state } = this.document;
+    // Buttons of a failure alone, as they were offered: no page lifts a limit by itself. The log may be looked at any time.
+    if (action !== 'showOutput' && !(state.kind === 'failed' && state.failure.actions.includes(action))) {
+      this.services.log.warn(`The page ran the action ${action}, which it was not offered; it is ignored.`);
+      return;
+    }
     switch (action) {
       case 'retry':
         this.document.tokenize();

@@ -5,7 +5,7 @@ import { plain } from '../host/text';
 import { window } from '../host/window';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
-import type { DataKind, ExportRequest } from '../protocol/exports';
+import { comparisonKind, type DataKind, type ExportRequest } from '../protocol/exports';
 import { TatokError } from '../method/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
@@ -30,16 +30,18 @@ export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'toke
 /**
  * Asks where to save an export and saves it, on whatever file system that is.
  *
+ * @param comparedWith name of the image that a comparison compares the document with; absent outside of one.
  * @returns the name of the file, or null when the user chose none.
- * @throws TatokError export-failed when it cannot be written.
+ * @throws TatokError export-failed when it cannot be written; bad-message for a comparison where there is none.
  */
 export async function saveExport(
   document: ExportedDocument,
   request: ExportRequest,
   token: CancellationToken,
+  comparedWith?: string,
 ): Promise<string | null> {
   // The dialog comes first: nobody waits for a file that they then do not want.
-  const target = await askForTarget(document, request);
+  const target = await askForTarget(document, request.kind, comparedWith);
   if (target === undefined) return null;
   const bytes =
     'bytes' in request
@@ -68,12 +70,21 @@ function dataFile(kind: DataKind, image: string, tokenization: ExportedTokenizat
   }
 }
 
-function askForTarget({ name, uri }: ExportedDocument, request: ExportRequest): Thenable<vscode.Uri | undefined> {
-  const { kind } = request;
+/** The name that is proposed is made here: a page knows the kind alone. */
+async function askForTarget(
+  { name, uri }: ExportedDocument,
+  kind: ExportRequest['kind'],
+  comparedWith: string | undefined,
+): Promise<vscode.Uri | undefined> {
+  if (kind === comparisonKind && comparedWith === undefined) {
+    throw new TatokError('bad-message', 'The page exported a comparison, but it shows one image alone.');
+  }
   const folder = folderFor(uri);
   const extension = kind.slice(kind.lastIndexOf('.') + 1);
   // Two thresholds or models of one image need its name once.
-  const images = new Set('other' in request ? [stem(name), stem(request.other)] : [stem(name)]);
+  const images = new Set(
+    [name, ...(kind === comparisonKind && comparedWith !== undefined ? [comparedWith] : [])].map(stem),
+  );
   return window.showSaveDialog({
     title: plain`Export ${name}`,
     saveLabel: 'Export',

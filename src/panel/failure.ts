@@ -16,6 +16,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'time-limit': ['retry', 'openSettings', 'showOutput'],
   'cuda-setup-failed': ['showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
+  'bad-message': ['showOutput'],
   'export-failed': ['showOutput'],
   cancelled: ['retry'],
 };

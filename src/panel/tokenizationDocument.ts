@@ -162,7 +162,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       const file = await this.file.read();
       const { choice, filter, cropMode, maxMegapixels } = settings;
       return this.services.inference.open(
-        { choice, file, settings: filter, cropMode, maxMegapixels },
+        { choice, file, settings: filter, cropMode, ...(maxMegapixels < Infinity && { maxMegapixels }) },
         { token, onProgress: (progress) => tell({ progress }), onPicture: (picture) => tell({ picture }) },
       );
     });

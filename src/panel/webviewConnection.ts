@@ -11,8 +11,10 @@ import {
 } from 'vscode-jsonrpc/node';
 import type { Webview } from 'vscode';
 import { Disposable } from '../host/disposable';
-import { ready } from '../protocol/document';
 import { isSideMessage, type Side, type SideMessage } from '../protocol/comparison';
+import { examine } from '../protocol/contract';
+import { ready } from '../protocol/document';
+import { fromPage } from '../protocol/schemas';
 
 /** Both ways of a webview's messages. */
 export type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;
@@ -43,8 +45,17 @@ export class WebviewPages extends Disposable {
     return this.page?.connection;
   }
 
-  private receive(message: unknown): void {
-    if (!isMessage(message)) return;
+  /** No handler sees a message that the contract does not allow. */
+  private receive(received: unknown): void {
+    const verdict = examine(received, fromPage);
+    const { message } = verdict;
+    if (message === undefined) {
+      const { reason, refusal } = verdict;
+      this.logger.warn(reason);
+      // A page that is gone waits for no answer.
+      if (refusal !== undefined) void this.port.postMessage(refusal);
+      return;
+    }
     if (Message.isRequest(message) && message.method === ready.method) this.beginPage();
     this.page?.reader.accept(message);
   }
@@ -99,10 +110,6 @@ class PageWriter extends AbstractMessageWriter implements MessageWriter {
   }
 }
 
-function isMessage(value: unknown): value is Message {
-  return typeof value === 'object' && value !== null && 'jsonrpc' in value && typeof value.jsonrpc === 'string';
-}
-
 /** One side's own port through a webview that both sides share. */
 export function sidePort(webview: MessagePort, side: Side): MessagePort {
   return {
@@ -110,7 +117,12 @@ export function sidePort(webview: MessagePort, side: Side): MessagePort {
     onDidReceiveMessage: (listener, receiver: unknown, disposables) =>
       webview.onDidReceiveMessage(
         (value: unknown) => {
-          if (isSideMessage(value) && value.side === side) listener.call(receiver, value.message);
+          if (isSideMessage(value)) {
+            if (value.side === side) listener.call(receiver, value.message);
+          } else if (side === 'a') {
+            // To be refused once: it is for neither side.
+            listener.call(receiver, undefined);
+          }
         },
         undefined,
         disposables,

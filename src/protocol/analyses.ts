@@ -1,12 +1,12 @@
 /**
  * The analyses of a tokenized picture: one interface, by which the page asks the extension host and the host asks the inference process.
- * The host relays analyses by name and knows none of them. A new one is declared here, computed in `engine/openPicture.ts`
- * and shown in the page.
+ * The host relays analyses by name and knows none of them. A new one is declared here, with the schema of its request in `schemas.ts`,
+ * computed in `engine/openPicture.ts` and shown in the page.
  */
 import { ProgressType, RequestType, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc';
+import type * as z from 'zod/mini';
 import { TatokError } from '../method/errors';
 import type {
-  AttentionChoice,
   AttentionMap,
   FilterSettings,
   InfluenceMap,
@@ -18,6 +18,7 @@ import type {
   TileProgress,
 } from '../method/types';
 import type { ErrorData } from './errorTransfer';
+import type { analysisRequests } from './schemas';
 
 /** Every method takes one value that can be cloned, and how the call is followed; it rejects with a TatokError. */
 export interface Analyses {
@@ -32,26 +33,11 @@ export interface Analyses {
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
 }
 
-export interface MeasureRequest {
-  /** Their ε is not used. */
-  readonly settings: FilterSettings;
-  /** Measured as one batch. */
-  readonly lossRates: readonly number[];
-}
-
-export interface InfluenceRequest {
-  readonly settings: FilterSettings;
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly globalToken: number;
-}
-
-export interface AttentionRequest {
-  /** Index of the tile, 0 unless the picture is tiled. */
-  readonly tile: number;
-  readonly layer: AttentionChoice;
-  readonly head: AttentionChoice;
-}
+/** The request of an analysis, as its schema has it. */
+type RequestOf<Name extends keyof typeof analysisRequests> = z.infer<ReturnType<(typeof analysisRequests)[Name]>>;
+export type MeasureRequest = RequestOf<'measure'>;
+export type InfluenceRequest = RequestOf<'influence'>;
+export type AttentionRequest = RequestOf<'attention'>;
 
 /** The place of the pipeline. */
 export interface Progress {
@@ -101,17 +87,19 @@ export async function compute(analyses: Analyses, { name, params }: AnalysisRequ
 export const progressed = new ProgressType<Progress>();
 
 /** From a page to the extension host. */
-const analysis = new RequestType<AnalysisRequest & { readonly progress?: number }, unknown, ErrorData>('analysis');
+export const pageAnalysis = new RequestType<AnalysisRequest & { readonly progress?: number }, unknown, ErrorData>(
+  'analysis',
+);
 
 /** The analyses of the document on the other side of a page's connection. */
 export function analysesOver(connection: MessageConnection): Analyses {
   let calls = 0;
   return analysesBy(async (request, { token, onProgress }) => {
-    if (onProgress === undefined) return connection.sendRequest(analysis, request, token);
+    if (onProgress === undefined) return connection.sendRequest(pageAnalysis, request, token);
     const progress = ++calls;
     const listening = connection.onProgress(progressed, progress, onProgress);
     try {
-      return await connection.sendRequest(analysis, { ...request, progress }, token);
+      return await connection.sendRequest(pageAnalysis, { ...request, progress }, token);
     } finally {
       listening.dispose();
     }
@@ -120,7 +108,7 @@ export function analysesOver(connection: MessageConnection): Analyses {
 
 /** Answers a page. @param ask rejects with a ResponseError. */
 export function answerAnalyses(connection: MessageConnection, ask: Ask): void {
-  connection.onRequest(analysis, ({ progress, ...request }, token) =>
+  connection.onRequest(pageAnalysis, ({ progress, ...request }, token) =>
     ask(request, {
       token,
       ...(progress !== undefined && {

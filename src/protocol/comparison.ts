@@ -17,7 +17,8 @@ export interface SideMessage {
 }
 
 export function isSideMessage(value: unknown): value is SideMessage {
-  return typeof value === 'object' && value !== null && 'side' in value && 'message' in value;
+  if (typeof value !== 'object' || value === null || !('side' in value && 'message' in value)) return false;
+  return sides.some((side) => side === value.side);
 }
 
 /** A command asks the page to export both pictures, or to copy them; sent to whichever side. */

@@ -2,15 +2,18 @@
  * The whole contract between an inspector panel (extension host) and its webview.
  *
  * The webview asks, the host answers; the host only notifies of progress, of a decoded picture and its tokens (also after the
- * file changed) and of failure. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
+ * file changed) and of failure. The host checks all that a page sends (`schemas.ts`), and a page names nothing but what the host offered: models
+ * by their ids, exports by their kinds. Typed arrays travel as they are. State that must survive hiding and reloading is the webview's own
  * (`vscode.setState`), the host only hands back what the serializer kept.
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
+import type * as z from 'zod/mini';
 import type { CropMode, FilterSettings, ModelDescription, ProviderReport, Tokenized } from '../method/types';
 import type { Progress } from './analyses';
 import type { DecodedPicture } from './engineMessages';
 import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
+import type { failureAction, modelRequest, restoredPage } from './schemas';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -28,7 +31,7 @@ export interface Failure {
   readonly actions: readonly FailureAction[];
 }
 
-export type FailureAction = 'retry' | 'showOutput' | 'openSettings' | 'openAnyway';
+export type FailureAction = z.infer<typeof failureAction>;
 
 /** Tokens with all that is needed to draw them. The page asks for their ranking and reconstruction itself. */
 export interface InspectedTokenization extends Tokenized {
@@ -38,27 +41,23 @@ export interface InspectedTokenization extends Tokenized {
 
 /** A model bundle that the user may choose. */
 export interface ModelOption {
-  /** Absolute folder on the machine of the extension host. */
-  readonly directory: string;
+  /** Names it to the host, which knows its folder. */
+  readonly id: string;
   readonly label: string;
 }
 
 export interface ModelMenu {
-  /** Folder of the model in use. */
+  /** The model in use. */
   readonly current: string;
+  /** Folder of the model in use, on the machine of the extension host. */
+  readonly directory: string;
   readonly options: readonly ModelOption[];
 }
 
-export interface ModelRequest {
-  /** null: the host asks the user for a folder. */
-  readonly directory: string | null;
-}
+export type ModelRequest = z.infer<typeof modelRequest>;
 
 /** The part of a page's kept state that decides how the picture is tokenized. */
-export interface RestoredPage {
-  /** Absent: as the settings say. */
-  readonly cropMode?: CropMode | undefined;
-}
+export type RestoredPage = z.infer<typeof restoredPage>;
 
 /** Sent once by the webview when it can receive; the host then tokenizes and notifies. */
 export const ready = new RequestType<RestoredPage, InspectedDocument, ErrorData>('ready');

@@ -6,19 +6,18 @@
  * Cancellation is JSON-RPC's own ($/cancelRequest through a CancellationToken).
  */
 import { NotificationType, RequestType } from 'vscode-jsonrpc';
+import type * as z from 'zod/mini';
 import type {
-  CropMode,
   FilterSettings,
   ModelDescription,
-  ProviderName,
   ProviderReport,
-  ShownGeometry,
   ShownImage,
   StageTimings,
   Tokens,
 } from '../method/types';
 import type { AnalysisRequest, Progress } from './analyses';
 import type { InferenceErrorData } from './errorTransfer';
+import type { failedProvider, knownPicture, modelChoice, openParams, pictureHandle, providerInUse } from './schemas';
 
 /** A request as it is sent. */
 export interface Asked<Params> {
@@ -28,16 +27,7 @@ export interface Asked<Params> {
 }
 
 /** Which bundle runs where. The inference process keeps sessions of the last few choices. */
-export interface ModelChoice {
-  /** Absolute folder of the bundle. */
-  readonly directory: string;
-  /** Providers to try, in order. */
-  readonly providers: readonly string[];
-  /** Index of the GPU that CUDA uses; absent: 0. */
-  readonly cudaDevice?: number;
-  /** MiB that batches may take on the GPU; absent: no limit. */
-  readonly cudaMemoryLimit?: number;
-}
+export type ModelChoice = Readonly<z.infer<typeof modelChoice>>;
 
 export interface LoadedModel {
   readonly model: ModelDescription;
@@ -49,17 +39,7 @@ export interface LoadedChoice extends LoadedModel {
   readonly choice: ModelChoice;
 }
 
-export interface OpenParams {
-  readonly choice: ModelChoice;
-  /** The encoded file, as read from its file system. */
-  readonly file: Uint8Array;
-  /** Absent fields fall back to the manifest's defaults. */
-  readonly settings: Partial<FilterSettings>;
-  /** Absent: the centre crop. */
-  readonly cropMode?: CropMode;
-  /** Images with more pixels are refused with `image-too-large` before they are decoded; absent means sharp's own limit. */
-  readonly maxMegapixels?: number;
-}
+export type OpenParams = Readonly<z.infer<typeof openParams>>;
 
 /** The picture of a file, as soon as it is decoded: before the model is loaded and run. */
 export interface DecodedPicture {
@@ -77,20 +57,11 @@ export interface OpenedTokens extends LoadedModel {
   readonly timings: StageTimings;
 }
 
-/** A picture that was tokenized by a former process. */
-export interface KnownPicture {
-  readonly choice: ModelChoice;
-  readonly file: Uint8Array;
-  readonly image: ShownGeometry;
-  readonly tokens: Tokens;
-  /** As in {@link OpenedTokens}: another model in the same folder would decode the tokens to another picture. */
-  readonly manifest: string;
-}
-
 /** Names a picture that is open. The client chooses the number. */
-export interface PictureHandle {
-  readonly picture: number;
-}
+export type PictureHandle = Readonly<z.infer<typeof pictureHandle>>;
+
+/** A picture that was tokenized by a former process. */
+export type KnownPicture = Readonly<Omit<z.infer<typeof knownPicture>, keyof PictureHandle>>;
 
 /** Decodes and tokenizes a picture, and keeps it open. */
 export const open = new RequestType<Asked<OpenParams & PictureHandle>, OpenedTokens, InferenceErrorData>('open');
@@ -111,29 +82,21 @@ export const progress = new NotificationType<Progress & { readonly id: number }>
 export const pictured = new NotificationType<DecodedPicture & { readonly id: number }>('pictured');
 
 /** A provider that failed after a model was opened on it, and why. */
-export interface FailedProvider {
-  readonly choice: ModelChoice;
-  readonly provider: ProviderName;
-  /** One sentence. */
-  readonly reason: string;
-}
+export type FailedProvider = Readonly<z.infer<typeof failedProvider>>;
 
 /** Sent to a process before any request: a provider that is not to be tried for a choice. */
 export const excludeProvider = new NotificationType<FailedProvider>('provider/exclude');
 
 /** A provider whose native code is about to run. */
-export interface ProviderInUse {
-  readonly choice: ModelChoice;
-  readonly provider: ProviderName;
-  /** True if sessions are opened on it; otherwise they run. */
-  readonly opening: boolean;
-}
+export type ProviderInUse = Readonly<z.infer<typeof providerInUse>>;
 
 /**
  * Asked of the client whenever another provider is about to be used, or none: a process that ends in native code cannot say any more
  * whose it was. A request, because only its answer is proof that the news has arrived.
  */
-export const noteProvider = new RequestType<{ readonly inUse: ProviderInUse | undefined }, void, void>('provider/note');
+export const noteProvider = new RequestType<{ readonly inUse?: ProviderInUse | undefined }, void, void>(
+  'provider/note',
+);
 
 /**
  * A model was loaded for a request, whichever: on another provider than before where that one failed while it ran, or where a

@@ -57,11 +57,6 @@ export function fromResponseError(error: unknown): TatokError {
   return new TatokError(code, message, property(data, 'advice'), { cause: error });
 }
 
-/** The provider that a request failed with, where another one may answer it. */
-export function failedProviderOf(error: unknown): FailedProvider | undefined {
-  return error instanceof ResponseError ? (error as ResponseError<InferenceErrorData>).data?.failed : undefined;
-}
-
 function property(data: unknown, name: 'code' | 'advice'): string | undefined {
   if (typeof data !== 'object' || data === null || !(name in data)) return undefined;
   const value: unknown = Reflect.get(data, name);

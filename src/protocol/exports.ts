@@ -2,8 +2,9 @@
  * Kinds of exports, for the page's menu and the command alike. A kind is also the end of the file's name:
  * `cat.png` is exported as `cat.view.png`, `cat.patches.csv` and so on, compared with `dog.png` as `cat-dog.comparison.png`.
  */
+import type * as z from 'zod/mini';
 import { hasPart, type Part, type Parts } from '../method/parts';
-import type { FilterSettings } from '../method/types';
+import type { exportRequest } from './schemas';
 
 /** Made by the host from the tokenization, under the settings that the page shows. */
 export const dataKinds = ['patches.csv', 'patches.json', 'tokens.json', 'npz'] as const;
@@ -14,7 +15,16 @@ export const plotNames = ['curve', 'histogram', 'rate-distortion'] as const;
 export type PlotName = (typeof plotNames)[number];
 
 /** Made by the page, which can draw. */
-export type PictureKind = 'view.png' | `${PlotName}.${'svg' | 'csv'}`;
+export const pictureKinds = [
+  'view.png',
+  'curve.svg',
+  'curve.csv',
+  'histogram.svg',
+  'histogram.csv',
+  'rate-distortion.svg',
+  'rate-distortion.csv',
+] as const satisfies readonly ('view.png' | `${PlotName}.${'svg' | 'csv'}`)[];
+export type PictureKind = (typeof pictureKinds)[number];
 
 /** Exports of an inspector. */
 export type ExportKind = DataKind | PictureKind;
@@ -25,15 +35,7 @@ export const comparisonKind = 'comparison.png';
 /** Exports of a comparison. */
 export type ComparisonKind = typeof comparisonKind;
 
-export type ExportRequest =
-  | { readonly kind: DataKind; readonly settings: FilterSettings }
-  | { readonly kind: PictureKind; readonly bytes: Uint8Array }
-  | {
-      readonly kind: ComparisonKind;
-      readonly bytes: Uint8Array;
-      /** Name of the image that the document's own is compared with; it may be the same. */
-      readonly other: string;
-    };
+export type ExportRequest = z.infer<typeof exportRequest>;
 
 export interface ExportChoice<Kind = ExportKind> {
   readonly kind: Kind;

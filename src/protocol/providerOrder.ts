@@ -1,8 +1,6 @@
 /** The order in which execution providers are tried, which the client must know too: it replaces a process whose provider fails. */
 import type { ProviderName } from '../method/types';
 
-export const knownProviders: readonly ProviderName[] = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'];
-
 /** Stands for the platform's default order. */
 const autoProvider = 'auto';
 

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
+import * as z from 'zod/mini';
 import { Engine } from '../../src/engine/engine';
 import type * as openPicture from '../../src/engine/openPicture';
 import { DocumentServer, type ServerServices } from '../../src/panel/documentServer';
@@ -9,6 +10,7 @@ import { TokenizationDocument, type DocumentServices } from '../../src/panel/tok
 import { analysesOver, type Analyses, type Call, type Progress } from '../../src/protocol/analyses';
 import type { KnownPicture } from '../../src/protocol/engineMessages';
 import * as protocol from '../../src/protocol/document';
+import { analysisRequests } from '../../src/protocol/schemas';
 import { FakeWebview } from '../unit/panel/fakeWebview';
 import { openIn } from './support';
 
@@ -18,6 +20,8 @@ vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMoc
 interface MoreAnalyses extends Analyses {
   meanBits(request: { readonly least: number }, call?: Call): Promise<number>;
 }
+
+Object.assign(analysisRequests, { meanBits: () => z.strictObject({ least: z.number() }) });
 
 // The engine, with that analysis.
 vi.mock('../../src/engine/openPicture', async (original) => {

@@ -1,3 +1,5 @@
+import { fork } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +15,7 @@ import type { DecodedPicture, LoadedChoice } from '../../src/protocol/engineMess
 import type { Stage } from '../../src/method/types';
 import { sharedLibrary } from '../sharedLibrary';
 import { refusalOf } from '../unit/refusal';
+import { until } from '../unit/until';
 import { bundleFor, modelDirectory, sample } from './support';
 
 const choice = { directory: modelDirectory, providers: ['cpu'] };
@@ -49,7 +52,56 @@ async function damagedModel(name: string, replaced: string, content: string): Pr
   return directory;
 }
 
+/** A process that is sent what no client of ours sends. */
+function forkRaw() {
+  const child = fork(modulePath, [], { serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const lines: string[] = [];
+  if (child.stderr !== null) createInterface({ input: child.stderr }).on('line', (line) => lines.push(line));
+  const answers = new Map<unknown, unknown>();
+  child.on('message', (message: { readonly id?: number }) => void answers.set(message.id, message));
+  return { child, lines, answers };
+}
+
 describe('the inference process', () => {
+  it('refuses messages that are not allowed, each in one line of its log, and answers the next true one', async () => {
+    const { child, lines, answers } = forkRaw();
+    const settings = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+    const image = { choice, file: Uint8Array.of(1), picture: 1 };
+    const hostile: readonly (readonly [string, unknown])[] = [
+      ['open', { ...image, settings: {} }],
+      ['open', { id: 1, params: { ...image, file: [1, 2, 3], settings: {} } }],
+      ['open', { id: 1, params: { ...image, settings: { lossRate: NaN } } }],
+      ['open', { id: 1, params: { ...image, settings: {}, maxMegapixels: Infinity } }],
+      ['open', { id: 1, params: { ...image, settings: {}, cropMode: 'all' } }],
+      ['open', { id: 1, params: { ...image, settings: {}, choice: { ...choice, library: '/tmp/evil.so' } } }],
+      ['model/load', { id: 1, params: { directory: '', providers: ['cpu'] } }],
+      ['model/load', { id: 1, params: { directory: 'a\0b', providers: ['cpu'] } }],
+      ['model/load', { id: 1, params: { ...choice, providers: 'cpu' } }],
+      ['model/load', { id: -1, params: choice }],
+      ['analysis', { id: 1, params: { picture: '1', name: 'rank', params: settings } }],
+      ['analysis', { id: 1, params: { picture: 1, name: '', params: settings } }],
+      ['reopen', { ...image, image: {}, tokens: {}, manifest: '{}' }],
+      ['close', { picture: 0.5 }],
+      ['provider/exclude', { choice, provider: 'abacus', reason: 'It is slow.' }],
+      ['provider/note', { inUse: undefined }],
+      ['shutdown', undefined],
+    ];
+    try {
+      for (const [n, [method, params]] of hostile.entries()) child.send({ jsonrpc: '2.0', id: n, method, params });
+      child.send(['no', 'message']);
+      child.send({ jsonrpc: '2.0', id: 100, method: 'model/load', params: { id: 1, params: choice } });
+      await until(() => answers.has(100));
+      for (const n of hostile.keys())
+        expect(answers.get(n), String(hostile[n]?.[0])).toMatchObject({ error: { code: -32602 } });
+      expect(answers.get(100)).toMatchObject({ result: { provider: { provider: 'cpu' } } });
+      await until(() => lines.length === hostile.length + 1);
+      for (const line of lines)
+        expect(line).toMatch(/^The client sent a message that is not allowed, and it is ignored: /);
+    } finally {
+      child.kill('SIGKILL');
+    }
+  });
+
   it('tokenizes, with typed arrays and progress', async () => {
     const inference = client();
     const stages: Stage[] = [];

@@ -136,6 +136,8 @@ describe(`the package for ${platform}`, () => {
     const script = files.get('extension/dist/webview.js') ?? new Uint8Array();
     expect(gzipSync(script).length).toBeLessThan(160e3);
     expect(text.decode(script)).not.toContain('calendar');
+    // The host checks what the page sends; the page need not.
+    expect(text.decode(script)).not.toContain('sent a message that is not allowed');
   });
 
   it('tells nothing of the machine that made it', () => {

@@ -41,8 +41,8 @@ async function exportKinds(page: Page): Promise<string[]> {
     .evaluateAll((items) => items.map((item) => item.getAttribute('data-testid')?.replace('export-', '') ?? ''));
 }
 
-async function chooseModel(page: Page, directory: string): Promise<void> {
-  await page.getByTestId('model').selectOption(directory);
+async function chooseModel(page: Page, model: string): Promise<void> {
+  await page.getByTestId('model').selectOption(model);
   await settled(page);
 }
 
@@ -143,11 +143,11 @@ describe('choosing another model', () => {
     const page = await open({ parts: whole, otherParts: fixedGlobals });
     await page.getByTestId('overlay-surprisal').click();
     await page.getByTestId('colour-bar').waitFor();
-    await chooseModel(page, '/models/mine');
+    await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await page.getByTestId('colour-bar').count()).toBe(0);
     expect(await page.getByTestId('overlay-none').locator('input').isChecked()).toBe(true);
-    await chooseModel(page, '/models/synthetic-s-256');
+    await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('kind').waitFor({ state: 'detached' });
     expect(await page.getByTestId('overlay-surprisal').locator('input').isChecked()).toBe(true);
     await page.close();
@@ -157,10 +157,10 @@ describe('choosing another model', () => {
     const page = await open({ parts: whole, otherParts: fixedPatches });
     await page.getByTestId('loss-rate').fill('0.3');
     const kept = await text(page, 'kept-count');
-    await chooseModel(page, '/models/mine');
+    await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await text(page, 'total-tokens')).toBe('256');
-    await chooseModel(page, '/models/synthetic-s-256');
+    await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('loss-rate').waitFor();
     expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.3');
     expect(await text(page, 'kept-count')).toBe(kept);

@@ -602,9 +602,9 @@ describe('life of the page', () => {
   it('switches the model from the header, and stays as it was where the folder holds none', async () => {
     const page = await open();
     const select = page.getByTestId('model');
-    await expect.poll(() => select.inputValue()).toBe('/models/synthetic-s-256');
+    await expect.poll(() => select.inputValue()).toBe('synthetic-s-256');
     await select.selectOption({ label: 'mine' });
-    await expect.poll(() => select.inputValue()).toBe('/models/mine');
+    await expect.poll(() => select.inputValue()).toBe('mine');
     await expect.poll(() => select.isEnabled()).toBe(true);
     const psnr = await number(page, 'psnr');
     await select.selectOption({ label: 'Choose folder…' });
@@ -612,12 +612,12 @@ describe('life of the page', () => {
     expect(await page.getByTestId('failure').locator('p').innerText()).toBe(
       'There is no model: /photographs/manifest.json cannot be read. Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.',
     );
-    expect(await select.inputValue()).toBe('/models/mine');
+    expect(await select.inputValue()).toBe('mine');
     expect(await number(page, 'psnr')).toBe(psnr);
     const asked = await page.evaluate(() =>
       window.fixture.received.filter(({ method }) => method === 'models/choose').map(({ params }) => params),
     );
-    expect(asked).toEqual([{ directory: '/models/mine' }, { directory: null }]);
+    expect(asked).toEqual([{ model: 'mine' }, { model: null }]);
     await page.close();
   });
 

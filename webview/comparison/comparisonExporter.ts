@@ -47,10 +47,8 @@ export class ComparisonExporter {
   async save(): Promise<void> {
     await this.delivery.attempt('The export failed', async () => {
       const bytes = new Uint8Array(await (await this.draw(await this.fresh())).arrayBuffer());
-      const { left, right } = this.comparison;
-      const other = right.peek().inspector.document.peek()?.name ?? '';
-      const connection = this.connections.get(left.peek());
-      const saved = await connection?.sendRequest(protocol.saveExport, { kind: comparisonKind, bytes, other });
+      const connection = this.connections.get(this.comparison.left.peek());
+      const saved = await connection?.sendRequest(protocol.saveExport, { kind: comparisonKind, bytes });
       return typeof saved === 'string' ? `Saved ${saved}` : undefined;
     });
   }

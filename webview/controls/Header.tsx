@@ -74,10 +74,10 @@ function ModelSelect(): JSX.Element | null {
     <Select
       label="Model"
       testId="model"
-      title={menu.current}
+      title={menu.directory}
       disabled={inspector.choosingModel.value}
       options={[
-        ...menu.options.map(({ directory, label }) => ({ value: directory, label })),
+        ...menu.options.map(({ id, label }) => ({ value: id, label })),
         { value: chooseFolder, label: 'Choose folder…' },
       ]}
       value={menu.current}

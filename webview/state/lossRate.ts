@@ -1,18 +1,13 @@
 import type { FilterSettings, Ranking } from '../../src/method/types';
 import { droppedPrefix } from '../../src/method/filter';
 import { roundsOf } from '../../src/method/sequential';
+import { filterKeys } from '../../src/method/settings';
 
 /** ε moves in these steps, by slider, number field and the line of the curve. */
 export const lossRateStep = 0.005;
 
 export function equalSettings(a: FilterSettings, b: FilterSettings): boolean {
-  return (
-    a.lossRate === b.lossRate &&
-    a.edgePriority === b.edgePriority &&
-    a.budget === b.budget &&
-    a.ranking === b.ranking &&
-    roundsOf(a) === roundsOf(b)
-  );
+  return filterKeys.every((key) => key === 'rankingRounds' || a[key] === b[key]) && roundsOf(a) === roundsOf(b);
 }
 
 /** The nearest ε that the controls can show, in [0, 1]. */

@@ -17,8 +17,8 @@ export interface Session {
   cancel(): void;
   runAction(action: protocol.FailureAction): void;
   saveDefaults(): Promise<void>;
-  /** @param directory of the model to use; null: the host asks for one. */
-  chooseModel(directory: string | null): Promise<void>;
+  /** @param model by its id in the menu; null: the host asks for a folder. */
+  chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
   chooseCropMode(mode: CropMode): void;
@@ -88,10 +88,10 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       }
       void connection.sendNotification(protocol.runAction, action);
     },
-    chooseModel: async (directory) => {
+    chooseModel: async (model) => {
       inspector.choosingModel.value = true;
       try {
-        if (await connection.sendRequest(protocol.chooseModel, { directory })) inspector.notice.value = undefined;
+        if (await connection.sendRequest(protocol.chooseModel, { model })) inspector.notice.value = undefined;
       } catch (error) {
         const { message, advice = '' } = fromResponseError(error);
         inspector.notice.value = { message: `${message} ${advice}`.trimEnd(), actions: ['showOutput'] };

@@ -51,6 +51,18 @@ describe('parseOptions', () => {
     expect(parseOptions(['--json', '--', '--out', '-x']).images).toEqual(['--out', '-x']);
   });
 
+  it('offers every setting of the filter, and holds values to the limits of the settings', () => {
+    const help = usageOf('--help').message.replace(/\s+/g, ' ');
+    for (const option of ['--loss-rate <E>', '--edge-priority <B>', '--budget <KIND>', '--ranking <CRITERION>']) {
+      expect(help).toContain(option);
+    }
+    expect(help).toContain('(choices: "centre", "fit", "tiles", default: "centre")');
+    expect(usageOf('a.png', '--loss-rate', '1.5').message).toMatch(/It must be 0 to 1\.$/);
+    expect(usageOf('a.png', '--edge-priority', '-1').message).toMatch(/It must be at least 0\.$/);
+    expect(usageOf('a.png', '--time-limit', '0').message).toMatch(/It must be above 0\.$/);
+    expect(usageOf('a.png', '--crop', 'round').message).toMatch(/Allowed choices are centre, fit, tiles\.$/);
+  });
+
   it('tells help from bad usage', () => {
     expect(usageOf('--help')).toMatchObject({ exitStatus: 0 });
     expect(usageOf('--help').message).toContain('--loss-rate <E>');

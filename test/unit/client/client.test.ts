@@ -53,7 +53,7 @@ describe('InferenceClient', () => {
     expect(await lives()).toBe(0);
     const first = await inference.loadModel(choice);
     const second = await inference.loadModel(choice);
-    expect([first.model.name, second.model.name, first.provider.provider]).toEqual(['life 1', 'life 1', '1']);
+    expect([first.model.name, second.model.name, first.model.version]).toEqual(['life 1', 'life 1', '1']);
     expect(log).toContain('loading /models/tiny');
   });
 
@@ -110,7 +110,9 @@ describe('InferenceClient', () => {
       const answers = await Promise.all([1, 2].map((params) => ask({ name: 'rank', params }, {})));
       // The codes of the first life.
       expect(answers).toEqual([1, 2].map((params) => ({ codes: Int32Array.of(1), life: 2, params })));
-      expect(log.filter((line) => line.startsWith('reopen'))).toEqual(['reopen 1 format,reduction']);
+      expect(log.filter((line) => line.startsWith('reopen'))).toEqual([
+        'reopen 1 crop,cropMode,format,grid,height,reduction,sourceHeight,sourceWidth,tiles,width',
+      ]);
       await inference.stop();
       expect(await ask({ name: 'rank', params: 3 }, {})).toMatchObject({ codes: Int32Array.of(1), life: 3 });
     });
@@ -237,6 +239,21 @@ describe('InferenceClient', () => {
     expect(error).toMatchObject({ code: 'model-invalid', message: 'The file is bad.', advice: 'Try another.' });
     const strange = await refusalOf(() => client('strange').loadModel(choice));
     expect(strange.code).toBe('inference-failed');
+  });
+
+  it('refuses a wrong answer of the process, and passes on no message that is not allowed', async () => {
+    const error = await refusalOf(() => client('wrong-answer').loadModel(choice));
+    expect(error).toMatchObject({
+      code: 'bad-message',
+      message: expect.stringMatching(
+        /^The inference process gave a wrong answer to model\/load: model\.grid\.rows: /,
+      ) as string,
+    });
+    expect(log).toContainEqual(
+      expect.stringMatching(
+        /^The inference process sent a message that is not allowed, and it is ignored: progress: id: /,
+      ),
+    );
   });
 
   it('cancels at once, even while the process is stuck, and can then be stopped', async () => {

@@ -3,6 +3,14 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createMessageConnection, IPCMessageReader, IPCMessageWriter, ResponseError } from 'vscode-jsonrpc/node';
 
+/** A model of one patch. @param {string} name @param {string | undefined} version */
+const model = (name, version = '0') => ({
+  ...{ name, version, directory: '/models/tiny', imageSize: 16, grid: { rows: 1, columns: 2 }, globalTokens: 1 },
+  ...{ patchTokens: 2, filters: true, codebookSize: 8, levels: [8], attentionLayers: 1, attentionHeads: 1 },
+  ...{ defaults: filter, referenceBudgetBits: 2 },
+});
+const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+
 const { FAKE_BEHAVIOUR: behaviour, FAKE_FOLDER: folder = '', ELECTRON_RUN_AS_NODE: asNode } = process.env;
 writeFileSync(join(folder, `life-${process.pid}`), '');
 const lives = readdirSync(folder).length;
@@ -46,7 +54,11 @@ connection.onRequest('model/load', async ({ params: choice }) => {
   }
   if (behaviour === 'strange') throw new TypeError('x is not a function');
   const failures = excluded.map(({ provider, reason }) => ({ provider, reason }));
-  const loaded = { model: { name: `life ${lives}` }, provider: { provider: asNode, failures } };
+  const loaded = { model: model(`life ${lives}`, asNode), provider: { provider: 'cpu', failures } };
+  if (behaviour === 'wrong-answer') {
+    await connection.sendNotification('progress', { id: -1, stage: 'load' });
+    return { ...loaded, model: { ...loaded.model, grid: { rows: NaN, columns: 2 } } };
+  }
   await connection.sendNotification('model/loaded', { choice, ...loaded });
   return loaded;
 });
@@ -60,13 +72,30 @@ connection.onRequest('open', async ({ id, params: { picture, choice, file, setti
     for (;;);
   }
   await connection.sendNotification('progress', { id, stage: 'read' });
-  // The pixels say what arrived of the file.
-  const image = { rgb: file, format: file.constructor.name, reduction: 1 };
-  await connection.sendNotification('pictured', { id, image, model: {}, settings });
+  const size = { width: 1, height: 1 };
+  const image = {
+    // The pixels say what arrived of the file.
+    rgb: Uint8Array.of(file[0], file[1] ?? 0, file[2] ?? 0),
+    format: file.constructor.name,
+    ...{ sourceWidth: 1, sourceHeight: 1, cropMode: 'centre', crop: { left: 0, top: 0, ...size }, ...size },
+    ...{ tiles: { rows: 1, columns: 1 }, grid: { rows: 1, columns: 2 }, reduction: 1 },
+  };
+  await connection.sendNotification('pictured', {
+    id,
+    image,
+    model: model('tiny'),
+    settings: { ...filter, ...settings },
+  });
   await connection.sendNotification('progress', { id, stage: 'encode' });
-  const tokens = { globalCodes: Int32Array.of(lives), entropyBits: Float32Array.of(0.5, 1.5) };
+  const tokens = {
+    globalCodes: Int32Array.of(lives),
+    patchCodes: Int32Array.of(1, 2),
+    entropyBits: Float32Array.of(0.5, 1.5),
+    surprisalBits: Float32Array.of(1, 1),
+    expectedCodes: new Float32Array(2),
+  };
   pictures.set(picture, tokens.globalCodes);
-  return { model: {}, provider: { provider: 'cpu', failures: [] }, tokens, timings: {} };
+  return { model: model('tiny'), provider: { provider: 'cpu', failures: [] }, tokens, manifest: '{}', timings: {} };
 });
 
 connection.onNotification('reopen', ({ picture, tokens, image }) => {

@@ -42,14 +42,15 @@ class Obedient extends Unkillable {
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-const choice = { directory: '/models/tiny', providers: ['cuda'] };
+/** A request whose answer is any. */
+const rank = { picture: 1, name: 'rank', params: {} };
 
 function start<Child extends Unkillable>(child: Child, stepLimitMs?: () => number | undefined) {
   vi.mocked(fork).mockReturnValue(child as unknown as ChildProcess);
   const ended = vi.fn();
   const running = new RunningProcess({ modulePath: '/inference.js', stepLimitMs }, ended);
   const ask = (id: number, token = CancellationToken.None) =>
-    running.ask(protocol.loadModel, { id, params: choice }, token).catch((error: unknown) => error);
+    running.ask(protocol.analysis, { id, params: rank }, token).catch((error: unknown) => error);
   return { child, ended, running, ask };
 }
 
@@ -171,8 +172,8 @@ it('does not keep what it answered', async () => {
   child.send.mockImplementation(({ id }: { id: number }) => {
     child.emit('message', { jsonrpc: '2.0', id, result: { rgb: [0] } });
   });
-  const ask = (id: number) => running.ask(protocol.loadModel, { id, params: choice }, CancellationToken.None);
-  const answers = await Promise.all(Array.from({ length: 5 }, async (_, id) => new WeakRef(await ask(id))));
+  const ask = (id: number) => running.ask(protocol.analysis, { id, params: rank }, CancellationToken.None);
+  const answers = await Promise.all(Array.from({ length: 5 }, async (_, id) => new WeakRef((await ask(id)) as object)));
   setFlagsFromString('--expose-gc');
   const collectGarbage = runInNewContext('gc') as () => void;
   await setImmediate();

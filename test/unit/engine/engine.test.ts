@@ -80,7 +80,7 @@ function ask(engine: Engine, name: string, params: unknown, providers = choice.p
   engine.reopen(1, {
     choice: { ...choice, providers },
     file: new Uint8Array(9),
-    image: { reduction: 1, tiles: { rows: 1, columns: 1 } } as ShownGeometry,
+    image: { reduction: 1, tiles: { rows: 1, columns: 1 }, grid: { rows: 1, columns: 1 } } as ShownGeometry,
     tokens: { globalCodes: new Int32Array(1), patchCodes: new Int32Array(1) } as Tokens,
     manifest: '{}',
   });

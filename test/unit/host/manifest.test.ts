@@ -4,11 +4,14 @@ import manifest from '../../../package.json';
 import { imageExtensions } from '../../../src/commands/imageFiles';
 import * as z from 'zod/mini';
 import { parseSettings } from '../../../src/host/tatokSettings';
-import { filterKeys, filterSchema } from '../../../src/method/settings';
+import { declarationOf, userSettings, type SettingKey } from '../../../src/method/userSettings';
 
 const { contributes } = manifest;
 const properties: Record<string, { default: unknown; markdownDescription: string; scope: string }> =
   contributes.configuration.properties;
+
+/** Keys of a setting that say nothing about its values. */
+const texts = /^(order|uniqueItems|enumItemLabels|markdown.*)$/;
 
 /** A value that a setting's declaration allows and that is not its default. */
 function otherValue(declaration: unknown): unknown {
@@ -35,34 +38,16 @@ describe('package.json', () => {
     expect(contributes.customEditors[0]?.selector[0]?.filenamePattern).toBe(`*.{${imageExtensions.join(',')}}`);
   });
 
-  it('declares the same defaults as the settings the host falls back to', () => {
-    const where = { bundledModel: '/bundled', home: '/home', workspaceFolder: undefined, trusted: true };
-    const declared = parseSettings((key) => properties[`tatok.${key}`]?.default, where);
-    expect(declared).toEqual(parseSettings(() => undefined, where));
-    expect(declared.problems).toEqual([]);
-  });
-
-  it('declares the limits and choices of the filter’s schema', () => {
-    for (const key of filterKeys) {
-      const { minimum, maximum, enum: choices } = z.toJSONSchema(filterSchema.shape[key]);
-      const expected = { ...(minimum !== undefined && { minimum }), ...(maximum !== undefined && { maximum }) };
-      const {
-        minimum: least,
-        maximum: most,
-        enum: declared,
-      } = z
-        .object({
-          minimum: z.optional(z.number()),
-          maximum: z.optional(z.number()),
-          enum: z.optional(z.array(z.nullable(z.string()))),
-        })
-        .parse(properties[`tatok.${key}`]);
-      expect(
-        { ...(least !== undefined && { minimum: least }), ...(most !== undefined && { maximum: most }) },
-        key,
-      ).toEqual(expected);
-      expect(declared, key).toEqual(choices && [...choices, null]);
-    }
+  it('declares every setting with its type, default, limits, choices and scope, and no other', () => {
+    const declared = Object.entries(properties).map(([key, property]) => [
+      key.replace('tatok.', ''),
+      Object.fromEntries(Object.entries(property).filter(([name]) => !texts.test(name))),
+    ]);
+    const expected = (Object.keys(userSettings) as SettingKey[]).map((key) => [
+      key,
+      { ...declarationOf(key), scope: userSettings[key].scope },
+    ]);
+    expect(Object.fromEntries(declared)).toEqual(Object.fromEntries(expected));
   });
 
   it('describes every setting and says where it may be set', () => {

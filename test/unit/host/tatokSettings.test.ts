@@ -102,5 +102,15 @@ describe('parseSettings', () => {
       'tatok.providers',
       'tatok.maxMegapixels',
     ]);
+    expect(problems[0]).toBe(
+      'The setting tatok.lossRate is ignored: ✖ The information loss rate must be between 0 and 1.',
+    );
+  });
+
+  it('takes providers that there are, and no others', () => {
+    expect(parse({ providers: ['webgpu', 'cpu'] }).settings.choice.providers).toEqual(['webgpu', 'cpu']);
+    const { settings, problems } = parse({ providers: ['tensorrt', 'cpu'] });
+    expect(settings.choice.providers).toEqual(['auto']);
+    expect(problems).toEqual([expect.stringMatching(/^The setting tatok\.providers is ignored: .+"cuda"/)]);
   });
 });

@@ -27,17 +27,18 @@ vi.mock('../../../src/panel/imageFile', () => ({
 
 const cat = vscode.Uri.parse('file:///photos/cat.png');
 const dog = vscode.Uri.parse('file:///photos/dog.png');
+const one = { rows: 1, columns: 1 };
 const filter = { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 
 /** The tokenized pictures, and the place of a comparison. */
-function setUp() {
+function setUp(memory = new Map<string, unknown>()) {
   const reconstruct = vi.fn<OpenedPicture['ask']>(({ params }) => Promise.resolve({ settings: params, timings: {} }));
   const closed = vi.fn();
   const tokenize = vi.fn<Inference['open']>((params) =>
     Promise.resolve({
       model: { name: params.choice.directory },
       provider: { provider: 'cpu', failures: [] },
-      image: { rgb: params.file, cropMode: params.cropMode, reduction: 1 },
+      image: { rgb: params.file, cropMode: params.cropMode, reduction: 1, tiles: one, grid: one },
       tokens: {},
       settings: filter,
       timings: {},
@@ -68,7 +69,12 @@ function setUp() {
     status: { show: vi.fn(), hide: vi.fn() },
     log: { error: vi.fn(), info: vi.fn(), warn: vi.fn(), debug: vi.fn(), show: vi.fn() },
   } as unknown as EditorServices;
-  return { comparisons: new Comparisons(services), tokenize, reconstruct, released, closed, status: services.status };
+  const state = {
+    get: <T>(key: string, usual?: T) => (memory.get(key) ?? usual) as T,
+    update: async (key: string, value: unknown) => void memory.set(key, value),
+  };
+  const comparisons = new Comparisons(services, state);
+  return { comparisons, tokenize, reconstruct, released, closed, status: services.status, memory };
 }
 
 /** A panel of VS Code, and the two halves of its page. */
@@ -211,7 +217,8 @@ describe('the exports of a comparison', () => {
 
 describe('after the window reloads', () => {
   it('a comparison is brought back from what its page kept', async () => {
-    const { comparisons, tokenize } = setUp();
+    const { memory } = open({ a: { uri: cat }, b: { uri: dog, model: '/models/mine' } });
+    const { comparisons, tokenize } = setUp(memory);
     const { panel, load } = newPanel();
     const state = { a: { uri: cat.toString(), overlay: 'kept' }, b: { uri: dog.toString(), model: '/models/mine' } };
     await comparisons.deserializeWebviewPanel(panel, state);
@@ -222,10 +229,10 @@ describe('after the window reloads', () => {
   });
 
   it('a comparison of the bundled model finds it wherever it is by now', async () => {
-    const { load } = open({ a: { uri: cat, model: '/models/bundled' }, b: { uri: dog } });
+    const { load, memory } = open({ a: { uri: cat, model: '/models/bundled' }, b: { uri: dog } });
     const told = await load().a.sendRequest(protocol.ready, {});
     expect(told.model).toBe('(bundled)');
-    const { comparisons, tokenize } = setUp();
+    const { comparisons, tokenize } = setUp(memory);
     const { panel } = newPanel();
     const state = { a: { uri: cat.toString(), model: told.model }, b: { uri: dog.toString() } };
     await comparisons.deserializeWebviewPanel(panel, state);
@@ -241,6 +248,20 @@ describe('after the window reloads', () => {
       await comparisons.deserializeWebviewPanel(panel, state);
       expect(panel.dispose).toHaveBeenCalledOnce();
     }
+  });
+
+  it.each([
+    ['an image that no comparison showed', { uri: 'file:///etc/secret.png' }],
+    ['a model that was not chosen for it', { uri: dog.toString(), model: '/tmp/evil' }],
+    ['the other image’s model', { uri: dog.toString(), model: '/models/mine' }],
+  ])('a page that kept %s opens nothing', async (_, b) => {
+    const { memory } = open({ a: { uri: cat, model: '/models/mine' }, b: { uri: dog } });
+    const { comparisons, tokenize } = setUp(memory);
+    const { panel } = newPanel();
+    await comparisons.deserializeWebviewPanel(panel, { a: { uri: cat.toString(), model: '/models/mine' }, b });
+    await settle();
+    expect(panel.dispose).toHaveBeenCalledOnce();
+    expect(tokenize).not.toHaveBeenCalled();
   });
 
   it('the extension is started for it', () => {

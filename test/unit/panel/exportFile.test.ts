@@ -70,12 +70,18 @@ describe('saveExport', () => {
 
   it('names a comparison after both images, and after one that is compared with itself', async () => {
     const compare = (other: string): Promise<string | null> =>
-      saveExport(cat, { kind: 'comparison.png', bytes: Uint8Array.of(1), other }, CancellationToken.None);
+      saveExport(cat, { kind: 'comparison.png', bytes: Uint8Array.of(1) }, CancellationToken.None, other);
     await compare('dog.jpeg');
     expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine-dog.comparison.png');
     expect(asked()?.filters).toEqual({ PNG: ['png'] });
     await compare('cat.of.mine.png');
     expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine.comparison.png');
+  });
+
+  it('exports no comparison where nothing is compared', async () => {
+    const refused = saveExport(cat, { kind: 'comparison.png', bytes: Uint8Array.of(1) }, CancellationToken.None);
+    await expect(refused).rejects.toMatchObject({ code: 'bad-message' });
+    expect(showSaveDialog).not.toHaveBeenCalled();
   });
 
   it('computes and writes nothing when the dialog is dismissed', async () => {

@@ -17,12 +17,13 @@ vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMoc
 
 const filter = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const failure: protocol.Failure = { message: 'There is no model.', actions: ['openSettings'] };
-const picture = { image: {}, settings: filter } as unknown as DecodedPicture;
+const one = { rows: 1, columns: 1 };
+const picture = { image: { tiles: one, grid: one }, settings: filter } as unknown as DecodedPicture;
 const tokenized = {
   kind: 'tokenized',
   tokenization: {
     image: picture.image,
-    model: { name: 'tatok-s-256' },
+    model: { name: 'tatok-s-256', globalTokens: 1, attentionLayers: 1, attentionHeads: 1 },
     provider: { provider: 'cpu', failures: [] },
     reconstruction: { settings: filter },
   },
@@ -64,7 +65,10 @@ function openEditor() {
   const status = { show: vi.fn(), hide: vi.fn() };
   const log = { show: vi.fn(), error: vi.fn(), warn: vi.fn(), info: vi.fn(), debug: vi.fn() };
   const models = {
-    options: vi.fn<Models['options']>().mockResolvedValue([{ directory: '/models/tatok-s-256', label: 'tatok-s-256' }]),
+    options: vi.fn<Models['options']>().mockResolvedValue([
+      { directory: '/models/tatok-s-256', label: 'tatok-s-256' },
+      { directory: '/models/mine', label: 'mine' },
+    ]),
     ask: vi.fn<Models['ask']>(),
     remember: vi.fn<Models['remember']>().mockResolvedValue(undefined),
   };
@@ -156,7 +160,8 @@ describe('InspectorPanel', () => {
   });
 
   it('answers a failed request with its code, and keeps the details in the log', async () => {
-    const { document, loadPage, log } = openEditor();
+    const { document, loadPage, log, enter } = openEditor();
+    enter(tokenized);
     document.ask.mockRejectedValue(new TatokError('inference-crashed', 'It stopped.', 'Try again.'));
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
@@ -167,8 +172,25 @@ describe('InspectorPanel', () => {
     expect(log.error).toHaveBeenCalledOnce();
   });
 
+  it('relays no analysis that the picture or its model has not', async () => {
+    const { document, loadPage, enter } = openEditor();
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready, {});
+    const analyses = analysesOver(page);
+    const one = { tile: 0, layer: 0, head: 0 };
+    await expect(analyses.attention(one)).rejects.toMatchObject({ data: { code: 'cancelled' } });
+    enter(tokenized);
+    for (const beyond of [{ tile: 1 }, { layer: 1 }, { head: 1 }, { head: -1 }]) {
+      await expect(analyses.attention({ ...one, ...beyond })).rejects.toMatchObject({ data: { code: 'bad-message' } });
+    }
+    expect(document.ask).not.toHaveBeenCalled();
+    document.ask.mockResolvedValueOnce('relayed');
+    expect(await analyses.attention(one)).toBe('relayed');
+  });
+
   it('cancels what a page asked when the editor closes', async () => {
-    const { document, loadPage, close, editor, log } = openEditor();
+    const { document, loadPage, close, editor, log, enter } = openEditor();
+    enter(tokenized);
     document.ask.mockReturnValue(new Promise(() => undefined));
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
@@ -183,7 +205,8 @@ describe('InspectorPanel', () => {
   });
 
   it('gives up what a page asked of tokens that are about to be replaced, but no export', async () => {
-    const { document, loadPage, replaceTokens, log } = openEditor();
+    const { document, loadPage, replaceTokens, log, enter } = openEditor();
+    enter(tokenized);
     document.ask.mockImplementation(
       (_, { token }) =>
         new Promise((_resolve, reject) => {
@@ -209,21 +232,21 @@ describe('InspectorPanel', () => {
     const { document, loadPage, models } = openEditor();
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
-    expect(await page.sendRequest(protocol.models)).toEqual({
-      current: '/models/tatok-s-256',
-      options: [{ directory: '/models/tatok-s-256', label: 'tatok-s-256' }],
-    });
-    expect(await page.sendRequest(protocol.chooseModel, { directory: '/models/mine' })).toBe(true);
+    const menu = await page.sendRequest(protocol.models);
+    const [current, mine] = menu.options.map(({ id }) => id);
+    expect(menu).toMatchObject({ current, directory: '/models/tatok-s-256', options: [{}, { label: 'mine' }] });
+    expect(await page.sendRequest(protocol.chooseModel, { model: mine ?? '' })).toBe(true);
+    expect(document.useModel.mock.lastCall?.[0]).toBe('/models/mine');
     expect(models.ask).not.toHaveBeenCalled();
     expect(models.remember.mock.calls).toEqual([[document.uri, '/models/mine']]);
     models.ask.mockResolvedValueOnce(undefined);
-    expect(await page.sendRequest(protocol.chooseModel, { directory: null })).toBe(false);
+    expect(await page.sendRequest(protocol.chooseModel, { model: null })).toBe(false);
     models.ask.mockRejectedValueOnce(new TatokError('model-missing', 'There is no model.', 'Choose another folder.'));
-    await expect(page.sendRequest(protocol.chooseModel, { directory: null })).rejects.toMatchObject({
+    await expect(page.sendRequest(protocol.chooseModel, { model: null })).rejects.toMatchObject({
       data: { code: 'model-missing', advice: 'Choose another folder.' },
     });
     document.useModel.mockRejectedValueOnce(new TatokError('model-file-corrupt', 'It is damaged.'));
-    await expect(page.sendRequest(protocol.chooseModel, { directory: '/models/bad' })).rejects.toThrow('damaged');
+    await expect(page.sendRequest(protocol.chooseModel, { model: current ?? '' })).rejects.toThrow('damaged');
     expect(document.useModel).toHaveBeenCalledTimes(2);
     expect(models.remember).toHaveBeenCalledOnce();
   });
@@ -248,9 +271,10 @@ describe('InspectorPanel', () => {
   });
 
   it('does what the buttons of a failure say', async () => {
-    const { document, loadPage, log, saveFilter } = openEditor();
+    const { document, loadPage, log, saveFilter, enter } = openEditor();
     const { page } = loadPage();
     await page.sendRequest(protocol.ready, {});
+    enter({ kind: 'failed', failure: { message: 'It failed.', actions: ['retry', 'openSettings'] } });
     for (const action of ['retry', 'showOutput', 'openSettings'] as const) {
       await page.sendNotification(protocol.runAction, action);
     }

@@ -5,8 +5,9 @@ import type { TatokSettings } from '../../../src/host/tatokSettings';
 import type { Inference } from '../../../src/host/sharedInference';
 import { TokenizationDocument, type DocumentState } from '../../../src/panel/tokenizationDocument';
 import { compute, type Analyses, type AnalysisRequest } from '../../../src/protocol/analyses';
-import type { LoadedChoice } from '../../../src/protocol/engineMessages';
+import type { LoadedChoice, OpenParams } from '../../../src/protocol/engineMessages';
 import { TatokError } from '../../../src/method/errors';
+import { resolveSettings } from '../../../src/method/settings';
 import type { FilterSettings, ModelDescription, Ranking, Reconstruction, Tokenized } from '../../../src/method/types';
 
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
@@ -64,7 +65,7 @@ function reconstruction(filter: FilterSettings): Reconstruction {
 }
 
 /** `label` stands for the file's contents, to tell results apart. */
-function tokenized(label: number, filter: Partial<FilterSettings>): Tokenized {
+function tokenized(label: number, filter: OpenParams['settings']): Tokenized {
   const crop = { left: 0, top: 0, width: 2, height: 2 };
   return {
     image: {
@@ -87,7 +88,7 @@ function tokenized(label: number, filter: Partial<FilterSettings>): Tokenized {
       surprisalBits: Float32Array.of(9),
       expectedCodes: new Float32Array(4),
     },
-    settings: { ...defaults, ...filter },
+    settings: resolveSettings(filter, model),
     timings: { encode: 1 },
   };
 }
@@ -562,7 +563,7 @@ describe('TokenizationDocument', () => {
     expect(document.state).toMatchObject({ failure: { actions: ['openAnyway', 'openSettings'] } });
     document.openAnyway();
     await vi.runAllTimersAsync();
-    expect(inference.open.mock.calls[1]?.[0].maxMegapixels).toBe(Infinity);
+    expect(inference.open.mock.calls[1]?.[0]).not.toHaveProperty('maxMegapixels');
     expect(document.state).toMatchObject({ failure: { actions: ['openSettings'] } });
   });
 });
