@@ -46,7 +46,8 @@ async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number
   const visible = new Uint8Array(patchTokens);
   const keep = new Uint8Array(patchTokens).map((_, i) => (i % 4 === 0 ? 1 : 0));
   // Ranked in rounds: an estimate in each, a decoding in each and one with every patch, and both again of what is kept.
-  const [estimates, decodings] = ranking === 'entropy' ? [1, 0] : [roundsOf({ ranking }) + 1, roundsOf({ ranking }) + 2];
+  const [estimates, decodings] =
+    ranking === 'entropy' ? [1, 0] : [roundsOf({ ranking }) + 1, roundsOf({ ranking }) + 2];
   let done = 0;
   let start = 0;
   // The first batch is not counted.
