@@ -136,7 +136,7 @@ export function parseOptions(args: readonly string[]): CliOptions {
         const value: unknown = command.getOptionValue(option.attributeName());
         return value === undefined || !filterKeys.some((each) => each === key) ? [] : [[key, value] as const];
       });
-      options = tokenizeOptions(images, given, Object.fromEntries(filter) as Partial<FilterSettings>);
+      options = tokenizeOptions(images, given, Object.fromEntries(filter));
     });
   const common = (each: Command) =>
     each
