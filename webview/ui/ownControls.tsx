@@ -1,5 +1,7 @@
+// Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no slider and no list of names and values.
+import type { Button as ButtonElement } from '@vscode/webview-ui-toolkit';
 import { Fragment, type ComponentChildren, type JSX } from 'preact';
-import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 
 export interface MenuItem {
   readonly label: string;
@@ -9,7 +11,7 @@ export interface MenuItem {
 }
 
 interface MenuButtonProps {
-  readonly children: ComponentChildren;
+  readonly children: string;
   readonly title: string;
   readonly testId: string;
   /** Groups are set apart by lines. */
@@ -22,9 +24,8 @@ interface MenuButtonProps {
  */
 export function MenuButton({ children, title, testId, groups }: MenuButtonProps): JSX.Element {
   const [open, setOpen] = useState<'first' | 'last'>();
-  const id = useId();
   const root = useRef<HTMLSpanElement>(null);
-  const button = useRef<HTMLButtonElement>(null);
+  const button = useRef<ButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
   // Before the next input: a press elsewhere right after opening closes it too.
@@ -61,13 +62,11 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
 
   return (
     <span class="menu-button" ref={root}>
-      <button
+      <vscode-button
         ref={button}
-        type="button"
-        class="chip"
-        aria-haspopup="menu"
-        aria-expanded={open !== undefined}
-        aria-controls={id}
+        appearance="secondary"
+        ariaHaspopup="menu"
+        ariaExpanded={String(open !== undefined)}
         title={open === undefined ? title : undefined}
         data-testid={testId}
         onClick={() => setOpen(open === undefined ? 'first' : undefined)}
@@ -78,19 +77,12 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
         }}
       >
         {children}
-      </button>
-      <div
-        ref={menu}
-        id={id}
-        class="menu"
-        role="menu"
-        aria-label={title}
-        hidden={open === undefined}
-        onKeyDown={onMenuKey}
-      >
+        <span class="triangle" aria-hidden="true" />
+      </vscode-button>
+      <div ref={menu} class="menu" role="menu" aria-label={title} hidden={open === undefined} onKeyDown={onMenuKey}>
         {groups.map((group, i) => (
           <Fragment key={i}>
-            {i > 0 && <div role="separator" />}
+            {i > 0 && <vscode-divider />}
             {group.map((item) => (
               <button
                 key={item.testId}
@@ -143,4 +135,91 @@ function walked(items: readonly HTMLElement[], key: string): HTMLElement | undef
       return key.length === 1 ? after.find((item) => item.textContent.toLowerCase().startsWith(letter)) : undefined;
     }
   }
+}
+
+interface DisclosureProps {
+  readonly summary: ComponentChildren;
+  readonly children: ComponentChildren;
+  readonly title: string;
+  readonly testId: string;
+}
+
+/** A button that opens a small card with details; Escape and a press elsewhere close it. */
+export function Disclosure({ summary, children, title, testId }: DisclosureProps): JSX.Element {
+  const [open, setOpen] = useState(false);
+  const root = useRef<HTMLSpanElement>(null);
+  // Before the card is painted, so that a visible card can be closed.
+  useLayoutEffect(() => {
+    if (!open) return undefined;
+    const close = (event: Event): void => {
+      const outside = event.target instanceof Node && root.current?.contains(event.target) === false;
+      const escape = event instanceof KeyboardEvent && event.key === 'Escape';
+      if (escape || (outside && event.type === 'pointerdown')) setOpen(false);
+    };
+    document.addEventListener('pointerdown', close);
+    document.addEventListener('keydown', close);
+    return () => {
+      document.removeEventListener('pointerdown', close);
+      document.removeEventListener('keydown', close);
+    };
+  }, [open]);
+  return (
+    <span class="disclosure" ref={root}>
+      <vscode-button
+        appearance="secondary"
+        ariaExpanded={String(open)}
+        title={open ? undefined : title}
+        data-testid={testId}
+        onClick={() => setOpen(!open)}
+      >
+        {summary}
+      </vscode-button>
+      <div class="card" hidden={!open}>
+        {children}
+      </div>
+    </span>
+  );
+}
+
+interface RangeProps {
+  /** undefined where a label stands around it. */
+  readonly label?: string;
+  readonly id?: string | undefined;
+  readonly testId: string;
+  readonly step: number;
+  readonly value: number;
+  readonly onInput: (value: number) => void;
+}
+
+/** A slider of the browser's own, from 0 to 1, in the theme's colours. */
+export function Range({ label, id, testId, step, value, onInput }: RangeProps): JSX.Element {
+  return (
+    <input
+      id={id}
+      type="range"
+      min="0"
+      max="1"
+      step={step}
+      aria-label={label}
+      data-testid={testId}
+      value={value}
+      onInput={(event) => onInput(event.currentTarget.valueAsNumber)}
+    />
+  );
+}
+
+/** A name and its value on one line of a definition list. */
+export function Row({
+  name,
+  children,
+}: {
+  readonly name: ComponentChildren;
+  readonly children: ComponentChildren;
+}): JSX.Element {
+  return (
+    <div class="row">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
 }
