@@ -4,7 +4,7 @@
  */
 import { execFile, execFileSync } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -38,8 +38,14 @@ interface Options {
 
 const packageFolder = join(__dirname, '..');
 
-/** Images a second of the runs of graphs that an image takes, one batch after another for some seconds, and nothing else. */
-async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number): Promise<number> {
+/** A rate, and the processor time that an image took of all cores: the same whatever else a machine does. */
+interface Speed {
+  readonly imagesPerSecond: number;
+  readonly processorSecondsPerImage: number;
+}
+
+/** The runs of graphs that an image takes, one batch after another for some seconds, and nothing else. */
+async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number): Promise<Speed> {
   const { graphs, batching, loaded } = await loadBundle(await readBundle(choice.directory), choice);
   const { imageSize, patchTokens } = loaded.model;
   const images = Array.from({ length: batching.batchSize }, (_, i) => new Uint8Array(3 * imageSize ** 2).fill(97 * i));
@@ -50,6 +56,7 @@ async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number
     ranking === 'entropy' ? [1, 0] : [roundsOf({ ranking }) + 1, roundsOf({ ranking }) + 2];
   let done = 0;
   let start = 0;
+  let before = process.cpuUsage();
   // The first batch is not counted.
   for (let batch = 0; start === 0 || performance.now() - start < 1000 * seconds; batch++) {
     const codes = await graphs.encodeAll(images);
@@ -63,15 +70,14 @@ async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number
       keep,
     }));
     for (let i = 0; i < decodings; i++) await graphs.decodeAll(inputs);
-    if (batch === 0) start = performance.now();
+    if (batch === 0) [start, before] = [performance.now(), process.cpuUsage()];
     else done += images.length;
   }
-  return (1000 * done) / (performance.now() - start);
-}
-
-interface Made {
-  readonly imagesPerSecond: number;
-  readonly failed: number;
+  const { user, system } = process.cpuUsage(before);
+  return {
+    imagesPerSecond: (1000 * done) / (performance.now() - start),
+    processorSecondsPerImage: (user + system) / 1e6 / done,
+  };
 }
 
 /** Makes a data set in a folder that is deleted. @param onImages told how many images are done. */
@@ -81,7 +87,7 @@ async function makeDataset(
   workers: number,
   ranking: Ranking,
   onImages: (done: number) => void = () => undefined,
-): Promise<Made> {
+): Promise<Speed> {
   const modulePath = join(__dirname, 'inference.js');
   const clients = Array.from({ length: workers }, () => new InferenceClient({ modulePath }));
   const folder = await mkdtemp(join(tmpdir(), 'tatok-bench-'));
@@ -107,6 +113,7 @@ async function makeDataset(
     const quality = ranking === 'distortion';
     let done = 0;
     const start = performance.now();
+    const before = await processorSeconds();
     await tokenizeInputs({
       dataset,
       inputs,
@@ -115,7 +122,10 @@ async function makeDataset(
       stop: new AbortController().signal,
       onRows: ({ length }) => onImages((done += length)),
     });
-    return { imagesPerSecond: (1000 * inputs.count) / (performance.now() - start), failed: dataset.counts.failed };
+    return {
+      imagesPerSecond: (1000 * inputs.count) / (performance.now() - start),
+      processorSecondsPerImage: ((await processorSeconds()) - before) / inputs.count,
+    };
   } finally {
     await Promise.all(clients.map((client) => client.dispose()));
     await rm(folder, { recursive: true });
@@ -128,32 +138,62 @@ async function measureSpeed(folder: string, options: Options) {
   const inputs = { count: Math.min(all.count, options.images), at: (index: number) => all.at(index) };
   const cores = availableParallelism();
   const choice = { directory: resolve(options.model), providers: ['cpu'], threads: cores };
-  const rounds: Record<string, number>[] = [];
+  const rounds: Record<'graphs' | 'one worker' | 'two workers', Speed>[] = [];
   for (let round = 0; round < options.rounds; round++) {
     const task = JSON.stringify({ choice, ranking: options.ranking, seconds: options.seconds });
     const alone = await promisify(execFile)(process.execPath, [__filename, '--graphs', task]);
     const one = await makeDataset(inputs, choice, 1, options.ranking);
     const each = { ...choice, threads: Math.max(1, Math.floor(cores / 2)) };
     const two = await makeDataset(inputs, each, 2, options.ranking);
-    const graphs = Number(alone.stdout);
-    rounds.push({ graphs, 'one worker': one.imagesPerSecond, 'two workers': two.imagesPerSecond });
+    const round = { graphs: JSON.parse(alone.stdout) as Speed, 'one worker': one, 'two workers': two };
+    rounds.push(round);
     console.log(
-      `graphs alone ${graphs.toFixed(2)} images/s; data set, one worker ${one.imagesPerSecond.toFixed(2)}, two ${two.imagesPerSecond.toFixed(2)}`,
+      Object.entries(round)
+        .map(
+          ([name, { imagesPerSecond, processorSecondsPerImage }]) =>
+            `${name} ${imagesPerSecond.toFixed(2)} images/s, ${(1000 * processorSecondsPerImage).toFixed(0)} ms of a core each`,
+        )
+        .join('; '),
     );
   }
-  const ratioOf = (name: string) => median(rounds, (round) => (round[name] ?? NaN) / (round['graphs'] ?? NaN));
-  const share = { 'one worker': ratioOf('one worker'), 'two workers': ratioOf('two workers') };
-  console.log(`share of the graphs' speed, median: ${JSON.stringify(share)}`);
-  return { ranking: options.ranking, images: inputs.count, rounds, share };
+  const shares = (['one worker', 'two workers'] as const).map((name) => {
+    const rate = median(rounds, (round) => round[name].imagesPerSecond / round.graphs.imagesPerSecond);
+    const processor = median(
+      rounds,
+      ({ graphs, [name]: made }) => graphs.processorSecondsPerImage / made.processorSecondsPerImage,
+    );
+    return [name, { rate, processor }] as const;
+  });
+  const shareOfGraphs = Object.fromEntries(shares);
+  console.log(`share of what the graphs allow, median: ${JSON.stringify(shareOfGraphs)}`);
+  return { ranking: options.ranking, images: inputs.count, rounds, shareOfGraphs };
+}
+
+/** Numbers of the inference processes. */
+function inferenceProcesses(): number[] {
+  const processes = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
+  return processes.split('\n').flatMap((line) => (line.includes('inference.js') ? [Number.parseInt(line, 10)] : []));
+}
+
+/** Of this process and of the inference processes, since they began. Linux counts them in hundredths. */
+async function processorSeconds(): Promise<number> {
+  const { user, system } = process.cpuUsage();
+  let seconds = (user + system) / 1e6;
+  for (const id of inferenceProcesses()) {
+    // The name, in brackets, may hold spaces; user and system time are the 12th and 13th field after it.
+    const fields = (await readFile(`/proc/${id}/stat`, 'utf8')).replace(/^.*\) /, '').split(' ');
+    seconds += (Number(fields[11]) + Number(fields[12])) / 100;
+  }
+  return seconds;
 }
 
 /** Resident memory of this process and of the inference process, MiB. */
 function memory(): { readonly own: number; readonly inference: number } {
-  const processes = execFileSync('ps', ['-o', 'rss=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
-  const line = processes.split('\n').find((each) => each.includes('inference.js'));
+  const [id = 0] = inferenceProcesses();
+  const kibibytes = execFileSync('ps', ['-o', 'rss=', '-p', String(id)], { encoding: 'utf8' });
   return {
     own: Math.round(process.memoryUsage.rss() / 2 ** 20),
-    inference: Math.round(Number.parseInt(line ?? '0', 10) / 2 ** 10),
+    inference: Math.round(Number(kibibytes) / 2 ** 10),
   };
 }
 
@@ -232,7 +272,7 @@ async function main(): Promise<void> {
 /** In a process of its own, as the inference process is. */
 async function graphsOnly(task: string): Promise<void> {
   const { choice, ranking, seconds } = JSON.parse(task) as { choice: ModelChoice; ranking: Ranking; seconds: number };
-  process.stdout.write(String(await timeGraphs(choice, ranking, seconds)));
+  process.stdout.write(JSON.stringify(await timeGraphs(choice, ranking, seconds)));
 }
 
 const [mode, task = ''] = process.argv.slice(2);
