@@ -23,7 +23,14 @@ const bundles = [
     entryPoints: { inference: 'src/engine/process.ts', sessionThread: 'src/engine/thread/sessionThread.ts' },
   },
   { ...node, entryPoints: { cli: 'src/cli/tokenize.ts' } },
-  { ...node, entryPoints: { bench: 'src/cli/bench.ts', benchGraphs: 'src/cli/benchGraphs.ts' } },
+  {
+    ...node,
+    entryPoints: {
+      bench: 'src/cli/bench.ts',
+      benchGraphs: 'src/cli/benchGraphs.ts',
+      benchDataset: 'src/cli/benchDataset.ts',
+    },
+  },
   // Prettier, which formats the reports, loads its own parts by their place.
   {
     ...node,

@@ -102,7 +102,12 @@ export default defineConfig(
   border('src/cuda', ['method', 'bundle'], pure),
   border('src/client', ['method', 'protocol', 'cuda'], pure),
   border('src/engine', ['method', 'protocol', 'bundle', 'cuda', 'thread'], [vscode, toolkit]),
-  border('src/cli', ['method', 'protocol', 'bundle', 'cuda', 'client', 'engine', 'export'], [vscode, toolkit]),
+  border('src/tokens', ['method', 'protocol', 'bundle', 'client'], pure),
+  border(
+    'src/cli',
+    ['method', 'protocol', 'bundle', 'cuda', 'client', 'engine', 'export', 'tokens'],
+    [vscode, toolkit],
+  ),
   border('src/host', ['method', 'protocol', 'bundle', 'cuda', 'client'], [...native, toolkit]),
   border('src/panel', ['method', 'protocol', 'bundle', 'client', 'export', 'host'], [...native, toolkit]),
   border('src/commands', ['method', 'protocol', 'cuda', 'host', 'panel'], [...native, toolkit]),

@@ -1,5 +1,6 @@
 // Runs the command line from a fresh checkout: bundles it when it is missing or older than its source, then hands over to it.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from '../esbuild.mjs';
@@ -37,8 +38,12 @@ async function bundle() {
 process.chdir(root);
 if (await isStale()) await bundle();
 // npm runs scripts in the package's folder; relative image names mean the caller's.
-const { status } = spawnSync(process.execPath, [join(root, 'dist/cli.js'), ...process.argv.slice(2)], {
+const child = spawn(process.execPath, [join(root, 'dist/cli.js'), ...process.argv.slice(2)], {
   cwd: caller,
   stdio: 'inherit',
 });
+// A terminal interrupts the command line too, which decides when to end; this waits for it.
+process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => child.kill('SIGTERM'));
+const [status] = await once(child, 'exit');
 process.exitCode = status ?? 1;

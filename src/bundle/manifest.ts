@@ -1,4 +1,5 @@
 /** A bundle's manifest.json, of any format version, and the model that it describes. */
+import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { TatokError } from '../method/errors';
@@ -22,8 +23,11 @@ export interface Bundle {
  *   shown).
  */
 export async function readBundle(directory: string): Promise<Bundle> {
-  const manifest = parseManifest(await readManifest(directory), manifestPath(directory));
-  return { manifest, model: describeModel(manifest, directory) };
+  const bytes = await readManifest(directory);
+  // Editors may begin it with a byte order mark, which the decoder leaves out.
+  const manifest = parseManifest(new TextDecoder().decode(bytes), manifestPath(directory));
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  return { manifest, model: { ...describeModel(manifest, directory), hash } };
 }
 
 /**
@@ -32,7 +36,7 @@ export async function readBundle(directory: string): Promise<Bundle> {
  *
  * @throws TatokError model-incompatible where tokens are dropped that are neither.
  */
-function describeModel(manifest: Manifest, directory: string): ModelDescription {
+function describeModel(manifest: Manifest, directory: string): Omit<ModelDescription, 'hash'> {
   const { name, version, image, attention, defaults, referenceBudgetBits, expected, streams } = manifest;
   const grid = { rows: image.height / image.patch, columns: image.width / image.patch };
   const isWhole = (stream: ManifestStream) =>
@@ -143,14 +147,14 @@ function manifestPath(directory: string): string {
 const mostManifestBytes = 1 << 20;
 
 /**
- * The text of a bundle's manifest, without the byte order mark that some editors begin it with.
+ * The bytes of a bundle's manifest.
  *
  * @throws TatokError model-missing, or model-invalid for what cannot be one.
  */
-export async function readManifest(directory: string): Promise<string> {
+export async function readManifest(directory: string): Promise<Uint8Array> {
   const path = manifestPath(directory);
   try {
-    return new TextDecoder().decode(await readRegular(path, mostManifestBytes));
+    return await readRegular(path, mostManifestBytes);
   } catch (error) {
     if (error instanceof NotAFile) {
       throw new TatokError('model-invalid', `${path} is a pipe or a device instead of a file.`, chooseModel);

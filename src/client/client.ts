@@ -14,12 +14,18 @@ import { analysesBy, type Analyses, type Ask, type Call } from '../protocol/anal
 import * as protocol from '../protocol/engineMessages';
 import type {
   Asked,
+  Batching,
   DecodedPicture,
+  DecodedTokens,
+  DecodeTokensParams,
   FailedProvider,
   KnownPicture,
   LoadedModel,
   ModelChoice,
   OpenParams,
+  Pictures,
+  PicturesParams,
+  TokenizedPicture,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
 import type { Tokenization, Tokenized } from '../method/types';
@@ -132,6 +138,21 @@ export class InferenceClient {
     } finally {
       picture.close();
     }
+  }
+
+  /** Loads a model for {@link tokenizePictures}. */
+  prepareBatches(choice: ModelChoice): Promise<LoadedModel & Batching> {
+    return this.request(protocol.prepareBatches, choice, {});
+  }
+
+  /** Tokenizes several pictures together; none stays open. Requests that are sent ahead have their files decoded meanwhile. */
+  tokenizePictures(params: PicturesParams): Promise<Pictures<TokenizedPicture>> {
+    return this.request(protocol.tokenizePictures, params, {});
+  }
+
+  /** Decodes tokens whose pictures are not at hand. */
+  decodeTokens(params: DecodeTokensParams): Promise<Pictures<DecodedTokens>> {
+    return this.request(protocol.decodeTokens, params, {});
   }
 
   private handle(picture: number, known: KnownPicture): Pick<OpenedPicture, 'analyses' | 'ask' | 'close'> {

@@ -1,20 +1,29 @@
 /** The work of the inference process: models that stay loaded, pictures that are open, requests one after another. */
 import { TatokError } from '../method/errors';
+import { requirePlainTokens } from '../method/parts';
 import { resolveSettings } from '../method/settings';
 import { compute, type AnalysisRequest, type Call } from '../protocol/analyses';
 import type {
+  Batching,
   DecodedPicture,
+  DecodedTokens,
+  DecodeTokensParams,
+  FailedPicture,
   FailedProvider,
   KnownPicture,
   LoadedModel,
   ModelChoice,
   OpenedTokens,
   OpenParams,
+  Pictures,
+  PicturesParams,
   ProviderInUse,
+  TokenizedPicture,
 } from '../protocol/engineMessages';
 import { checkedAnalysis } from '../protocol/schemas';
 import { LargePicture, OpenPicture, readyModel } from './openPicture';
 import { readPicture, shownImage } from './picture';
+import { answerOf, PictureBatch } from './pictureBatch';
 import { ProviderWatch } from './providers';
 import { Requests } from './requests';
 import { RunningModels, type ModelsListener } from './runningModels';
@@ -80,6 +89,55 @@ export class Engine {
         this.pictures.set(picture, opened);
       }
       return { ...loaded, tokens, manifest: bundle.manifestText, timings: { ...read.timings, ...loading, ...timings } };
+    });
+  }
+
+  /** Loads a model, unless it is loaded, and tells how many images go through a graph at once. */
+  prepareBatches(choice: ModelChoice, call?: Call): Promise<LoadedModel & Batching> {
+    return this.requests.inTurn(choice, 'soon', call, async (run) => {
+      const bundle = await this.models.bundle(choice);
+      requirePlainTokens(bundle.model);
+      const { loaded, batching } = await readyModel(this.models, bundle, run);
+      return { ...loaded, ...batching };
+    });
+  }
+
+  /**
+   * Tokenizes several pictures in batches. A file that cannot be read is an answer among the others.
+   *
+   * @throws TatokError of the bundle, the settings, the graphs or the providers.
+   */
+  async tokenizePictures(params: PicturesParams, call?: Call): Promise<Pictures<TokenizedPicture>> {
+    const { choice, files, settings, quality, batchSize } = params;
+    const bundle = await this.models.bundle(choice);
+    requirePlainTokens(bundle.model);
+    const checked = resolveSettings(settings, bundle.model);
+    const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, {})));
+    return this.requests.inTurn(choice, 'soon', call, async (run) => {
+      await run.observer('read');
+      const read = await reading;
+      const { tatok, graphs, loaded } = await readyModel(this.models, bundle, run);
+      const batch = new PictureBatch(tatok.model, graphs, batchSize, run.observer);
+      return { ...loaded, pictures: await batch.tokenize(read, checked, quality) };
+    });
+  }
+
+  /** Decodes tokens of several pictures. Tokens that the model cannot have given are an answer among the others. */
+  decodeTokens({ choice, pictures, batchSize }: DecodeTokensParams, call?: Call): Promise<Pictures<DecodedTokens>> {
+    return this.requests.inTurn(choice, 'soon', call, async (run) => {
+      const bundle = await this.models.bundle(choice);
+      requirePlainTokens(bundle.model);
+      const { tatok, graphs, loaded } = await readyModel(this.models, bundle, run);
+      if (batchSize !== undefined) {
+        const batch = new PictureBatch(tatok.model, graphs, batchSize, run.observer);
+        return { ...loaded, pictures: await batch.decode(pictures) };
+      }
+      const decoded: (DecodedTokens | FailedPicture)[] = [];
+      for (const tokens of pictures) {
+        const [settled] = await Promise.allSettled([tatok.decodeTokens(tokens, run.observer)]);
+        decoded.push(answerOf(settled));
+      }
+      return { ...loaded, pictures: decoded };
     });
   }
 

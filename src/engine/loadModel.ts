@@ -1,7 +1,7 @@
 /** From a bundle's folder to a model that runs: manifest, verified files, sessions of the first provider that works. */
 import { InferenceSession } from 'onnxruntime-node';
 import { join } from 'node:path';
-import type { LoadedModel, ModelChoice } from '../protocol/engineMessages';
+import type { Batching, LoadedModel, ModelChoice } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
 import { graphNames, Graphs, type Sessions } from './graphs';
 import type { Bundle } from '../bundle/manifest';
@@ -25,6 +25,7 @@ export interface RunningModel {
   /** The graphs that `tatok` runs, for benchmarks. */
   readonly graphs: Graphs;
   readonly loaded: LoadedModel;
+  readonly batching: Batching;
 }
 
 /**
@@ -52,8 +53,11 @@ export async function loadBundle(
   );
   try {
     const graphs = new Graphs(sessions, model, report.provider);
-    const tatok = new TaTok(model, graphs, batchSize(report.provider, model, cudaMemoryLimit));
-    return { tatok, graphs, loaded: { model, provider: report } };
+    const size = batchSize(report.provider, model, cudaMemoryLimit);
+    // Graphs that are made for a provider are those of float16.
+    const precision = manifest.variants[report.provider] === undefined ? 'float32' : 'float16';
+    const tatok = new TaTok(model, graphs, size);
+    return { tatok, graphs, loaded: { model, provider: report }, batching: { batchSize: size, precision } };
   } catch (error) {
     await releaseAll(graphNames.flatMap((graph) => sessions[graph] ?? []));
     throw error;

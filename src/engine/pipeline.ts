@@ -3,7 +3,8 @@ import { attentionMap } from './attention';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
 import { maskBits, selectKept } from '../method/filter';
-import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate, type Graphs } from './graphs';
+import type { PipelineGraphs } from './gatheredGraphs';
+import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
 import { describeParts, hasPart } from '../method/parts';
@@ -11,9 +12,10 @@ import { patchSide } from '../method/patch';
 import { rankTiles } from './ranking';
 import { isSequential } from '../method/sequential';
 import { budgetOf, resolveSettings } from '../method/settings';
-import { costOf, depthOf, keepPrefix, streamOf, tokensOf, type KeptSet } from '../method/streams';
+import { costOf, depthOf, keepPrefix, mainStream, streamOf, tokensOf, type KeptSet } from '../method/streams';
 import { TileGraphs, zip } from './tileGraphs';
-import { reduce, Tiling, type Strip } from './tiles';
+import { reduce, reductionFor, Tiling, type Strip } from './tiles';
+import type { DecodedTokens, TokensToDecode } from '../protocol/engineMessages';
 import type {
   AttentionChoice,
   AttentionMap,
@@ -38,6 +40,9 @@ import { StageClock, type StageObserver } from './stages';
 /** Tokens under some settings, decoded. */
 export type Reconstructed = Reconstruction & { readonly timings: StageTimings };
 
+/** A kept set and its cost. */
+export type Filtered = Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
+
 /** One tile of a kept set, and what it decodes to. */
 export interface Rendered {
   /** Patches of the tile, or tokens of its sequence. */
@@ -55,7 +60,7 @@ export class TaTok {
   /** @param batch most model images that go through a graph at once. */
   constructor(
     readonly model: ModelDescription,
-    private readonly graphs: Graphs,
+    private readonly graphs: PipelineGraphs,
     batch: number,
   ) {
     this.tileGraphs = new TileGraphs(model, graphs, batch);
@@ -142,6 +147,68 @@ export class TaTok {
   }
 
   /**
+   * What is kept of tokens under some settings and what that costs, without decoding.
+   *
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   */
+  filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
+    const tiling = this.tiling(geometry);
+    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const { length: _, ...rate } = this.rate(selection, tiling);
+    return { keep: selection.keep, ...rate };
+  }
+
+  /**
+   * Pixels of tokens whose picture is not at hand: exactly those that {@link reconstruct} had from the same codes, kept set and ranking
+   * criterion, in batches of the same size on the same provider and threads. Where one graph gave codes and estimates together,
+   * the estimates are computed by another one here and may be rounded differently.
+   *
+   * @returns pixels reduced as the picture is shown.
+   * @throws TatokError tokens-invalid unless the model can have given the tokens.
+   */
+  async decodeTokens(tokens: TokensToDecode, observer?: StageObserver): Promise<DecodedTokens> {
+    const clock = new StageClock(observer);
+    const { width, height, globalCodes, patchCodes, keep, ranking } = tokens;
+    const tiling = this.tiling(tokens);
+    this.requireTokens(tokens, tiling);
+    const codes = { globalCodes, patchCodes, otherCodes: [] };
+    const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
+      : [];
+    const reduction = reductionFor(width, height, patchSide(this.model));
+    const [decoded] = await this.decode(
+      codes,
+      [estimate],
+      [{ keep, length: this.model.steps.length }],
+      tiling,
+      { width, height, reduction },
+      undefined,
+      clock,
+    );
+    if (decoded === undefined) throw new RangeError('no picture');
+    return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction), rgb: decoded.rgb };
+  }
+
+  /** @throws TatokError tokens-invalid. */
+  private requireTokens({ globalCodes, patchCodes, keep }: TokensToDecode, tiling: Tiling): void {
+    const { globalTokens, name } = this.model;
+    const size = codebookSize(mainStream(this.model).codebook);
+    const refuse = (reason: string) => new TatokError('tokens-invalid', `The tokens do not fit ${name}: ${reason}.`);
+    for (const [what, values, wanted] of [
+      ['global tokens', globalCodes, globalTokens * tiling.count],
+      ['patch tokens', patchCodes, tiling.patchTokens],
+      ['values of the kept mask', keep, tiling.patchTokens],
+    ] as const) {
+      if (values.length !== wanted) throw refuse(`there are ${values.length} ${what} instead of ${wanted}`);
+    }
+    for (const codes of [globalCodes, patchCodes]) {
+      const wrong = codes.find((code) => code < 0 || code >= size);
+      if (wrong !== undefined) throw refuse(`the code ${wrong} is not in its codebook of ${size}`);
+    }
+  }
+
+  /**
    * Rate and distortion of the same tokens under several ε, decoded as one batch.
    *
    * @param image of the tokens.
@@ -189,9 +256,11 @@ export class TaTok {
     const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
     const { length } = selection;
     const visible = isSequential(checked.ranking) ? keep : new Uint8Array(keep.length);
-    const { expectedCodes } = await clock.run('filter', () => this.graphs.estimateEntropy(codes, visible));
+    const [estimate] = await clock.run('filter', () => this.tileGraphs.estimate([{ codes, visible }]));
+    if (estimate === undefined) throw new RangeError('no estimate');
+    const { expectedCodes } = estimate;
     const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep, length }]));
-    if (rgb === undefined) throw new RangeError('nothing was decoded');
+    if (rgb === undefined) throw new RangeError('no picture');
     return { keep, length, rgb };
   }
 
@@ -277,7 +346,7 @@ export class TaTok {
     return { ...kept, length: this.model.steps.length };
   }
 
-  private tiling({ width, height }: PictureGeometry): Tiling {
+  private tiling({ width, height }: Pick<PictureGeometry, 'width' | 'height'>): Tiling {
     return new Tiling(width, height, this.model);
   }
 
@@ -363,7 +432,7 @@ export class TaTok {
   private rate(
     { keep, keptTokens, length }: KeptSet,
     { tiles }: Tiling,
-  ): Pick<Reconstruction, 'keptTokens' | 'length' | 'totalTokens' | 'payloadBits' | 'maskBits'> {
+  ): Omit<Filtered, 'keep'> & Pick<Reconstruction, 'length'> {
     return {
       keptTokens,
       length,
@@ -375,14 +444,16 @@ export class TaTok {
   /**
    * Decodes several kept sets, strip by strip (one row of tiles each), so that of each no more than a strip is held at full
    * size.
+   *
+   * @param picture that the results are measured against; undefined: they are not.
    */
   private async decode(
     codes: Codes,
     estimates: readonly Pick<Tokens, 'expectedCodes'>[],
-    selections: readonly KeptSet[],
+    selections: readonly Pick<KeptSet, 'keep' | 'length'>[],
     tiling: Tiling,
-    { width, height, reduction }: ShownGeometry,
-    picture: Picture,
+    { width, height, reduction }: Pick<ShownGeometry, 'width' | 'height' | 'reduction'>,
+    picture: Picture | undefined,
     clock: StageClock,
   ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {
     const shownWidth = Math.ceil(width / reduction);
@@ -394,6 +465,7 @@ export class TaTok {
       meter: new QualityMeter(width),
     }));
     const measure = ({ top, height: rows }: Strip) => {
+      if (picture === undefined) return;
       const original = picture.rgb.subarray(top * width * 3, (top + rows) * width * 3);
       for (const { meter, strip } of decoded) meter.add(original, strip);
     };

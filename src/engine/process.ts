@@ -67,10 +67,24 @@ connection.onRequest(
   ),
 );
 connection.onRequest(
+  protocol.prepareBatches,
+  answer((choice, call) => engine.prepareBatches(choice, call)),
+);
+connection.onRequest(
+  protocol.tokenizePictures,
+  answer((params, call) => engine.tokenizePictures(params, call)),
+);
+connection.onRequest(
+  protocol.decodeTokens,
+  answer((params, call) => engine.decodeTokens(params, call)),
+);
+connection.onRequest(
   protocol.analysis,
   answer(({ picture, name, params }, call) => engine.analyse(picture, { name, params }, call)),
 );
 
+// A terminal interrupts every process of the command line; the one that started this decides when it ends.
+process.on('SIGINT', () => undefined);
 // The other side is gone for good, however it ended. Leaving in good order would destroy the sessions, which may wait for a device that
 // is lost, and nothing here is worth saving.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));

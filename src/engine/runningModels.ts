@@ -100,6 +100,6 @@ export class RunningModels {
 }
 
 /** A name for what a model's sessions depend on besides the files in its folder. */
-function choiceKey({ directory, providers, cudaDevice, cudaMemoryLimit }: ModelChoice): string {
-  return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit]);
+function choiceKey({ directory, providers, cudaDevice, cudaMemoryLimit, threads }: ModelChoice): string {
+  return JSON.stringify([directory, providers, cudaDevice, cudaMemoryLimit, threads]);
 }

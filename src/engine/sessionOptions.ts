@@ -16,10 +16,11 @@ import type { ProviderName, ModelDescription } from '../method/types';
  */
 export function sessionOptions(
   provider: ProviderName,
-  { cudaDevice, cudaMemoryLimit }: Pick<ModelChoice, 'cudaDevice' | 'cudaMemoryLimit'>,
+  { cudaDevice, cudaMemoryLimit, threads }: Pick<ModelChoice, 'cudaDevice' | 'cudaMemoryLimit' | 'threads'>,
 ): InferenceSession.SessionOptions {
   const limited = provider === 'cuda' && cudaMemoryLimit !== undefined;
   return {
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
     executionProviders: [provider === 'cuda' ? { name: provider, deviceId: cudaDevice ?? 0 } : provider],
     extra: {
       session: {

@@ -8,8 +8,8 @@ import {
   type DecoderInput,
   type EntropyEstimate,
   type EntropyInput,
-  type Graphs,
 } from './graphs';
+import type { PipelineGraphs } from './gatheredGraphs';
 import type { StageClock } from './stages';
 import type { Tiling } from './tiles';
 import type { CodeArray, ModelDescription, Stage, Tokens } from '../method/types';
@@ -26,7 +26,7 @@ export class TileGraphs {
   /** @param batch most model images that go through a graph at once. */
   constructor(
     private readonly model: ModelDescription,
-    private readonly graphs: Graphs,
+    private readonly graphs: PipelineGraphs,
     private readonly batch: number,
   ) {}
 

@@ -72,6 +72,52 @@ function numbers<Value>(
   return data;
 }
 
+/** Values of a `.npy` file; those of text are its one string. */
+export interface ReadArray {
+  readonly shape: readonly number[];
+  readonly values: readonly number[] | string;
+}
+
+/** Readers of a value by NumPy's names of types: all that a token file may have. */
+const readers: Readonly<Record<string, readonly [bytes: number, read: (view: DataView, at: number) => number]>> = {
+  b1: [1, (view, at) => view.getUint8(at)],
+  i1: [1, (view, at) => view.getInt8(at)],
+  u1: [1, (view, at) => view.getUint8(at)],
+  i2: [2, (view, at) => view.getInt16(at, true)],
+  u2: [2, (view, at) => view.getUint16(at, true)],
+  i4: [4, (view, at) => view.getInt32(at, true)],
+  u4: [4, (view, at) => view.getUint32(at, true)],
+  i8: [8, (view, at) => Number(view.getBigInt64(at, true))],
+  f4: [4, (view, at) => view.getFloat32(at, true)],
+  f8: [8, (view, at) => view.getFloat64(at, true)],
+};
+
+/** Reads an array of little-endian numbers in C order, or one string. @throws RangeError of anything else, in a few words. */
+export function readNpy(bytes: Uint8Array): ReadArray {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (bytes.length < 12 || !magic.slice(0, 6).every((byte, i) => bytes[i] === byte))
+    throw new RangeError('it is no .npy');
+  const [start, length] = bytes[6] === 1 ? [10, view.getUint16(8, true)] : [12, view.getUint32(8, true)];
+  const header = new TextDecoder('latin1').decode(bytes.subarray(start, start + length));
+  const descr = /'descr': '([<|])([a-zA-Z])(\d+)'/.exec(header);
+  const dimensions = /'shape': \(([\d, ]*)\)/.exec(header)?.[1];
+  if (descr === null || dimensions === undefined) throw new RangeError('its type is not read');
+  const shape = dimensions.split(',').flatMap((extent) => (extent.trim() === '' ? [] : [Number(extent)]));
+  const count = shape.reduce((product, extent) => product * extent, 1);
+  // Of one dimension at most, both orders are the same.
+  if (header.includes("'fortran_order': True") && shape.length > 1) throw new RangeError('it is in Fortran order');
+  const [, , letter = '', size = ''] = descr;
+  const from = start + length;
+  if (letter === 'U' && shape.length === 0) {
+    const points = Array.from({ length: Number(size) }, (_, i) => view.getUint32(from + 4 * i, true));
+    return { shape, values: String.fromCodePoint(...points).replace(/\0+$/, '') };
+  }
+  const [each, read] = readers[letter + size] ?? [];
+  if (each === undefined || read === undefined) throw new RangeError(`its type ${letter}${size} is not read`);
+  if (count * each !== bytes.length - from) throw new RangeError('its values do not fill its shape');
+  return { shape, values: Array.from({ length: count }, (_, i) => read(view, from + each * i)) };
+}
+
 function ascii(text: string): number[] {
   return Array.from(text, (character) => character.charCodeAt(0));
 }

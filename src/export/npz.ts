@@ -1,10 +1,12 @@
-import { zipSync } from 'fflate';
+import { unzipSync, zipSync } from 'fflate';
 import { codeWidth } from '../method/codebook';
+import { TatokError } from '../method/errors';
 import { mainStream } from '../method/streams';
-import type { CodeArray, Stream } from '../method/types';
 import { keepRanks, lostWith } from '../method/filter';
-import { npy, type NpyArray } from './npy';
-import { exportedSettings, type ExportedTokenization } from './tokens';
+import { patchSide } from '../method/patch';
+import type { CodeArray, Grid, ModelDescription, PictureGeometry, Stream } from '../method/types';
+import { npy, readNpy, type NpyArray, type ReadArray } from './npy';
+import { exportedSettings, readTokenFile, tokenFileHeader, type ExportedTokenization, type TokenFile } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */
 const noTime = new Date(1980, 0, 1);
@@ -46,7 +48,10 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
     ...(codebook.kind === 'fsq' && {
       levels: { kind: 'int32', shape: [codebook.levels.length], values: codebook.levels },
     }),
-    settings: { kind: 'text', text: JSON.stringify({ image, ...exportedSettings(result) }) },
+    settings: {
+      kind: 'text',
+      text: JSON.stringify({ image, ...tokenFileHeader(result), ...exportedSettings(result) }),
+    },
   };
   const files = Object.entries(arrays).map(([name, array]) => [`${name}.npy`, npy(array)] as const);
   return zipSync(Object.fromEntries(files), { mtime: noTime });
@@ -56,4 +61,99 @@ function codeArray({ codebook }: Stream, shape: readonly number[], values: CodeA
   if (values instanceof BigInt64Array) return { kind: 'int64', shape, values };
   if (values instanceof Int32Array) return { kind: 'int32', shape, values };
   return { kind: 'float32', shape: [...shape, codeWidth(codebook)], values };
+}
+
+/** Bytes of an array of a token file, unpacked: far more than those of 268 megapixels have. */
+const mostBytes = 2 ** 28;
+
+/**
+ * The tokens of a `.npz` file of {@link tokenizationNpz}.
+ *
+ * @param name of the file, for messages.
+ * @throws TatokError tokens-invalid; tokens-of-another-model.
+ */
+export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescription): TokenFile {
+  const arrays = arraysOf(name, bytes);
+  const text = arrays.settings?.values;
+  if (typeof text !== 'string') throw invalid(name, 'it has no settings of TaTok');
+  let settings: Record<string, unknown>;
+  try {
+    settings = JSON.parse(text) as Record<string, unknown>;
+  } catch {
+    throw invalid(name, 'its settings are no JSON');
+  }
+  const numbers = (array: ReadArray | undefined) => (typeof array?.values === 'string' ? undefined : array?.values);
+  const [globals, patches] = [arrays.global_codes, arrays.patch_codes];
+  const geometry = 'format' in settings ? {} : earlierGeometry(name, settings, globals, patches, model);
+  return readTokenFile(
+    name,
+    {
+      ...settings,
+      ...geometry,
+      globalCodes: numbers(globals),
+      patchCodes: numbers(patches),
+      keep: numbers(arrays.keep),
+    },
+    model,
+  );
+}
+
+type ArrayName = 'settings' | 'global_codes' | 'patch_codes' | 'keep';
+
+function arraysOf(name: string, bytes: Uint8Array): Partial<Record<ArrayName, ReadArray>> {
+  const wanted = /^(settings|global_codes|patch_codes|keep)\.npy$/;
+  try {
+    const files = unzipSync(bytes, {
+      filter: ({ name: file, originalSize }) => {
+        if (!wanted.test(file)) return false;
+        if (originalSize > mostBytes) throw new RangeError(`${file} has ${originalSize} bytes`);
+        return true;
+      },
+    });
+    return Object.fromEntries(
+      Object.entries(files).map(([file, content]) => [file.replace('.npy', ''), readNpy(content)]),
+    );
+  } catch (error) {
+    throw invalid(name, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
+/**
+ * Before version 1, settings had neither crop mode nor size of the tokenized picture; they follow from the crop of the source, its
+ * grid and the number of tiles.
+ */
+function earlierGeometry(
+  name: string,
+  { source }: Record<string, unknown>,
+  globals: ReadArray | undefined,
+  patches: ReadArray | undefined,
+  model: ModelDescription,
+): Pick<PictureGeometry, 'cropMode' | 'width' | 'height'> & { readonly grid: Grid } {
+  const { width, height } = (source as { crop?: { width?: unknown; height?: unknown } } | undefined)?.crop ?? {};
+  if (typeof width !== 'number' || typeof height !== 'number') throw invalid(name, 'its settings name no crop');
+  const { imageSize, globalTokens } = model;
+  const scale = Math.min(imageSize.width / width, imageSize.height / height);
+  const side = patchSide(model);
+  const codes = typeof globals?.values === 'string' ? 0 : (globals?.values.length ?? 0);
+  const candidates = [
+    ...(width === height ? [{ cropMode: 'centre', ...imageSize } as const] : []),
+    { cropMode: 'tiles', width, height } as const,
+    {
+      cropMode: 'fit',
+      width: Math.max(1, Math.round(width * scale)),
+      height: Math.max(1, Math.round(height * scale)),
+    } as const,
+  ];
+  for (const candidate of candidates) {
+    const [rows, columns] = [Math.ceil(candidate.height / side), Math.ceil(candidate.width / side)];
+    const tiles = Math.ceil(candidate.height / imageSize.height) * Math.ceil(candidate.width / imageSize.width);
+    const fits = patches === undefined || (patches.shape[0] === rows && patches.shape[1] === columns);
+    if (fits && (globals === undefined || codes === tiles * globalTokens))
+      return { ...candidate, grid: { rows, columns } };
+  }
+  throw invalid(name, 'its arrays do not fit the crop that its settings name');
+}
+
+function invalid(name: string, reason: string, cause?: unknown): TatokError {
+  return new TatokError('tokens-invalid', `${name} is no token file: ${reason}.`, undefined, { cause });
 }

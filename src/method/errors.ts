@@ -14,6 +14,9 @@ export const tatokErrorCodes = [
   'cuda-setup-failed',
   'cancelled',
   'bad-settings',
+  'tokens-invalid',
+  'tokens-of-another-model',
+  'input-unreadable',
   'bad-message',
   'export-failed',
 ] as const;

@@ -1,4 +1,6 @@
 /** The parts of a tokenizer. A part that it lacks is neither computed nor offered: everything asks here, or the fields themselves. */
+import { codebookSize } from './codebook';
+import { TatokError } from './errors';
 import { depthOf, mainStream, streamOf, takesLength, tokensOf } from './streams';
 import type { ModelDescription, Reconstruction } from './types';
 
@@ -27,6 +29,28 @@ export type Part = keyof typeof parts;
 
 export function hasPart(model: Parts, part: Part | undefined): boolean {
   return part === undefined || parts[part](model);
+}
+
+/**
+ * Refuses tokenizers of whose tokens data sets and token files are not made and read: these have global tokens and patch tokens of one
+ * codebook.
+ *
+ * @throws TatokError model-incompatible.
+ */
+export function requirePlainTokens(model: Parts): void {
+  const { streams, filters, patchTokens } = model;
+  const sizes = streams.map(({ codebook }) => (codebook.kind === 'continuous' ? Infinity : codebookSize(codebook)));
+  const plain =
+    streams.every((stream) => stream.role !== 'other' && depthOf(stream) === 1) &&
+    sizes.every((size) => size === sizes[0] && size <= 2 ** 31) &&
+    !takesLength(model) &&
+    (!filters || patchTokens > 0);
+  if (plain) return;
+  throw new TatokError(
+    'model-incompatible',
+    `Token data sets and token files hold global tokens and patch tokens of one codebook, all of them kept or patches dropped: ${describeParts(model)}.`,
+    'Choose another model, or export arrays for NumPy.',
+  );
 }
 
 /** True if the decoder wants all patch tokens, those of padding too: without an entropy model nothing stands in for one. */

@@ -301,6 +301,8 @@ export interface Step {
 export interface ModelDescription {
   readonly name: string;
   readonly version: string;
+  /** SHA-256 of the manifest's bytes, hexadecimal: it lists the hashes of all graphs, so that it names what computes the tokens. */
+  readonly hash: string;
   /** Absolute folder of the bundle. */
   readonly directory: string;
   /** Of the model image. */

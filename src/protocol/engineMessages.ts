@@ -11,13 +11,25 @@ import type {
   FilterSettings,
   ModelDescription,
   ProviderReport,
+  Reconstruction,
+  PictureGeometry,
   ShownImage,
   StageTimings,
   Tokens,
 } from '../method/types';
 import type { AnalysisRequest, Progress } from './analyses';
 import type { InferenceErrorData } from './errorTransfer';
-import type { failedProvider, knownPicture, modelChoice, openParams, pictureHandle, providerInUse } from './schemas';
+import type {
+  decodeTokensParams,
+  failedProvider,
+  knownPicture,
+  modelChoice,
+  openParams,
+  pictureHandle,
+  picturesParams,
+  providerInUse,
+  tokensToDecode,
+} from './schemas';
 
 /** A request as it is sent. */
 export interface Asked<Params> {
@@ -75,6 +87,62 @@ export const analysis = new RequestType<Asked<AnalysisRequest & PictureHandle>, 
 );
 /** Loads a model, unless it is loaded. */
 export const loadModel = new RequestType<Asked<ModelChoice>, LoadedModel, InferenceErrorData>('model/load');
+
+/** Images that go through a graph at once, and how its numbers are rounded. */
+export interface Batching {
+  readonly batchSize: number;
+  readonly precision: 'float32' | 'float16';
+}
+
+export type PicturesParams = Readonly<z.infer<typeof picturesParams>>;
+
+/** A picture of {@link tokenizePictures}, under the settings given. */
+export interface TokenizedPicture {
+  readonly geometry: PictureGeometry;
+  readonly tokens: Pick<Tokens, 'entropyBits' | 'surprisalBits'> & {
+    readonly globalCodes: Int32Array;
+    readonly patchCodes: Int32Array;
+  };
+  readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
+  /** Undefined unless asked for. */
+  readonly quality?: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
+}
+
+/** A picture that cannot be read, or tokens that cannot be decoded: in one sentence, with advice. */
+export interface FailedPicture {
+  readonly failure: string;
+}
+
+/** In the order of asking. */
+export interface Pictures<Picture> extends LoadedModel {
+  readonly pictures: readonly (Picture | FailedPicture)[];
+}
+
+/** Tokens whose picture is not at hand. */
+export type TokensToDecode = Readonly<z.infer<typeof tokensToDecode>>;
+
+export type DecodeTokensParams = Readonly<z.infer<typeof decodeTokensParams>>;
+
+/** The picture of tokens, reduced as it is shown. */
+export interface DecodedTokens {
+  readonly width: number;
+  readonly height: number;
+  /** width·height·3 sRGB bytes. */
+  readonly rgb: Uint8Array;
+}
+
+/** Loads a model, unless it is loaded, for pictures in batches. */
+export const prepareBatches = new RequestType<Asked<ModelChoice>, LoadedModel & Batching, InferenceErrorData>(
+  'batches',
+);
+/** Tokenizes several pictures together. Their files are decoded as soon as they arrive: asked for ahead, they are ready when it is their turn. */
+export const tokenizePictures = new RequestType<Asked<PicturesParams>, Pictures<TokenizedPicture>, InferenceErrorData>(
+  'pictures/tokenize',
+);
+/** Decodes tokens of several pictures together. */
+export const decodeTokens = new RequestType<Asked<DecodeTokensParams>, Pictures<DecodedTokens>, InferenceErrorData>(
+  'tokens/decode',
+);
 
 /** Sent at the start of every step of every request: a stage, or a batch of tiles of one. */
 export const progress = new NotificationType<Progress & { readonly id: number }>('progress');

@@ -213,6 +213,8 @@ export const modelChoice = z.strictObject({
   cudaDevice: z.exactOptional(count),
   /** MiB that batches may take on the GPU; absent: no limit. */
   cudaMemoryLimit: z.exactOptional(z.number().check(z.positive())),
+  /** Threads of a graph on the CPU; absent: ONNX Runtime's choice. */
+  threads: z.exactOptional(positiveCount),
 });
 
 export const pictureHandle = z.strictObject({ picture: count });
@@ -229,9 +231,47 @@ export const openParams = z.strictObject({
   maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
+/** More images than any batch of a graph has. */
+const mostPictures = 1024;
+
+/** Pictures, cut to the centre, that go through the graphs together. */
+export const picturesParams = z.strictObject({
+  choice: modelChoice,
+  /** Encoded files; as many as a batch has images are the fastest. */
+  files: list(file, mostPictures),
+  /** Absent fields fall back to the manifest's defaults. */
+  settings: z.partial(filter),
+  /** True: they are decoded again for PSNR and SSIM. */
+  quality: z.boolean(),
+  /** Images of every run of a graph. */
+  batchSize: index(mostPictures + 1).check(z.positive()),
+});
+
+/** Tokens whose picture is not at hand. What they hold is checked against the model. */
+export const tokensToDecode = z.strictObject({
+  /** Pixels that were tokenized, padding left out. */
+  width: positiveCount,
+  height: positiveCount,
+  /** T·K codes, tile after tile. */
+  globalCodes: typedArray<Int32Array>(Int32Array),
+  /** N codes in raster order; those of dropped patches do not count. */
+  patchCodes: typedArray<Int32Array>(Int32Array),
+  /** N values, 1 = kept. */
+  keep: typedArray<Uint8Array>(Uint8Array),
+  /** Decides what stands in for dropped patches: their expectation given the global tokens, or given the kept patches too. */
+  ranking: filterSchema.shape.ranking,
+});
+
+export const decodeTokensParams = z.strictObject({
+  choice: modelChoice,
+  pictures: list(tokensToDecode, mostPictures),
+  /** Images of every run of a graph, for tokens of `tokenizePictures`; absent: those of one picture. */
+  batchSize: z.exactOptional(index(mostPictures + 1).check(z.positive())),
+});
+
 const grid = z.strictObject({ rows: positiveCount, columns: positiveCount });
 
-const geometryShape = {
+const pictureShape = {
   sourceWidth: positiveCount,
   sourceHeight: positiveCount,
   format: text,
@@ -240,10 +280,8 @@ const geometryShape = {
   crop: z.strictObject({ left: count, top: count, width: positiveCount, height: positiveCount }),
   width: positiveCount,
   height: positiveCount,
-  tiles: grid,
-  grid,
-  reduction: positiveCount,
 };
+const geometryShape = { ...pictureShape, tiles: grid, grid, reduction: positiveCount };
 const geometry: z.ZodMiniType<ShownGeometry> = z.strictObject(geometryShape);
 
 const codes: z.ZodMiniType<CodeArray> = z.union([
@@ -330,6 +368,9 @@ export const fromClient: Contract = {
     // Checked by checkedAnalysis, with the limits of the picture.
     carries(engine.analysis, asked(z.extend(pictureHandle, { name: analysisName, params: z.unknown() }))),
     carries(engine.loadModel, asked(modelChoice)),
+    carries(engine.prepareBatches, asked(modelChoice)),
+    carries(engine.tokenizePictures, asked(picturesParams)),
+    carries(engine.decodeTokens, asked(decodeTokensParams)),
     carries(engine.excludeProvider, failedProvider),
   ]),
 };
@@ -358,6 +399,7 @@ const mostSteps = 1 << 18;
 const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   name: text,
   version: text,
+  hash: text,
   directory: name,
   imageSize: z.strictObject({ width: positiveCount, height: positiveCount }),
   resample: z.enum(resamplings),
@@ -415,9 +457,42 @@ export const fromProcess: Contract = {
   ]),
 };
 
+/** A picture of a batch, or why it has no answer. */
+const orFailure = <Picture extends z.core.SomeType>(picture: Picture) =>
+  list(z.union([picture, z.strictObject({ failure: text })]), mostPictures);
+
+const tokenizedPicture: z.ZodMiniType<engine.TokenizedPicture> = z.strictObject({
+  geometry: z.strictObject(pictureShape),
+  tokens: z.strictObject({
+    globalCodes: typedArray<Int32Array>(Int32Array),
+    patchCodes: typedArray<Int32Array>(Int32Array),
+    entropyBits: typedArray<Float32Array>(Float32Array),
+    surprisalBits: typedArray<Float32Array>(Float32Array),
+  }),
+  filtered: z.strictObject({
+    keep: typedArray<Uint8Array>(Uint8Array),
+    keptTokens: count,
+    totalTokens: count,
+    payloadBits: amount,
+    maskBits: amount,
+  }),
+  quality: z.optional(z.strictObject({ psnr: z.nullable(z.number()), ssim: z.nullable(z.number()) })),
+});
+
+const decodedTokens: z.ZodMiniType<engine.DecodedTokens> = z
+  .strictObject({ width: positiveCount, height: positiveCount, rgb: typedArray<Uint8Array>(Uint8Array) })
+  .check(
+    z.refine(({ width, height, rgb }) => rgb.length === width * height * 3, 'the pixels are not those of the picture'),
+  );
+
+const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 'float16']) };
+
 /** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
+  [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
+  [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
+  [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
   [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
 ]);
 

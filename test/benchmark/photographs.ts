@@ -12,6 +12,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { mosaic } from './mosaic';
 import { useVSCode } from '../e2e/suite';
 import { chooseInExplorer, inspectorOf, runCommand } from '../e2e/vscode';
+import { enter } from '../webview/fixture/controls';
 
 const out = process.env['TATOK_BENCH_OUT'];
 const pictures = [
@@ -86,8 +87,7 @@ describe('a large photograph', () => {
     const [inferenceMiB, extensionHostMiB] = await Promise.all([peakMiB(inference), peakMiB(extensionHost)]);
 
     // Under another β the patches are ranked anew.
-    await inspector.getByTestId('edge-priority').fill('1.5');
-    await inspector.getByTestId('edge-priority').press('Enter');
+    await enter(inspector.getByTestId('edge-priority'), '1.5');
     await status.getByText('ranking patches').waitFor({ timeout: 60_000 });
     await inspector.getByTestId('cancel').click();
     await settled();

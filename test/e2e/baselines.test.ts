@@ -4,6 +4,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, runCommandWith } from './vscode';
+import { choose } from '../webview/fixture/controls';
 
 const screenshots = join(import.meta.dirname, 'screenshots');
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
@@ -37,7 +38,7 @@ describeInVSCode('tokenizers that lack a part, in VS Code', () => {
 
   it('give way to the bundled model from the header, which has its overlays and its filter', async () => {
     const inspector = inspectorOf(vscode.page);
-    await inspector.getByTestId('model').selectOption({ label: 'tatok-s-256' });
+    await choose(inspector.getByTestId('model'), 'tatok-s-256');
     await inspector.getByTestId('loss-rate').waitFor({ timeout: 60_000 });
     await settled(inspector);
     await inspector.getByTestId('overlay-entropy').click();

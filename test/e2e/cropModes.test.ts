@@ -2,6 +2,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { chooseOverlay, chooseView, colours, difference, numberOf, readCanvas, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf } from './vscode';
+import { choose } from '../webview/fixture/controls';
 
 describeInVSCode('Crop modes in VS Code', () => {
   const vscode = useVSCode();
@@ -23,7 +24,7 @@ describeInVSCode('Crop modes in VS Code', () => {
 
   it('fit the whole picture, whose padding has no tokens', async () => {
     const inspector = inspectorOf(vscode.page);
-    await inspector.getByTestId('crop-mode').selectOption('fit');
+    await choose(inspector.getByTestId('crop-mode'), 'fit with padding');
     await inspector.getByText('→ 256×171').waitFor();
     await settled(inspector);
     await inspector.getByTestId('loss-rate').fill('0');
@@ -34,7 +35,7 @@ describeInVSCode('Crop modes in VS Code', () => {
 
   it('tile the picture at its own resolution', async () => {
     const inspector = inspectorOf(vscode.page);
-    await inspector.getByTestId('crop-mode').selectOption('tiles');
+    await choose(inspector.getByTestId('crop-mode'), 'tiles at native resolution');
     await inspector.getByText('in 3×2 tiles').waitFor();
     await settled(inspector);
     expect(await counts()).toMatchObject({ kept: 6 * 256, total: 6 * (256 + 32) });

@@ -7,6 +7,7 @@ import { writeToyBundle } from '../onnxGraphs';
 import { numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, quickRanking } from './vscode';
+import { choose } from '../webview/fixture/controls';
 
 const thrown: string[] = [];
 
@@ -32,14 +33,14 @@ describeInVSCode('A picture that is', () => {
     await chooseInExplorer(vscode.page, name, 'Tokenize Image');
     await inspector().getByRole('heading', { name }).waitFor({ timeout: 60_000 });
     await settled(inspector());
-    await inspector().getByTestId('crop-mode').selectOption(cropMode);
+    await choose(inspector().getByTestId('crop-mode'), cropMode);
     await settled(inspector(), 120_000);
   }
 
   it.each([
-    ['12,000×200 pixels, in fit,', 'panorama.png', 'fit'],
-    ['300×1 pixels, in tiles,', 'line.png', 'tiles'],
-    ['1×1 pixel, in tiles,', 'dot.png', 'tiles'],
+    ['12,000×200 pixels, in fit,', 'panorama.png', 'fit with padding'],
+    ['300×1 pixels, in tiles,', 'line.png', 'tiles at native resolution'],
+    ['1×1 pixel, in tiles,', 'dot.png', 'tiles at native resolution'],
   ])('%s has a PSNR but no SSIM, follows the slider, and can be measured', async (_name, file, cropMode) => {
     await open(file, cropMode);
     const [ssim, psnr] = [inspector().getByTestId('ssim'), inspector().getByTestId('psnr')];
@@ -56,10 +57,10 @@ describeInVSCode('A picture that is', () => {
     }
     await inspector().getByTestId('rate-compute').click();
     await inspector().getByTestId('rate-cancel').waitFor({ state: 'detached', timeout: 120_000 });
-    await inspector().getByTestId('distortion').selectOption('ssim');
+    await choose(inspector().getByTestId('distortion'), 'SSIM');
     await inspector().getByTestId('no-ssim').waitFor();
     expect(await inspector().getByTestId('rate-stale').count()).toBe(0);
-    await inspector().getByTestId('distortion').selectOption('psnr');
+    await choose(inspector().getByTestId('distortion'), 'PSNR');
     expect(await inspector().locator('[data-testid^="rate-point-"]').count()).toBeGreaterThan(0);
     expect(thrown).toEqual([]);
   });

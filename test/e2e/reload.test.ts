@@ -3,12 +3,13 @@ import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, openFromExplorer, quickRanking, reloadWindow, runCommand } from './vscode';
+import { choose, chosen } from '../webview/fixture/controls';
 
 describeInVSCode('After the window is reloaded', () => {
   const vscode = useVSCode({ settings: quickRanking });
 
-  const chosen = (inspector: FrameLocator, group: 'view' | 'overlay') =>
-    inspector.locator(`[data-testid^="${group}-"]:has(:checked)`).textContent();
+  const checked = (inspector: FrameLocator, group: 'View' | 'Overlay') =>
+    inspector.getByRole('radiogroup', { name: group }).getByRole('radio', { checked: true }).textContent();
 
   /** Hides the tab and shows it again: what the page then shows, VS Code has got to write down. */
   async function hideAndShow(tab: string): Promise<void> {
@@ -25,7 +26,7 @@ describeInVSCode('After the window is reloaded', () => {
     await chooseInExplorer(page, 'kodim23.png', 'Tokenize Image');
     const inspector = inspectorOf(page);
     await settled(inspector);
-    await inspector.getByTestId('crop-mode').selectOption('fit');
+    await choose(inspector.getByTestId('crop-mode'), 'fit with padding');
     await inspector.getByText('256×171').waitFor();
     await chooseView(inspector, 'difference');
     await chooseOverlay(inspector, 'surprisal');
@@ -34,10 +35,10 @@ describeInVSCode('After the window is reloaded', () => {
     for (let i = 0; i < 3; i++) await inspector.getByTestId('canvas').press('+');
     const shown = async () => ({
       name: await inspector.locator('h1').textContent(),
-      view: await chosen(inspector, 'view'),
-      overlay: await chosen(inspector, 'overlay'),
+      view: await checked(inspector, 'View'),
+      overlay: await checked(inspector, 'Overlay'),
       zoom: await inspector.getByTestId('zoom').textContent(),
-      cropMode: await inspector.getByTestId('crop-mode').inputValue(),
+      cropMode: await chosen(inspector.getByTestId('crop-mode')),
       lossRate: await inspector.getByTestId('loss-rate').inputValue(),
       kept: await numberOf(inspector.getByTestId('kept-count')),
       psnr: await inspector.getByTestId('psnr').textContent(),
@@ -81,8 +82,8 @@ describeInVSCode('After the window is reloaded', () => {
     await ready();
     const shown = async () => ({
       names: await comparison.locator('.side h2').allTextContents(),
-      view: await chosen(comparison, 'view'),
-      overlay: await chosen(comparison, 'overlay'),
+      view: await checked(comparison, 'View'),
+      overlay: await checked(comparison, 'Overlay'),
       lossRates: await lossRates(),
       kept: [await numberOf(comparison.getByTestId('kept-a')), await numberOf(comparison.getByTestId('kept-b'))],
     });

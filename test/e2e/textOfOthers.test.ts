@@ -7,6 +7,7 @@ import { choosePath, clearMessages, message } from './cuda';
 import { settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, runCommand, runCommandWith } from './vscode';
+import { choose } from '../webview/fixture/controls';
 
 /** Types into the open terminal: a link that works leaves a file in the workspace. */
 const typed = encodeURIComponent(JSON.stringify({ text: 'touch ran\r' }));
@@ -76,7 +77,7 @@ describeInVSCode('Text of others in VS Code', () => {
     await page.mouse.move(700, 300);
 
     // The menu remembers a model that is chosen; the hostile one is then another than the one in use.
-    await inspector.getByTestId('model').selectOption({ label: 'tatok-s-256' });
+    await choose(inspector.getByTestId('model'), 'tatok-s-256');
     await settled(inspector);
     await runCommandWith(page, 'TaTok: Compare Tokenizations', 'With another model…');
     const line = page.locator('.quick-input-list').getByRole('option').filter({ hasText: 'Show details' });

@@ -181,7 +181,7 @@ describe('reconstruct', () => {
   });
 
   it('refuses settings out of range', async () => {
-    await expect(reconstruct({ lossRate: 1.5 })).rejects.toMatchObject({ code: 'bad-settings' });
+    await expect(reconstruct({ lossRate: 1.5 })).rejects.toMatchObject({ code: 'bad-message' });
   });
 });
 
@@ -236,7 +236,7 @@ describe('influence', () => {
   });
 
   it('refuses a token that the model does not have', async () => {
-    await expect(influence(32)).rejects.toMatchObject({ code: 'bad-settings' });
+    await expect(influence(32)).rejects.toMatchObject({ code: 'bad-message' });
   });
 });
 

@@ -4,6 +4,7 @@ import { useVSCode } from '../e2e/suite';
 import { chooseInExplorer, inspectorOf, runCommand } from '../e2e/vscode';
 import type { Overlay, View } from '../../webview/state/viewState';
 import { keep, long, thumbnailsDrawn } from './keep';
+import { choose } from '../webview/fixture/controls';
 
 describe('the inspector', () => {
   const vscode = useVSCode({
@@ -67,12 +68,12 @@ describe('the inspector', () => {
 
   it('in tiles', async () => {
     const inspector = inspectorOf(vscode.page);
-    await inspector.getByTestId('crop-mode').selectOption('tiles');
+    await choose(inspector.getByTestId('crop-mode'), 'tiles at native resolution');
     await inspector.getByText('in 3×2 tiles').waitFor();
     await settled(inspector, long);
     await point('ArrowUp', 'ArrowUp');
     await show('tiles', 'original', 'entropy');
-    await inspector.getByTestId('crop-mode').selectOption('centre');
+    await choose(inspector.getByTestId('crop-mode'), 'centre crop');
     await inspector.getByText('in 3×2 tiles').waitFor({ state: 'detached' });
     await settled(inspector, long);
   });

@@ -29,6 +29,7 @@ export const tinyModel = modelWith(
   {
     name: 'tiny',
     version: '0',
+    hash: 'a'.repeat(64),
     directory: '/models/tiny',
     imageSize: { width: 48, height: 32 },
     resample: 'lanczos3',

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
+import { chosen } from './fixture/controls';
 import { violationsInEveryTheme } from './fixture/everyTheme';
 import { themes } from './fixture/page';
 
@@ -79,16 +80,15 @@ describe('forced colours', () => {
     const page = await pages.inspector();
     await page.emulateMedia({ forcedColors: 'active' });
     const segment = page.getByTestId('overlay-surprisal');
-    const background = (): Promise<string> =>
-      segment.locator('span').evaluate((span) => getComputedStyle(span).backgroundColor);
+    const background = (): Promise<string> => segment.evaluate((radio) => getComputedStyle(radio).backgroundColor);
     const before = await background();
     await segment.click();
     expect(await background()).not.toBe(before);
     const triangle = await page
-      .locator('.select')
+      .locator('.triangle')
       .first()
-      .evaluate((select) => {
-        const { borderLeftColor, borderTopColor } = getComputedStyle(select, '::after');
+      .evaluate((drawn) => {
+        const { borderLeftColor, borderTopColor } = getComputedStyle(drawn);
         return { borderLeftColor, borderTopColor };
       });
     expect(triangle.borderLeftColor).toBe('rgba(0, 0, 0, 0)');
@@ -101,18 +101,17 @@ describe('the keyboard', () => {
   it.each(Object.keys(pages) as (keyof typeof pages)[])('reaches every control of the %s', async (name) => {
     const page = await pages[name]();
     const controls = await page.evaluate(() => {
-      const all = document.querySelectorAll('button, input, select, canvas[tabindex], [role="slider"], vscode-button');
+      const all = document.querySelectorAll(
+        'button, input, canvas[tabindex], [role="slider"], [role="combobox"], [role="radio"], [role="checkbox"], vscode-button, vscode-text-field',
+      );
       const shown = [...all].filter((element) => element.checkVisibility({ visibilityProperty: true }));
       shown.forEach((element, i) => element.setAttribute('data-control', String(i)));
       return shown.map((element, i) => ({
         id: String(i),
         // Of a group that arrow keys walk through, one member is a tab stop.
         group:
-          element.getAttribute('type') === 'radio'
-            ? `radio ${element.getAttribute('name') ?? ''}`
-            : element.closest('[data-testid="thumbnails"]') === null
-              ? String(i)
-              : 'thumbnails',
+          element.closest('[role="radiogroup"]')?.ariaLabel ??
+          (element.closest('[data-testid="thumbnails"]') === null ? String(i) : 'thumbnails'),
         html: element.outerHTML.slice(0, 120),
       }));
     });
@@ -133,15 +132,83 @@ describe('the keyboard', () => {
     await page.evaluate((to) => window.fixture.setTheme(to), themes[theme]);
     const segment = page.getByTestId('overlay-entropy');
     const outline = (): Promise<string> =>
-      segment.locator('span').evaluate((span) => {
-        const { outlineStyle, outlineOffset } = getComputedStyle(span);
+      segment.evaluate((radio) => {
+        const { outlineStyle, outlineOffset } = getComputedStyle(radio);
         return `${outlineStyle} ${outlineOffset}`;
       });
     const without = await outline();
     // A key, so that the focus is one of the keyboard's.
     await page.keyboard.press('Tab');
-    await segment.locator('input').focus();
+    await segment.focus();
     expect(await outline()).not.toBe(without);
+    await page.close();
+  });
+
+  it('walks the open list of a drop-down; Enter takes, Escape leaves what was chosen', async () => {
+    const page = await pages.inspector();
+    const ranking = page.getByRole('combobox', { name: 'Ranking' });
+    /** The option that assistive technology reads. */
+    const active = (): Promise<string | null | undefined> =>
+      ranking.evaluate(
+        (dropdown) => document.getElementById(dropdown.getAttribute('aria-activedescendant') ?? '')?.textContent,
+      );
+    await ranking.focus();
+    for (const [key, then] of [
+      ['Escape', 'entropy'],
+      ['Enter', 'sequential'],
+    ] as const) {
+      await page.keyboard.press('Enter');
+      await expect.poll(() => ranking.getAttribute('aria-expanded')).toBe('true');
+      await page.keyboard.press('ArrowDown');
+      await expect.poll(active).toBe('sequential');
+      // A rendering of the controls around it does not move the walk.
+      await page.getByTestId('loss-rate').evaluate((range: HTMLInputElement) => {
+        range.value = String(range.valueAsNumber - 0.1);
+        range.dispatchEvent(new Event('input', { bubbles: true }));
+      });
+      await painted(page);
+      expect(await active()).toBe('sequential');
+      await page.keyboard.press(key);
+      await expect.poll(() => ranking.getAttribute('aria-expanded')).toBe('false');
+      await painted(page);
+      expect(await chosen(ranking), key).toBe(then);
+      expect(await ranking.evaluate((dropdown) => dropdown === document.activeElement)).toBe(true);
+    }
+    await page.close();
+  });
+
+  it.each([300, 620, 1280])('opens every drop-down within a page of %i pixels', async (width) => {
+    const page = await openInspector({ width, height: 1500 });
+    await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
+    const dropdowns = await page.getByRole('combobox').all();
+    expect(dropdowns.length).toBeGreaterThan(6);
+    for (const dropdown of dropdowns) {
+      await dropdown.press('Enter');
+      const list = await dropdown.getByRole('listbox').boundingBox();
+      if (list === null) throw new Error('no list');
+      expect(list.x).toBeGreaterThanOrEqual(0);
+      expect(list.x + list.width).toBeLessThanOrEqual(width);
+      await page.keyboard.press('Escape');
+    }
+    await page.close();
+  });
+
+  it('chooses in radio groups by arrows, counts in fields for numbers and ticks check boxes', async () => {
+    const page = await pages.comparison();
+    const view = page.getByRole('radiogroup', { name: 'View' });
+    await view.getByRole('radio', { name: 'Reconstruction' }).press('ArrowRight');
+    const difference = view.getByRole('radio', { name: 'Difference' });
+    expect(await difference.isChecked()).toBe(true);
+    expect(await view.getByRole('radio', { checked: true }).count()).toBe(1);
+    expect(await difference.evaluate((radio) => radio === document.activeElement)).toBe(true);
+    const link = page.getByRole('checkbox', { name: 'link' });
+    const linked = await link.isChecked();
+    await link.press('Space');
+    expect(await link.isChecked()).toBe(!linked);
+    const number = page.getByRole('spinbutton', { name: 'Information loss rate of A' });
+    const before = Number(await number.inputValue());
+    await number.press('ArrowDown');
+    await expect.poll(async () => Number(await number.inputValue())).toBeCloseTo(before - 0.005);
     await page.close();
   });
 

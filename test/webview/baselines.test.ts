@@ -2,6 +2,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose, options } from './fixture/controls';
 import type { OpenOptions } from './fixture/page';
 
 const fixedGlobals = { globalTokens: 57, patchTokens: 0, filters: false };
@@ -41,8 +42,8 @@ async function exportKinds(page: Page): Promise<string[]> {
     .evaluateAll((items) => items.map((item) => item.getAttribute('data-testid')?.replace('export-', '') ?? ''));
 }
 
-async function chooseModel(page: Page, model: string): Promise<void> {
-  await page.getByTestId('model').selectOption(model);
+async function chooseModel(page: Page, name: string): Promise<void> {
+  await choose(page.getByTestId('model'), name);
   await settled(page);
 }
 
@@ -124,11 +125,7 @@ describe('a tokenizer of patch tokens that are filtered', () => {
     const page = await open({ parts: patchesOnly });
     expect(await text(page, 'kind')).toBe('no global tokens, 256 patch tokens: every image takes 0 to 256 tokens');
     expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
-    expect(await page.getByTestId('ranking').locator('option').allInnerTexts()).toEqual([
-      'entropy',
-      'sequential',
-      'by distortion',
-    ]);
+    expect(await options(page.getByTestId('ranking'))).toEqual(['entropy', 'sequential', 'by distortion']);
     const kept = Number(await text(page, 'kept-count'));
     await page.getByTestId('loss-rate').fill('0.4');
     await expect.poll(async () => Number(await text(page, 'kept-count'))).toBeGreaterThan(kept);
@@ -146,10 +143,10 @@ describe('choosing another model', () => {
     await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await page.getByTestId('colour-bar').count()).toBe(0);
-    expect(await page.getByTestId('overlay-none').locator('input').isChecked()).toBe(true);
+    expect(await page.getByTestId('overlay-none').isChecked()).toBe(true);
     await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('kind').waitFor({ state: 'detached' });
-    expect(await page.getByTestId('overlay-surprisal').locator('input').isChecked()).toBe(true);
+    expect(await page.getByTestId('overlay-surprisal').isChecked()).toBe(true);
     await page.close();
   });
 

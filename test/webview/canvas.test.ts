@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
+import { choose } from './fixture/controls';
 
 const { openInspector } = useChromium();
 
@@ -93,7 +94,7 @@ describe('what the canvas keeps of earlier frames', () => {
     await pixels(page);
     for (const choice of ['overlay-surprisal', 'view-reconstruction']) await page.getByTestId(choice).click();
     await page.getByTestId('opacity').press('ArrowRight');
-    await page.getByTestId('colormap').selectOption('magma');
+    await choose(page.getByTestId('colormap'), 'magma');
     await page.setViewportSize({ width: 1180, height: 720 });
     expectSame(await pixels(page), await reloaded(page));
     await page.close();

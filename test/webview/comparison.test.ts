@@ -3,6 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
+import { choose } from './fixture/controls';
 import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
 import type { ComparisonOptions } from './fixture/page';
 import { keepFile } from './fixture/shots';
@@ -230,8 +231,8 @@ describe('attention and influence', () => {
     const page = await open({ a: { cells: 16 }, b: { photograph: 'kodim07.png', cells: 32 } });
     expect(await asked(page, 'attention'), 'nothing is computed that is not shown').toEqual([[], []]);
     await page.getByTestId('overlay-attention').click();
-    await page.getByTestId('global-token').selectOption('12');
-    await page.getByTestId('head').selectOption('2');
+    await choose(page.getByTestId('global-token'), 'token 12');
+    await choose(page.getByTestId('head'), 'head 3');
     await expect
       .poll(async () => (await asked(page, 'attention')).map((requests) => requests.at(-1)))
       .toEqual([
@@ -242,7 +243,7 @@ describe('attention and influence', () => {
     const [left, right] = await domains(page);
     expect(left).toEqual(right);
     const one = await picture(side(page, 'right'));
-    await page.getByTestId('global-token').selectOption('all');
+    await choose(page.getByTestId('global-token'), 'mean of all tokens');
     await painted(page);
     expect(await picture(side(page, 'right'))).not.toBe(one);
     await page.close();

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose, chosen } from './fixture/controls';
 
 const { openInspector } = useChromium();
 
@@ -7,8 +8,8 @@ describe('crop modes', () => {
   it('are chosen in the header, with progress by tile and a way out', async () => {
     const page = await openInspector({});
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
-    expect(await page.getByTestId('crop-mode').inputValue()).toBe('centre');
-    await page.getByTestId('crop-mode').selectOption('tiles');
+    expect(await chosen(page.getByTestId('crop-mode'))).toBe('centre crop');
+    await choose(page.getByTestId('crop-mode'), 'tiles at native resolution');
     const asked = () => page.evaluate(() => window.fixture.received.map(({ method, params }) => ({ method, params })));
     expect(await asked()).toContainEqual({ method: 'cropMode/choose', params: ['tiles'] });
     await page.evaluate(() => window.fixture.progress('encode', { done: 40, total: 192 }));

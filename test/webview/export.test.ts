@@ -2,6 +2,7 @@ import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose, enter } from './fixture/controls';
 import type { OpenOptions } from './fixture/page';
 import { keepDrawing, keepFile } from './fixture/shots';
 import type { ExportKind } from '../../src/protocol/exports';
@@ -117,7 +118,7 @@ describe('exported views', () => {
       findBar(await decode(await exported(page, 'view.png'), 'difference'), viridis.high, viridis.low),
     ).toBeDefined();
     await page.getByTestId('global-12').click();
-    await page.getByTestId('colormap').selectOption('grey');
+    await choose(page.getByTestId('colormap'), 'grey');
     const attention = await decode(await exported(page, 'view.png'), 'attention');
     expect(findBar(attention, [255, 255, 255], [0, 0, 0])).toBeDefined();
     await page.getByTestId('overlay-none').click();
@@ -151,8 +152,7 @@ describe('exported views', () => {
 
   it('wait for the reconstruction of the settings shown', async () => {
     const page = await open({ reconstructMs: 600, provider: { provider: 'cpu', failures: [] } });
-    await page.getByTestId('loss-rate-number').fill('0.3');
-    await page.getByTestId('loss-rate-number').press('Enter');
+    await enter(page.getByTestId('loss-rate-number'), '0.3');
     await page.getByTestId('stale').waitFor();
     await exported(page, 'view.png');
     expect(await page.getByTestId('stale').count()).toBe(0);
@@ -299,8 +299,7 @@ describe('the export menu', () => {
 
   it('leaves data to the host, under the settings shown', async () => {
     const page = await open();
-    await page.getByTestId('loss-rate-number').fill('0.25');
-    await page.getByTestId('loss-rate-number').press('Enter');
+    await enter(page.getByTestId('loss-rate-number'), '0.25');
     await page.evaluate(() => window.fixture.requestExport('npz'));
     await page.getByText('Saved kodim23.npz').waitFor();
     const asked = await page.evaluate(() => window.fixture.received.findLast(({ method }) => method === 'export'));

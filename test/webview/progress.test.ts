@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose, chosen } from './fixture/controls';
 
 const { openInspector } = useChromium();
 
@@ -60,7 +61,7 @@ describe('results as they come', () => {
     // ε has no part in the ranking under way.
     await page.getByTestId('loss-rate').press('ArrowLeft');
     expect(await received(page, 'rank')).toBe(2);
-    await page.getByTestId('ranking').selectOption('entropy');
+    await choose(page.getByTestId('ranking'), 'entropy');
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
     await page.close();
@@ -70,7 +71,7 @@ describe('results as they come', () => {
     const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4 });
     await page.getByTestId('rank-globally').click();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
-    expect(await page.getByTestId('ranking').inputValue()).toBe('entropy');
+    expect(await chosen(page.getByTestId('ranking'))).toBe('entropy');
     expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
     expect(await page.getByTestId('rank-globally').count()).toBe(0);
     await page.close();
@@ -84,17 +85,19 @@ describe('results as they come', () => {
     const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4, width });
     await page.getByTestId('rank-globally').waitFor();
     const overlaps = await page.locator('.header').evaluate((header) => {
-      const controls = [...header.querySelectorAll('h1, .dimensions, .status, .status button, select, .chip')];
+      const controls = [
+        ...header.querySelectorAll('h1, .dimensions, .status, .status vscode-button, vscode-dropdown, vscode-button'),
+      ];
       const boxes = controls.map((element) => ({ element, box: element.getBoundingClientRect() }));
       return boxes.flatMap(({ element, box }, i) => [
-        ...(box.right > innerWidth ? [`${element.className} is cut`] : []),
+        ...(box.right > innerWidth ? [`${element.outerHTML.slice(0, 80)} is cut`] : []),
         ...boxes
           .slice(i + 1)
           .filter((other) => !element.contains(other.element))
           .filter(({ box: { left, right, top, bottom } }) => {
             return left < box.right - 1 && right > box.left + 1 && top < box.bottom - 1 && bottom > box.top + 1;
           })
-          .map((other) => `${element.className} lies on ${other.element.className}`),
+          .map((other) => `${element.outerHTML.slice(0, 80)} lies on ${other.element.outerHTML.slice(0, 80)}`),
       ]);
     });
     expect(overlaps).toEqual([]);

@@ -1,6 +1,7 @@
 import type { Page } from 'playwright-core';
 import { describe, expect, it } from 'vitest';
 import { useChromium } from './fixture/chromium';
+import { choose } from './fixture/controls';
 import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
 import type { OpenOptions } from './fixture/page';
 
@@ -10,7 +11,7 @@ interface State {
   readonly prepare?: (page: Page) => Promise<void>;
 }
 
-const choose =
+const press =
   (...testIds: string[]) =>
   async (page: Page): Promise<void> => {
     for (const testId of testIds) await page.getByTestId(testId).click();
@@ -18,14 +19,14 @@ const choose =
 
 const states: readonly State[] = [
   { name: 'entropy', prepare: (page) => focusPatch(page, 5, 9) },
-  { name: 'original', prepare: choose('view-original', 'overlay-none') },
-  { name: 'surprisal', prepare: choose('view-original', 'overlay-surprisal', 'range') },
-  { name: 'kept', prepare: choose('view-original', 'overlay-kept') },
-  { name: 'attention', prepare: choose('view-original', 'global-12') },
+  { name: 'original', prepare: press('view-original', 'overlay-none') },
+  { name: 'surprisal', prepare: press('view-original', 'overlay-surprisal', 'range') },
+  { name: 'kept', prepare: press('view-original', 'overlay-kept') },
+  { name: 'attention', prepare: press('view-original', 'global-12') },
   {
     name: 'influence',
     prepare: async (page) => {
-      await choose('view-original', 'overlay-influence', 'global-12')(page);
+      await press('view-original', 'overlay-influence', 'global-12')(page);
       await page.getByTestId('influence-progress').waitFor({ state: 'detached' });
       await focusPatch(page, 5, 9);
     },
@@ -33,13 +34,13 @@ const states: readonly State[] = [
   {
     name: 'influence-cancelled',
     prepare: async (page) => {
-      await choose('overlay-influence')(page);
+      await press('overlay-influence')(page);
       await page.waitForTimeout(300);
-      await choose('influence-cancel')(page);
+      await press('influence-cancel')(page);
     },
   },
-  { name: 'difference', prepare: choose('view-difference', 'overlay-none') },
-  { name: 'swipe', prepare: choose('view-swipe', 'overlay-none') },
+  { name: 'difference', prepare: press('view-difference', 'overlay-none') },
+  { name: 'swipe', prepare: press('view-swipe', 'overlay-none') },
   {
     name: 'fallback',
     options: {
@@ -48,11 +49,11 @@ const states: readonly State[] = [
         failures: [{ provider: 'cuda', reason: 'libonnxruntime_providers_cuda.so was not found beside the binding.' }],
       },
     },
-    prepare: choose('provider'),
+    prepare: press('provider'),
   },
-  { name: 'model', prepare: choose('model-details') },
-  { name: 'export', prepare: choose('export') },
-  { name: 'export-narrow', options: { width: 300, height: 900 }, prepare: choose('export') },
+  { name: 'model', prepare: press('model-details') },
+  { name: 'export', prepare: press('export') },
+  { name: 'export-narrow', options: { width: 300, height: 900 }, prepare: press('export') },
   { name: 'narrow', options: { width: 300, height: 1500 }, prepare: (page) => focusPatch(page, 5, 9) },
   { name: 'half', options: { width: 620, height: 1000 } },
   { name: 'wide', options: { width: 1920, height: 1080 }, prepare: (page) => focusPatch(page, 5, 9) },
@@ -61,7 +62,7 @@ const states: readonly State[] = [
     name: 'stale',
     options: { reconstructMs: 60_000, provider: { provider: 'cpu', failures: [] } },
     prepare: async (page) => {
-      await page.getByTestId('ranking').selectOption('sequential');
+      await choose(page.getByTestId('ranking'), 'sequential');
       await page.getByTestId('stale').first().waitFor();
     },
   },
@@ -82,7 +83,7 @@ const states: readonly State[] = [
       await page.getByTestId('rate-compute').click();
       await page.locator('.rate-point').first().waitFor();
       await page.getByTestId('rate-cancel').click();
-      await page.getByTestId('budget').selectOption('reference');
+      await choose(page.getByTestId('budget'), 'reference');
       await page.getByTestId('rate-stale').waitFor();
     },
   },

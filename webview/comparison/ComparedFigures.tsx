@@ -1,9 +1,12 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
+import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
 import { ServicesContext, type Services } from '../state/context';
+import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';
 import type { Parts } from '../../src/method/parts';
+import { describePatch, describeToken } from '../../src/method/patch';
 import { psnrText, ssimText } from '../../src/method/quality';
 import type { Reconstruction } from '../../src/method/types';
 import { hasPart } from '../../src/method/parts';
@@ -37,15 +40,14 @@ export function ComparedFigures(): JSX.Element {
             </td>
             <td>
               {comparison.bothFilter.value && (
-                <label class="link" title="Both sides keep one ε">
-                  <input
-                    type="checkbox"
-                    data-testid="link"
-                    checked={comparison.linked.value}
-                    onChange={(event) => comparison.setLinked(event.currentTarget.checked)}
-                  />
+                <Checkbox
+                  testId="link"
+                  title="Both sides keep one ε"
+                  checked={comparison.linked.value}
+                  onChange={(linked) => comparison.setLinked(linked)}
+                >
                   link
-                </label>
+                </Checkbox>
               )}
             </td>
           </tr>
@@ -157,4 +159,67 @@ function signed(value: number, digits: number): string {
   const text = Math.abs(value).toFixed(digits);
   if (Number(text) === 0) return text;
   return `${value > 0 ? '+' : '−'}${text}`;
+}
+
+/** A figure is undefined while a side does not know it, or if its model has no such part. */
+const patchRows: readonly {
+  readonly name: string;
+  readonly of: (patch: FocusedPatch) => string | number | undefined;
+}[] = [
+  { name: 'patch', of: ({ facts: { row, column } }) => `(${row}, ${column})` },
+  { name: 'conditional entropy', of: ({ facts: { bits } }) => bits && `${bits.entropy.toFixed(2)} bits` },
+  { name: 'surprisal', of: ({ facts: { bits } }) => bits && `${bits.surprisal.toFixed(2)} bits` },
+  { name: 'rank', of: ({ place }) => place && `${place.rank} / ${place.patches}` },
+  { name: 'state', of: ({ place }) => place && (place.kept ? 'kept' : 'dropped') },
+  {
+    name: 'influence',
+    of: ({ facts: { influence } }) => (influence === undefined ? undefined : `${influence.toFixed(1)} of 255`),
+  },
+  { name: 'code', of: ({ facts: { token } }) => token && describeToken(token) },
+  { name: 'mean RGB', of: ({ facts: { rgb } }) => rgb?.join(' ') },
+];
+
+/** All that is known of the focused patch on both sides. */
+export function ComparedReadout(): JSX.Element {
+  const comparison = useComparison();
+  const left = focusedPatch(comparison.left.value);
+  const right = focusedPatch(comparison.right.value);
+  // A row for what is shown only: influence is known while it is the overlay.
+  const shown = patchRows.filter(
+    ({ name }) => name !== 'influence' || [left, right].some((side) => side?.facts.influence !== undefined),
+  );
+  const announcement = [
+    left && `A: ${describePatch(left.facts, left.place)}`,
+    right && `B: ${describePatch(right.facts, right.place)}`,
+  ]
+    .filter(Boolean)
+    .join('. ');
+  return (
+    <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
+      <h2 id="readout-title">Patch</h2>
+      {left === undefined && right === undefined ? (
+        <p class="muted">Point at a patch, or focus a picture and use the arrow keys. A click pins it.</p>
+      ) : (
+        <table>
+          <thead>
+            <tr>
+              <td />
+              <th scope="col">A</th>
+              <th scope="col">B</th>
+            </tr>
+          </thead>
+          <tbody>
+            {shown.map(({ name, of }) => (
+              <tr key={name}>
+                <th scope="row">{name}</th>
+                <td>{(left && of(left)) ?? '–'}</td>
+                <td>{(right && of(right)) ?? '–'}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+      <Announcement text={announcement} />
+    </section>
+  );
 }

@@ -1,17 +1,35 @@
 import { effect } from '@preact/signals';
 import type { JSX } from 'preact';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
-import { Comparison, ComparisonContext, readComparisonState, type SideState } from './comparison';
-import { ComparisonApp } from './ComparisonApp';
-import { ComparisonExporter, ComparisonExporterContext } from './comparisonExporter';
-import { createLayers, type Layers } from '../state/layers';
+import { ComparedCurves } from './ComparedCurves';
+import { ComparedFigures, ComparedReadout } from './ComparedFigures';
+import {
+  Comparison,
+  ComparisonContext,
+  layouts,
+  readComparisonState,
+  useComparison,
+  type ComparisonLayout,
+  type SideState,
+} from './comparison';
+import { ComparisonExporter, ComparisonExporterContext, useComparisonExporter } from './comparisonExporter';
 import type { Theme } from '../canvas/theme';
+import { AttentionChoices, InfluenceProgress } from '../controls/GlobalTokens';
+import { Dimensions, ModelDetails, ProviderChip } from '../controls/Header';
+import { Status } from '../controls/Status';
+import { Toolbar } from '../controls/Toolbar';
 import { connectToHost, type VsCodeApi } from '../host/connection';
-import type { Services } from '../state/context';
+import { PictureStage } from '../stage/PictureStage';
+import { StageMessages } from '../stage/StageMessages';
+import { ServicesContext, useServices, type Services } from '../state/context';
 import { Inspector, type SharedView } from '../state/inspector';
-import { saveState } from '../state/savedState';
+import { createLayers, type Layers } from '../state/layers';
 import { startSession } from '../state/session';
+import { overlays, saveState, type View } from '../state/viewState';
+import { MenuButton, type MenuItem } from '../ui/ownControls';
+import { Badge, Button, Dropdown, RadioGroup } from '../ui/toolkit';
 import type { Side } from '../../src/protocol/comparison';
+import { comparisonChoice } from '../../src/protocol/exports';
 
 /** The page of two tokenizations: an inspector for each, with one view. */
 export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
@@ -38,8 +56,161 @@ export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
   return (
     <ComparisonContext.Provider value={comparison}>
       <ComparisonExporterContext.Provider value={new ComparisonExporter(comparison, connections, a.inspector.notice)}>
-        <ComparisonApp />
+        <App />
       </ComparisonExporterContext.Provider>
     </ComparisonContext.Provider>
+  );
+}
+
+const views: readonly View[] = ['original', 'reconstruction', 'difference'];
+
+const layoutLabels: Record<ComparisonLayout, string> = { beside: 'Side by side', swipe: 'Swipe' };
+const layoutOptions = layouts.map((value) => ({ value, label: layoutLabels[value] }));
+
+/** Two tokenizations: pictures above, what they cost and how they differ below. */
+function App(): JSX.Element {
+  const comparison = useComparison();
+  const exporter = useComparisonExporter();
+  const [left, right] = [comparison.left.value, comparison.right.value];
+  const name = ({ inspector }: typeof left): string => inspector.document.value?.name ?? '…';
+  // A side whose model has no such overlay shows its picture alone.
+  const offered = overlays.filter((overlay) =>
+    [left, right].some(({ inspector }) => inspector.overlays.value.includes(overlay)),
+  );
+  const swipe = comparison.layout.value === 'swipe';
+  return (
+    <div class={swipe ? 'comparison swiped' : 'comparison'} data-testid="comparison">
+      <main>
+        <h1 class="visually-hidden">
+          {name(left)} compared with {name(right)}
+        </h1>
+        <ServicesContext.Provider value={left}>
+          <Toolbar views={views} overlays={offered} after={<ComparedTokens />}>
+            <RadioGroup
+              label="Layout"
+              testId="layout"
+              options={layoutOptions}
+              value={comparison.layout.value}
+              onChange={(layout) => (comparison.layout.value = layout)}
+            />
+            <Button label="Swap" title="Exchange A and B" testId="swap" onPress={() => comparison.swap()}>
+              ⇄ Swap
+            </Button>
+            <ComparisonExportMenu />
+          </Toolbar>
+        </ServicesContext.Provider>
+        <ServicesContext.Provider value={left}>
+          <section class="side" aria-label="A" data-testid="left">
+            <SideHeader letter="A" />
+            {!swipe && <PictureStage name="Picture of A" onScene={(scene) => exporter.picture(left, scene)} />}
+          </section>
+        </ServicesContext.Provider>
+        <ServicesContext.Provider value={right}>
+          <section class="side" aria-label="B" data-testid="right">
+            <SideHeader letter="B" />
+            {!swipe && <PictureStage name="Picture of B" onScene={(scene) => exporter.picture(right, scene)} />}
+          </section>
+        </ServicesContext.Provider>
+        {swipe && (
+          <ServicesContext.Provider value={left}>
+            <PictureStage
+              name="Pictures of A and B"
+              onScene={(scene) => exporter.picture(left, scene)}
+
+              other={{ inspector: right.inspector, layers: right.layers, names: ['A', 'B'] }}
+            >
+              <ServicesContext.Provider value={right}>
+                <StageMessages />
+              </ServicesContext.Provider>
+            </PictureStage>
+          </ServicesContext.Provider>
+        )}
+        <div class="compared">
+          <ComparedFigures />
+          <ComparedCurves />
+          <ComparedReadout />
+        </div>
+      </main>
+    </div>
+  );
+}
+
+/** Which image is on a side, by which model, and where it ran. */
+function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
+  const { inspector } = useServices();
+  const tokenization = inspector.tokenization.value;
+  const document = inspector.document.value;
+  return (
+    <header class="header">
+      <Badge unread>{letter}</Badge>
+      <h2 class="file-name" title={document?.uri}>
+        {document?.name ?? '…'}
+      </h2>
+      {tokenization && <Dimensions image={tokenization.image} />}
+      {tokenization && <ModelDetails model={tokenization.model} summary={tokenization.model.name} />}
+      <span class="spacer" />
+      {inspector.overlay.value === 'influence' && <InfluenceProgress />}
+      <Status timed={false} />
+      {tokenization && <ProviderChip report={tokenization.provider} />}
+    </header>
+  );
+}
+
+/** Which global token's attention or influence both sides show, while they show any. */
+function ComparedTokens(): JSX.Element | null {
+  const comparison = useComparison();
+  const { inspector } = useServices();
+  const overlay = inspector.chosenOverlay.value;
+  if (overlay !== 'attention' && overlay !== 'influence') return null;
+  const counts = [comparison.left.value, comparison.right.value]
+    .map((side) => side.inspector.picture.value?.model.globalTokens ?? 0)
+    .filter((count) => count > 0);
+  if (counts.length === 0) return null;
+  const tokens = Array.from({ length: Math.min(...counts) }, (_, token) => ({
+    value: String(token),
+    label: `token ${token}`,
+  }));
+  const [isolated] = inspector.isolatedTokens.value;
+  return (
+    <div class="compared-tokens">
+      <Dropdown
+        plain
+        label="Global token"
+        testId="global-token"
+        options={[{ value: 'all', label: 'mean of all tokens' }, ...tokens]}
+        value={isolated === undefined ? 'all' : String(isolated)}
+        onChange={(value) => (inspector.isolatedTokens.value = value === 'all' ? [] : [Number(value)])}
+      />
+      {overlay === 'attention' && <AttentionChoices />}
+    </div>
+  );
+}
+
+/** Both pictures, taken away from here, and word of what was. */
+function ComparisonExportMenu(): JSX.Element {
+  const exporter = useComparisonExporter();
+  const items: readonly MenuItem[] = [
+    {
+      label: comparisonChoice.label,
+      title: comparisonChoice.detail,
+      testId: `export-${comparisonChoice.kind}`,
+      onChoose: () => void exporter.save(),
+    },
+    {
+      label: 'Copy comparison',
+      title: 'Both pictures with their legend, to the clipboard',
+      testId: 'export-copy',
+      onChoose: () => void exporter.copy(),
+    },
+  ];
+  return (
+    <>
+      <MenuButton title="Export this comparison" testId="export" groups={[items]}>
+        Export
+      </MenuButton>
+      <span class="muted confirmation" role="status" data-testid="export-said">
+        {exporter.confirmation.value}
+      </span>
+    </>
   );
 }

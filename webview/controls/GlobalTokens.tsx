@@ -4,8 +4,7 @@ import { max } from 'd3-array';
 import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../canvas/colormaps';
-import { Button } from '../ui/Button';
-import { Select } from '../ui/Select';
+import { Button, Dropdown } from '../ui/toolkit';
 import { hasPart } from '../../src/method/parts';
 import { streamOf } from '../../src/method/streams';
 import type { AttentionChoice } from '../../src/method/types';
@@ -60,7 +59,7 @@ export function AttentionChoices(): JSX.Element {
   const model = inspector.picture.value?.model;
   return (
     <>
-      <Select
+      <Dropdown
         plain
         label="Attention layer"
         testId="layer"
@@ -68,7 +67,7 @@ export function AttentionChoices(): JSX.Element {
         value={String(inspector.layer.value)}
         onChange={(value) => (inspector.chosenLayer.value = parse(value))}
       />
-      <Select
+      <Dropdown
         plain
         label="Attention head"
         testId="head"
@@ -129,7 +128,10 @@ interface ThumbnailsProps {
   readonly most?: number;
 }
 
-/** A group of toggle buttons with one tab stop: arrow keys walk, Enter or Space isolates, with Shift adds. */
+/**
+ * A group of toggle buttons with one tab stop: arrow keys walk, Enter or Space isolates, with Shift adds. They are the browser's own,
+ * as the toolkit's buttons hold text and are a tab stop each.
+ */
 function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const { inspector } = useServices();
   const [current, setCurrent] = useState(0);

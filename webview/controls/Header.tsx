@@ -1,15 +1,13 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
 import { useServices } from '../state/context';
-import { Disclosure } from '../ui/Disclosure';
-import { Row } from '../ui/Row';
-import { Select } from '../ui/Select';
+import { Disclosure, MenuButton, Row } from '../ui/ownControls';
+import { Dropdown } from '../ui/toolkit';
 import { describeCodebook } from '../../src/method/codebook';
 import { describePage } from '../../src/method/patch';
 import { mainStream } from '../../src/method/streams';
 import type { CropMode, ModelDescription, ShownImage, ProviderName, ProviderReport } from '../../src/method/types';
 import { useExporter } from '../export/exporter';
-import { MenuButton } from '../ui/MenuButton';
 import { exportChoices } from '../../src/protocol/exports';
 
 /** Name and size of the picture, the model, the provider and the times. */
@@ -52,7 +50,7 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
       {image.sourceWidth}×{image.sourceHeight}
       {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
       {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
-      <Select
+      <Dropdown
         plain
         label="Crop mode"
         testId="crop-mode"
@@ -73,7 +71,7 @@ function ModelSelect(): JSX.Element | null {
   const menu = inspector.models.value;
   if (menu === undefined) return null;
   return (
-    <Select
+    <Dropdown
       label="Model"
       testId="model"
       title={menu.directory}

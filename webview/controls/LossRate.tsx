@@ -2,9 +2,8 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
-import { NumberField } from '../ui/NumberField';
-import { Row } from '../ui/Row';
-import { Select } from '../ui/Select';
+import { Range, Row } from '../ui/ownControls';
+import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import { stepUnit } from '../../src/method/streams';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
@@ -64,16 +63,13 @@ export function LossRateNumber({ of = '' }: { readonly of?: string }): JSX.Eleme
 export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly of?: string }): JSX.Element {
   const { inspector } = useServices();
   return (
-    <input
+    <Range
       id={id}
-      type="range"
-      min="0"
-      max="1"
+      label={`Information loss rate ε${of}`}
+      testId="loss-rate"
       step={lossRateStep}
-      aria-label={`Information loss rate ε${of}`}
-      data-testid="loss-rate"
       value={inspector.lossRate.value}
-      onInput={(event) => (inspector.lossRate.value = snapLossRate(event.currentTarget.valueAsNumber))}
+      onInput={(value) => (inspector.lossRate.value = snapLossRate(value))}
     />
   );
 }
@@ -125,7 +121,7 @@ function FilterChoices(): JSX.Element {
         }
       >
         <span>ranking</span>
-        <Select
+        <Dropdown
           plain
           label="Ranking"
           testId="ranking"
@@ -139,7 +135,7 @@ function FilterChoices(): JSX.Element {
         title="The total that ε is a share of: this image's own bits, or the model's reference, the same for every image"
       >
         <span>budget</span>
-        <Select
+        <Dropdown
           plain
           label="Budget"
           testId="budget"
@@ -163,24 +159,22 @@ function Defaults(): JSX.Element {
   };
   return (
     <>
-      <button
-        type="button"
-        class="quiet"
-        data-testid="reset"
+      <Button
+        appearance="icon"
+        testId="reset"
         title="Back to the model's own ε, β, budget and ranking"
-        onClick={() => defaults && inspector.setSettings(defaults)}
+        onPress={() => defaults && inspector.setSettings(defaults)}
       >
         Reset
-      </button>
-      <button
-        type="button"
-        class="quiet"
-        data-testid="save-defaults"
+      </Button>
+      <Button
+        appearance="icon"
+        testId="save-defaults"
         title="Keep ε, β, budget and ranking in the workspace's settings"
-        onClick={() => void save()}
+        onPress={() => void save()}
       >
         {saved ? 'Saved' : 'Save'}
-      </button>
+      </Button>
     </>
   );
 }

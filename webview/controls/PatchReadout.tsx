@@ -2,8 +2,8 @@ import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useMemo, useState, useEffect } from 'preact/hooks';
 import { useServices, type Services } from '../state/context';
-import { Button } from '../ui/Button';
-import { Row } from '../ui/Row';
+import { Row } from '../ui/ownControls';
+import { Badge, Button } from '../ui/toolkit';
 import {
   describePatch,
   describeToken,
@@ -58,7 +58,7 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         <h2 id="readout-title">
           Patch ({facts.row}, {facts.column}) · #{facts.index}
         </h2>
-        {pinned && <span class="badge">pinned</span>}
+        {pinned && <Badge>pinned</Badge>}
         <span class="spacer" />
         <CopyButton text={describePatch(facts, place)} />
       </div>

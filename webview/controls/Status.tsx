@@ -2,7 +2,7 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { aboutHowLong, RemainingTime, stageNames } from '../state/remainingTime';
-import { ProgressRing } from '../ui/ProgressRing';
+import { Button, ProgressRing } from '../ui/toolkit';
 import type { Progress } from '../../src/protocol/analyses';
 import type { StageTimings } from '../../src/method/types';
 
@@ -26,9 +26,9 @@ export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Elem
         <>
           {progressText(phase.progress)}
           {left}
-          <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
+          <Button appearance="icon" testId="cancel" onPress={() => session.cancel()}>
             Cancel
-          </button>
+          </Button>
         </>
       )}
       {choosing ? stageNames.load : null}
@@ -44,16 +44,16 @@ export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Elem
         ))}
       {pending && reconstructing?.tiles !== undefined && (
         <>
-          <button type="button" class="quiet" data-testid="cancel" onClick={() => session.cancel()}>
+          <Button appearance="icon" testId="cancel" onPress={() => session.cancel()}>
             Cancel
-          </button>
+          </Button>
           {reconstructing.stage === 'rank' && <RankGlobally />}
         </>
       )}
       {stopped && inspector.stale.value && (
-        <button type="button" class="quiet" data-testid="resume" onClick={() => inspector.resume()}>
+        <Button appearance="icon" testId="resume" onPress={() => inspector.resume()}>
           Reconstruct
-        </button>
+        </Button>
       )}
     </span>
   );
@@ -63,15 +63,14 @@ export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Elem
 function RankGlobally(): JSX.Element {
   const { inspector } = useServices();
   return (
-    <button
-      type="button"
-      class="quiet"
-      data-testid="rank-globally"
+    <Button
+      appearance="icon"
+      testId="rank-globally"
       title="Changes the ranking to entropy: the entropies that are known rank the patches at once"
-      onClick={() => (inspector.criterion.value = 'entropy')}
+      onPress={() => (inspector.criterion.value = 'entropy')}
     >
       Rank globally
-    </button>
+    </Button>
   );
 }
 

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
-import { Row } from '../ui/Row';
+import { Row } from '../ui/ownControls';
+import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
 import { costOf, estimatedGrid } from '../../src/method/streams';
@@ -98,14 +99,13 @@ function Stale(): JSX.Element {
   const { inspector } = useServices();
   const former = inspector.reconstruction.value !== undefined;
   return (
-    <span
-      class="badge"
-      data-testid="stale"
+    <Badge
+      testId="stale"
       title={
         former ? 'Of the former settings, until the new reconstruction arrives' : 'To come with the reconstruction'
       }
     >
       {former ? 'stale' : 'pending'}
-    </span>
+    </Badge>
   );
 }

@@ -2,8 +2,8 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
-import { Segmented } from '../ui/Segmented';
-import { Select } from '../ui/Select';
+import { Range } from '../ui/ownControls';
+import { Dropdown, RadioGroup } from '../ui/toolkit';
 
 const viewOptions: readonly { value: View; label: string }[] = [
   { value: 'original', label: 'Original' },
@@ -46,7 +46,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
       {children}
-      <Segmented
+      <RadioGroup
         label="View"
         testId="view"
         options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
@@ -54,7 +54,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         onChange={(view) => (inspector.view.value = view)}
       />
       {offered.length > 1 && (
-        <Segmented
+        <RadioGroup
           label="Overlay"
           testId="overlay"
           options={overlayOptions.filter(({ value }) => offered.includes(value))}
@@ -68,18 +68,15 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         {offered.length > 1 && (
           <label class="opacity">
             <span class="muted">opacity</span>
-            <input
-              type="range"
-              min="0"
-              max="1"
-              step="0.05"
-              data-testid="opacity"
+            <Range
+              testId="opacity"
+              step={0.05}
               value={inspector.opacity.value}
-              onInput={(event) => (inspector.opacity.value = event.currentTarget.valueAsNumber)}
+              onInput={(opacity) => (inspector.opacity.value = opacity)}
             />
           </label>
         )}
-        <Select
+        <Dropdown
           label="Colour map"
           testId="colormap"
           options={colormapOptions}

@@ -8,8 +8,7 @@ import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';
-import { Button } from '../ui/Button';
-import { Select } from '../ui/Select';
+import { Badge, Button, Dropdown } from '../ui/toolkit';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 import type { Measurement } from '../../src/method/types';
 
@@ -46,9 +45,9 @@ export function RateDistortionPlot(): JSX.Element {
       <div class="title-line">
         <h2 id="rate-distortion-title">Rate–distortion</h2>
         {rateDistortion.stale.value && (
-          <span class="badge" data-testid="rate-stale" title="Measured under another edge priority, budget or ranking">
+          <Badge testId="rate-stale" title="Measured under another edge priority, budget or ranking">
             stale
-          </span>
+          </Badge>
         )}
         {curve !== undefined && !rateDistortion.stale.value && <Progress curve={curve} />}
         <span class="spacer" />
@@ -59,7 +58,7 @@ export function RateDistortionPlot(): JSX.Element {
       ) : (
         <>
           <div class="axes">
-            <Select
+            <Dropdown
               plain
               label="Vertical axis"
               testId="distortion"
@@ -68,7 +67,7 @@ export function RateDistortionPlot(): JSX.Element {
               onChange={(distortion) => (inspector.distortion.value = distortion)}
             />
             <span class="muted">against</span>
-            <Select
+            <Dropdown
               plain
               label="Horizontal axis"
               testId="rate"

@@ -1,13 +1,9 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { ColourBar } from './ColourBar';
-import { movedFocus } from './focus';
 import type { Scene } from '../canvas/painter';
-import { StageController, type StagePicture } from './stageController';
-import { SwipeHandle } from './SwipeHandle';
-import { ZoomControls } from './ZoomControls';
-import { FailureMessage } from './FailureMessage';
-import { Progress } from './Progress';
+import { ColourBar, SwipeHandle, ZoomControls } from './overPicture';
+import { movedFocus, StageController, type StagePicture } from './stageController';
+import { StageMessages } from './StageMessages';
 import { useServices } from '../state/context';
 import { shownGrid } from '../../src/method/patch';
 
@@ -23,26 +19,6 @@ interface PictureStageProps {
   readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
   /** More that lies over it. */
   readonly children?: ComponentChildren;
-}
-
-/** Progress, failures and notices. */
-export function StageMessages(): JSX.Element {
-  const { inspector } = useServices();
-  const phase = inspector.phase.value;
-  const empty = inspector.picture.value === undefined;
-  return (
-    <>
-      {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
-      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
-      {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
-        <FailureMessage
-          failure={inspector.notice.value}
-          kind="banner"
-          onDismiss={() => (inspector.notice.value = undefined)}
-        />
-      )}
-    </>
-  );
 }
 
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */

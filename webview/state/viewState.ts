@@ -1,6 +1,8 @@
+import type { ReadonlySignal } from '@preact/signals';
 import * as z from 'zod/mini';
 import { colormapNames } from '../canvas/colormaps';
 import type { Camera } from '../canvas/viewport';
+import type { VsCodeApi } from '../host/connection';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
 import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
 import { cropModes } from '../../src/method/types';
@@ -75,4 +77,33 @@ export type ViewState = z.infer<typeof schema>;
 export function readViewState(stored: unknown): ViewState {
   const result = schema.safeParse(stored);
   return result.success ? result.data : schema.parse({});
+}
+
+/** State is written at most so often, so that dragging does not flood the host. */
+const saveMs = 150;
+
+/**
+ * Has VS Code keep a page's state while it is known; undefined is not kept. A change after a pause is kept at once: the page may be
+ * hidden, and so thrown away, right after it.
+ */
+export function saveState(state: ReadonlySignal<unknown>, api: Pick<VsCodeApi, 'setState'>): void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let kept: unknown;
+  const isNew = (): boolean => state.peek() !== undefined && state.peek() !== kept;
+  const save = (): void => {
+    if (!isNew()) return;
+    kept = state.peek();
+    api.setState(kept);
+  };
+  const saveAndPause = (): void => {
+    if (timer !== undefined) return;
+    save();
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (isNew()) saveAndPause();
+    }, saveMs);
+  };
+  state.subscribe(saveAndPause);
+  window.addEventListener('pagehide', save);
+  document.addEventListener('visibilitychange', save);
 }

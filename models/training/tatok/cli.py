@@ -91,8 +91,8 @@ class Export:
         from .bundle.calibration import calibrate
         from .bundle.description import read_description
         from .bundle.export import export_bundle, round_weights
-        from .evaluation.backend import TorchBackend
         from .evaluation.evaluate import reference_budget
+        from .evaluation.torch_backend import TorchBackend
         from .tokenizer import TaTok
 
         description = read_description(self.manifest)
@@ -420,6 +420,106 @@ class Check:
         print(f"{self.bundle} keeps the bundle contract: every graph ran with 1, 2 and 3 images.")
 
 
+@dataclass(frozen=True)
+class Tokenize:
+    """Write the tokens of many images to a token data set, on this machine or on a cluster; go on after a stop."""
+
+    inputs: Positional[tuple[Path, ...]]
+    """Folders, lists of files (.txt), WebDataset tars, Parquet files with the bytes of images."""
+    out: Path
+    """Folder of the data set, NAME.tokens; shards that it has are not made again."""
+    model: Path = Path("models/tatok-s-256")
+    """Folder of a bundle."""
+    engine: Literal["local", "ray"] = "local"
+    """This process alone, or Ray Data."""
+    address: str | None = None
+    """Address of a Ray cluster, or auto; without it Ray runs on this machine."""
+    gpus_per_actor: float | None = None
+    """GPUs of each of Ray's actors (0 or more, also a fraction); without it 1 on CUDA and 0 on the CPU."""
+    actors: int | None = None
+    """Ray's actors (1 or more); without it as many as the GPUs allow, or three quarters of the processors."""
+    batch: int | None = None
+    """Images that go through the model together (1 or more); without it 2 on the CPU and 16 on CUDA."""
+    runtime: Literal["onnx", "torch"] = "onnx"
+    """ONNX Runtime, as in the extension, or PyTorch."""
+    provider: Literal["auto", "cpu", "cuda"] = "auto"
+    """Execution provider of ONNX Runtime, and PyTorch's device."""
+    loss_rate: float | None = None
+    """Information loss rate ε (0 to 1); without it the model's."""
+    edge_priority: float | None = None
+    """Bits that patches on the outer ring gain in the ranking (0 or more); without it the model's."""
+    budget: Literal["image", "reference"] | None = None
+    """Total that the loss rate is a share of; without it the model's."""
+    ranking: Literal["entropy", "sequential", "distortion"] | None = None
+    """Order in which patches are dropped; without it the model's."""
+    rounds: int | None = None
+    """Rounds of a ranking that has these (1 or more); without it the model's."""
+    entropies: bool = False
+    """Also write the entropy and surprisal of every patch."""
+    quality: bool = False
+    """Also decode, and write PSNR and SSIM."""
+    shard_size: int = 1024
+    """Rows of a file (1 or more)."""
+
+    def run(self) -> None:
+        from .tokens.command import tokenize
+        from .tokens.encode import make_recipe
+
+        for name in ("batch", "actors", "rounds", "shard_size"):
+            value = getattr(self, name)
+            _require(f"--{name.replace('_', '-')}", 1 if value is None else value, 1)
+        of_ray = {"--address": self.address, "--actors": self.actors, "--gpus-per-actor": self.gpus_per_actor}
+        for option, value in of_ray.items():
+            if self.engine != "ray" and value is not None:
+                raise ValueError(f"{option} goes with --engine ray")
+        if self.gpus_per_actor is not None and not self.gpus_per_actor >= 0:
+            raise ValueError(f"--gpus-per-actor is {self.gpus_per_actor:g}; its range is 0 or more")
+        recipe = make_recipe(
+            self.model,
+            runtime=self.runtime,
+            provider=self.provider,
+            batch=self.batch,
+            loss_rate=self.loss_rate,
+            edge_priority=self.edge_priority,
+            budget=self.budget,
+            ranking=self.ranking,
+            rounds=self.rounds,
+            entropies=self.entropies,
+            quality=self.quality,
+        )
+        dataset = tokenize(
+            list(self.inputs),
+            self.out,
+            recipe,
+            shard_size=self.shard_size,
+            engine=self.engine,
+            address=self.address,
+            actors=self.actors,
+            gpus_per_actor=self.gpus_per_actor,
+        )
+        counts = dataset.description.counts
+        if counts.failed:
+            raise ValueError(f"{counts.failed:,} of {counts.rows:,} images could not be read: column error says why")
+        print(f"{dataset.folder} has the tokens of {counts.rows:,} images.")
+
+
+@dataclass(frozen=True)
+class Convert:
+    """Write a token data set in a format that other programs read."""
+
+    dataset: Positional[Path]
+    """Folder of the data set, NAME.tokens."""
+    to: Literal["memmap", "jsonl", "webdataset"]
+    """NumPy arrays of fixed width, JSON lines as 1d-tokenizer reads them, or tars for WebDataset."""
+    out: Path
+    """Folder to write, or file for jsonl; what is there already is not overwritten."""
+
+    def run(self) -> None:
+        from .tokens.convert import convert
+
+        print(f"{convert(self.dataset, self.to, self.out):,} images are in {self.out}.")
+
+
 COMMANDS: dict[str, type] = {
     "pack": Pack,
     "train": Train,
@@ -437,6 +537,8 @@ COMMANDS: dict[str, type] = {
     "golden": Golden,
     "import": Import,
     "check": Check,
+    "tokenize": Tokenize,
+    "convert": Convert,
 }
 
 

@@ -8,7 +8,7 @@ from conftest import SAMPLES
 
 from tatok.bundle.calibration import calibrate, fit_temperature
 from tatok.data.images import eval_batches, list_images
-from tatok.evaluation.backend import TorchBackend
+from tatok.evaluation.torch_backend import TorchBackend
 from tatok.tokenizer import TaTok
 
 

@@ -18,10 +18,10 @@ from tatok.bundle.export import export_bundle
 from tatok.bundle.manifest import read_manifest, write_manifest
 from tatok.data.images import centre_crop, list_images
 from tatok.evaluation import filtering, report
-from tatok.evaluation.backend import TorchBackend
 from tatok.evaluation.card import BEGIN, END, write_card
 from tatok.evaluation.evaluate import evaluate, reference_budget
 from tatok.evaluation.recognition import efficientnet_lite0
+from tatok.evaluation.torch_backend import TorchBackend
 from tatok.tokenizer import TaTok
 from tatok.weights import save_weights
 

@@ -1,6 +1,8 @@
 """The pictures that the inspector's own tests read, and refuse, are read and refused here."""
 
+import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tatok.data.av1 import coded_colours
-from tatok.data.pixels import open_srgb
+from tatok.data.pixels import centre_square, decode_srgb, open_srgb
 
 FIXTURES = Path(__file__).parents[3] / "test" / "fixtures" / "images"
 CASES = json.loads((FIXTURES / "cases.json").read_text())
@@ -40,6 +42,34 @@ def test_other_loaders_of_the_decoder_are_blocked():
     open_srgb(FIXTURES / "png-gama-alone.png")
     with pytest.raises(pyvips.Error, match="not in a known format"):
         pyvips.Image.new_from_buffer((FIXTURES / "svg-bomb.png").read_bytes(), "")
+
+
+def test_threads_that_decode_at_once_do_not_disturb_each_other():
+    """Sound, damaged and unusual files next to each other: what is said of one must not be another's."""
+    files = [file.read_bytes() for file in sorted(FIXTURES.glob("*.*g"))]
+
+    def shown(file: bytes) -> str:
+        try:
+            return hashlib.sha256(decode_srgb(file)).hexdigest()
+        except ValueError as error:
+            return str(error)
+
+    right = [shown(file) for file in files]
+    assert len({text for text in right if "damaged" in text}) > 1
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(shown, files * 6)) == right * 6
+
+
+def test_the_central_square_is_that_of_the_extension():
+    """Sides and crops as the extension computes them, and where nothing is scaled the very pixels."""
+    rgb = np.random.default_rng(0).integers(0, 256, (51, 40, 3), dtype=np.uint8)
+    pixels, crop = centre_square(rgb, 40)
+    assert crop == (0, 6, 40, 40)  # 5.5 is rounded up
+    assert np.array_equal(pixels, rgb[6:46])
+    pixels, crop = centre_square(np.full((101, 307, 3), 9, np.uint8), 32)
+    assert pixels.shape == (32, 32, 3)
+    assert (pixels == 9).all()
+    assert crop == (104, 0, 101, 101)
 
 
 def test_a_file_that_is_too_large_or_none_is_not_read(tmp_path: Path):

@@ -53,6 +53,7 @@ describe('readBundle', () => {
     expect(model).toEqual({
       name: 'tatok-test',
       version: '0.1.0',
+      hash: createHash('sha256').update(JSON.stringify(manifest)).digest('hex'),
       directory: folder,
       imageSize: { width: 256, height: 256 },
       resample: 'lanczos3',

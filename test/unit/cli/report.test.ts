@@ -97,7 +97,9 @@ describe('what is printed of an image', () => {
 
   it('keeps what decodes the tokens again', () => {
     expect(tokensRecord(result)).toEqual({
-      model: { name: 'tiny', version: '0' },
+      format: 'tatok-token-file',
+      version: 1,
+      model: { name: 'tiny', version: '0', hash: 'a'.repeat(64) },
       cropMode: 'fit',
       width: 24,
       height: 16,
@@ -105,6 +107,7 @@ describe('what is printed of an image', () => {
       globalCodes: [1, 2],
       patchCodes: [0, 1, 2, 3, 4, 5],
       keep: [1, 0, 1, 0, 0, 1],
+      edits: { forcedKept: [], forcedDropped: [], replaced: [] },
       settings: { lossRate: 0.5, edgePriority: 0, budget: 'image', conditioning: 'sequential', rankingRounds: 8 },
     });
   });

@@ -5,7 +5,14 @@ import { createMessageConnection, IPCMessageReader, IPCMessageWriter, ResponseEr
 
 /** A model of one patch. @param {string} name @param {string | undefined} version */
 const model = (name, version = '0') => ({
-  ...{ name, version, directory: '/models/tiny', imageSize: { width: 32, height: 16 }, resample: 'lanczos3' },
+  ...{
+    name,
+    version,
+    hash: 'a'.repeat(64),
+    directory: '/models/tiny',
+    imageSize: { width: 32, height: 16 },
+    resample: 'lanczos3',
+  },
   ...{ grid: { rows: 1, columns: 2 }, globalTokens: 1, patchTokens: 2, filters: true, steps: [{ tokens: 3, bits: 9 }] },
   streams: [
     { name: 'global_codes', role: 'global', shape: [1], grid: null, codebook, prefixSteps: 0 },

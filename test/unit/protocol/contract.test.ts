@@ -25,6 +25,10 @@ const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
 });
+const tokensToDecode = () => ({
+  ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
+  ranking: 'distortion',
+});
 const provider = { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'There is none.' }] };
 const loaded = { model: tinyModel, provider };
 const opened = { ...loaded, tokens: tokens(), manifest: '{}', timings: { read: 0.5, decode: 1 } };
@@ -101,6 +105,24 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
         },
       ],
       'model/load': [{ params: { id: 1, params: choice }, optional: (path) => path.includes('.cuda') }],
+      batches: [
+        {
+          params: { id: 1, params: { ...choice, threads: 2 } },
+          optional: (path) => /\.cuda|\.threads/.test(path),
+        },
+      ],
+      'pictures/tokenize': [
+        {
+          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
+          optional: (path) => /settings\.|choice\.cuda/.test(path),
+        },
+      ],
+      'tokens/decode': [
+        {
+          params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
+          optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
       'provider/exclude': [
         {
           params: { choice, provider: 'cuda', reason: 'It failed.' },
@@ -422,6 +444,12 @@ describe('an answer of the inference process', () => {
       null,
     ]) {
       expect(() => checkAnswer('open', bad)).toThrow(/^The inference process gave a wrong answer to open: /);
+    }
+    const rgb = (length: number) => ({ width: 2, height: 1, rgb: new Uint8Array(length) });
+    const decoded = (...pictures: unknown[]) => ({ ...loaded, pictures });
+    expect(() => checkAnswer('tokens/decode', decoded(rgb(6), { failure: 'No.' }))).not.toThrow();
+    for (const bad of [decoded(rgb(5)), decoded({ failure: 1 }), decoded(null), loaded]) {
+      expect(() => checkAnswer('tokens/decode', bad)).toThrow(/wrong answer to tokens\/decode: pictures/);
     }
   });
 });

@@ -1,10 +1,13 @@
 """From an image file to the pixels that are tokenized: sRGB, upright, opaque, as the inspector reads them."""
 
+import math
 import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -26,27 +29,77 @@ _LOADERS = ("Png", "Jpeg", "Webp", "Nsgif", "Tiff", "Heif")
 _LOST_SAMPLES = re.compile("premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE)
 
 
+class Crop(NamedTuple):
+    """The part of an upright picture that was tokenized, in its pixels."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
 def open_srgb(path: Path) -> Image.Image:
-    """The first frame or page as mode RGB: EXIF orientation applied, 16 bits become 8, transparency is laid on white.
+    """The first frame or page of a file as mode RGB, see `decode_srgb`.
+
+    Raises ValueError, naming the file, for whatever cannot be read.
+    """
+    try:
+        if not path.is_file():
+            raise ValueError("there is no such file")
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError("the file is too large")
+        return Image.fromarray(decode_srgb(path.read_bytes()))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+
+
+def decode_srgb(file: bytes) -> np.ndarray:
+    """[H, W, 3] uint8: EXIF orientation applied, 16 bits become 8, transparency is laid on white.
 
     Colours are converted from what the container says of them: an ICC profile (CMYK too), PNG's cICP or gAMA and cHRM, AVIF's
     nclx.
 
-    Raises ValueError, naming the file, for whatever cannot be read.
+    Raises ValueError, with the reason, for whatever cannot be read.
     """
     vips = _libvips()
+    if not file:
+        raise ValueError("the file is empty")
+    if len(file) > _MOST_BYTES:
+        raise ValueError("the file is too large")
+    container = inspect_container(file)
     try:
-        if not path.is_file():
-            raise ValueError("there is no such file")
-        if path.stat().st_size == 0:
-            raise ValueError("the file is empty")
-        if path.stat().st_size > _MOST_BYTES:
-            raise ValueError("the file is too large")
-        return Image.fromarray(_decoded(inspect_container(path.read_bytes())))
+        with _threads.together():
+            return _pixels_of_sound_file(container)
+    except vips.Error:
+        pass
+    try:
+        with _threads.alone():
+            return _decoded(container)
     except vips.Error as error:
-        raise ValueError(f"{path} cannot be read: it is damaged or cut short ({_reason(error)})") from error
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        raise ValueError(f"it is damaged or cut short ({_reason(error)})") from error
+
+
+def centre_square(rgb: np.ndarray, size: int) -> tuple[np.ndarray, Crop]:
+    """The central square of a picture as the extension's command line tokenizes it, and which part of the picture that is.
+
+    [H, W, 3] uint8 -> [size, size, 3]. The short side is scaled to `size`, the long one scaled and truncated (torchvision's
+    Resize), by libvips' Lanczos kernel: bit for bit the pixels of the extension where both have the same libvips. `centre_crop`
+    and `fitted` of `data.images` scale with Pillow, whose pixels differ by a level here and there.
+    """
+    height, width = rgb.shape[:2]
+    scaled = (size, max(size, size * height // width)) if width <= height else (max(size, size * width // height), size)
+    image = _libvips().Image.new_from_array(np.ascontiguousarray(rgb)).copy(interpretation="srgb")
+    image = image.resize(1 / (width / scaled[0]), vscale=1 / (height / scaled[1]), kernel="lanczos3")
+    window = [_rounded((side - size) / 2) for side in scaled]
+    left, top = (_rounded(offset * full / side) for offset, full, side in zip(window, (width, height), scaled, strict=True))
+    across, down = (_rounded(size * full / side) for full, side in zip((width, height), scaled, strict=True))
+    crop = Crop(left, top, min(width - left, across), min(height - top, down))
+    return image.crop(*window, size, size).numpy(), crop
+
+
+def _rounded(value: float) -> int:
+    """Halves upwards, as JavaScript's Math.round does."""
+    return math.floor(value + 0.5)
 
 
 def _reason(error: "pyvips.Error") -> str:
@@ -76,6 +129,44 @@ def _set_up_libvips() -> "pyvips":
     # Images are decoded once each: the cache of operations would only hold on to their memory.
     pyvips.cache_set_max(0)
     return pyvips
+
+
+class _Threads:
+    """Many threads that decode together, or one that is alone.
+
+    All threads share libvips' text of the last errors, which says whether a JPEG's samples were lost: a thread that must know
+    has to be alone.
+    """
+
+    def __init__(self) -> None:
+        self._entrance, self._changed, self._inside = threading.Lock(), threading.Condition(), 0
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._entrance, self._changed:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._entrance, self._changed:
+            self._changed.wait_for(lambda: self._inside == 0)
+            yield
+
+
+_threads = _Threads()
+
+
+def _pixels_of_sound_file(container: Container) -> np.ndarray:
+    """Raises libvips' error, whose text may be another thread's, where anything is wrong or unusual."""
+    if container.format == "jpeg" and not container.lacks_end:
+        return _pixels(container, container.data, "warning")
+    return _decoded(container)
 
 
 def _decoded(container: Container) -> np.ndarray:

@@ -12,9 +12,9 @@ from ..bundle.manifest import read_manifest
 from ..data.images import centre_crop
 from ..filter import DEFAULT_ROUNDS, Floats, Revealed, distortion_weights, filter_tokens, rank_images, rank_sequentially
 from ..tokenizer import TaTok
-from .backend import TorchBackend
 from .encoded_folder import CodedImages
 from .metrics import psnr, ssim
+from .torch_backend import TorchBackend
 
 # One for each image in turn; every budget, an edge priority, and ε = 0.
 _SETTINGS = (

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { movedFocus } from '../../../../webview/stage/focus';
+import { movedFocus } from '../../../../webview/stage/stageController';
 
 /** Three rows of four patches, of which the last row and column hold padding alone. */
 const grid = { columns: 4 };

@@ -1,6 +1,6 @@
 import { signal } from '@preact/signals';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
-import { saveState } from '../../../../webview/state/savedState';
+import { saveState } from '../../../../webview/state/viewState';
 
 let page: EventTarget;
 let kept: unknown[];

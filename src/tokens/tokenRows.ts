@@ -1,0 +1,179 @@
+/** Rows of a token data set as Parquet: one schema, written and read. */
+import { parquetReadObjects, type AsyncBuffer, type SchemaElement } from 'hyparquet';
+import { parquetWriteBuffer } from 'hyparquet-writer';
+import { compressors } from 'hyparquet-compressors';
+import { z } from 'zod';
+import { TatokError } from '../method/errors';
+
+/** Columns in their order, and the type of each. Bits are −log2 of probabilities, sizes are in pixels. */
+const columnTypes = {
+  /** SHA-256 of the file's bytes, hexadecimal. */
+  id: 'text',
+  /** Relative to the folder that was given, or the name in an archive. */
+  path: 'text',
+  label: 'text',
+  /** Of the upright picture, pixels. */
+  width: 'integer',
+  height: 'integer',
+  /** The part of it that the model saw, pixels. */
+  crop_x: 'integer',
+  crop_y: 'integer',
+  crop_width: 'integer',
+  crop_height: 'integer',
+  /** K codes. */
+  global_codes: 'codes',
+  /** Those of kept patches, in raster order. */
+  patch_codes: 'codes',
+  /** N bits, 1 = kept, in raster order, the most significant bit of a byte first; the last byte is filled with 0. */
+  keep: 'bytes',
+  /** ĥ given the global tokens, N values in bits, with the precision of float16. */
+  entropy: 'numbers',
+  /** −log2 q of the patch's own code, the same way. */
+  surprisal: 'numbers',
+  /** |S|. */
+  kept: 'integer',
+  /** K + |S|. */
+  tokens: 'integer',
+  payload_bits: 'number',
+  mask_bits: 'number',
+  coded_bits: 'number',
+  /** dB; null for identical pictures too. */
+  psnr: 'number',
+  ssim: 'number',
+  /** One sentence: the other columns but id, path and label are null. */
+  error: 'text',
+} as const;
+
+type ColumnType = (typeof columnTypes)[Column];
+export type Column = keyof typeof columnTypes;
+
+const codes = z.array(z.int().nonnegative());
+/** Absent values come as undefined or null. */
+const orNull = <Schema extends z.ZodType>(schema: Schema) => schema.nullish().transform((value) => value ?? null);
+const text = orNull(z.string());
+const integer = orNull(z.int());
+const number = orNull(z.number());
+
+const rowSchema = z.object({
+  id: text,
+  path: z.string(),
+  label: text,
+  width: integer,
+  height: integer,
+  crop_x: integer,
+  crop_y: integer,
+  crop_width: integer,
+  crop_height: integer,
+  global_codes: orNull(codes),
+  patch_codes: orNull(codes),
+  keep: orNull(z.instanceof(Uint8Array)),
+  entropy: orNull(z.array(z.number())),
+  surprisal: orNull(z.array(z.number())),
+  kept: integer,
+  tokens: integer,
+  payload_bits: number,
+  mask_bits: number,
+  coded_bits: number,
+  psnr: number,
+  ssim: number,
+  error: text,
+} satisfies Record<Column, z.ZodType>);
+
+/** A row, with the names of its columns. */
+export type TokenRow = Readonly<z.output<typeof rowSchema>>;
+
+export const columns = Object.keys(columnTypes) as Column[];
+
+/** Columns that hold one number a row. */
+export const numberColumns = columns.filter((column) => ['integer', 'number'].includes(columnTypes[column]));
+
+/** A row of an input that has no tokens. */
+export function failedRow(id: string | null, path: string, label: string | null, error: string): TokenRow {
+  const nothing = Object.fromEntries(columns.map((column) => [column, null])) as Record<Column, null>;
+  return { ...nothing, id, path, label, error };
+}
+
+/** A shard as a Parquet file with one group of rows, compressed by Snappy. */
+export function rowsToParquet(rows: readonly TokenRow[]): Uint8Array {
+  const schema: SchemaElement[] = [{ name: 'schema', num_children: columns.length }, ...columns.flatMap(schemaOf)];
+  const columnData = columns.map((name) => ({ name, data: rows.map((row) => row[name]) }));
+  return new Uint8Array(parquetWriteBuffer({ schema, columnData, rowGroupSize: Math.max(1, rows.length) }));
+}
+
+/**
+ * Rows of a shard, whichever implementation wrote it.
+ *
+ * @param name of the file, for messages.
+ * @throws TatokError tokens-invalid for what is no shard.
+ */
+export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<TokenRow[]> {
+  const file: AsyncBuffer = {
+    byteLength: bytes.byteLength,
+    slice: (start, end) => bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + (end ?? bytes.byteLength)),
+  };
+  try {
+    // Byte arrays are text only where the schema says so.
+    const rows = await parquetReadObjects({ file, compressors, utf8: false });
+    return rows.map((row) => rowSchema.parse(row));
+  } catch (error) {
+    const reason =
+      error instanceof z.ZodError
+        ? `its column ${String(error.issues[0]?.path[0])} is not as it must be`
+        : error instanceof Error
+          ? error.message
+          : String(error);
+    throw new TatokError('tokens-invalid', `${name} is no shard of tokens that can be read: ${reason}.`, undefined, {
+      cause: error,
+    });
+  }
+}
+
+function schemaOf(name: Column): SchemaElement[] {
+  const repetition_type = name === 'path' ? 'REQUIRED' : 'OPTIONAL';
+  const list = (element: Omit<SchemaElement, 'name'>): SchemaElement[] => [
+    { name, repetition_type, num_children: 1, converted_type: 'LIST', logical_type: { type: 'LIST' } },
+    { name: 'list', repetition_type: 'REPEATED', num_children: 1 },
+    { name: 'element', repetition_type: 'REQUIRED', ...element },
+  ];
+  const type: ColumnType = columnTypes[name];
+  switch (type) {
+    case 'text':
+      return [{ name, repetition_type, type: 'BYTE_ARRAY', converted_type: 'UTF8', logical_type: { type: 'STRING' } }];
+    case 'bytes':
+      return [{ name, repetition_type, type: 'BYTE_ARRAY' }];
+    case 'integer':
+      return [{ name, repetition_type, type: 'INT32' }];
+    case 'number':
+      return [{ name, repetition_type, type: 'DOUBLE' }];
+    case 'codes':
+      return list({ type: 'INT32', converted_type: 'UINT_32' });
+    case 'numbers':
+      return list({ type: 'FLOAT' });
+  }
+}
+
+/** N values of 0 and 1 as bits, the most significant of a byte first, as `numpy.packbits`. */
+export function packBits(values: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(Math.ceil(values.length / 8));
+  values.forEach((value, i) => {
+    if (value === 1) bytes[i >> 3] = (bytes[i >> 3] ?? 0) | (0x80 >> (i & 7));
+  });
+  return bytes;
+}
+
+/** The first `count` bits as values of 0 and 1. @throws RangeError where there are not as many bytes as they take. */
+export function unpackBits(bytes: Uint8Array, count: number): Uint8Array {
+  if (bytes.length !== Math.ceil(count / 8)) throw new RangeError(`${bytes.length} bytes do not hold ${count} bits`);
+  return Uint8Array.from({ length: count }, (_, i) => ((bytes[i >> 3] ?? 0) >> (7 - (i & 7))) & 1);
+}
+
+/** Nearest values of IEEE 754's binary16, ties to even; beyond its greatest value it is infinite. */
+export function toFloat16(values: Float32Array): number[] {
+  return Array.from(values, (value) => {
+    if (value === 0 || !Number.isFinite(value)) return value;
+    const step = 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(value)))) - 10);
+    const steps = value / step;
+    const rounded = Math.abs(steps % 1) === 0.5 ? 2 * Math.round(steps / 2) : Math.round(steps);
+    return Math.abs(rounded * step) > 65504 ? Math.sign(value) * Infinity : rounded * step;
+  });
+}

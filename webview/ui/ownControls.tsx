@@ -1,0 +1,225 @@
+// Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no slider and no list of names and values.
+import type { Button as ButtonElement } from '@vscode/webview-ui-toolkit';
+import { Fragment, type ComponentChildren, type JSX } from 'preact';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+
+export interface MenuItem {
+  readonly label: string;
+  readonly title?: string;
+  readonly testId: string;
+  readonly onChoose: () => void;
+}
+
+interface MenuButtonProps {
+  readonly children: string;
+  readonly title: string;
+  readonly testId: string;
+  /** Groups are set apart by lines. */
+  readonly groups: readonly (readonly MenuItem[])[];
+}
+
+/**
+ * A button that opens a menu of actions, after the ARIA pattern: Enter, Space or an arrow opens it, arrows, Home, End and
+ * first letters walk, Escape and Tab close it; focus returns to the button.
+ */
+export function MenuButton({ children, title, testId, groups }: MenuButtonProps): JSX.Element {
+  const [open, setOpen] = useState<'first' | 'last'>();
+  const root = useRef<HTMLSpanElement>(null);
+  const button = useRef<ButtonElement>(null);
+  const menu = useRef<HTMLDivElement>(null);
+  const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
+  // Before the next input: a press elsewhere right after opening closes it too.
+  useLayoutEffect(() => {
+    if (open === undefined) return undefined;
+    if (root.current !== null && menu.current !== null) place(menu.current, root.current);
+    items()
+      .at(open === 'first' ? 0 : -1)
+      ?.focus();
+    const close = (event: Event): void => {
+      if (event.target instanceof Node && root.current?.contains(event.target) === false) setOpen(undefined);
+    };
+    document.addEventListener('pointerdown', close);
+    return () => document.removeEventListener('pointerdown', close);
+  }, [open]);
+
+  const close = (): void => {
+    setOpen(undefined);
+    button.current?.focus();
+  };
+
+  const onMenuKey = (event: KeyboardEvent): void => {
+    if (event.key === 'Tab') {
+      close();
+      return;
+    }
+    const all = items();
+    const target = event.key === 'Escape' ? undefined : walked(all, event.key);
+    if (event.key === 'Escape') close();
+    else if (target === undefined) return;
+    target?.focus();
+    event.preventDefault();
+  };
+
+  return (
+    <span class="menu-button" ref={root}>
+      <vscode-button
+        ref={button}
+        appearance="secondary"
+        ariaHaspopup="menu"
+        ariaExpanded={String(open !== undefined)}
+        title={open === undefined ? title : undefined}
+        data-testid={testId}
+        onClick={() => setOpen(open === undefined ? 'first' : undefined)}
+        onKeyDown={(event) => {
+          if (event.key !== 'ArrowDown' && event.key !== 'ArrowUp') return;
+          event.preventDefault();
+          setOpen(event.key === 'ArrowDown' ? 'first' : 'last');
+        }}
+      >
+        {children}
+        <span class="triangle" aria-hidden="true" />
+      </vscode-button>
+      <div ref={menu} class="menu" role="menu" aria-label={title} hidden={open === undefined} onKeyDown={onMenuKey}>
+        {groups.map((group, i) => (
+          <Fragment key={i}>
+            {i > 0 && <vscode-divider />}
+            {group.map((item) => (
+              <button
+                key={item.testId}
+                type="button"
+                role="menuitem"
+                tabIndex={-1}
+                title={item.title}
+                data-testid={item.testId}
+                onClick={() => {
+                  close();
+                  item.onChoose();
+                }}
+              >
+                {item.label}
+              </button>
+            ))}
+          </Fragment>
+        ))}
+      </div>
+    </span>
+  );
+}
+
+/** Distance that a menu keeps from the edges of the page, CSS pixels. */
+const edge = 14;
+
+/** Under its button, the right edges in line as far as the page has room. */
+function place(menu: HTMLElement, root: HTMLElement): void {
+  const { left, right } = root.getBoundingClientRect();
+  const wanted = Math.min(right, document.documentElement.clientWidth - edge) - menu.getBoundingClientRect().width;
+  menu.style.left = `${Math.max(edge, wanted) - left}px`;
+}
+
+/** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
+function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
+  const current = items.findIndex((item) => item === document.activeElement);
+  const wrap = (index: number): HTMLElement | undefined => items[(index + items.length) % items.length];
+  switch (key) {
+    case 'ArrowDown':
+      return wrap(current + 1);
+    case 'ArrowUp':
+      return wrap(current - 1);
+    case 'Home':
+      return items[0];
+    case 'End':
+      return items.at(-1);
+    default: {
+      const letter = key.toLowerCase();
+      const after = [...items.slice(current + 1), ...items.slice(0, current + 1)];
+      return key.length === 1 ? after.find((item) => item.textContent.toLowerCase().startsWith(letter)) : undefined;
+    }
+  }
+}
+
+interface DisclosureProps {
+  readonly summary: ComponentChildren;
+  readonly children: ComponentChildren;
+  readonly title: string;
+  readonly testId: string;
+}
+
+/** A button that opens a small card with details; Escape and a press elsewhere close it. */
+export function Disclosure({ summary, children, title, testId }: DisclosureProps): JSX.Element {
+  const [open, setOpen] = useState(false);
+  const root = useRef<HTMLSpanElement>(null);
+  // Before the card is painted, so that a visible card can be closed.
+  useLayoutEffect(() => {
+    if (!open) return undefined;
+    const close = (event: Event): void => {
+      const outside = event.target instanceof Node && root.current?.contains(event.target) === false;
+      const escape = event instanceof KeyboardEvent && event.key === 'Escape';
+      if (escape || (outside && event.type === 'pointerdown')) setOpen(false);
+    };
+    document.addEventListener('pointerdown', close);
+    document.addEventListener('keydown', close);
+    return () => {
+      document.removeEventListener('pointerdown', close);
+      document.removeEventListener('keydown', close);
+    };
+  }, [open]);
+  return (
+    <span class="disclosure" ref={root}>
+      <vscode-button
+        appearance="secondary"
+        ariaExpanded={String(open)}
+        title={open ? undefined : title}
+        data-testid={testId}
+        onClick={() => setOpen(!open)}
+      >
+        {summary}
+      </vscode-button>
+      <div class="card" hidden={!open}>
+        {children}
+      </div>
+    </span>
+  );
+}
+
+interface RangeProps {
+  /** undefined where a label stands around it. */
+  readonly label?: string;
+  readonly id?: string | undefined;
+  readonly testId: string;
+  readonly step: number;
+  readonly value: number;
+  readonly onInput: (value: number) => void;
+}
+
+/** A slider of the browser's own, from 0 to 1, in the theme's colours. */
+export function Range({ label, id, testId, step, value, onInput }: RangeProps): JSX.Element {
+  return (
+    <input
+      id={id}
+      type="range"
+      min="0"
+      max="1"
+      step={step}
+      aria-label={label}
+      data-testid={testId}
+      value={value}
+      onInput={(event) => onInput(event.currentTarget.valueAsNumber)}
+    />
+  );
+}
+
+/** A name and its value on one line of a definition list. */
+export function Row({
+  name,
+  children,
+}: {
+  readonly name: ComponentChildren;
+  readonly children: ComponentChildren;
+}): JSX.Element {
+  return (
+    <div class="row">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
