@@ -136,7 +136,7 @@ function earlierGeometry(
   const side = patchSide(model);
   const codes = typeof globals?.values === 'string' ? 0 : (globals?.values.length ?? 0);
   const candidates = [
-    ...(width === height ? [{ cropMode: 'centre', ...imageSize } as const] : []),
+    ...(width * imageSize.height === height * imageSize.width ? [{ cropMode: 'centre', ...imageSize } as const] : []),
     { cropMode: 'tiles', width, height } as const,
     {
       cropMode: 'fit',

@@ -242,8 +242,17 @@ describe('bundles that break the contract', () => {
     const name = kind.replaceAll(/\W/g, '-');
     await writeStreamBundle(join(folder, name), { name, ...bundle });
     const { code, message } = await refusalOf(() => open(name));
-    expect(code).toBe(/code of/.test(reason) ? 'inference-failed' : 'model-incompatible');
+    expect(code).toBe(reason.includes('code of') ? 'inference-failed' : 'model-incompatible');
     expect(message).toContain(reason);
+  });
+});
+
+describe('token data sets', () => {
+  it.each(names)('are made by %s, or refused for its kind of tokens', async (name) => {
+    const plain = ['titok', 'titok-attention', 'llamagen', 'vq-with-entropies', 'cosmos', 'open-magvit2'];
+    const prepared = engine.prepareBatches({ directory: join(folder, name), providers: ['cpu'] });
+    if (plain.includes(name)) await expect(prepared).resolves.toMatchObject({ model: { name } });
+    else await expect(prepared).rejects.toMatchObject({ code: 'model-incompatible' });
   });
 });
 
