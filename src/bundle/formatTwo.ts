@@ -91,6 +91,15 @@ const bitsCodebook = z.object({ kind: z.literal('bits'), bits: z.int().min(1).ma
 
 const continuousLatents = z.object({ kind: z.literal('continuous'), dimensions: count });
 
+/** The settings of a filter, where rounds may be null as all that may be absent. */
+const defaultsSchema = z.preprocess(
+  (value) =>
+    typeof value === 'object' && value !== null && 'rankingRounds' in value && value.rankingRounds === null
+      ? { ...value, rankingRounds: undefined }
+      : value,
+  filterRecordSchema,
+);
+
 export const formatTwoSchema = z
   .object({
     format: z.literal('tatok-bundle'),
@@ -110,7 +119,7 @@ export const formatTwoSchema = z
     graphs: graphFiles,
     /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */
     variants: z.record(z.string(), variantFiles).default({}),
-    defaults: optional(filterRecordSchema),
+    defaults: optional(defaultsSchema),
     referenceBudgetBits: optional(z.number().nonnegative()),
     /** Where imported weights come from. */
     source: optional(z.object({ kind: text, repository: text, commit: text, checkpoint: fileEntry, weights: text })),
