@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import { chooseOverlay, chooseView, numberOf, settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, openFromExplorer, quickRanking, reloadWindow, runCommand } from './vscode';
-import { choose, chosen } from '../webview/fixture/controls';
+import { choose, chosen, toggle } from '../webview/fixture/controls';
 
 describeInVSCode('After the window is reloaded', () => {
   const vscode = useVSCode({ settings: quickRanking });
@@ -75,7 +75,7 @@ describeInVSCode('After the window is reloaded', () => {
     await ready();
     const initial = await lossRates();
     await comparison.getByTestId('swap').click();
-    await comparison.getByTestId('link').uncheck();
+    await toggle(comparison.getByTestId('link'), false);
     await comparison.getByTestId('loss-rate').first().fill('0.3');
     await chooseView(comparison, 'original');
     await chooseOverlay(comparison, 'kept');

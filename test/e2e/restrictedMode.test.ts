@@ -27,6 +27,7 @@ const hostileSettings = (folder: string): Readonly<Record<string, unknown>> => (
   'tatok.edgePriority': 1,
   'tatok.budget': 'image',
   'tatok.ranking': 'entropy',
+  'tatok.rankingRounds': 64,
   'tatok.conditioning': 'global',
   'tatok.cropMode': 'fit',
 });

@@ -3,7 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
-import { choose } from './fixture/controls';
+import { choose, toggle } from './fixture/controls';
 import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
 import type { ComparisonOptions } from './fixture/page';
 import { keepFile } from './fixture/shots';
@@ -84,7 +84,7 @@ describe('every state of a comparison in every theme', () => {
 describe('two thresholds', () => {
   it('are filtered and counted apart, until they are linked', async () => {
     const page = await open(thresholds);
-    expect(await lossRates(page)).toEqual(['0.8', '0.55']);
+    await expect.poll(() => lossRates(page)).toEqual(['0.8', '0.55']);
     const [a, b] = [await figure(page, 'kept-a'), await figure(page, 'kept-b')];
     expect(b).toBeGreaterThan(a);
     expect(await page.getByTestId('kept-difference').innerText()).toBe(`+${b - a}`);
@@ -92,16 +92,16 @@ describe('two thresholds', () => {
       `Kept by both ${a} · by A only 0 · by B only ${b - a}`,
     );
     await setRange(page, 0, 0.3);
-    expect(await lossRates(page)).toEqual(['0.3', '0.55']);
+    await expect.poll(() => lossRates(page)).toEqual(['0.3', '0.55']);
+    await expect.poll(() => page.getByTestId('kept-difference').innerText()).toMatch(/^−\d+$/);
     expect(await figure(page, 'kept-b')).toBe(b);
-    expect(await page.getByTestId('kept-difference').innerText()).toMatch(/^−\d+$/);
-    await page.getByTestId('link').check();
-    expect(await lossRates(page)).toEqual(['0.3', '0.3']);
+    await toggle(page.getByTestId('link'), true);
+    await expect.poll(() => lossRates(page)).toEqual(['0.3', '0.3']);
     await setRange(page, 1, 0.7);
-    expect(await lossRates(page)).toEqual(['0.7', '0.7']);
-    await page.getByTestId('link').uncheck();
+    await expect.poll(() => lossRates(page)).toEqual(['0.7', '0.7']);
+    await toggle(page.getByTestId('link'), false);
     await setRange(page, 1, 0.2);
-    expect(await lossRates(page)).toEqual(['0.7', '0.2']);
+    await expect.poll(() => lossRates(page)).toEqual(['0.7', '0.2']);
     await page.close();
   });
 
@@ -424,7 +424,7 @@ describe('a comparison', () => {
       });
     await page.reload();
     await tokenized(page);
-    expect(await lossRates(page)).toEqual(['0.35', '0.8']);
+    await expect.poll(() => lossRates(page)).toEqual(['0.35', '0.8']);
     expect(await page.getByTestId('layout-swipe').isChecked()).toBe(true);
     expect(await page.getByTestId('overlay-kept').isChecked()).toBe(true);
     expect(await page.getByTestId('zoom').innerText()).toBe('100 %');

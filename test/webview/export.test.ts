@@ -260,7 +260,7 @@ describe('the export menu', () => {
       page.evaluate(() => document.activeElement?.getAttribute('data-testid'));
     const button = page.getByTestId('export');
     await button.press('Enter');
-    expect(await button.getAttribute('aria-expanded')).toBe('true');
+    await expect.poll(() => button.getAttribute('aria-expanded')).toBe('true');
     await expect.poll(focused).toBe('export-view.png');
     for (const [key, expected] of [
       ['ArrowDown', 'export-copy'],
@@ -273,11 +273,11 @@ describe('the export menu', () => {
       ['a', 'export-npz'],
     ] as const) {
       await page.keyboard.press(key);
-      expect(await focused()).toBe(expected);
+      await expect.poll(focused).toBe(expected);
     }
     await page.keyboard.press('Escape');
-    expect(await focused()).toBe('export');
-    expect(await button.getAttribute('aria-expanded')).toBe('false');
+    await expect.poll(focused).toBe('export');
+    await expect.poll(() => button.getAttribute('aria-expanded')).toBe('false');
     await button.press('ArrowUp');
     await expect.poll(focused).toBe('export-rate-distortion.csv');
     await page.keyboard.press('Tab');

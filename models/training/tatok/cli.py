@@ -128,7 +128,7 @@ class CalibrateBudget:
     """Print one JSON object instead of a table."""
 
     def run(self) -> None:
-        from .bundle.budget import calibrate_budget, report
+        from .evaluation.budget import calibrate_budget, report
 
         _require("--batch", self.batch, 1)
         result = calibrate_budget(

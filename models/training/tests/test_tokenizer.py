@@ -33,7 +33,7 @@ def test_the_readmes_examples_run(
 ):
     monkeypatch.chdir(ROOT)
     monkeypatch.syspath_prepend(str(ROOT / "models" / "training"))
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)
+    example = re.findall(r"```python\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)[0]
     names: dict[str, object] = {}
     exec(compile(example, readme, "exec"), names)
     assert names["reconstruction"].shape == (1, 3, 256, 256)

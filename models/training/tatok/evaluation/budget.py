@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.backend import Backend, open_backend
-from ..evaluation.encoded_folder import EncodedFolder
-from ..evaluation.filtering import Figures, FilterEvaluation
-from .manifest import read_manifest, write_manifest
+from ..bundle.manifest import read_manifest, write_manifest
+from .backend import Backend, open_backend
+from .encoded_folder import EncodedFolder
+from .filtering import Figures, FilterEvaluation
 
 BUSY = 80
 """The reference budget is this percentile of Σĥ over photographs: ε then reaches from every token to none for most pictures."""
