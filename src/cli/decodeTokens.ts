@@ -144,7 +144,9 @@ async function decodeRows(
       const [named, answer] = [rows[i], 'failure' in each ? each : answers.next().value];
       if (named === undefined || answer === undefined) throw new RangeError('a row has no answer');
       if ('failure' in answer) failures.push(`${named.row.path}: ${answer.failure}`);
-      else await folder.write(named.name, answer);
+      else if (!(await folder.write(named.name, answer))) {
+        failures.push(`${named.row.path}: No picture can have this name beside the others.`);
+      }
     }),
   );
   return failures;
@@ -170,16 +172,26 @@ function tokensOfRow(
   return { ...imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
+/** Codes of the file system for a name that it does not take. */
+const unusableName = new Set<unknown>(['ENAMETOOLONG', 'EEXIST', 'EISDIR', 'ENOTDIR']);
+
 /** A folder of pictures that are named after paths. */
-class PictureFolder {
+export class PictureFolder {
   private readonly names = new Set<string>();
 
   constructor(private readonly folder: string) {}
 
-  async write(name: string, picture: DecodedTokens): Promise<void> {
+  /** @returns false where the file system has no place for the name: it is too long, or one is a folder and a file. */
+  async write(name: string, picture: DecodedTokens): Promise<boolean> {
     const file = join(this.folder, name);
-    await mkdir(dirname(file), { recursive: true });
-    await writeFile(file, await imagePng(picture.rgb, picture));
+    try {
+      await mkdir(dirname(file), { recursive: true });
+      await writeFile(file, await imagePng(picture.rgb, picture));
+      return true;
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && unusableName.has(error.code)) return false;
+      throw error;
+    }
   }
 
   /** `<path>.png`; for a second image of that path `<path>-2.png`. */

@@ -76,7 +76,16 @@ export function modelLine({ model, provider }: LoadedModel): string {
  * of writing): these are shown as unknown characters.
  */
 export function terminalLine(text: string): string {
-  return text.replace(/\s*\n\s*/g, ' ').replace(/[\p{Control}\p{Bidi_Control}]/gu, '\ufffd');
+  const lines = text.split('\n');
+  // As it is but for the space around its breaks. A pattern for that would take the square of a long space's time.
+  const line = lines.map((each, i) => {
+    const begun = i === 0 ? each : each.trimStart();
+    return i === lines.length - 1 ? begun : begun.trimEnd();
+  });
+  return line
+    .filter((each, i) => each !== '' || i === 0 || i === line.length - 1)
+    .join(' ')
+    .replace(/[\p{Control}\p{Bidi_Control}]/gu, '\ufffd');
 }
 
 /** One line for people. */

@@ -73,6 +73,18 @@ const otherKinds: readonly (readonly [name: string, matches: (bytes: Bytes) => b
 
 // PNG --------------------------------------------------------------------------------------------------------------------------
 
+/** Bytes of the chunks that are read here. */
+const chunkLengths = new Map([
+  ['acTL', 8],
+  ['cHRM', 32],
+  ['cICP', 4],
+  ['gAMA', 4],
+]);
+
+/** Numbers in a gAMA chunk that libpng, and so every browser, takes for a gamma. */
+const leastGamma = 16;
+const mostGamma = 625_000_000;
+
 function inspectPng(bytes: Bytes): Container {
   const chunks = new Map<string, number>();
   let animated = false;
@@ -81,7 +93,9 @@ function inspectPng(bytes: Bytes): Container {
     // The first picture is the animation's first frame where its frame control comes before it.
     if (type === 'IDAT') break;
     if (type === 'fcTL') animated = true;
-    if (!chunks.has(type)) chunks.set(type, at + 8);
+    // What has another length than its kind says nothing; decoders pass it over too.
+    const length = chunkLengths.get(type);
+    if (!chunks.has(type) && (length === undefined || length === bytes.u32(at))) chunks.set(type, at + 8);
   }
   const frames = chunks.get('acTL');
   return {
@@ -104,7 +118,7 @@ function pngSpace(bytes: Bytes, chunks: ReadonlyMap<string, number>): ColourSpac
   }
   if (chunks.has('iCCP') || chunks.has('sRGB')) return undefined;
   const gamma = chunks.get('gAMA');
-  if (gamma === undefined) return undefined;
+  if (gamma === undefined || bytes.u32(gamma) < leastGamma || bytes.u32(gamma) > mostGamma) return undefined;
   const primaries = chunks.get('cHRM');
   // Alone, this is how programs of old say sRGB.
   if (bytes.u32(gamma) === 45455 && primaries === undefined) return undefined;

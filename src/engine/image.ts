@@ -156,7 +156,8 @@ async function decode(
 }
 
 /** Warnings of libjpeg about lost samples; its other warnings are harmless. */
-const lostSamples = /premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression/i;
+const lostSamples =
+  /premature end|bad huffman code|before marker 0xd[0-7]|instead of RST|bad arithmetic code|bad progression/i;
 
 async function decodeJpeg(
   container: Container,

@@ -76,12 +76,8 @@ export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescr
   const arrays = arraysOf(name, bytes);
   const text = arrays.settings?.values;
   if (typeof text !== 'string') throw invalid(name, 'it has no settings of TaTok');
-  let settings: Record<string, unknown>;
-  try {
-    settings = JSON.parse(text) as Record<string, unknown>;
-  } catch {
-    throw invalid(name, 'its settings are no JSON');
-  }
+  const settings = settingsIn(text);
+  if (settings === undefined) throw invalid(name, 'its settings are no JSON');
   const numbers = (array: ReadArray | undefined) => (typeof array?.values === 'string' ? undefined : array?.values);
   const [globals, patches] = [arrays.global_codes, arrays.patch_codes];
   const geometry = 'format' in settings ? {} : earlierGeometry(name, settings, globals, patches, model);
@@ -96,6 +92,16 @@ export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescr
     },
     model,
   );
+}
+
+/** An object in JSON; undefined for anything else. */
+function settingsIn(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 type ArrayName = 'settings' | 'global_codes' | 'patch_codes' | 'keep';

@@ -26,6 +26,8 @@ export interface ExportedTokenization extends Tokenization {
 export const tokenFileVersion = 1;
 
 const index = z.int().nonnegative();
+/** Codes are kept in 32 bits with a sign: a larger one would become another. */
+const code = index.max(0x7fffffff);
 const count = z.int().positive();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 
@@ -57,8 +59,8 @@ const tokenFileSchema = z.object({
   grid: z.object({ rows: count, columns: count }),
   settings: z.optional(filterRecordSchema),
   /** Codes of 64 bits are text, latents numbers: such files are written, and not read. */
-  globalCodes: z.array(index).optional(),
-  patchCodes: z.array(index).optional(),
+  globalCodes: z.array(code).optional(),
+  patchCodes: z.array(code).optional(),
   keep: z.array(z.union([z.literal(0), z.literal(1)])).optional(),
   edits: editsSchema.default(noEdits),
 });

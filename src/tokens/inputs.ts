@@ -16,6 +16,7 @@ import { extract as tarExtract } from 'tar-stream';
 import { FileTooLarge, openRegular, readRegular } from '../bundle/regularFile';
 import { TatokError } from '../method/errors';
 import { mostFileBytes, requireFileSize } from '../method/imageLimits';
+import { requireFewValues } from './tokenRows';
 
 /** An image by its name among the inputs. */
 export interface ImageInput {
@@ -255,6 +256,7 @@ const heldGroups = 2;
 async function listParquet(archive: string, prefix: string): Promise<Source> {
   const file = await asyncBufferFromFile(archive);
   const metadata = await parquetMetadataAsync(file);
+  requireFewValues(metadata, file.byteLength);
   const { image, nested } = imageColumn(archive, metadata);
   const names = parquetSchema(metadata).children.map(({ element }) => element.name);
   const key = keyColumns.find((name) => names.includes(name));

@@ -16,6 +16,9 @@ const count = z.int().nonnegative();
 const positive = z.int().positive();
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 
+/** Images of a run, and threads: what a data set of others asks for is done on this machine. */
+const mostAtOnce = 1024;
+
 /** What every row has in common, and which images they are of. Keys that are not named here are kept. */
 const recipeSchema = z.looseObject({
   format: z.literal('tatok-tokens'),
@@ -30,9 +33,9 @@ const recipeSchema = z.looseObject({
   provider: z.string(),
   precision: z.string(),
   /** Images of every run of a graph. */
-  batchSize: positive,
+  batchSize: positive.max(mostAtOnce),
   /** Of a graph on the CPU; absent: ONNX Runtime's choice. */
-  threads: positive.optional(),
+  threads: positive.max(mostAtOnce).optional(),
   crop: z.literal('centre'),
   /** Which optional columns are filled. */
   columns: z.object({ entropies: z.boolean(), quality: z.boolean() }).optional(),
@@ -44,10 +47,20 @@ export type Recipe = z.output<typeof recipeSchema>;
 
 const noCounts = { rows: 0, failed: 0 };
 
-const datasetSchema = recipeSchema.extend({
-  counts: z.object({ rows: count, failed: count }).default(noCounts),
-  shards: z.array(z.looseObject({ file: z.string().regex(/^part-\d{5,}\.parquet$/), rows: count, sha256 })).default([]),
-});
+/** Shards of a data set, which are counted one by one. */
+const mostShards = 2 ** 22;
+
+const datasetSchema = recipeSchema
+  .extend({
+    counts: z.object({ rows: count, failed: count }).default(noCounts),
+    shards: z
+      .array(z.looseObject({ file: z.string().regex(/^part-\d{5,}\.parquet$/), rows: count, sha256 }))
+      .default([]),
+  })
+  .refine(({ input, shardSize }) => input.count <= shardSize * mostShards, {
+    path: ['input', 'count'],
+    message: `must be at most that of ${mostShards} shards`,
+  });
 type Description = z.output<typeof datasetSchema>;
 export type Shard = Description['shards'][number];
 

@@ -1,5 +1,11 @@
 /** Rows of a token data set as Parquet: one schema, written and read. */
-import { parquetReadObjects, type AsyncBuffer, type SchemaElement } from 'hyparquet';
+import {
+  parquetMetadataAsync,
+  parquetReadObjects,
+  type AsyncBuffer,
+  type FileMetaData,
+  type SchemaElement,
+} from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { compressors } from 'hyparquet-compressors';
 import { z } from 'zod';
@@ -47,7 +53,8 @@ const columnTypes = {
 type ColumnType = (typeof columnTypes)[Column];
 export type Column = keyof typeof columnTypes;
 
-const codes = z.array(z.int().nonnegative());
+/** In 32 bits, where a larger one would become another. */
+const codes = z.array(z.int().nonnegative().max(0xffffffff));
 /** Absent values come as undefined or null. */
 const orNull = <Schema extends z.ZodType>(schema: Schema) => schema.nullish().transform((value) => value ?? null);
 const text = orNull(z.string());
@@ -113,7 +120,9 @@ export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffe
   };
   try {
     // Byte arrays are text only where the schema says so.
-    const rows = await parquetReadObjects({ file, compressors, utf8: false });
+    const metadata = await parquetMetadataAsync(file);
+    requireFewValues(metadata, bytes.byteLength);
+    const rows = await parquetReadObjects({ file, metadata, compressors, utf8: false });
     return rows.map((row) => rowSchema.parse(row));
   } catch (error) {
     const reason =
@@ -126,6 +135,23 @@ export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffe
       cause: error,
     });
   }
+}
+
+/** Of a column of one group of rows: more do not fit into memory. */
+const mostValues = 2 ** 27;
+
+/**
+ * Equal values take next to nothing in Parquet, so a small file may unpack to any size. Rows that are of use differ in more than a byte.
+ *
+ * @throws RangeError for more rows than the file has bytes, and for more values than fit into memory.
+ */
+export function requireFewValues({ num_rows, row_groups }: FileMetaData, bytes: number): void {
+  const rows = row_groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
+  if (Math.max(rows, Number(num_rows)) > bytes) throw new RangeError('it claims more rows than it has bytes');
+  const values = row_groups.flatMap(({ columns }) =>
+    columns.map(({ meta_data }) => Number(meta_data?.num_values ?? 0)),
+  );
+  if (values.some((count) => count > mostValues)) throw new RangeError('a column of it has too many values');
 }
 
 function schemaOf(name: Column): SchemaElement[] {

@@ -1,5 +1,8 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { pathInside } from '../../../src/cli/decodeTokens';
+import { pathInside, PictureFolder } from '../../../src/cli/decodeTokens';
 
 describe('paths of pictures', () => {
   it.each([
@@ -14,5 +17,19 @@ describe('paths of pictures', () => {
     ['x.tar/...../y.png', 'x.tar/y.png'],
   ])('%j stays inside the folder, as %s', (path, inside) => {
     expect(pathInside(path)).toBe(inside);
+  });
+});
+
+describe('pictures in a folder', () => {
+  it('are written but for those whose name the file system does not take', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'tatok-pictures-'));
+    const pictures = new PictureFolder(folder);
+    const picture = { width: 1, height: 1, rgb: Uint8Array.of(1, 2, 3) };
+    const written: boolean[] = [];
+    for (const path of ['a', 'a.png/b', 'x'.repeat(300), 'c']) {
+      written.push(await pictures.write(pictures.nameFor(path), picture));
+    }
+    expect(written).toEqual([true, false, false, true]);
+    await rm(folder, { recursive: true });
   });
 });

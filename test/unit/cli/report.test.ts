@@ -66,6 +66,10 @@ describe('what is printed of an image', () => {
     );
   });
 
+  it('keeps spaces but those around line breaks, of which it makes one', () => {
+    expect(terminalLine(' a  b \n\t\n  c\n')).toBe(' a  b c ');
+  });
+
   it('is JSON, with null for an infinite PSNR', () => {
     const record = jsonRecord('a.png', result);
     expect(JSON.parse(JSON.stringify(record))).toEqual(record);

@@ -64,6 +64,11 @@ describe('a token file', () => {
     ['another format', { format: 'x' }, 'a is no token file: format: '],
     ['a later version', { ...written(), version: 2 }, 'a has version 2 of the format; version 1 is read.'],
     ['a code below 0', { ...written(), patchCodes: [-1] }, 'a is no token file: patchCodes.0: '],
+    [
+      'a code that 32 bits would make another',
+      { ...written(), patchCodes: [2 ** 32] },
+      'a is no token file: patchCodes.0: ',
+    ],
     ['a mask of other numbers', { ...written(), keep: [2] }, 'a is no token file: keep.0: '],
   ])('is refused with a sentence: %s', async (_name, content, says) => {
     const { code, message } = await refusalOf(() => readTokenFile('a', content, model));
@@ -128,6 +133,7 @@ describe('reading NPZ', () => {
   it.each([
     ['no archive', new Uint8Array([0x50, 0x4b, 3, 4, 5]), /^a is no token file: /],
     ['no settings', zipSync({ 'x.npy': new Uint8Array(3) }), /has no settings of TaTok/],
+    ['settings that are no object', zipSync({ 'settings.npy': npy({ kind: 'text', text: 'null' }) }), /are no JSON/],
     ['settings that are no JSON', zipSync({ 'settings.npy': npy({ kind: 'text', text: '{' }) }), /are no JSON/],
     ['an array that is none', zipSync({ 'keep.npy': new Uint8Array(200) }), /it is no \.npy/],
   ])('refuses %s', async (_name, bytes, says) => {

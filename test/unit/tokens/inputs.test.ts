@@ -8,6 +8,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { pack, type Header } from 'tar-stream';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { byCodePoints, ImageInputs } from '../../../src/tokens/inputs';
+import { rowsFromParquet } from '../../../src/tokens/tokenRows';
 import { refusalOf } from '../refusal';
 
 let folder: string;
@@ -211,6 +212,17 @@ describe('hostile archives', () => {
     const damaged = bytes.slice().fill(0xee, 4, 60);
     const inputs = await ImageInputs.list([await write('x.parquet', damaged)]);
     await expect(inputs.at(0).read()).rejects.toThrow();
+  });
+
+  it('are refused where a small file would unpack to more rows than it has bytes', async () => {
+    const columnData = [{ name: 'image', type: 'BYTE_ARRAY' as const, data: new Array<null>(2000).fill(null) }];
+    const bytes = new Uint8Array(parquetWriteBuffer({ columnData }));
+    expect((await refusalOf(async () => ImageInputs.list([await write('x.parquet', bytes)]))).message).toMatch(
+      /it claims more rows than it has bytes\.$/,
+    );
+    expect((await refusalOf(() => rowsFromParquet('part', bytes))).message).toMatch(
+      /it claims more rows than it has bytes\.$/,
+    );
   });
 
   it('are refused where they have no column of images', async () => {

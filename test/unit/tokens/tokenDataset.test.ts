@@ -255,6 +255,11 @@ describe('a data set', () => {
       return (await refusalOf(() => TokenDataset.open(folder))).message;
     };
     expect(await open({ version: 2 })).toMatch(/has version 2 of the format; version 1 is read\.$/);
+    // What would take this machine's memory or threads.
+    expect(await open({ threads: 100_000 })).toMatch(/token data set: threads: /);
+    expect(await open({ batchSize: 5000 })).toMatch(/token data set: batchSize: /);
+    const input = { ...recipe.input, count: 4_000_000_000 };
+    expect(await open({ input, shardSize: 1 })).toMatch(/token data set: input\.count: /);
     expect(await open({ grid: [4] })).toMatch(/does not describe a token data set: grid/);
     expect(await open({ shards: [{ file: '../x.parquet', rows: 1, sha256: 'f'.repeat(64) }] })).toMatch(
       /shards\.0\.file/,

@@ -48,12 +48,22 @@ _OTHER_KINDS = (
 # PNG
 
 
+_CHUNK_LENGTHS = {b"cHRM": 32, b"cICP": 4, b"gAMA": 4}
+"""Bytes of the chunks that are read here."""
+
+_GAMMAS = range(16, 625_000_001)
+"""Numbers in a gAMA chunk that libpng, and so every browser, takes for a gamma."""
+
+
 def _inspect_png(data: bytes) -> Container:
     chunks: dict[bytes, int] = {}
     at = 8
     while at + 12 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
-        chunks.setdefault(name, at + 8)
-        at += 12 + number(data, at)
+        # What has another length than its kind says nothing; decoders pass it over too.
+        length = number(data, at)
+        if _CHUNK_LENGTHS.get(name, length) == length:
+            chunks.setdefault(name, at + 8)
+        at += 12 + length
     return Container("png", data, space=_png_space(data, chunks))
 
 
@@ -69,6 +79,8 @@ def _png_space(data: bytes, chunks: dict[bytes, int]) -> ColourSpace | None:
     if b"iCCP" in chunks or b"sRGB" in chunks or b"gAMA" not in chunks:
         return None
     gamma = number(data, chunks[b"gAMA"])
+    if gamma not in _GAMMAS:
+        return None
     if b"cHRM" in chunks:
         return gamma_space(gamma / 1e5, tuple(v / 1e5 for v in struct.unpack_from(">8I", data, chunks[b"cHRM"])))
     # Alone, 1/2.2 is how programs of old say sRGB.

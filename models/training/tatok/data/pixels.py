@@ -26,7 +26,9 @@ _MOST_PIXELS = 0x3FFF**2
 _LOADERS = ("Png", "Jpeg", "Webp", "Nsgif", "Tiff", "Heif")
 
 # Warnings of libjpeg about lost samples; its other warnings are harmless.
-_LOST_SAMPLES = re.compile("premature end|bad huffman code|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE)
+_LOST_SAMPLES = re.compile(
+    "premature end|bad huffman code|before marker 0xd[0-7]|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE
+)
 
 
 class Crop(NamedTuple):
