@@ -20,6 +20,7 @@ const shipped = [
   'CHANGELOG.md',
   'LICENSE',
   'media',
+  'models/manifest.schema.json',
   'models/tatok-s-256',
 ];
 

@@ -41,6 +41,7 @@ function App(): JSX.Element {
   const picture = inspector.picture.value;
   const shown = picture !== undefined;
   const filters = inspector.filters.value;
+  const rates = inspector.rates.value;
   const hasGlobals = picture !== undefined && picture.model.globalTokens > 0;
   return (
     <div class={!shown ? 'inspector empty' : hasGlobals ? 'inspector' : 'inspector no-globals'} data-testid="inspector">
@@ -51,16 +52,16 @@ function App(): JSX.Element {
       </main>
       {shown && (
         <>
-          <aside class="sidebar" aria-label={filters ? 'Filtering' : 'Tokens and quality'}>
-            {filters && <LossRate />}
+          <aside class="sidebar" aria-label={rates ? 'Filtering' : 'Tokens and quality'}>
+            {rates && <LossRate />}
             <TokenCounts />
             {filters && (
               <>
                 <EntropyCurve />
                 <BitsHistogram />
-                <RateDistortionPlot />
               </>
             )}
+            {rates && <RateDistortionPlot />}
           </aside>
           {hasGlobals && <GlobalTokens />}
           <PatchReadout />

@@ -1,95 +1,14 @@
-/** manifest.json of a model bundle: the contract between training and inspector. */
+/** A bundle's manifest.json, of any format version, and the model that it describes. */
 import { createHash } from 'node:crypto';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
-import { codebookSize } from '../method/codebook';
 import { TatokError } from '../method/errors';
+import { nothingDropped, settingsOf } from '../method/settings';
+import { prefixSteps } from '../method/streams';
+import type { Codebook, ModelDescription, Stream } from '../method/types';
+import { formatOneSchema, fromFormatOne } from './formatOne';
+import { estimatedStream, formatTwoSchema, type Manifest, type ManifestStream } from './formatTwo';
 import { FileTooLarge, NotAFile, readRegular } from './regularFile';
-import { filterRecordSchema, settingsOf } from '../method/settings';
-import type { ModelDescription } from '../method/types';
-
-/** The version of the bundle contract that this inspector reads. */
-export const formatVersion = 1;
-
-const count = z.int().positive();
-
-/** A file of the bundle's own folder: no path can lead out of it. */
-const fileName = z.string().regex(/^[^/\\:]+$/, 'must be the name of a file in the bundle’s folder');
-
-/** Without an entropy graph no token can be dropped. */
-const graphFiles = z.object({ encoder: fileName, entropy: fileName.optional(), decoder: fileName });
-
-/** `tokenizer`: the encoder, and the entropy model with no patch visible, in one. */
-const variantFiles = graphFiles.extend({ tokenizer: fileName.optional() });
-
-const manifestSchema = z
-  .object({
-    format: z.literal('tatok-bundle'),
-    formatVersion: z.literal(formatVersion),
-    name: z.string().min(1),
-    version: z.string().min(1),
-    image: z.object({ size: count.min(16).max(4096), patch: count }),
-    grid: z.object({ rows: count, columns: count }),
-    /** K; 0 for a tokenizer of patch tokens alone. */
-    globalTokens: z.int().nonnegative(),
-    /** Absent: the cells of the grid; 0 for a tokenizer of global tokens alone. */
-    patchTokens: z.int().nonnegative().optional(),
-    codebook: z.object({ size: count.max(2 ** 24), levels: z.array(count.min(2)).min(1) }),
-    attention: z.object({ layers: count, heads: count }),
-    defaults: filterRecordSchema,
-    referenceBudgetBits: z.number().nonnegative(),
-    graphs: graphFiles,
-    /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */
-    variants: z.record(z.string(), variantFiles).default({}),
-    files: z.array(
-      z.object({
-        path: fileName,
-        bytes: count,
-        sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'),
-      }),
-    ),
-  })
-  .superRefine((manifest, context) => {
-    const { image, grid, globalTokens, codebook, graphs, variants, files } = manifest;
-    const patchTokens = patchTokensOf(manifest);
-    const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
-    if (grid.rows * image.patch !== image.size || grid.columns * image.patch !== image.size) {
-      refuse(
-        'grid',
-        `must be ${image.size / image.patch} rows and columns of ${image.patch}-pixel patches in ${image.size} pixels`,
-      );
-    }
-    if (codebookSize(codebook.levels) !== codebook.size) refuse('codebook', 'size must be the product of its levels');
-    if (patchTokens !== 0 && patchTokens !== grid.rows * grid.columns) {
-      refuse('patchTokens', `must be 0 or the ${grid.rows * grid.columns} cells of the grid`);
-    }
-    if (globalTokens + patchTokens === 0) refuse('globalTokens', 'must not be 0 without patch tokens');
-    if (patchTokens === 0 && graphs.entropy !== undefined) refuse('graphs', 'need no entropy without patch tokens');
-    for (const [provider, variant] of Object.entries(variants)) {
-      if ((variant.entropy === undefined) !== (graphs.entropy === undefined)) {
-        refuse(`variants.${provider}`, 'must have the graphs of the others');
-      }
-      if (variant.tokenizer !== undefined && graphs.entropy === undefined) {
-        refuse(`variants.${provider}`, 'need no tokenizer without an entropy graph');
-      }
-    }
-    for (const graph of graphFilesOf(manifest)) {
-      if (!files.some(({ path }) => path === graph)) refuse('files', `must list ${graph}`);
-    }
-  });
-
-export type Manifest = z.infer<typeof manifestSchema>;
-
-/** Files of all graphs: the plain ones, and those of providers. */
-export function graphFilesOf({ graphs, variants }: Pick<Manifest, 'graphs' | 'variants'>): string[] {
-  return [graphs, ...Object.values(variants)].flatMap((each) =>
-    Object.values(each).filter((file) => file !== undefined),
-  );
-}
-
-function patchTokensOf({ patchTokens, grid }: Pick<Manifest, 'patchTokens' | 'grid'>): number {
-  return patchTokens ?? grid.rows * grid.columns;
-}
 
 /** A bundle whose manifest is valid; its files are checked by `verifyFiles`. */
 export interface Bundle {
@@ -100,37 +19,87 @@ export interface Bundle {
 /**
  * Reads and validates a bundle's manifest. Keys that the contract does not name are ignored.
  *
- * @throws TatokError model-missing, model-invalid or model-incompatible (another format version).
+ * @throws TatokError model-missing, model-invalid or model-incompatible (another format version, or a tokenizer of a kind that cannot be
+ *   shown).
  */
 export async function readBundle(directory: string): Promise<Bundle> {
   const bytes = await readManifest(directory);
   // Editors may begin it with a byte order mark, which the decoder leaves out.
   const manifest = parseManifest(new TextDecoder().decode(bytes), manifestPath(directory));
-  const { grid, globalTokens, codebook, attention, defaults, referenceBudgetBits, name, version } = manifest;
-  return {
-    manifest,
-    model: {
-      name,
-      version,
-      hash: createHash('sha256').update(bytes).digest('hex'),
-      directory: resolve(directory),
-      imageSize: manifest.image.size,
-      grid,
-      globalTokens,
-      patchTokens: patchTokensOf(manifest),
-      filters: manifest.graphs.entropy !== undefined,
-      codebookSize: codebook.size,
-      levels: codebook.levels,
-      attentionLayers: attention.layers,
-      attentionHeads: attention.heads,
-      defaults: settingsOf(defaults),
-      referenceBudgetBits,
-    },
-  };
+  const hash = createHash('sha256').update(bytes).digest('hex');
+  return { manifest, model: { ...describeModel(manifest, directory), hash } };
 }
 
 /**
- * Validates the text of a manifest; `path` is for messages only.
+ * The model of a manifest. One stream has a token for every patch and one sequence is that of global tokens; those whose tokens can be
+ * dropped come first. All others are passed from encoder to decoder.
+ *
+ * @throws TatokError model-incompatible where tokens are dropped that are neither.
+ */
+function describeModel(manifest: Manifest, directory: string): Omit<ModelDescription, 'hash'> {
+  const { name, version, image, attention, defaults, referenceBudgetBits, expected, streams } = manifest;
+  const grid = { rows: image.height / image.patch, columns: image.width / image.patch };
+  const isWhole = (stream: ManifestStream) =>
+    stream.kind === 'grid' && stream.rows === grid.rows && stream.columns === grid.columns;
+  const estimated = estimatedStream(manifest);
+  const patches = estimated !== undefined && isWhole(estimated) ? estimated : streams.findLast(isWhole);
+  const firstSequence = streams.find(({ kind }) => kind === 'sequence');
+  const globals = estimated?.kind === 'sequence' ? estimated : firstSequence;
+  if (estimated !== undefined && estimated !== (patches ?? globals)) {
+    throw new TatokError(
+      'model-incompatible',
+      `${manifestPath(directory)} has an entropy model of ${estimated.name}, and only tokens of the finest grid can be dropped.`,
+      'Name the stream of that grid under “expected”.',
+    );
+  }
+  const described = streams.map((stream): Stream => {
+    const role = stream === patches ? 'patch' : stream === globals ? 'global' : 'other';
+    return describeStream(stream, role, codebookNamed(stream.codebook, manifest));
+  });
+  const attends = attention !== undefined && globals === firstSequence;
+  return {
+    name,
+    version,
+    directory: resolve(directory),
+    imageSize: { width: image.width, height: image.height },
+    resample: image.resample,
+    grid,
+    streams: described,
+    globalTokens: globals?.kind === 'sequence' ? globals.tokens : 0,
+    patchTokens: patches === undefined ? 0 : grid.rows * grid.columns,
+    filters: estimated !== undefined,
+    steps: prefixSteps(described, estimated !== undefined),
+    expectedDimensions: expected?.dimensions ?? 0,
+    attentionLayers: attends ? attention.layers : 0,
+    attentionHeads: attends ? attention.heads : 0,
+    defaults: defaults === undefined ? nothingDropped : settingsOf(defaults),
+    referenceBudgetBits: referenceBudgetBits ?? 0,
+  };
+}
+
+function describeStream(stream: ManifestStream, role: Stream['role'], codebook: Codebook): Stream {
+  const { name, prefix } = stream;
+  if (stream.kind === 'sequence') {
+    const { tokens } = stream;
+    return { name, role, shape: [tokens], grid: null, codebook, prefixSteps: prefix ? tokens : 0 };
+  }
+  const { rows, columns, depth } = stream;
+  const cells = rows * columns;
+  const shape = depth === 1 ? [cells] : [cells, depth];
+  return { name, role, shape, grid: { rows, columns }, codebook, prefixSteps: prefix ? depth : 0 };
+}
+
+function codebookNamed(name: string, { codebooks }: Manifest): Codebook {
+  const codebook = codebooks[name];
+  if (codebook === undefined) throw new RangeError(`there is no codebook ${name}`);
+  // The table of the vectors stays in the bundle.
+  return codebook.kind === 'vq' ? { kind: 'vq', size: codebook.size } : codebook;
+}
+
+const readableVersions = [1, 2];
+
+/**
+ * Validates the text of a manifest, in the terms of format 2; `path` is for messages only.
  *
  * @throws TatokError model-invalid or model-incompatible.
  */
@@ -142,14 +111,20 @@ export function parseManifest(text: string, path: string): Manifest {
     throw new TatokError('model-invalid', `${path} is not valid JSON.`, chooseModel, { cause: error });
   }
   const header = z.object({ format: z.literal('tatok-bundle'), formatVersion: z.int() }).safeParse(json);
-  if (header.success && header.data.formatVersion !== formatVersion) {
+  const formatVersion = header.data?.formatVersion ?? 2;
+  if (!readableVersions.includes(formatVersion)) {
     throw new TatokError(
       'model-incompatible',
-      `${path} has format version ${header.data.formatVersion}, this inspector reads version ${formatVersion}.`,
+      `${path} has format version ${formatVersion}, this inspector reads versions 1 and 2.`,
       'Use a matching version of TaTok Inspector, or export the model again.',
     );
   }
-  const result = manifestSchema.safeParse(json);
+  const manifest = formatVersion === 1 ? fromFormatOne(valid(formatOneSchema.safeParse(json), path)) : json;
+  return valid(formatTwoSchema.safeParse(manifest), path);
+}
+
+/** @throws TatokError model-invalid, of the first fault. */
+function valid<Data>(result: z.ZodSafeParseResult<Data>, path: string): Data {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const where = issue === undefined || issue.path.length === 0 ? 'it' : issue.path.join('.');

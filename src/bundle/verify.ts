@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TatokError } from '../method/errors';
 import { externalDataOf, type ExternalData } from './externalData';
-import { graphFilesOf, type Manifest } from './manifest';
+import { graphFilesOf, type Manifest } from './formatTwo';
 import { NotAFile, readRegular, sha256OfFile } from './regularFile';
 
 /** A graph and the files that hold weights of it, as they were verified. */

@@ -48,7 +48,8 @@ interface Speed {
 async function timeGraphs(choice: ModelChoice, ranking: Ranking, seconds: number): Promise<Speed> {
   const { graphs, batching, loaded } = await loadBundle(await readBundle(choice.directory), choice);
   const { imageSize, patchTokens } = loaded.model;
-  const images = Array.from({ length: batching.batchSize }, (_, i) => new Uint8Array(3 * imageSize ** 2).fill(97 * i));
+  const pixels = 3 * imageSize.width * imageSize.height;
+  const images = Array.from({ length: batching.batchSize }, (_, i) => new Uint8Array(pixels).fill(97 * i));
   const visible = new Uint8Array(patchTokens);
   const keep = new Uint8Array(patchTokens).map((_, i) => (i % 4 === 0 ? 1 : 0));
   // Ranked in rounds: an estimate in each, a decoding in each and one with every patch, and both again of what is kept.

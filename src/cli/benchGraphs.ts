@@ -152,8 +152,8 @@ async function timeBatches(task: BatchToTime): Promise<number[]> {
 async function timeFiles(task: BatchToTime): Promise<number[]> {
   const { graphs, model, file, batch } = task;
   const settings = resolveSettings({}, model);
-  const budget = budgetOf(settings, model, model.grid);
-  const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model.imageSize)));
+  const budget = budgetOf(settings, model, { grid: model.grid, tiles: { rows: 1, columns: 1 } });
+  const read = () => Promise.all(Array.from({ length: batch }, () => decodeImage(file, model)));
   let next = read();
   const samples = await timeOverlapped(task, async (run) => {
     void doing(`files, batch ${batch}, run ${run}`);
@@ -198,7 +198,7 @@ async function timeOverlapped(
 }
 
 async function copiesOf({ file, model, batch }: BatchToTime): Promise<Uint8Array[]> {
-  const { rgb } = await decodeImage(file, model.imageSize);
+  const { rgb } = await decodeImage(file, model);
   return new Array<Uint8Array>(batch).fill(rgb);
 }
 

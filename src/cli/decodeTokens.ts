@@ -169,7 +169,7 @@ function tokensOfRow(
   const next = codes.values();
   const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (next.next().value ?? 0) : 0));
   const globalCodes = Int32Array.from(row.global_codes ?? []);
-  return { width: imageSize, height: imageSize, globalCodes, patchCodes, keep, ranking };
+  return { ...imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
 /** Codes of the file system for a name that it does not take. */

@@ -5,6 +5,7 @@ import { entropyPng, imagePng, maskPng } from './savedPictures';
 import { decodeImage } from '../engine/image';
 import type { TokenizedImage } from './report';
 import { tokensRecord } from '../export/tokens';
+import { hasPart } from '../method/parts';
 import { shownSize } from '../method/patch';
 
 /** Writes the pictures and tokens of images into one folder, made when it is missing. */
@@ -15,7 +16,7 @@ export class OutputFolder {
 
   /**
    * Files of one image: `<name>.input.png` (the pixels that were tokenized, without padding), `.reconstruction.png` and
-   * `.tokens.json`; `.entropy.png` and `.mask.png` of an entropy model.
+   * `.tokens.json`; `.entropy.png` and `.mask.png` of an entropy model of patches.
    */
   async write(image: string, file: Uint8Array, result: TokenizedImage): Promise<void> {
     const name = this.nameFor(image);
@@ -26,7 +27,7 @@ export class OutputFolder {
       ['reconstruction.png', imagePng(reconstruction.rgb, size)],
       ['tokens.json', `${JSON.stringify(tokensRecord(result))}\n`],
     ];
-    if (model.filters) {
+    if (hasPart(model, 'patchBits')) {
       files.push(
         ['entropy.png', entropyPng(tokens.entropyBits, result.image, model)],
         ['mask.png', maskPng(result.image, reconstruction.keep, model)],
@@ -41,7 +42,7 @@ export class OutputFolder {
   /** At full size, which a large picture is not shown in. */
   private async inputPng(file: Uint8Array, { image, model }: TokenizedImage): Promise<Buffer> {
     const { width, height, cropMode } = image;
-    const { rgb } = image.reduction === 1 ? image : await decodeImage(file, model.imageSize, { cropMode });
+    const { rgb } = image.reduction === 1 ? image : await decodeImage(file, model, { cropMode });
     return imagePng(rgb, { width, height });
   }
 

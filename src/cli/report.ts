@@ -1,10 +1,12 @@
 /** The command line's output for a tokenized image. */
 import type { LoadedModel } from '../protocol/engineMessages';
 import { describePage } from '../method/patch';
-import { describeParts, hasEveryPart, tokenSum } from '../method/parts';
+import { describeParts, hasEveryPart, hasPart, tokenSum } from '../method/parts';
 import { psnrText, ssimText } from '../method/quality';
 import { recordOf } from '../method/settings';
-import type { Tokenization } from '../method/types';
+import { codeList, codebookRecord, streamRecord } from '../export/tokens';
+import { stepUnit, takesLength } from '../method/streams';
+import type { ModelDescription, Tokenization } from '../method/types';
 
 export type TokenizedImage = Tokenization & LoadedModel;
 
@@ -12,7 +14,8 @@ export type TokenizedImage = Tokenization & LoadedModel;
  * One line of `--json`. The keys up to `timings`, in their order, are a contract; others may follow.
  *
  * entropyBits is ĥ given G; conditionedEntropyBits is what the filter settled on, which differs in a sequential ranking.
- * rankingRounds is null for a ranking without rounds. psnr is null when infinite, ssim where the picture is smaller than its window. Arrays of what the model does not have are empty; one
+ * rankingRounds is null for a ranking without rounds. psnr is null when infinite, ssim where the picture is smaller than its window. Codes of
+ * more than 32 bits are text, latents numbers. Arrays of what the model does not have are empty; one
  * that can drop nothing has a loss rate of 0.
  */
 export function jsonRecord(image: string, result: TokenizedImage): Record<string, unknown> {
@@ -25,8 +28,8 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     model: model.name,
     provider: provider.provider,
     grid: result.image.grid,
-    globalCodes: [...tokens.globalCodes],
-    patchCodes: [...tokens.patchCodes],
+    globalCodes: codeList(tokens.globalCodes),
+    patchCodes: codeList(tokens.patchCodes),
     entropyBits: [...tokens.entropyBits],
     surprisalBits: [...tokens.surprisalBits],
     keep: [...reconstruction.keep],
@@ -53,8 +56,11 @@ export function jsonRecord(image: string, result: TokenizedImage): Record<string
     globalTokens: model.globalTokens,
     patchTokens: model.patchTokens,
     filters: model.filters,
-    codebookSize: model.codebookSize,
-    levels: model.levels,
+    ...codebookRecord(model),
+    streams: model.streams.map(streamRecord),
+    otherCodes: tokens.otherCodes.map(codeList),
+    length: reconstruction.length,
+    steps: model.steps.length,
   };
 }
 
@@ -88,18 +94,23 @@ export function summary(image: string, result: TokenizedImage): string {
   const { sourceWidth, sourceHeight, width, height, tiles, page } = result.image;
   const inTiles = tiles.rows * tiles.columns === 1 ? '' : ` in ${tiles.columns}×${tiles.rows} tiles`;
   const ofPages = page === undefined ? '' : ` (${describePage(page)})`;
+  const drops = hasPart(model, 'rates');
   const milliseconds = Object.values(timings).reduce((sum, stage) => sum + stage, 0);
   return [
     `${image}: ${sourceWidth}×${sourceHeight}${ofPages} → ${width}×${height}${inTiles}`,
-    model.filters ? `kept ${tokenSum(r, model)} tokens` : `${tokenSum(r, model)} tokens`,
-    ...(model.filters
-      ? [
-          `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`,
-          `loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`,
-        ]
-      : [`${Math.round(r.payloadBits)} bits`]),
+    drops ? `kept ${tokenSum(r, model)} tokens` : `${tokenSum(r, model)} tokens`,
+    ...(takesLength(model) ? [lengthLine(model, r.length)] : []),
+    model.filters
+      ? `${Math.round(r.payloadBits)} bits + ${Math.round(r.maskBits)} for the mask`
+      : `${Math.round(r.payloadBits)} bits`,
+    ...(drops ? [`loss rate ${r.actualLossRate.toFixed(3)} of ${r.settings.lossRate}`] : []),
     `PSNR ${psnrText(r.psnr, 2)} dB`,
     `SSIM ${ssimText(r.ssim, 3)}`,
     `${provider.provider}, ${milliseconds.toFixed(0)} ms`,
   ].join(' · ');
+}
+
+/** The part of the steps that is kept: `3 of 4 residual codes`. */
+function lengthLine(model: ModelDescription, length: number): string {
+  return `${length} of ${model.steps.length} ${stepUnit(model)}s`;
 }

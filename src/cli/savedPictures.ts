@@ -2,7 +2,8 @@
 import { rgb as parseColour } from 'd3-color';
 import { interpolateViridis } from 'd3-scale-chromatic';
 import sharp from 'sharp';
-import { shownSize } from '../method/patch';
+import { patchSide, shownSize } from '../method/patch';
+import { tokenBits } from '../method/streams';
 import type { ModelDescription, ShownImage } from '../method/types';
 
 interface Size {
@@ -19,7 +20,7 @@ export function imagePng(rgb: Uint8Array, size: Size): Promise<Buffer> {
 
 /** ĥ as viridis, one square per patch, from 0 to log2 V bits, as the inspector's fixed scale. */
 export function entropyPng(entropyBits: Float32Array, image: ShownImage, model: ModelDescription): Promise<Buffer> {
-  const most = Math.log2(model.codebookSize);
+  const most = tokenBits(model);
   const cells = Array.from(entropyBits, (bits) => {
     const { r, g, b } = parseColour(interpolateViridis(Math.min(1, Math.max(0, bits / most))));
     return [r, g, b] as const;
@@ -52,7 +53,7 @@ function mapPixels(
   colour: (patch: number, pixel: number) => readonly [number, number, number],
 ): Uint8Array {
   const { width, height } = shownSize(image);
-  const side = model.imageSize / model.grid.columns / image.reduction;
+  const side = patchSide(model) / image.reduction;
   const rgb = new Uint8Array(width * height * 3);
   for (let y = 0, pixel = 0; y < height; y++) {
     const row = Math.floor(y / side) * image.grid.columns;

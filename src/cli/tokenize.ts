@@ -1,7 +1,7 @@
 /** Entry of the command line (dist/cli.js): tokenizes images for scripts and tests, makes token data sets, decodes and checks them. */
 import { join, resolve } from 'node:path';
 import { InferenceClient } from '../client/client';
-import { describeParts } from '../method/parts';
+import { describeParts, hasPart } from '../method/parts';
 import { cudaOptionsIn } from './cudaOptions';
 import { decodeTokens } from './decodeTokens';
 import { parseOptions, Usage, type CliOptions, type ImagesOptions } from './options';
@@ -24,7 +24,7 @@ async function tokenizeImages(options: ImagesOptions, directory: string, client:
   // Counted with the first image, because a user waits for both.
   let load: StageTimings = { load: performance.now() - start };
   if (!options.json) print(terminalLine(modelLine(loaded)));
-  if (!loaded.model.filters && Object.keys(options.settings).length > 0) {
+  if (!hasPart(loaded.model, 'rates') && Object.keys(options.settings).length > 0) {
     complain(`${loaded.model.name} can drop nothing, so that every token is kept: ${describeParts(loaded.model)}.`);
   }
   const out = options.out === undefined ? undefined : new OutputFolder(options.out);

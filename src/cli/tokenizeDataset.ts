@@ -3,7 +3,9 @@ import { availableParallelism } from 'node:os';
 import { dirname, relative, resolve } from 'node:path';
 import type { InferenceClient } from '../client/client';
 import { TatokError } from '../method/errors';
+import { codebookSize } from '../method/codebook';
 import { recordOf, resolveSettings } from '../method/settings';
+import { mainStream } from '../method/streams';
 import { ImageInputs } from '../tokens/inputs';
 import { inputHash, isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
 import { tokenizeInputs } from '../tokens/tokenizeInputs';
@@ -58,10 +60,10 @@ export async function tokenizeDataset(
       format: 'tatok-tokens',
       version: 1,
       model: { name: model.name, version: model.version, hash: model.hash },
-      image: [model.imageSize, model.imageSize],
+      image: [model.imageSize.width, model.imageSize.height],
       grid: [model.grid.rows, model.grid.columns],
       globalTokens: model.globalTokens,
-      codebookSize: model.codebookSize,
+      codebookSize: codebookSize(mainStream(model).codebook),
       settings: model.filters ? recordOf(settings) : {},
       provider: loaded.provider.provider,
       precision: loaded.precision,

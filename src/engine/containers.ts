@@ -14,8 +14,8 @@ import {
   unsupported,
   type Container,
   type Rectangle,
-  type Size,
 } from './imageFormats';
+import type { Size } from '../method/types';
 import { inspectTiff, isTiff } from './tiff';
 
 /**

@@ -1,5 +1,6 @@
 /** The work of the inference process: models that stay loaded, pictures that are open, requests one after another. */
 import { TatokError } from '../method/errors';
+import { requirePlainTokens } from '../method/parts';
 import { resolveSettings } from '../method/settings';
 import { compute, type AnalysisRequest, type Call } from '../protocol/analyses';
 import type {
@@ -94,7 +95,9 @@ export class Engine {
   /** Loads a model, unless it is loaded, and tells how many images go through a graph at once. */
   prepareBatches(choice: ModelChoice, call?: Call): Promise<LoadedModel & Batching> {
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
-      const { loaded, batching } = await readyModel(this.models, await this.models.bundle(choice), run);
+      const bundle = await this.models.bundle(choice);
+      requirePlainTokens(bundle.model);
+      const { loaded, batching } = await readyModel(this.models, bundle, run);
       return { ...loaded, ...batching };
     });
   }
@@ -107,6 +110,7 @@ export class Engine {
   async tokenizePictures(params: PicturesParams, call?: Call): Promise<Pictures<TokenizedPicture>> {
     const { choice, files, settings, quality, batchSize } = params;
     const bundle = await this.models.bundle(choice);
+    requirePlainTokens(bundle.model);
     const checked = resolveSettings(settings, bundle.model);
     const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, {})));
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
@@ -122,6 +126,7 @@ export class Engine {
   decodeTokens({ choice, pictures, batchSize }: DecodeTokensParams, call?: Call): Promise<Pictures<DecodedTokens>> {
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
       const bundle = await this.models.bundle(choice);
+      requirePlainTokens(bundle.model);
       const { tatok, graphs, loaded } = await readyModel(this.models, bundle, run);
       if (batchSize !== undefined) {
         const batch = new PictureBatch(tatok.model, graphs, batchSize, run.observer);

@@ -11,16 +11,20 @@ import sharp, {
 } from 'sharp';
 import { isProfileOf, opaqueSrgb, profileSpace, type Samples } from './colour';
 import { inspectContainer } from './containers';
-import { formatAdvice, type Container, type Size } from './imageFormats';
+import { formatAdvice, type Container } from './imageFormats';
 import { TatokError } from '../method/errors';
 import { requirePixelLimit } from '../method/imageLimits';
-import type { CropMode, CropRectangle, PageChoice, Picture } from '../method/types';
+import type { CropMode, CropRectangle, ModelDescription, PageChoice, Picture, Size } from '../method/types';
+import { croppedTo, halvedFor, resample } from './resample';
 
 // The loaders of the formats that are read, and no other: some reach much code, or take for ever, before any limit is checked.
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
   operation: ['Png', 'Jpeg', 'Webp', 'Nsgif', 'Tiff', 'Heif'].map((format) => `VipsForeignLoad${format}`),
 });
+
+/** Model images that a picture is decoded for. */
+export type ImageOf = Pick<ModelDescription, 'imageSize' | 'resample'>;
 
 export interface DecodeOptions {
   /** Absent: the centre crop. */
@@ -30,15 +34,15 @@ export interface DecodeOptions {
 }
 
 /**
- * Decodes the first frame or page of an image as its crop mode wants it for a model of `size`×`size` pixels: short side to `size` and
- * centre cropped (`centre`), long side to `size` (`fit`), both with a Lanczos kernel, or as it is (`tiles`).
+ * Decodes the first frame or page of an image as its crop mode wants it for a model: scaled to cover the model image and cropped to its
+ * centre (`centre`), scaled to lie within (`fit`), both as the model resamples, or as it is (`tiles`).
  *
  * EXIF orientation is applied, colours are converted to sRGB from what the container says of them (an ICC profile, CMYK too; PNG's cICP
  * or gAMA and cHRM; AVIF's nclx), transparency is laid on white, 16 bits become 8, grey becomes three equal channels.
  *
  * @throws TatokError image-unreadable, image-unsupported or image-too-large.
  */
-export async function decodeImage(file: Uint8Array, size: number, options: DecodeOptions = {}): Promise<Picture> {
+export async function decodeImage(file: Uint8Array, model: ImageOf, options: DecodeOptions = {}): Promise<Picture> {
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
   const container = inspectContainer(file);
   const metadata = await open(container).metadata().catch(refuse);
@@ -47,7 +51,7 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
   requirePixelLimit(width, height, options.maxMegapixels);
   requirePixelLimit(decoded.width, decoded.height, options.maxMegapixels);
   const { cropMode = 'centre' } = options;
-  const { scaled, window } = cut(width, height, size, cropMode);
+  const { scaled, window } = cut({ width, height }, model, cropMode);
   await requireSoundStreams(container);
   const frame = await decodeWhole(container, metadata);
   const whole = container.canvas === undefined ? frame : onCanvas(frame, decoded, container.canvas);
@@ -60,7 +64,7 @@ export async function decodeImage(file: Uint8Array, size: number, options: Decod
     crop: cropOfSource(width, height, scaled, window),
     width: window.width,
     height: window.height,
-    rgb: cropMode === 'tiles' ? whole : await resized(whole, { width, height }, scaled, window),
+    rgb: cropMode === 'tiles' ? whole : await resized(whole, { width, height }, scaled, window, model),
   };
 }
 
@@ -230,7 +234,18 @@ function wordsOf(data: Buffer): Uint16Array {
   return new Uint16Array(data.buffer, data.byteOffset, data.length / 2);
 }
 
-async function resized(rgb: Uint8Array, from: Size, to: Size, window: CropRectangle): Promise<Uint8Array> {
+async function resized(
+  rgb: Uint8Array,
+  from: Size,
+  to: Size,
+  window: CropRectangle,
+  { resample: resampling, imageSize }: ImageOf,
+): Promise<Uint8Array> {
+  if (resampling !== 'lanczos3') {
+    const halved = resampling === 'adm' ? halvedFor(rgb, from, imageSize) : { rgb, size: from };
+    const kernel = resampling === 'bilinear' ? 'bilinear' : 'bicubic';
+    return croppedTo(resample(halved.rgb, halved.size, to, kernel), to, window);
+  }
   const data = await sharp(rgb, { raw: { ...from, channels: 3 }, limitInputPixels: false })
     .resize({ ...to, fit: 'fill', kernel: 'lanczos3' })
     .extract(window)
@@ -240,21 +255,28 @@ async function resized(rgb: Uint8Array, from: Size, to: Size, window: CropRectan
 }
 
 /** The scaled size of the source, and the window that is cut out of it. */
-function cut(width: number, height: number, size: number, mode: CropMode): { scaled: Size; window: CropRectangle } {
+function cut(
+  source: Size,
+  { imageSize, resample: resampling }: ImageOf,
+  mode: CropMode,
+): { scaled: Size; window: CropRectangle } {
   switch (mode) {
     case 'centre': {
-      const scaled = scaleShortSide(width, height, size);
-      const [left, top] = [Math.round((scaled.width - size) / 2), Math.round((scaled.height - size) / 2)];
-      return { scaled, window: { left, top, width: size, height: size } };
+      const scaled = resampling === 'lanczos3' ? covering(source, imageSize) : coveringRounded(source, imageSize);
+      // torchvision rounds where Python's crop of whole pixels rounds down.
+      const half = resampling === 'lanczos3' ? Math.round : Math.floor;
+      const left = half((scaled.width - imageSize.width) / 2);
+      const top = half((scaled.height - imageSize.height) / 2);
+      return { scaled, window: { left, top, ...imageSize } };
     }
     case 'fit': {
-      const scale = size / Math.max(width, height);
+      const scale = Math.min(imageSize.width / source.width, imageSize.height / source.height);
       const side = (length: number) => Math.max(1, Math.round(length * scale));
-      const scaled = { width: side(width), height: side(height) };
+      const scaled = { width: side(source.width), height: side(source.height) };
       return { scaled, window: { left: 0, top: 0, ...scaled } };
     }
     case 'tiles':
-      return { scaled: { width, height }, window: { left: 0, top: 0, width, height } };
+      return { scaled: source, window: { left: 0, top: 0, ...source } };
   }
 }
 
@@ -268,11 +290,27 @@ function pageOf({ pages = 1, pagePrimary = 0, format }: Metadata): PageChoice | 
   return format === 'heif' && pages > 1 ? { unit: 'page', number: pagePrimary + 1, count: pages } : undefined;
 }
 
-/** torchvision's Resize(size): the short side becomes `size`, the long one is scaled and truncated. */
-function scaleShortSide(width: number, height: number, size: number): Size {
-  return width <= height
-    ? { width: size, height: Math.max(size, Math.floor((size * height) / width)) }
-    : { width: Math.max(size, Math.floor((size * width) / height)), height: size };
+/**
+ * torchvision's Resize(size) where the model image is square: the side that has to be scaled most becomes the model's, the other one is
+ * scaled and truncated.
+ */
+function covering({ width, height }: Size, size: Size): Size {
+  return width * size.height <= height * size.width
+    ? { width: size.width, height: Math.max(size.height, Math.floor((size.width * height) / width)) }
+    : { width: Math.max(size.width, Math.floor((size.height * width) / height)), height: size.height };
+}
+
+/** The same with the other side rounded half to even, as Python rounds: the protocol of the tokenizers that are imported. */
+function coveringRounded({ width, height }: Size, size: Size): Size {
+  const scale = Math.max(size.width / width, size.height / height);
+  const side = (length: number, least: number) => Math.max(least, roundedToEven(length * scale));
+  return { width: side(width, size.width), height: side(height, size.height) };
+}
+
+function roundedToEven(value: number): number {
+  const below = Math.floor(value);
+  if (value - below === 0.5) return below + (below % 2);
+  return Math.round(value);
 }
 
 /** The crop in whole pixels of the upright source. */

@@ -1,6 +1,6 @@
 /** Types of the readers of containers: formats, a container's description of its samples, refusals, and bytes by their place. */
 import { TatokError } from '../method/errors';
-import type { PageChoice } from '../method/types';
+import type { PageChoice, Size } from '../method/types';
 import { codedSpace, type ColourSpace } from './colour';
 
 /** Formats that are read, by sharp's names, AVIF by its own. */
@@ -17,12 +17,6 @@ export type ReadableFormat = keyof typeof readableFormats;
 
 /** Advice on another kind of file. */
 export const formatAdvice = `Convert it to one of ${Object.values(readableFormats).join(', ')}.`;
-
-/** In pixels. */
-export interface Size {
-  readonly width: number;
-  readonly height: number;
-}
 
 /** A rectangle of the picture, in pixels. */
 export interface Rectangle extends Size {

@@ -88,9 +88,9 @@ interface Extent {
  * Sum of squared differences per patch, over the patch's own pixels of the picture and all channels. Patches at the picture's right and
  * lower edges may hold padding as well, which is nobody's to see.
  *
- * @param reference size·size·3 sRGB bytes.
+ * @param reference sRGB bytes of a model image.
  * @param changed another picture of the same size.
- * @param size pixels along a side of the model image.
+ * @param imageWidth pixels along a row of the model image.
  * @param side pixels along a side of a patch.
  * @param extent pixels of the picture, from the upper left corner of the model image; the rest is padding.
  * @returns ⌈height / side⌉·⌈width / side⌉ values in squared 8-bit units, in raster order.
@@ -98,7 +98,7 @@ interface Extent {
 export function squaredErrors(
   reference: Uint8Array,
   changed: Uint8Array,
-  size: number,
+  imageWidth: number,
   side: number,
   { width, height }: Extent,
 ): Float64Array {
@@ -106,7 +106,7 @@ export function squaredErrors(
   const squares = new Float64Array(Math.ceil(height / side) * columns);
   for (let y = 0; y < height; y++) {
     const row = Math.floor(y / side) * columns;
-    for (let x = 0, offset = 3 * size * y; x < width; x++, offset += 3) {
+    for (let x = 0, offset = 3 * imageWidth * y; x < width; x++, offset += 3) {
       const red = (changed[offset] ?? 0) - (reference[offset] ?? 0);
       const green = (changed[offset + 1] ?? 0) - (reference[offset + 1] ?? 0);
       const blue = (changed[offset + 2] ?? 0) - (reference[offset + 2] ?? 0);

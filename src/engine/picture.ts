@@ -22,7 +22,7 @@ export async function readPicture(
   observer?: StageObserver,
 ): Promise<{ readonly picture: Picture; readonly timings: StageTimings }> {
   const clock = new StageClock(observer);
-  const picture = await clock.run('read', () => decodeImage(file, model.imageSize, options));
+  const picture = await clock.run('read', () => decodeImage(file, model, options));
   return { picture, timings: clock.timings };
 }
 

@@ -53,8 +53,11 @@ export class PictureBatch {
   private async tokenizeOne(picture: Picture, settings: FilterSettings, quality: boolean): Promise<TokenizedPicture> {
     const { tatok, observer } = this;
     const image = shownImage(picture, this.model);
-    const { expectedCodes, ...tokens } = (await tatok.tokenize(picture, image, settings, observer)).tokens;
-    const all = { ...tokens, expectedCodes };
+    const all = (await tatok.tokenize(picture, image, settings, observer)).tokens;
+    const { globalCodes, patchCodes, entropyBits, surprisalBits } = all;
+    if (!(globalCodes instanceof Int32Array && patchCodes instanceof Int32Array))
+      throw new RangeError('not plain tokens');
+    const tokens = { globalCodes, patchCodes, entropyBits, surprisalBits };
     const { ranking } = this.model.filters
       ? await tatok.rank(all, picture, settings, observer)
       : { ranking: undefined };

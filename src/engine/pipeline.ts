@@ -1,22 +1,25 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { TatokError } from '../method/errors';
-import { keepEvery, maskBits, payloadBits, selectKept, type Selection } from '../method/filter';
+import { codebookSize } from '../method/codebook';
+import { maskBits, selectKept } from '../method/filter';
 import type { PipelineGraphs } from './gatheredGraphs';
-import { nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
+import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
 import { patchChange, replacementCodes } from './influence';
 import { QualityMeter } from './metrics';
-import { describeParts } from '../method/parts';
+import { describeParts, hasPart } from '../method/parts';
 import { patchSide } from '../method/patch';
 import { rankTiles } from './ranking';
 import { isSequential } from '../method/sequential';
 import { budgetOf, resolveSettings } from '../method/settings';
+import { costOf, depthOf, keepPrefix, mainStream, streamOf, tokensOf, type KeptSet } from '../method/streams';
 import { TileGraphs, zip } from './tileGraphs';
 import { reduce, reductionFor, Tiling, type Strip } from './tiles';
 import type { DecodedTokens, TokensToDecode } from '../protocol/engineMessages';
 import type {
   AttentionChoice,
   AttentionMap,
+  CodeArray,
   FilterSettings,
   InfluenceMap,
   Measurement,
@@ -42,9 +45,11 @@ export type Filtered = Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens
 
 /** One tile of a kept set, and what it decodes to. */
 export interface Rendered {
-  /** Patches of the tile. */
+  /** Patches of the tile, or tokens of its sequence. */
   readonly keep: Uint8Array;
-  /** size·size·3 sRGB bytes. */
+  /** Leading steps that are kept. */
+  readonly length: number;
+  /** Width·height·3 sRGB bytes of the model image. */
   readonly rgb: Uint8Array;
 }
 
@@ -149,7 +154,8 @@ export class TaTok {
   filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
     const tiling = this.tiling(geometry);
     const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
-    return { keep: selection.keep, ...this.rate(selection, tiling) };
+    const { length: _, ...rate } = this.rate(selection, tiling);
+    return { keep: selection.keep, ...rate };
   }
 
   /**
@@ -165,7 +171,7 @@ export class TaTok {
     const { width, height, globalCodes, patchCodes, keep, ranking } = tokens;
     const tiling = this.tiling(tokens);
     this.requireTokens(tokens, tiling);
-    const codes = { globalCodes, patchCodes };
+    const codes = { globalCodes, patchCodes, otherCodes: [] };
     const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
     const [estimate = nothingEstimated] = this.model.filters
       ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
@@ -174,7 +180,7 @@ export class TaTok {
     const [decoded] = await this.decode(
       codes,
       [estimate],
-      [{ keep }],
+      [{ keep, length: this.model.steps.length }],
       tiling,
       { width, height, reduction },
       undefined,
@@ -186,7 +192,8 @@ export class TaTok {
 
   /** @throws TatokError tokens-invalid. */
   private requireTokens({ globalCodes, patchCodes, keep }: TokensToDecode, tiling: Tiling): void {
-    const { globalTokens, codebookSize, name } = this.model;
+    const { globalTokens, name } = this.model;
+    const size = codebookSize(mainStream(this.model).codebook);
     const refuse = (reason: string) => new TatokError('tokens-invalid', `The tokens do not fit ${name}: ${reason}.`);
     for (const [what, values, wanted] of [
       ['global tokens', globalCodes, globalTokens * tiling.count],
@@ -196,8 +203,8 @@ export class TaTok {
       if (values.length !== wanted) throw refuse(`there are ${values.length} ${what} instead of ${wanted}`);
     }
     for (const codes of [globalCodes, patchCodes]) {
-      const wrong = codes.find((code) => code < 0 || code >= codebookSize);
-      if (wrong !== undefined) throw refuse(`the code ${wrong} is not in its codebook of ${codebookSize}`);
+      const wrong = codes.find((code) => code < 0 || code >= size);
+      if (wrong !== undefined) throw refuse(`the code ${wrong} is not in its codebook of ${size}`);
     }
   }
 
@@ -247,19 +254,20 @@ export class TaTok {
     const selection = this.selection(ranking, checked, tiling);
     const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
     const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
-    const visible = isSequential(checked.ranking) ? keep : new Uint8Array(this.model.patchTokens);
+    const { length } = selection;
+    const visible = isSequential(checked.ranking) ? keep : new Uint8Array(keep.length);
     const [estimate] = await clock.run('filter', () => this.tileGraphs.estimate([{ codes, visible }]));
     if (estimate === undefined) throw new RangeError('no estimate');
     const { expectedCodes } = estimate;
-    const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep }]));
+    const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep, length }]));
     if (rgb === undefined) throw new RangeError('no picture');
-    return { keep, rgb };
+    return { keep, length, rgb };
   }
 
   /**
    * The influence of one global token on its tile: its replacements are decoded as one batch and compared with `reference`.
    *
-   * @throws TatokError bad-settings for a token that the model does not have.
+   * @throws TatokError bad-settings for a token that the model does not have, or that is no code.
    */
   async influence(
     tokens: Tokens,
@@ -267,22 +275,25 @@ export class TaTok {
     tile: number,
     { ranking: criterion }: FilterSettings,
     globalToken: number,
-    { keep, rgb }: Rendered,
+    { keep, length, rgb }: Rendered,
     observer?: StageObserver,
   ): Promise<InfluenceMap> {
-    const { codebookSize, globalTokens, imageSize } = this.model;
+    const { globalTokens, imageSize } = this.model;
+    const globals = streamOf(this.model, 'global');
     const tiling = this.tiling(geometry);
-    const { globalCodes: ownCodes, patchCodes } = this.tileGraphs.codesOf(tokens, tiling, tile);
-    const own = ownCodes[globalToken];
-    if (own === undefined) {
-      throw new TatokError('bad-settings', `The model has no global token ${globalToken}; it has ${globalTokens}.`);
+    const unchanged = this.tileGraphs.codesOf(tokens, tiling, tile);
+    const own = unchanged.globalCodes[globalToken];
+    if (own === undefined || globals === undefined || !hasPart(this.model, 'influence')) {
+      const reason =
+        own === undefined ? `it has ${globalTokens}` : 'its tokens are vectors, which no other code can replace';
+      throw new TatokError('bad-settings', `The model has no code ${globalToken} of a global token; ${reason}.`);
     }
     const clock = new StageClock(observer);
-    const visible = isSequential(criterion) ? keep : new Uint8Array(this.model.patchTokens);
-    const changed = replacementCodes(own, codebookSize).map((code) => {
-      const globalCodes = ownCodes.slice();
+    const visible = isSequential(criterion) ? keep : new Uint8Array(keep.length);
+    const changed = replacementCodes(own, codebookSize(globals.codebook)).map((code) => {
+      const globalCodes = unchanged.globalCodes.slice();
       globalCodes[globalToken] = code;
-      return { globalCodes, patchCodes };
+      return { ...unchanged, globalCodes };
     });
     const estimates = await clock.run('entropy', () =>
       this.tileGraphs.estimate(changed.map((codes) => ({ codes, visible }))),
@@ -291,15 +302,15 @@ export class TaTok {
       this.tileGraphs.decode(
         changed.flatMap((codes, i) => {
           const expectedCodes = estimates[i]?.expectedCodes;
-          return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep }];
+          return expectedCodes === undefined ? [] : [{ codes, expectedCodes, keep, length }];
         }),
       ),
     );
-    const change = patchChange(rgb, pictures, imageSize, patchSide(this.model), tiling.extent(tile));
+    const change = patchChange(rgb, pictures, imageSize.width, patchSide(this.model), tiling.extent(tile));
     return { tile, region: tiling.region(tile), globalToken, change };
   }
 
-  /** size·size·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
+  /** Width·height·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
   tile(picture: Picture, tile: number): Uint8Array {
     const tiling = this.tiling(picture);
     requireTile(tiling, tile);
@@ -328,11 +339,11 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  /** The kept patch tokens of a picture. */
-  private selection(ranking: Ranking | undefined, settings: FilterSettings, { patchTokens, grid }: Tiling): Selection {
-    return ranking === undefined
-      ? keepEvery(patchTokens)
-      : selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, grid));
+  /** The kept tokens of a picture. */
+  private selection(ranking: Ranking | undefined, settings: FilterSettings, tiling: Tiling): KeptSet {
+    if (ranking === undefined) return keepPrefix(this.model, tiling, settings.lossRate);
+    const kept = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling));
+    return { ...kept, length: this.model.steps.length };
   }
 
   private tiling({ width, height }: Pick<PictureGeometry, 'width' | 'height'>): Tiling {
@@ -359,35 +370,41 @@ export class TaTok {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
-    const noPatches = new Uint8Array(tiling.patches);
+    const none = this.noEstimate(tiling).entropyBits;
     const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [noPatches], tiling, 'entropy', clock)
+      ? await this.estimate(codes, [new Uint8Array(none.length)], tiling, 'entropy', clock)
       : [];
     return { ...codes, ...estimate };
   }
 
   private noCodes(tiling: Tiling): Codes {
-    const { globalTokens } = this.model;
+    const { streams } = this.model;
+    const [globals, patches] = [streamOf(this.model, 'global'), streamOf(this.model, 'patch')];
     return {
-      globalCodes: new Int32Array(tiling.count * globalTokens),
-      patchCodes: new Int32Array(tiling.patchTokens),
+      globalCodes: globals === undefined ? new Int32Array() : newCodes(globals, tiling.count * tokensOf(globals)),
+      patchCodes: patches === undefined ? new Int32Array() : newCodes(patches, tiling.patches * depthOf(patches)),
+      otherCodes: streams
+        .filter(({ role }) => role === 'other')
+        .map((stream) => newCodes(stream, tiling.count * tokensOf(stream))),
     };
   }
 
   private noEstimate(tiling: Tiling): EntropyEstimate {
+    const { rows, columns } = tiling.estimated;
     return {
-      entropyBits: new Float32Array(tiling.patches),
-      surprisalBits: new Float32Array(tiling.patches),
-      expectedCodes: new Float32Array(tiling.patches * this.model.levels.length),
+      entropyBits: new Float32Array(rows * columns),
+      surprisalBits: new Float32Array(rows * columns),
+      expectedCodes: new Float32Array(rows * columns * expectedWidth(this.model)),
     };
   }
 
-  private putCodes({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number, into: Codes): void {
-    into.globalCodes.set(globalCodes, tile * this.model.globalTokens);
-    tiling.scatter(patchCodes, tile, into.patchCodes);
+  private putCodes({ globalCodes, patchCodes, otherCodes }: Codes, tiling: Tiling, tile: number, into: Codes): void {
+    putTile(globalCodes, tile, into.globalCodes);
+    if (streamOf(this.model, 'patch') !== undefined) tiling.scatter(patchCodes, tile, into.patchCodes);
+    zip(otherCodes, into.otherCodes, (codes, whole) => putTile(codes, tile, whole));
   }
 
-  /** ĥ, surprisal and E_q[z] over the whole picture, for each set of visible patches (1), given G and those. */
+  /** ĥ, surprisal and E_q[z] over the whole picture, for each set of visible tokens (1), given the others and those. */
   private async estimate(
     codes: Codes,
     visible: readonly Uint8Array[],
@@ -412,13 +429,15 @@ export class TaTok {
   }
 
   /** Tokens and bits of a kept set. */
-  private rate({ keep, keptTokens }: Selection, tiling: Tiling): Omit<Filtered, 'keep'> {
-    const totalTokens = this.model.globalTokens * tiling.count + keptTokens;
+  private rate(
+    { keep, keptTokens, length }: KeptSet,
+    { tiles }: Tiling,
+  ): Omit<Filtered, 'keep'> & Pick<Reconstruction, 'length'> {
     return {
       keptTokens,
-      totalTokens,
-      payloadBits: payloadBits(totalTokens, this.model.codebookSize),
-      maskBits: maskBits(keep.length, keptTokens),
+      length,
+      ...costOf(this.model, tiles, { keptTokens, length }),
+      maskBits: maskBits(keep.length, keptTokens) + Math.log2(this.model.steps.length),
     };
   }
 
@@ -431,15 +450,15 @@ export class TaTok {
   private async decode(
     codes: Codes,
     estimates: readonly Pick<Tokens, 'expectedCodes'>[],
-    selections: readonly Pick<Selection, 'keep'>[],
+    selections: readonly Pick<KeptSet, 'keep' | 'length'>[],
     tiling: Tiling,
     { width, height, reduction }: Pick<ShownGeometry, 'width' | 'height' | 'reduction'>,
     picture: Picture | undefined,
     clock: StageClock,
   ): Promise<Pick<Reconstruction, 'rgb' | 'psnr' | 'ssim'>[]> {
     const shownWidth = Math.ceil(width / reduction);
-    const decoded = selections.map(({ keep }, i) => ({
-      keep,
+    const decoded = selections.map(({ keep, length }, i) => ({
+      kept: { keep, length },
       expectedCodes: estimates[i]?.expectedCodes ?? new Float32Array(),
       strip: new Uint8Array(),
       rgb: new Uint8Array(shownWidth * Math.ceil(height / reduction) * 3),
@@ -458,7 +477,7 @@ export class TaTok {
       }
       const jobs = decoded.flatMap((part) => tiles.map((tile) => ({ tile, part })));
       const batch = await this.tileGraphs.decode(
-        jobs.map(({ tile, part }) => this.tileGraphs.decoderInput(codes, part, part.keep, tiling, tile)),
+        jobs.map(({ tile, part }) => this.tileGraphs.decoderInput(codes, part, part.kept, tiling, tile)),
       );
       zip(jobs, batch, ({ tile, part }, rgb) => tiling.paste(rgb, tile, part.strip));
       if ((last + 1) % tiling.tiles.columns !== 0) return;
@@ -479,7 +498,7 @@ export class TaTok {
     ranking: Ranking | undefined,
     each: readonly FilterSettings[],
     clock: StageClock,
-  ): Promise<{ readonly selections: readonly Selection[]; readonly estimates: readonly EntropyEstimate[] }> {
+  ): Promise<{ readonly selections: readonly KeptSet[]; readonly estimates: readonly EntropyEstimate[] }> {
     const selections = await clock.run('filter', () =>
       each.map((settings) => this.selection(ranking, settings, tiling)),
     );
@@ -499,6 +518,12 @@ export class TaTok {
 
 function requireTile({ count }: Tiling, tile: number): void {
   if (!Number.isInteger(tile) || tile < 0 || tile >= count) throw new RangeError(`there is no tile ${tile}`);
+}
+
+/** Values of one tile among those of all, tile after tile. */
+function putTile(values: CodeArray, tile: number, whole: CodeArray): void {
+  // Both are arrays of one type.
+  (whole as Int32Array).set(values as Int32Array, tile * values.length);
 }
 
 function putEstimate(estimate: EntropyEstimate, tiling: Tiling, tile: number, into: EntropyEstimate): void {

@@ -3,6 +3,7 @@
  * by the squared error that keeping them saves.
  */
 import { setImmediate } from 'node:timers/promises';
+import { TatokError } from '../method/errors';
 import { distortionWeights, isSequential, rankSequentially, roundsOf } from '../method/sequential';
 import { rankPatches } from '../method/filter';
 import { patchSide } from '../method/patch';
@@ -25,6 +26,7 @@ export interface RankingInput {
  * The order of dropping.
  *
  * @param model has an entropy model.
+ * @throws TatokError bad-settings for distortion where no patches are ranked.
  * @param clock receives the stage `rank`, of several tiles batch by batch; its observer may stop there.
  */
 export function rankTiles(
@@ -34,8 +36,15 @@ export function rankTiles(
   clock: StageClock,
 ): Promise<Ranking> {
   const { entropyBits } = ranked.tokens;
-  const { grid } = ranked.tiling;
+  const grid = ranked.tiling.estimated;
   const { ranking: criterion, edgePriority } = ranked.settings;
+  if (criterion === 'distortion' && model.patchTokens === 0) {
+    throw new TatokError(
+      'bad-settings',
+      'The ranking by distortion weighs patches, and this model drops tokens of a sequence.',
+      'Rank by entropy or sequentially.',
+    );
+  }
   if (!isSequential(criterion)) return clock.run('rank', () => rankPatches(entropyBits, grid, edgePriority));
   const rounds = new RevealingRounds(model, graphs, ranked, clock);
   const estimate = (visible: Uint8Array) => rounds.estimate(visible);
@@ -72,7 +81,7 @@ class RevealingRounds {
     this.expectedCodes = tokens.expectedCodes.slice();
     this.errors = new Float32Array(tiling.patches);
     this.floor = new Float32Array(tiling.patches);
-    this.before = new Uint8Array(tiling.patches);
+    this.before = new Uint8Array(tokens.entropyBits.length);
     this.unsettled = everyTile(tiling);
     const count = roundsOf(settings);
     this.passes = settings.ranking === 'distortion' ? 2 * count : count - 1;
@@ -113,17 +122,18 @@ class RevealingRounds {
   private measure(keep: Uint8Array, into: Float32Array): Promise<void> {
     const { tokens, tiling, picture } = this.ranked;
     const { expectedCodes } = this;
-    const { imageSize } = this.model;
+    const { imageSize, steps } = this.model;
+    const length = steps.length;
     const side = patchSide(this.model);
     const compare = (tile: number, rgb: Uint8Array) => {
-      const squares = squaredErrors(tiling.cut(picture, tile), rgb, imageSize, side, tiling.extent(tile));
+      const squares = squaredErrors(tiling.cut(picture, tile), rgb, imageSize.width, side, tiling.extent(tile));
       tiling.scatterRegion(squares, tile, into);
     };
     const last = this.unsettled.at(-1);
     let compareFormer = () => {};
     return this.forUnsettled(async (tiles) => {
       const decoding = this.graphs.decode(
-        tiles.map((tile) => this.graphs.decoderInput(tokens, { expectedCodes }, keep, tiling, tile)),
+        tiles.map((tile) => this.graphs.decoderInput(tokens, { expectedCodes }, { keep, length }, tiling, tile)),
       );
       // After a turn of the loop the batch is on its way to the other thread.
       const [decoded] = await Promise.all([decoding, setImmediate().then(compareFormer)]);

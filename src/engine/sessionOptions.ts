@@ -61,6 +61,6 @@ export function batchSize(
 ): number {
   if (provider === 'cpu') return mostImages.cpu;
   if (provider !== 'cuda' || cudaMemoryLimit === undefined) return mostImages.other;
-  const fitting = Math.floor((cudaMemoryLimit * 2 ** 20) / (bytesPerPixel * imageSize ** 2));
+  const fitting = Math.floor((cudaMemoryLimit * 2 ** 20) / (bytesPerPixel * imageSize.width * imageSize.height));
   return Math.min(mostImages.other, Math.max(1, fitting));
 }

@@ -1,9 +1,18 @@
 /** A model's graphs on the tiles of a picture: their inputs cut out of values of the whole grid, in batches that fit. */
+import { streamOf, type KeptSet } from '../method/streams';
+import {
+  estimatedTokens,
+  expectedWidth,
+  newCodes,
+  type Codes,
+  type DecoderInput,
+  type EntropyEstimate,
+  type EntropyInput,
+} from './graphs';
 import type { PipelineGraphs } from './gatheredGraphs';
-import type { Codes, DecoderInput, EntropyEstimate, EntropyInput } from './graphs';
 import type { StageClock } from './stages';
 import type { Tiling } from './tiles';
-import type { ModelDescription, Stage, Tokens } from '../method/types';
+import type { CodeArray, ModelDescription, Stage, Tokens } from '../method/types';
 
 /** How many times all tiles were taken before, of how many. */
 export interface Passes {
@@ -26,7 +35,7 @@ export class TileGraphs {
     return this.inBatches(inputs, (batch) => this.graphs.estimateEntropies(batch));
   }
 
-  /** size·size·3 sRGB bytes of each. */
+  /** Width·height·3 sRGB bytes of each. */
   decode(inputs: readonly DecoderInput[]): Promise<Uint8Array[]> {
     return this.inBatches(inputs, (batch) => this.graphs.decodeAll(batch));
   }
@@ -57,30 +66,36 @@ export class TileGraphs {
   decoderInput(
     codes: Codes,
     { expectedCodes }: Pick<Tokens, 'expectedCodes'>,
-    keep: Uint8Array,
+    { keep, length }: Pick<KeptSet, 'keep' | 'length'>,
     tiling: Tiling,
     tile: number,
   ): DecoderInput {
-    const { patchTokens, levels } = this.model;
+    const numbers = this.model.filters ? expectedWidth(this.model) * estimatedTokens(this.model) : 0;
     return {
       codes: this.codesOf(codes, tiling, tile),
-      expectedCodes: tiling.gather(expectedCodes, tile, new Float32Array(patchTokens * levels.length)),
+      expectedCodes: tiling.gather(expectedCodes, tile, new Float32Array(numbers)),
       keep: this.maskOf(keep, tiling, tile),
+      length,
     };
   }
 
   /** The codes of one tile out of a whole picture's. */
-  codesOf({ globalCodes, patchCodes }: Codes, tiling: Tiling, tile: number): Codes {
-    const { globalTokens, patchTokens } = this.model;
+  codesOf({ globalCodes, patchCodes, otherCodes }: Codes, tiling: Tiling, tile: number): Codes {
+    const ofTile = (codes: CodeArray) => {
+      const length = codes.length / tiling.count;
+      return codes.slice(tile * length, (tile + 1) * length);
+    };
+    const patches = streamOf(this.model, 'patch');
     return {
-      globalCodes: globalCodes.slice(tile * globalTokens, (tile + 1) * globalTokens),
-      patchCodes: tiling.gather(patchCodes, tile, new Int32Array(patchTokens)),
+      globalCodes: ofTile(globalCodes),
+      patchCodes: patches === undefined ? patchCodes : tiling.gather(patchCodes, tile, newCodes(patches)),
+      otherCodes: otherCodes.map(ofTile),
     };
   }
 
-  /** The visible or kept patches of one tile out of a whole picture's. */
+  /** The visible or kept tokens of one tile out of a whole picture's. */
   maskOf(mask: Uint8Array, tiling: Tiling, tile: number): Uint8Array {
-    return tiling.gather(mask, tile, new Uint8Array(this.model.patchTokens));
+    return tiling.gather(mask, tile, new Uint8Array(mask.length === 0 ? 0 : estimatedTokens(this.model)));
   }
 
   /** Several kept sets or replaced tokens of several tiles are more images than may go through a graph at once. */

@@ -4,7 +4,8 @@
  */
 import { needsEveryPatch } from '../method/parts';
 import { tileRegion } from '../method/patch';
-import type { Grid, TileLayout, ModelDescription, PatchRegion, Picture } from '../method/types';
+import { estimatedGrid } from '../method/streams';
+import type { CodeArray, Grid, TileLayout, ModelDescription, PatchRegion, Picture, Size } from '../method/types';
 
 /** Fills a picture that is scaled to fit: the middle of the model's range. */
 export const paddingGrey = 128;
@@ -15,23 +16,24 @@ export interface Strip {
   readonly height: number;
 }
 
-type Values = Int32Array | Float32Array | Uint8Array;
+/** Whatever is kept for every patch, or for every token of a sequence. */
+type Values = CodeArray | Uint8Array;
 
 /** The layout of a picture of `width`×`height` pixels (padding left out) on a model's images. */
 export class Tiling implements TileLayout {
   readonly tiles: Grid;
   readonly grid: Grid;
-  private readonly size: number;
+  private readonly size: Size;
   private readonly patch: number;
 
   constructor(
     private readonly width: number,
     private readonly height: number,
-    private readonly model: Pick<ModelDescription, 'imageSize' | 'grid' | 'patchTokens' | 'filters'>,
+    private readonly model: Pick<ModelDescription, 'imageSize' | 'grid' | 'globalTokens' | 'patchTokens' | 'filters'>,
   ) {
     this.size = model.imageSize;
-    this.patch = model.imageSize / model.grid.columns;
-    this.tiles = { rows: Math.ceil(height / this.size), columns: Math.ceil(width / this.size) };
+    this.patch = model.imageSize.width / model.grid.columns;
+    this.tiles = { rows: Math.ceil(height / this.size.height), columns: Math.ceil(width / this.size.width) };
     this.grid = needsEveryPatch(model)
       ? { rows: this.tiles.rows * model.grid.rows, columns: this.tiles.columns * model.grid.columns }
       : { rows: Math.ceil(height / this.patch), columns: Math.ceil(width / this.patch) };
@@ -52,6 +54,11 @@ export class Tiling implements TileLayout {
     return this.model.patchTokens === 0 ? 0 : this.patches;
   }
 
+  /** {@link estimatedGrid}: the tokens that an entropy model estimates. */
+  get estimated(): Grid {
+    return estimatedGrid(this.model, this);
+  }
+
   /** All tiles in batches of at most `most`; none spans two rows of tiles. */
   *batches(most: number): Generator<readonly number[]> {
     const { rows, columns } = this.tiles;
@@ -68,18 +75,23 @@ export class Tiling implements TileLayout {
     return tileRegion(tile, this, this.model);
   }
 
-  /** Values of a whole tile from those of the whole grid, as many per patch as `into` has (or none); 0 in padding. */
+  /**
+   * Values of a whole tile from those of all estimated tokens, as many per token as `into` has (or none); 0 in padding. Both are arrays of
+   * one type.
+   */
   gather<T extends Values>(whole: Values, tile: number, into: T): T {
-    this.forRuns(tile, whole.length / this.patches, (inGrid, inTile, length) => {
-      into.set(whole.subarray(inGrid, inGrid + length), inTile);
+    const [from, to] = [bytesOf(whole), bytesOf(into)];
+    this.forRuns(tile, from.length, (inGrid, inTile, length) => {
+      to.set(from.subarray(inGrid, inGrid + length), inTile);
     });
     return into;
   }
 
   /** The reverse of {@link gather}; what the model says of padding is left out. */
   scatter(values: Values, tile: number, whole: Values): void {
-    this.forRuns(tile, whole.length / this.patches, (inGrid, inTile, length) => {
-      whole.set(values.subarray(inTile, inTile + length), inGrid);
+    const [from, to] = [bytesOf(values), bytesOf(whole)];
+    this.forRuns(tile, to.length, (inGrid, inTile, length) => {
+      to.set(from.subarray(inTile, inTile + length), inGrid);
     });
   }
 
@@ -91,27 +103,28 @@ export class Tiling implements TileLayout {
     }
   }
 
-  /** True if any patch of a tile that holds some of the picture is as asked. @param test takes its index in the whole grid. */
-  some(tile: number, test: (patch: number) => boolean): boolean {
-    const { row, column, rows, columns } = this.region(tile);
+  /** True if any estimated token of a tile is as asked; padding has none. @param test takes its index among those of the whole picture. */
+  some(tile: number, test: (token: number) => boolean): boolean {
+    const across = this.estimated.columns;
+    const { row, column, rows, columns } = this.run(tile);
     for (let r = row; r < row + rows; r++) {
-      for (let c = column; c < column + columns; c++) if (test(r * this.grid.columns + c)) return true;
+      for (let c = column; c < column + columns; c++) if (test(r * across + c)) return true;
     }
     return false;
   }
 
-  /** size·size·3 sRGB bytes of a tile, completed as the crop mode says. */
+  /** Width·height·3 sRGB bytes of a tile, completed as the crop mode says. */
   cut(picture: Pick<Picture, 'rgb' | 'cropMode'>, tile: number): Uint8Array {
     const { size, width, height } = this;
-    const rgb = new Uint8Array(size * size * 3).fill(paddingGrey);
+    const rgb = new Uint8Array(size.width * size.height * 3).fill(paddingGrey);
     const mirrored = picture.cropMode === 'tiles';
     const { left, top } = this.corner(tile);
     const { width: across, height: down } = this.extent(tile);
-    for (let y = 0; y < (mirrored ? size : down); y++) {
+    for (let y = 0; y < (mirrored ? size.height : down); y++) {
       const row = 3 * width * mirror(top + y, height);
-      const to = 3 * size * y;
+      const to = 3 * size.width * y;
       rgb.set(picture.rgb.subarray(row + 3 * left, row + 3 * (left + across)), to);
-      for (let x = across; mirrored && x < size; x++) {
+      for (let x = across; mirrored && x < size.width; x++) {
         const from = row + 3 * mirror(left + x, width);
         for (let c = 0; c < 3; c++) rgb[to + 3 * x + c] = picture.rgb[from + c] ?? 0;
       }
@@ -122,7 +135,10 @@ export class Tiling implements TileLayout {
   /** Pixels of the picture in a tile, from its upper left corner; the rest is padding. */
   extent(tile: number): { readonly width: number; readonly height: number } {
     const { left, top } = this.corner(tile);
-    return { width: Math.min(this.size, this.width - left), height: Math.min(this.size, this.height - top) };
+    return {
+      width: Math.min(this.size.width, this.width - left),
+      height: Math.min(this.size.height, this.height - top),
+    };
   }
 
   /** Pixel rows of the row of tiles that a tile is in. */
@@ -136,25 +152,41 @@ export class Tiling implements TileLayout {
     const { left } = this.corner(tile);
     const { width: across, height: down } = this.extent(tile);
     for (let y = 0; y < down; y++) {
-      strip.set(rgb.subarray(3 * size * y, 3 * (size * y + across)), 3 * (y * width + left));
+      strip.set(rgb.subarray(3 * size.width * y, 3 * (size.width * y + across)), 3 * (y * width + left));
     }
   }
 
   private corner(tile: number): { left: number; top: number } {
     return {
-      left: (tile % this.tiles.columns) * this.size,
-      top: Math.floor(tile / this.tiles.columns) * this.size,
+      left: (tile % this.tiles.columns) * this.size.width,
+      top: Math.floor(tile / this.tiles.columns) * this.size.height,
     };
   }
 
-  /** Runs of values that lie next to each other in both orders: the picture's part of every row of patches of a tile. */
-  private forRuns(tile: number, width: number, visit: (inGrid: number, inTile: number, length: number) => void): void {
-    const { row, column, rows, columns } = this.region(tile);
-    for (let r = 0; r < rows; r++) {
-      const inGrid = (row + r) * this.grid.columns + column;
-      visit(inGrid * width, r * this.model.grid.columns * width, columns * width);
-    }
+  /** Estimated tokens of one tile on their grid. */
+  private run(tile: number): PatchRegion {
+    if (this.model.patchTokens > 0) return this.region(tile);
+    const { globalTokens } = this.model;
+    return { row: 0, column: tile * globalTokens, rows: 1, columns: globalTokens };
   }
+
+  /**
+   * Runs of bytes that lie next to each other in both orders: those of the picture's part of every row of patches of a tile.
+   *
+   * @param bytes of all estimated tokens.
+   */
+  private forRuns(tile: number, bytes: number, visit: (inGrid: number, inTile: number, length: number) => void): void {
+    const { row, column, rows, columns } = this.run(tile);
+    const across = this.estimated.columns;
+    const width = bytes / (this.estimated.rows * across);
+    const inTile = this.model.patchTokens > 0 ? this.model.grid.columns : columns;
+    for (let r = 0; r < rows; r++) visit(((row + r) * across + column) * width, r * inTile * width, columns * width);
+  }
+}
+
+/** The same memory. */
+function bytesOf({ buffer, byteOffset, byteLength }: Values): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** Index of the pixel shown at `i` when a line of `length` pixels is continued by its mirror image, back and forth. */

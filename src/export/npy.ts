@@ -2,9 +2,10 @@
  * NumPy's array format, version 1.0 (numpy.lib.format): magic, version, length of the header, header, data in C order.
  */
 
-/** An array as NumPy sees it. Integers are 32-bit, booleans one byte, text an array without dimensions. */
+/** An array as NumPy sees it. Booleans are one byte, text an array without dimensions. */
 export type NpyArray =
   | { readonly kind: 'int32'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
+  | { readonly kind: 'int64'; readonly shape: readonly number[]; readonly values: ArrayLike<bigint> }
   | { readonly kind: 'float32'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
   | { readonly kind: 'float64'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
   | { readonly kind: 'bool'; readonly shape: readonly number[]; readonly values: ArrayLike<number> }
@@ -49,6 +50,8 @@ function encode(array: NpyArray): Encoded {
   switch (kind) {
     case 'int32':
       return { descr: '<i4', shape, data: numbers(values, 4, (view, at, value) => view.setInt32(at, value, true)) };
+    case 'int64':
+      return { descr: '<i8', shape, data: numbers(values, 8, (view, at, value) => view.setBigInt64(at, value, true)) };
     case 'float32':
       return { descr: '<f4', shape, data: numbers(values, 4, (view, at, value) => view.setFloat32(at, value, true)) };
     case 'float64':
@@ -58,14 +61,14 @@ function encode(array: NpyArray): Encoded {
   }
 }
 
-function numbers(
-  values: ArrayLike<number>,
+function numbers<Value>(
+  values: ArrayLike<Value>,
   bytesEach: number,
-  write: (view: DataView, offset: number, value: number) => void,
+  write: (view: DataView, offset: number, value: Value) => void,
 ): Uint8Array {
   const data = new Uint8Array(values.length * bytesEach);
   const view = new DataView(data.buffer);
-  for (let i = 0; i < values.length; i++) write(view, i * bytesEach, values[i] ?? 0);
+  Array.from(values).forEach((value, i) => write(view, i * bytesEach, value));
   return data;
 }
 

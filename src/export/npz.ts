@@ -1,7 +1,10 @@
 import { unzipSync, zipSync } from 'fflate';
+import { codeWidth } from '../method/codebook';
 import { TatokError } from '../method/errors';
+import { mainStream } from '../method/streams';
 import { keepRanks, lostWith } from '../method/filter';
-import type { Grid, ModelDescription, PictureGeometry } from '../method/types';
+import { patchSide } from '../method/patch';
+import type { CodeArray, Grid, ModelDescription, PictureGeometry, Stream } from '../method/types';
 import { npy, readNpy, type NpyArray, type ReadArray } from './npy';
 import { exportedSettings, readTokenFile, tokenFileHeader, type ExportedTokenization, type TokenFile } from './tokens';
 
@@ -10,32 +13,41 @@ const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
- * (`json.loads(str(z['settings']))`), `levels` is L_d of the codebook; `rank` and `lost_bits` are the columns of the table of patches. Arrays of what the model does not have are left out.
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `rank` and `lost_bits` are the columns of the
+ * table of patches. Codes have the names of their streams in the graphs, a dimension of
+ * their own where they are residual, and are latents where there are no codes. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
   const { image: picture, model, tokens, reconstruction, ranking } = result;
   const grid = [picture.grid.rows, picture.grid.columns];
   const tiles = picture.tiles.rows * picture.tiles.columns;
-  const globals = tiles === 1 ? [model.globalTokens] : [tiles, model.globalTokens];
-  const dimensions = model.levels.length;
+  const ofTiles = (shape: readonly number[]) => (tiles === 1 ? shape : [tiles, ...shape]);
+  const { codebook } = mainStream(model);
+  let others = 0;
+  const codes = model.streams.map((stream): [string, NpyArray] => {
+    if (stream.role === 'global') return [stream.name, codeArray(stream, ofTiles(stream.shape), tokens.globalCodes)];
+    const [, ...depth] = stream.shape;
+    if (stream.role === 'patch') return [stream.name, codeArray(stream, [...grid, ...depth], tokens.patchCodes)];
+    return [stream.name, codeArray(stream, ofTiles(stream.shape), tokens.otherCodes[others++] ?? new Int32Array())];
+  });
+  // Estimates are those of patches, or else of the sequence.
+  const estimated = model.patchTokens > 0 ? grid : ofTiles([model.globalTokens]);
+  const expected = tokens.expectedCodes.length / Math.max(1, tokens.entropyBits.length);
   const arrays: Record<string, NpyArray> = {
-    ...(model.globalTokens > 0 && {
-      global_codes: { kind: 'int32', shape: globals, values: tokens.globalCodes },
-    }),
-    ...(model.patchTokens > 0 && {
-      patch_codes: { kind: 'int32', shape: grid, values: tokens.patchCodes },
-    }),
+    ...Object.fromEntries(codes),
     ...(model.filters && {
-      entropy_bits: { kind: 'float32', shape: grid, values: tokens.entropyBits },
-      surprisal_bits: { kind: 'float32', shape: grid, values: tokens.surprisalBits },
-      keep: { kind: 'bool', shape: grid, values: reconstruction.keep },
-      expected_codes: { kind: 'float32', shape: [...grid, dimensions], values: tokens.expectedCodes },
+      entropy_bits: { kind: 'float32', shape: estimated, values: tokens.entropyBits },
+      surprisal_bits: { kind: 'float32', shape: estimated, values: tokens.surprisalBits },
+      keep: { kind: 'bool', shape: estimated, values: reconstruction.keep },
+      expected_codes: { kind: 'float32', shape: [...estimated, expected], values: tokens.expectedCodes },
     }),
     ...(ranking && {
-      rank: { kind: 'int32', shape: grid, values: keepRanks(ranking.order) },
-      lost_bits: { kind: 'float64', shape: grid, values: lostWith(ranking) },
+      rank: { kind: 'int32', shape: estimated, values: keepRanks(ranking.order) },
+      lost_bits: { kind: 'float64', shape: estimated, values: lostWith(ranking) },
     }),
-    levels: { kind: 'int32', shape: [dimensions], values: model.levels },
+    ...(codebook.kind === 'fsq' && {
+      levels: { kind: 'int32', shape: [codebook.levels.length], values: codebook.levels },
+    }),
     settings: {
       kind: 'text',
       text: JSON.stringify({ image, ...tokenFileHeader(result), ...exportedSettings(result) }),
@@ -43,6 +55,12 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
   };
   const files = Object.entries(arrays).map(([name, array]) => [`${name}.npy`, npy(array)] as const);
   return zipSync(Object.fromEntries(files), { mtime: noTime });
+}
+
+function codeArray({ codebook }: Stream, shape: readonly number[], values: CodeArray): NpyArray {
+  if (values instanceof BigInt64Array) return { kind: 'int64', shape, values };
+  if (values instanceof Int32Array) return { kind: 'int32', shape, values };
+  return { kind: 'float32', shape: [...shape, codeWidth(codebook)], values };
 }
 
 /** Bytes of an array of a token file, unpacked: far more than those of 268 megapixels have. */
@@ -115,15 +133,16 @@ function earlierGeometry(
   { source }: Record<string, unknown>,
   globals: ReadArray | undefined,
   patches: ReadArray | undefined,
-  { imageSize, grid, globalTokens }: ModelDescription,
+  model: ModelDescription,
 ): Pick<PictureGeometry, 'cropMode' | 'width' | 'height'> & { readonly grid: Grid } {
   const { width, height } = (source as { crop?: { width?: unknown; height?: unknown } } | undefined)?.crop ?? {};
   if (typeof width !== 'number' || typeof height !== 'number') throw invalid(name, 'its settings name no crop');
-  const scale = imageSize / Math.max(width, height);
-  const side = imageSize / grid.columns;
+  const { imageSize, globalTokens } = model;
+  const scale = Math.min(imageSize.width / width, imageSize.height / height);
+  const side = patchSide(model);
   const codes = typeof globals?.values === 'string' ? 0 : (globals?.values.length ?? 0);
   const candidates = [
-    ...(width === height ? [{ cropMode: 'centre', width: imageSize, height: imageSize } as const] : []),
+    ...(width * imageSize.height === height * imageSize.width ? [{ cropMode: 'centre', ...imageSize } as const] : []),
     { cropMode: 'tiles', width, height } as const,
     {
       cropMode: 'fit',
@@ -133,7 +152,7 @@ function earlierGeometry(
   ];
   for (const candidate of candidates) {
     const [rows, columns] = [Math.ceil(candidate.height / side), Math.ceil(candidate.width / side)];
-    const tiles = Math.ceil(candidate.height / imageSize) * Math.ceil(candidate.width / imageSize);
+    const tiles = Math.ceil(candidate.height / imageSize.height) * Math.ceil(candidate.width / imageSize.width);
     const fits = patches === undefined || (patches.shape[0] === rows && patches.shape[1] === columns);
     if (fits && (globals === undefined || codes === tiles * globalTokens))
       return { ...candidate, grid: { rows, columns } };

@@ -1,6 +1,6 @@
 /** The per-patch table as JSON and CSV. */
 import { keepRanks, lostWith } from '../method/filter';
-import { patchFacts, patchPlace } from '../method/patch';
+import { patchFacts, patchPlace, type PatchToken } from '../method/patch';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /**
@@ -12,8 +12,14 @@ interface PatchRecord {
   readonly row: number;
   readonly column: number;
   readonly index: number;
-  readonly code?: number;
-  readonly levels?: readonly number[];
+  /** A list of residual codes. */
+  readonly code?: CodeRecord | readonly CodeRecord[];
+  /** Of an FSQ codebook; a list of lists for residual codes. */
+  readonly levels?: readonly number[] | readonly (readonly number[])[];
+  /** Of a codebook of bits, bit 0 first; a list for residual codes. */
+  readonly bits?: string | readonly string[];
+  /** The vector of a patch that has no code. */
+  readonly latent?: readonly number[];
   readonly entropyBits?: number;
   readonly surprisalBits?: number;
   readonly rank?: number;
@@ -42,8 +48,10 @@ const columns = [
   ['row', ({ row }) => row],
   ['column', ({ column }) => column],
   ['index', ({ index }) => index],
-  ['code', ({ code }) => code],
-  ['levels', ({ levels }) => levels?.join(' ')],
+  ['code', ({ code }) => (typeof code === 'object' ? code.join(' ') : code)],
+  ['levels', ({ levels }) => levels?.flat().join(' ')],
+  ['bits', ({ bits }) => (typeof bits === 'object' ? bits.join(' ') : bits)],
+  ['latent', ({ latent }) => latent?.join(' ')],
   ['entropy_bits', ({ entropyBits }) => entropyBits],
   ['surprisal_bits', ({ surprisalBits }) => surprisalBits],
   ['rank', ({ rank }) => rank],
@@ -75,10 +83,31 @@ function records(result: ExportedTokenization): PatchRecord[] {
     const { row, column, token, bits, edge, rgb } = patchFacts(index, result);
     const place = ranks && patchPlace(index, ranks, keep);
     return {
-      ...{ row, column, index, ...token },
+      ...{ row, column, index, ...(token && tokenRecord(token)) },
       ...(bits && { entropyBits: bits.entropy, surprisalBits: bits.surprisal }),
       ...(place && { rank: place.rank, lostBits: lost?.[index], kept: place.kept }),
       ...{ edge, ...(rgb && { rgb }) },
     };
   });
+}
+
+/** Codes of 64 bits are text. */
+type CodeRecord = number | string;
+
+/** A single code stands for itself, residual ones in lists. */
+function tokenRecord({
+  codes,
+  levels,
+  bits,
+  latent,
+}: PatchToken): Pick<PatchRecord, 'code' | 'levels' | 'bits' | 'latent'> {
+  const alone = <Value>(values: readonly Value[]): Value | readonly Value[] =>
+    codes.length === 1 ? (values[0] ?? []) : values;
+  return {
+    ...(latent === undefined
+      ? { code: alone(codes.map((code) => (typeof code === 'bigint' ? String(code) : code))) }
+      : { latent }),
+    ...(levels && { levels: alone(levels) }),
+    ...(bits && { bits: alone(bits) }),
+  };
 }

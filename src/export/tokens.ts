@@ -1,12 +1,17 @@
 /** The tokens of one picture as a file, `.tokens.json` or `.npz`: one schema for both, written and read. */
 import { z } from 'zod';
+import { codebookSize } from '../method/codebook';
 import { TatokError } from '../method/errors';
+import { hasPart, requirePlainTokens } from '../method/parts';
 import { filterRecordSchema, recordOf, settingsOf } from '../method/settings';
+import { mainStream, takesLength } from '../method/streams';
 import {
   cropModes,
+  type CodeArray,
   type ModelDescription,
   type Ranking,
   type RankingCriterion,
+  type Stream,
   type Tokenization,
 } from '../method/types';
 
@@ -53,6 +58,7 @@ const tokenFileSchema = z.object({
   height: count,
   grid: z.object({ rows: count, columns: count }),
   settings: z.optional(filterRecordSchema),
+  /** Codes of 64 bits are text, latents numbers: such files are written, and not read. */
   globalCodes: z.array(code).optional(),
   patchCodes: z.array(code).optional(),
   keep: z.array(z.union([z.literal(0), z.literal(1)])).optional(),
@@ -64,7 +70,14 @@ const earlierSchema = tokenFileSchema
   .omit({ format: true, version: true })
   .extend({ model: z.object({ name: z.string(), version: z.string() }) });
 
-type WrittenFile = z.input<typeof tokenFileSchema>;
+/** Files of every kind of tokens are written; those of {@link requirePlainTokens} are read. */
+type WrittenFile = Omit<z.input<typeof tokenFileSchema>, 'globalCodes' | 'patchCodes'> & {
+  readonly globalCodes?: readonly (number | string)[];
+  readonly patchCodes?: readonly (number | string)[];
+  readonly otherCodes?: readonly (readonly (number | string)[])[];
+  /** The leading steps that are kept, where ε is a length. */
+  readonly length?: number;
+};
 
 /** The token sequence: enough to decode it again. The command line's `.tokens.json`. */
 export function tokensRecord(
@@ -73,8 +86,10 @@ export function tokensRecord(
   const { model, tokens, reconstruction } = tokenization;
   return {
     ...tokenFileHeader(tokenization),
-    ...(model.globalTokens > 0 && { globalCodes: [...tokens.globalCodes] }),
-    ...(model.patchTokens > 0 && { patchCodes: [...tokens.patchCodes] }),
+    ...(model.globalTokens > 0 && { globalCodes: codeList(tokens.globalCodes) }),
+    ...(model.patchTokens > 0 && { patchCodes: codeList(tokens.patchCodes) }),
+    ...(tokens.otherCodes.length > 0 && { otherCodes: tokens.otherCodes.map(codeList) }),
+    ...(takesLength(model) && { length: reconstruction.length }),
     ...(model.filters && { keep: Array.from(reconstruction.keep, (kept) => (kept === 1 ? 1 : 0)) }),
   };
 }
@@ -88,7 +103,7 @@ export function tokenFileHeader({
   WrittenFile,
   'globalCodes' | 'patchCodes' | 'keep'
 > {
-  const { name, version, hash, filters } = model;
+  const { name, version, hash } = model;
   const { cropMode, width, height, grid } = image;
   return {
     format: 'tatok-token-file',
@@ -98,21 +113,42 @@ export function tokenFileHeader({
     width,
     height,
     grid,
-    ...(filters && { settings: recordOf(reconstruction.settings) }),
+    ...(hasPart(model, 'rates') && { settings: recordOf(reconstruction.settings) }),
     edits: noEdits,
   };
 }
 
 /** Settings that a reader needs to compute an exported file again; without those of a filter that the model does not have. */
 export function exportedSettings({ model, image, reconstruction: r }: ExportedTokenization): Record<string, unknown> {
-  const { name, version, hash, codebookSize, levels } = model;
+  const { name, version, hash } = model;
   return {
-    model: { name, version, hash, codebookSize, levels },
+    model: { name, version, hash, ...codebookRecord(model) },
     source: { width: image.sourceWidth, height: image.sourceHeight, crop: image.crop },
-    ...(model.filters && { settings: recordOf(r.settings), budgetBits: r.budgetBits, lostBits: r.lostBits }),
+    ...(hasPart(model, 'rates') && { settings: recordOf(r.settings), budgetBits: r.budgetBits, lostBits: r.lostBits }),
     psnr: r.psnr,
     ssim: r.ssim,
   };
+}
+
+/** Codes for JSON, which has no integers of 64 bits for every reader: those are text. */
+export function codeList(codes: CodeArray): (number | string)[] {
+  return Array.from<number | bigint, number | string>(codes, (code) =>
+    typeof code === 'bigint' ? String(code) : code,
+  );
+}
+
+/** A stream for JSON. */
+export function streamRecord({ name, role, shape, grid, codebook, prefixSteps }: Stream): Record<string, unknown> {
+  return { name, role, shape, ...(grid && { grid }), codebook, prefix: prefixSteps > 0 };
+}
+
+/** The codebook of the patches, or else of the sequence, for JSON: V, and levels where it has such. */
+export function codebookRecord(model: Pick<ModelDescription, 'streams'>): Record<string, unknown> {
+  const { codebook } = mainStream(model);
+  if (codebook.kind === 'continuous') return { codebook };
+  const size = codebookSize(codebook);
+  if (codebook.kind === 'fsq') return { codebookSize: size, levels: codebook.levels };
+  return { codebookSize: size, codebook };
 }
 
 /** The tokens of a file, ready to be decoded by the model that was asked for. */
@@ -134,9 +170,10 @@ export interface TokenFile {
  *
  * @param name of the file, for messages.
  * @param content as JSON has it.
- * @throws TatokError tokens-invalid; tokens-of-another-model.
+ * @throws TatokError tokens-invalid; tokens-of-another-model; model-incompatible for a model whose tokens are of other kinds.
  */
 export function readTokenFile(name: string, content: unknown, model: ModelDescription): TokenFile {
+  requirePlainTokens(model);
   const old = typeof content === 'object' && content !== null && !('format' in content);
   if (!old) requireVersion(name, content);
   const result = (old ? earlierSchema : tokenFileSchema).safeParse(content);

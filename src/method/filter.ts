@@ -5,11 +5,11 @@
  * longest prefix of π whose true bits sum to at most ε·B. The order uses β, the constraint does not, and the sets nest: a
  * larger ε drops a superset.
  */
-import type { Grid, ModelDescription, Ranking } from './types';
+import type { Grid, ModelDescription, Ranking, TileLayout } from './types';
 
 /** Which patches stay under one ε. */
 export interface Selection {
-  /** N values, 1 = kept (S), 0 = dropped (D). */
+  /** N values, of patches or of a sequence's tokens: 1 = kept (S), 0 = dropped (D). */
   readonly keep: Uint8Array;
   /** |S|. */
   readonly keptTokens: number;
@@ -143,17 +143,16 @@ export function lostWith({ order, cumulativeBits }: Ranking): Float64Array {
   return lost;
 }
 
-/** B of the reference budget, bits: the model's reference per patch, for as many patches as the picture has. */
+/**
+ * B of the reference budget, bits: the model's reference per patch, for as many patches as the picture has; of a model without patch
+ * tokens its mean per model image.
+ */
 export function referenceBudget(
-  model: Pick<ModelDescription, 'grid' | 'referenceBudgetBits'>,
-  { rows, columns }: Grid,
+  model: Pick<ModelDescription, 'grid' | 'patchTokens' | 'referenceBudgetBits'>,
+  { grid, tiles }: TileLayout,
 ): number {
-  return (model.referenceBudgetBits * (rows * columns)) / (model.grid.rows * model.grid.columns);
-}
-
-/** Bits that the tokens themselves cost: (T·K + |S|)·log2 V. */
-export function payloadBits(totalTokens: number, codebookSize: number): number {
-  return totalTokens * Math.log2(codebookSize);
+  if (model.patchTokens === 0) return model.referenceBudgetBits * tiles.rows * tiles.columns;
+  return (model.referenceBudgetBits * (grid.rows * grid.columns)) / (model.grid.rows * model.grid.columns);
 }
 
 /** Bits that transmitting the kept mask costs: log2 C(N, k), as an exact sum of logarithms. */

@@ -1,7 +1,18 @@
 /** Facts of single patches, for the readout and for tables. */
-import { codeLevels } from './codebook';
+import { codeBinary, codeLevels, codeWidth } from './codebook';
 import { isEdgePatch } from './filter';
-import type { Grid, TileLayout, ModelDescription, ShownImage, PageChoice, PatchRegion, Tokenization } from './types';
+import { depthOf, streamOf } from './streams';
+import type {
+  Code,
+  CodeArray,
+  Grid,
+  TileLayout,
+  ModelDescription,
+  ShownImage,
+  PageChoice,
+  PatchRegion,
+  Tokenization,
+} from './types';
 
 /** Everything there is to say of one patch. */
 export interface PatchFacts {
@@ -19,10 +30,16 @@ export interface PatchFacts {
   readonly rgb: readonly [number, number, number] | undefined;
 }
 
+/** A patch's code, or its residual codes, coarsest first; what is said of a code stands at the same place. */
 export interface PatchToken {
-  readonly code: number;
-  /** FSQ levels of the code. */
-  readonly levels: readonly number[];
+  /** Empty for continuous latents. */
+  readonly codes: readonly Code[];
+  /** Levels of each code, with an FSQ codebook. */
+  readonly levels?: readonly (readonly number[])[];
+  /** Bits of each code, bit 0 first, with a codebook of bits. */
+  readonly bits?: readonly string[];
+  /** The patch's vector, where there are no codes. */
+  readonly latent?: readonly number[];
 }
 
 export interface PatchBits {
@@ -56,18 +73,46 @@ export function patchFacts(
   influence?: Float32Array,
 ): PatchFacts {
   const { grid } = image;
-  const code = tokens.patchCodes[index];
   const [entropy, surprisal] = [tokens.entropyBits[index], tokens.surprisalBits[index]];
   return {
     index,
     row: Math.floor(index / grid.columns),
     column: index % grid.columns,
-    token: code === undefined ? undefined : { code, levels: codeLevels(code, model.levels) },
-    bits: entropy === undefined || surprisal === undefined ? undefined : { entropy, surprisal },
+    token: patchToken(index, model, tokens.patchCodes),
+    // Those of a sequence are no patches' bits.
+    bits:
+      model.patchTokens === 0 || entropy === undefined || surprisal === undefined ? undefined : { entropy, surprisal },
     edge: isEdgePatch(index, grid),
     influence: Number.isNaN(influence?.[index]) ? undefined : influence?.[index],
     rgb: meanColour(image, patchSide(model), index),
   };
+}
+
+function patchToken(index: number, model: ModelDescription, patchCodes: CodeArray): PatchToken | undefined {
+  const stream = streamOf(model, 'patch');
+  if (stream === undefined) return undefined;
+  const { codebook } = stream;
+  const width = depthOf(stream) * codeWidth(codebook);
+  const own = patchCodes.slice(index * width, (index + 1) * width);
+  if (own.length === 0) return undefined;
+  if (codebook.kind === 'continuous') return { codes: [], latent: Array.from(own, Number) };
+  const codes: Code[] = [...own];
+  return {
+    codes,
+    ...(codebook.kind === 'fsq' && { levels: codes.map((code) => codeLevels(code, codebook.levels)) }),
+    ...(codebook.kind === 'bits' && { bits: codes.map((code) => codeBinary(code, codebook.bits)) }),
+  };
+}
+
+/** A token in one line: `2817 [1 0 4 5]`, or of residual codes `17, 4, 900`. */
+export function describeToken({ codes, levels, bits, latent }: PatchToken): string {
+  if (latent !== undefined) return `[${latent.map((value) => value.toFixed(2)).join(' ')}]`;
+  return codes
+    .map((code, i) => {
+      const digits = levels?.[i] ? `[${levels[i].join(' ')}]` : bits?.[i];
+      return digits === undefined ? String(code) : `${code} ${digits}`;
+    })
+    .join(', ');
 }
 
 /** One line for the clipboard, tab-free and self-explaining. */
@@ -75,7 +120,7 @@ export function describePatch(facts: PatchFacts, place: PatchPlace | undefined):
   const { token, bits } = facts;
   return [
     `patch (${facts.row}, ${facts.column}) #${facts.index}`,
-    ...(token === undefined ? [] : [`code ${token.code} [${token.levels.join(' ')}]`]),
+    ...(token === undefined ? [] : [`${token.latent ? 'latent' : 'code'} ${describeToken(token)}`]),
     ...(bits === undefined
       ? []
       : [`conditional entropy ${bits.entropy.toFixed(2)} bits`, `surprisal ${bits.surprisal.toFixed(2)} bits`]),
@@ -87,7 +132,7 @@ export function describePatch(facts: PatchFacts, place: PatchPlace | undefined):
 
 /** Image pixels along a side of a patch. */
 export function patchSide({ imageSize, grid }: ModelDescription): number {
-  return imageSize / grid.columns;
+  return imageSize.width / grid.columns;
 }
 
 /** Index of the tile that a patch lies in. */

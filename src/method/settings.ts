@@ -6,13 +6,14 @@ import * as z from 'zod/mini';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
 import { isSequential, mostRounds, roundsOf } from './sequential';
+import { takesLength } from './streams';
 import {
   budgets,
   rankingCriteria,
   type FilterSettings,
-  type Grid,
   type ModelDescription,
   type RankingCriterion,
+  type TileLayout,
 } from './types';
 
 const inRange = 'The information loss rate must be between 0 and 1.';
@@ -66,24 +67,28 @@ export function settingsOf({ conditioning, ...others }: FilterRecord): FilterSet
   return { ...others, ranking: rankingOf(conditioning) };
 }
 
-/** Of a model without an entropy model, which can drop no token. */
-const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+/** Settings of a model that can drop no token. */
+export const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Key] | undefined };
 
 /**
- * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings.
+ * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings; where ε is a length, there is
+ * nothing else to be set.
  *
  * @throws TatokError bad-settings.
  */
 export function resolveSettings(settings: SomeSettings, model: ModelDescription): FilterSettings {
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
-  if (result.success) return model.filters ? result.data : nothingDropped;
+  if (result.success) {
+    if (model.filters) return result.data;
+    return takesLength(model) ? { ...nothingDropped, lossRate: result.data.lossRate } : nothingDropped;
+  }
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');
 }
 
-/** B in bits for the filter of a picture of `grid` patches; null is the picture's own Σĥ. */
-export function budgetOf(settings: FilterSettings, model: ModelDescription, grid: Grid): number | null {
-  return settings.budget === 'reference' ? referenceBudget(model, grid) : null;
+/** B in bits for the filter of a picture; null is the picture's own Σĥ. */
+export function budgetOf(settings: FilterSettings, model: ModelDescription, layout: TileLayout): number | null {
+  return settings.budget === 'reference' ? referenceBudget(model, layout) : null;
 }

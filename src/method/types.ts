@@ -14,6 +14,12 @@ export interface Grid {
   readonly columns: number;
 }
 
+/** Pixels of an image. */
+export interface Size {
+  readonly width: number;
+  readonly height: number;
+}
+
 export const budgets = ['image', 'reference'] as const;
 
 /** The total that ε is a share of: this image's own Σĥ, or the reference of the manifest, the same for every image of a size. */
@@ -49,6 +55,14 @@ export const cropModes = ['centre', 'fit', 'tiles'] as const;
  * - `tiles`: cut at its own resolution; the last tiles of rows and columns are completed by mirroring.
  */
 export type CropMode = (typeof cropModes)[number];
+
+export const resamplings = ['lanczos3', 'bicubic', 'bilinear', 'adm'] as const;
+
+/**
+ * How a photograph is scaled to a model image, by the protocol that its tokenizer was trained and measured with. `adm`, of Dhariwal and
+ * Nichol (2021), halves by averaging while the photograph is at least twice as large, and goes on with `bicubic`.
+ */
+export type Resampling = (typeof resamplings)[number];
 
 /** Which page or frame of a file with several was taken. */
 export interface PageChoice {
@@ -105,20 +119,31 @@ export interface ShownImage extends ShownGeometry {
   readonly rgb: Uint8Array;
 }
 
+/** A code in [0, V): a number, or one of 64 bits where V is over 2^31. */
+export type Code = number | bigint;
+
+/** Codes, one after another; of continuous latents their numbers. */
+export type CodeArray = Int32Array | BigInt64Array | Float32Array;
+
 /**
  * Codes and code statistics of one image: all that is needed to filter and decode it again. T is the number of tiles, N that
  * of the picture's patches. Arrays of a part that the model lacks are empty: codes of tokens, estimates of an entropy model.
+ *
+ * Estimates are those of patches, or of the T·K tokens of a sequence where the model has no patch tokens; N stands for either. Of a patch
+ * with residual codes they are the sum over these.
  */
 export interface Tokens {
   /** T·K codes in [0, V), tile after tile. */
-  readonly globalCodes: Int32Array;
-  /** N codes in [0, V), in raster order of the whole grid. */
-  readonly patchCodes: Int32Array;
+  readonly globalCodes: CodeArray;
+  /** N codes in [0, V), in raster order of the whole grid; residual codes of a patch lie side by side. */
+  readonly patchCodes: CodeArray;
+  /** Codes of every other stream of the model, such as coarser scales: those of a model image, tile after tile. */
+  readonly otherCodes: readonly CodeArray[];
   /** ĥ_i = H[q(· | G)], N values in bits. */
   readonly entropyBits: Float32Array;
   /** s_i = −log2 q(z_i | G), N values in bits. */
   readonly surprisalBits: Float32Array;
-  /** E_q[z_i], N×D code coordinates in [−1, 1], D the number of the model's levels; what the decoder puts where a token was dropped. */
+  /** E_q[z_i], N×D code coordinates; what the decoder puts where a token was dropped. */
   readonly expectedCodes: Float32Array;
 }
 
@@ -150,9 +175,11 @@ export interface Reconstruction {
   readonly actualLossRate: number;
   /** |S|. */
   readonly keptTokens: number;
-  /** T·K + |S|. */
+  /** The leading steps of every model image that are kept, of `model.steps`: all of them, unless ε is a length. */
+  readonly length: number;
+  /** All tokens that are kept: T·K + |S| of a model of global and patch tokens. */
   readonly totalTokens: number;
-  /** (T·K + |S|)·log2 V. */
+  /** What they cost: log2 V bits each. */
   readonly payloadBits: number;
   /** log2 C(N, |S|): what transmitting the mask costs. */
   readonly maskBits: number;
@@ -170,7 +197,7 @@ export interface Reconstruction {
 /** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */
 export type Measurement = Pick<
   Reconstruction,
-  'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits' | 'psnr' | 'ssim'
+  'keptTokens' | 'length' | 'totalTokens' | 'payloadBits' | 'maskBits' | 'psnr' | 'ssim'
 > & {
   /** ε. */
   readonly lossRate: number;
@@ -237,6 +264,39 @@ export interface InfluenceMap {
 /** Index of a layer or head, or the mean over all of them. */
 export type AttentionChoice = number | 'mean';
 
+/** What codes stand for. */
+export type Codebook =
+  /** Finite scalar quantisation: levels per code dimension. */
+  | { readonly kind: 'fsq'; readonly levels: readonly number[] }
+  /** A table of vectors. */
+  | { readonly kind: 'vq'; readonly size: number }
+  /** Lookup-free binary quantisation: a sign per dimension. */
+  | { readonly kind: 'bits'; readonly bits: number }
+  /** No codes: vectors, as those of a variational autoencoder. */
+  | { readonly kind: 'continuous'; readonly dimensions: number };
+
+/** One kind of tokens that the encoder gives and the decoder takes. */
+export interface Stream {
+  /** In the graphs, such as `patch_codes`. */
+  readonly name: string;
+  /** Which codes of {@link Tokens} are its own: `patch` has a token for every patch, `global` is a sequence. */
+  readonly role: 'global' | 'patch' | 'other';
+  /** Tokens of a model image: [K], [cells], or [cells, residual codes]. */
+  readonly shape: readonly number[];
+  /** Cells that the tokens stand for; null for a sequence. (Messages are JSON, which has nothing undefined.) */
+  readonly grid: Grid | null;
+  readonly codebook: Codebook;
+  /** How many leading parts decode by themselves, tokens of a sequence or residual codes; 0 where all are needed. */
+  readonly prefixSteps: number;
+}
+
+/** What a prefix is longer by. */
+export interface Step {
+  /** Of a model image. */
+  readonly tokens: number;
+  readonly bits: number;
+}
+
 /** The part of a bundle's manifest that the inspector shows and reckons with. */
 export interface ModelDescription {
   readonly name: string;
@@ -245,21 +305,27 @@ export interface ModelDescription {
   readonly hash: string;
   /** Absolute folder of the bundle. */
   readonly directory: string;
-  /** Side of the square model image, pixels. */
-  readonly imageSize: number;
-  /** Patches of one model image, whether or not they have tokens. */
+  /** Of the model image. */
+  readonly imageSize: Size;
+  readonly resample: Resampling;
+  /** Square patches of one model image, whether or not they have tokens. */
   readonly grid: Grid;
-  /** K; 0 for a tokenizer of patch tokens alone. */
+  /** In the order of the graphs. */
+  readonly streams: readonly Stream[];
+  /** K; 0 for a tokenizer without a sequence of tokens. */
   readonly globalTokens: number;
-  /** N of one model image: the cells of the grid, or 0 for a tokenizer of global tokens alone. */
+  /** N of one model image: the cells of the grid, or 0 for a tokenizer without a token for every patch. */
   readonly patchTokens: number;
-  /** True if patch tokens can be dropped: an entropy model estimates the loss. */
+  /** True if tokens can be dropped one by one, patches or those of a sequence: an entropy model estimates the loss. */
   readonly filters: boolean;
-  /** V. */
-  readonly codebookSize: number;
-  /** FSQ levels per code dimension, product = V. */
-  readonly levels: readonly number[];
-  /** Of the global queries; without global tokens there is no attention to show. */
+  /**
+   * The parts that a prefix grows by, the first of which stays: tokens of a sequence, residual codes, scales. One alone where the decoder
+   * needs them all, or where an entropy model drops tokens one by one.
+   */
+  readonly steps: readonly Step[];
+  /** D: numbers of the expectation that stands in for a dropped token; 0 without an entropy model. */
+  readonly expectedDimensions: number;
+  /** Of the global queries; 0 where the encoder gives no attention. */
   readonly attentionLayers: number;
   readonly attentionHeads: number;
   readonly defaults: FilterSettings;

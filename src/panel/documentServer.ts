@@ -20,6 +20,7 @@ import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
 import { WebviewPages, type MessagePort } from './webviewConnection';
+import { hasPart } from '../method/parts';
 
 export interface ServerServices {
   readonly configuration: Configuration;
@@ -63,7 +64,7 @@ export class DocumentServer extends Disposable {
   /** The page's filter settings, as far as it sent them; undefined while there is nothing that a model could filter. */
   get settings(): FilterSettings | undefined {
     const { state } = this.document;
-    if (state.kind === 'tokenized' && !state.tokenization.model.filters) return undefined;
+    if (state.kind === 'tokenized' && !hasPart(state.tokenization.model, 'rates')) return undefined;
     return this.filtering ?? this.tokenizedUnder;
   }
 

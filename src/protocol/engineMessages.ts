@@ -99,7 +99,10 @@ export type PicturesParams = Readonly<z.infer<typeof picturesParams>>;
 /** A picture of {@link tokenizePictures}, under the settings given. */
 export interface TokenizedPicture {
   readonly geometry: PictureGeometry;
-  readonly tokens: Omit<Tokens, 'expectedCodes'>;
+  readonly tokens: Pick<Tokens, 'entropyBits' | 'surprisalBits'> & {
+    readonly globalCodes: Int32Array;
+    readonly patchCodes: Int32Array;
+  };
   readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
   /** Undefined unless asked for. */
   readonly quality?: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;

@@ -85,13 +85,13 @@ const allChoices: readonly (readonly ExportChoice[])[] = [
       kind: 'rate-distortion.svg',
       label: 'Rate–distortion as SVG…',
       detail: 'PSNR or SSIM, once it is computed',
-      of: 'filters',
+      of: 'rates',
     },
     {
       kind: 'rate-distortion.csv',
       label: 'Rate–distortion as CSV…',
       detail: 'Tokens, bits, PSNR and SSIM for each ε',
-      of: 'filters',
+      of: 'rates',
     },
   ],
 ];

@@ -12,12 +12,16 @@ import { filterSchema } from '../method/settings';
 import {
   cropModes,
   providerNames,
+  resamplings,
   stages,
+  type CodeArray,
+  type Codebook,
   type Grid,
   type ModelDescription,
   type ProviderReport,
   type ShownGeometry,
   type ShownImage,
+  type Stream,
   type StageTimings,
   type TileLayout,
   type Tokens,
@@ -60,7 +64,9 @@ function list<T extends z.core.SomeType>(
 }
 
 /** A typed array of one kind: no list, no view of another kind, nothing that looks like one. */
-function typedArray<T extends Uint8Array | Int32Array | Float32Array>(kind: new () => T): z.ZodMiniType<T> {
+function typedArray<T extends Uint8Array | Int32Array | BigInt64Array | Float32Array>(
+  kind: new () => T,
+): z.ZodMiniType<T> {
   return z.custom<T>((value) => value instanceof kind && ArrayBuffer.isView(value), `must be a ${kind.name}`);
 }
 
@@ -278,22 +284,41 @@ const pictureShape = {
 const geometryShape = { ...pictureShape, tiles: grid, grid, reduction: positiveCount };
 const geometry: z.ZodMiniType<ShownGeometry> = z.strictObject(geometryShape);
 
+const codes: z.ZodMiniType<CodeArray> = z.union([
+  typedArray<Int32Array>(Int32Array),
+  typedArray<BigInt64Array>(BigInt64Array),
+  typedArray<Float32Array>(Float32Array),
+]);
+
+/** As many streams as a tokenizer of many scales has. */
+const mostStreams = 1024;
+
 const tokens: z.ZodMiniType<Tokens> = z.strictObject({
-  globalCodes: typedArray<Int32Array>(Int32Array),
-  patchCodes: typedArray<Int32Array>(Int32Array),
+  globalCodes: codes,
+  patchCodes: codes,
+  otherCodes: list(codes, mostStreams),
   entropyBits: typedArray<Float32Array>(Float32Array),
   surprisalBits: typedArray<Float32Array>(Float32Array),
   expectedCodes: typedArray<Float32Array>(Float32Array),
 });
 
-/** Tokens of a picture: a value or a list of values for each of its patches, or none of a part that the model lacks. */
+/**
+ * Tokens of a picture: a value or a list of values for each of its patches or tiles, or none of a part that the model lacks. Estimates are
+ * those of patches, or of as many tokens in each tile.
+ */
 function fits(
   image: TileLayout,
-  { globalCodes, patchCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
+  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
 ): boolean {
-  const patches = cells(image.grid);
-  const one = [patchCodes, entropyBits, surprisalBits].every(({ length }) => length === 0 || length === patches);
-  return one && expectedCodes.length % patches === 0 && globalCodes.length % cells(image.tiles) === 0;
+  const [patches, tiles] = [cells(image.grid), cells(image.tiles)];
+  const estimated = entropyBits.length;
+  return (
+    patchCodes.length % patches === 0 &&
+    [globalCodes, ...otherCodes].every(({ length }) => length % tiles === 0) &&
+    (estimated === patches || estimated % tiles === 0) &&
+    surprisalBits.length === estimated &&
+    expectedCodes.length % Math.max(1, estimated) === 0
+  );
 }
 const misfit = 'the tokens are not those of the picture';
 
@@ -352,18 +377,39 @@ export const fromClient: Contract = {
 
 // From the inference process to its client
 
+const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
+  z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
+]);
+
+const stream: z.ZodMiniType<Stream> = z.strictObject({
+  name: text,
+  role: z.enum(['global', 'patch', 'other']),
+  shape: list(positiveCount, 2, 1),
+  grid: z.nullable(grid),
+  codebook,
+  prefixSteps: count,
+});
+
+/** A step for every token of the longest sequence, and a few more. */
+const mostSteps = 1 << 18;
+
 const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   name: text,
   version: text,
   hash: text,
   directory: name,
-  imageSize: positiveCount,
+  imageSize: z.strictObject({ width: positiveCount, height: positiveCount }),
+  resample: z.enum(resamplings),
   grid,
   globalTokens: count,
   patchTokens: count,
   filters: z.boolean(),
-  codebookSize: positiveCount,
-  levels: list(positiveCount, 64, 1),
+  streams: list(stream, mostStreams, 1),
+  steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
+  expectedDimensions: count,
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,

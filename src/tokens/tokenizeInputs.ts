@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import type { InferenceClient } from '../client/client';
 import { TatokError } from '../method/errors';
+import { codeBits } from '../method/codebook';
+import { mainStream } from '../method/streams';
 import type { FilterSettings, ModelDescription } from '../method/types';
 import type { ModelChoice, TokenizedPicture } from '../protocol/engineMessages';
 import type { ImageInput, ImageInputs } from './inputs';
@@ -192,12 +194,9 @@ function rowOf(
 }
 
 /** Under a range coder that is driven by q(z | G): global tokens at fixed length, then Σ_S s. */
-function codedBits(
-  surprisal: Float32Array,
-  keep: Uint8Array,
-  { globalTokens, codebookSize }: ModelDescription,
-): number {
-  return surprisal.reduce((bits, s, i) => (keep[i] === 1 ? bits + s : bits), globalTokens * Math.log2(codebookSize));
+function codedBits(surprisal: Float32Array, keep: Uint8Array, model: ModelDescription): number {
+  const globalBits = model.globalTokens * codeBits(mainStream(model).codebook);
+  return surprisal.reduce((bits, s, i) => (keep[i] === 1 ? bits + s : bits), globalBits);
 }
 
 /** One sentence, with plain words in place of the system's codes. */

@@ -3,8 +3,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { imageSize } from 'image-size';
 import { terminalLine } from '../../src/cli/report';
 import type { InferenceClient } from '../../src/client/client';
+import { codeList } from '../../src/export/tokens';
+import { codebookSize } from '../../src/method/codebook';
 import { TatokError } from '../../src/method/errors';
 import { shownSize } from '../../src/method/patch';
+import { mainStream } from '../../src/method/streams';
 import type { CropMode, Tokenization } from '../../src/method/types';
 import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
 import { structureOf } from './structure';
@@ -119,7 +122,7 @@ async function answer(
   { choice, file }: { readonly choice: ModelChoice; readonly file: Uint8Array },
 ): Promise<string> {
   const { tokens, reconstruction } = await client.tokenize({ choice, file, settings: {} });
-  return JSON.stringify([[...tokens.globalCodes], [...tokens.patchCodes], [...reconstruction.rgb]]);
+  return JSON.stringify([codeList(tokens.globalCodes), codeList(tokens.patchCodes), [...reconstruction.rgb]]);
 }
 
 /** What is wrong with a picture and its tokens. */
@@ -133,13 +136,13 @@ function faultsOfPicture(tokenized: Tokenization & LoadedModel, { kind, file, cr
     'the picture has not the size of its crop mode':
       cropMode === 'tiles'
         ? width !== sourceWidth || height !== sourceHeight
-        : Math.max(width, height) !== model.imageSize || (cropMode === 'centre' && width !== height),
+        : Math.max(width, height) !== model.imageSize.width || (cropMode === 'centre' && width !== height),
     'the crop is not in the picture':
       !(crop.left >= 0 && crop.top >= 0 && crop.width > 0 && crop.height > 0) ||
       crop.left + crop.width > sourceWidth ||
       crop.top + crop.height > sourceHeight,
-    'a code is not in the codebook': [...tokens.globalCodes, ...tokens.patchCodes].some(
-      (code) => !(code >= 0 && code < model.codebookSize),
+    'a code is not in the codebook': [...codeList(tokens.globalCodes), ...codeList(tokens.patchCodes)].some(
+      (code) => !(Number(code) >= 0 && Number(code) < codebookSize(mainStream(model).codebook)),
     ),
     'an estimate is no finite number': [...tokens.entropyBits, ...tokens.surprisalBits].some(
       (bits) => !Number.isFinite(bits),

@@ -58,14 +58,15 @@ describe('a limit of images in a graph', () => {
 
 it('returns pictures and codes that later runs do not change, whatever the size of their batches', async () => {
   const { graphs, loaded } = running;
-  const { patchTokens, globalTokens, levels, imageSize } = loaded.model;
-  const image = (grey: number) => new Uint8Array(imageSize * imageSize * 3).fill(grey);
+  const { patchTokens, globalTokens, expectedDimensions, imageSize } = loaded.model;
+  const image = (grey: number) => new Uint8Array(imageSize.width * imageSize.height * 3).fill(grey);
   const input = (code: number) => ({
     codes: {
       globalCodes: new Int32Array(globalTokens).fill(code),
       patchCodes: new Int32Array(patchTokens).fill(code),
+      otherCodes: [],
     },
-    expectedCodes: new Float32Array(patchTokens * levels.length),
+    expectedCodes: new Float32Array(patchTokens * expectedDimensions),
     keep: new Uint8Array(patchTokens).fill(1),
   });
   const run = async (values: readonly number[]) => ({
@@ -84,8 +85,8 @@ it('returns pictures and codes that later runs do not change, whatever the size 
 });
 
 it('puts the images of batches that run at the same time together apart', async () => {
-  const { graphs, loaded } = running;
-  const images = [10, 90, 200].map((grey) => new Uint8Array(loaded.model.imageSize ** 2 * 3).fill(grey));
+  const { graphs } = running;
+  const images = [10, 90, 200].map((grey) => new Uint8Array(3 * 256 ** 2).fill(grey));
   const [a, b, c] = images as [Uint8Array, Uint8Array, Uint8Array];
   const [together, inTurn] = [
     await Promise.all([graphs.encodeAll([a, b]), graphs.encodeAll([b, c])]),

@@ -35,14 +35,14 @@ afterAll(() => Promise.all([own.release(), threaded.release()]));
 
 /** Some images whose codes are all `code`. */
 function feeds(code: number, count = 2): Record<string, Tensor> {
-  const { globalTokens, patchTokens, levels } = model;
+  const { globalTokens, patchTokens, expectedDimensions } = model;
   const filled = (tokens: number) => new Tensor('int32', new Int32Array(count * tokens).fill(code), [count, tokens]);
-  const expected = new Float32Array(count * patchTokens * levels.length).map((_, i) => Math.sin(i + code));
+  const expected = new Float32Array(count * patchTokens * expectedDimensions).map((_, i) => Math.sin(i + code));
   const keep = new Uint8Array(count * patchTokens).map((_, i) => i % 2);
   return {
     global_codes: filled(globalTokens),
     patch_codes: filled(patchTokens),
-    expected_code: new Tensor('float32', expected, [count, patchTokens, levels.length]),
+    expected_code: new Tensor('float32', expected, [count, patchTokens, expectedDimensions]),
     keep: new Tensor('bool', keep, [count, patchTokens]),
   };
 }
@@ -163,8 +163,9 @@ describe('graphs with a decoder for batches', () => {
     codes: {
       globalCodes: new Int32Array(model.globalTokens).fill(code),
       patchCodes: new Int32Array(model.patchTokens).fill(code),
+      otherCodes: [],
     },
-    expectedCodes: new Float32Array(model.patchTokens * model.levels.length),
+    expectedCodes: new Float32Array(model.patchTokens * model.expectedDimensions),
     keep: new Uint8Array(model.patchTokens).fill(1),
   });
 

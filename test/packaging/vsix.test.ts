@@ -25,6 +25,7 @@ const expectedOfEvery = [
   'extension/dist/sessionThread.js',
   'extension/dist/webview.js',
   'extension/dist/webview.css',
+  'extension/models/manifest.schema.json',
   'extension/models/tatok-s-256/manifest.json',
   'extension/models/tatok-s-256/encoder.onnx',
   'extension/models/tatok-s-256/entropy.onnx',
@@ -39,6 +40,7 @@ const allowed = [
   /^extension\/dist\/(extension|inference|sessionThread|webview)\.js$/,
   /^extension\/dist\/webview\.css$/,
   /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
+  /^extension\/models\/manifest\.schema\.json$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
   /^extension\/node_modules\/(sharp|@img\/[^/]+|detect-libc|semver|onnxruntime-node|onnxruntime-common)\//,
 ];

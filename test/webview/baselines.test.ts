@@ -225,3 +225,29 @@ describe('a comparison with TaTok', () => {
     await page.close();
   });
 });
+
+describe('a tokenizer of which leading tokens decode', () => {
+  const prefix = { globalTokens: 57, patchTokens: 0, filters: false, prefix: true };
+
+  it('has ε as a length, and nothing that belongs to single patches', async () => {
+    const page = await open({ parts: prefix });
+    expect(await text(page, 'kind')).toBe('57 global tokens, no patch tokens: every image takes 1 to 57 tokens');
+    expect(await present(page, filtering)).toEqual(['loss-rate', 'rate-compute']);
+    await page.getByTestId('loss-rate').fill('0.5');
+    await expect.poll(() => text(page, 'length')).toBe('29 of 57');
+    expect(await text(page, 'total-tokens')).toBe('29');
+    expect(await text(page, 'bits')).toBe('348 bits');
+    await expect.poll(() => page.getByTestId('stale').count()).toBe(0);
+    expect(await asked(page, 'rank')).toBe(0);
+    expect(await overlays(page)).toEqual(['Attention', 'Influence', 'Off']);
+    expect(await exportKinds(page)).toEqual([
+      'view.png',
+      'copy',
+      'tokens.json',
+      'npz',
+      'rate-distortion.svg',
+      'rate-distortion.csv',
+    ]);
+    await page.close();
+  });
+});

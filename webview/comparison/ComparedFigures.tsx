@@ -6,9 +6,10 @@ import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';
 import type { Parts } from '../../src/method/parts';
-import { describePatch } from '../../src/method/patch';
+import { describePatch, describeToken } from '../../src/method/patch';
 import { psnrText, ssimText } from '../../src/method/quality';
 import type { Reconstruction } from '../../src/method/types';
+import { hasPart } from '../../src/method/parts';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
 export function ComparedFigures(): JSX.Element {
@@ -53,7 +54,7 @@ export function ComparedFigures(): JSX.Element {
           <Selection
             name="patches kept"
             testId="kept"
-            value={({ keptTokens }, { filters }) => (filters ? keptTokens : undefined)}
+            value={({ keptTokens }, model) => (hasPart(model, 'patchBits') ? keptTokens : undefined)}
           />
           <Selection name="tokens" testId="tokens" value={({ totalTokens }) => totalTokens} />
           <Selection
@@ -71,7 +72,7 @@ export function ComparedFigures(): JSX.Element {
 }
 
 function LossRateOf({ side, letter }: { readonly side: Services; readonly letter: string }): JSX.Element {
-  if (!side.inspector.filters.value) return <span class="muted">keeps every token</span>;
+  if (!side.inspector.rates.value) return <span class="muted">keeps every token</span>;
   return (
     <ServicesContext.Provider value={side}>
       <LossRateRange of={` of ${letter}`} />
@@ -174,8 +175,7 @@ const patchRows: readonly {
     name: 'influence',
     of: ({ facts: { influence } }) => (influence === undefined ? undefined : `${influence.toFixed(1)} of 255`),
   },
-  { name: 'code', of: ({ facts: { token } }) => token?.code },
-  { name: 'levels', of: ({ facts: { token } }) => token && `[${token.levels.join(' ')}]` },
+  { name: 'code', of: ({ facts: { token } }) => token && describeToken(token) },
   { name: 'mean RGB', of: ({ facts: { rgb } }) => rgb?.join(' ') },
 ];
 

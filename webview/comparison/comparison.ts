@@ -49,7 +49,7 @@ export class Comparison {
 
   /** True if both models can drop tokens: otherwise there is no second ε and no second kept set. */
   readonly bothFilter: ReadonlySignal<boolean> = computed(
-    () => this.a.inspector.filters.value && this.b.inspector.filters.value,
+    () => this.a.inspector.rates.value && this.b.inspector.rates.value,
   );
 
   /** True if both sides have one ε. */

@@ -5,19 +5,23 @@ import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../canvas/colormaps';
 import { Button, Dropdown } from '../ui/toolkit';
+import { hasPart } from '../../src/method/parts';
+import { streamOf } from '../../src/method/streams';
 import type { AttentionChoice } from '../../src/method/types';
 
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {
   const { inspector } = useServices();
   const influence = inspector.overlay.value === 'influence';
+  const model = inspector.picture.value?.model;
+  const attention = model !== undefined && hasPart(model, 'attention');
   return (
     <section class="panel globals" aria-labelledby="globals-title">
       <div class="title-line">
-        <h2 id="globals-title">Global tokens · {influence ? 'influence' : 'attention'}</h2>
+        <h2 id="globals-title">Global tokens · {influence ? 'influence' : attention ? 'attention' : 'codes'}</h2>
         <Isolated />
         <span class="spacer" />
-        {influence ? <InfluenceProgress /> : <AttentionChoices />}
+        {influence ? <InfluenceProgress /> : attention && <AttentionChoices />}
       </div>
       {influence ? <InfluenceThumbnails /> : <AttentionThumbnails />}
     </section>
@@ -134,6 +138,9 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
   const strip = useRef<HTMLDivElement>(null);
   const count = inspector.picture.value?.model.globalTokens ?? 0;
   const codes = inspector.tokenization.value?.tokens.globalCodes.subarray(inspector.tile.value * count);
+  const model = inspector.picture.value?.model;
+  const isLatent = model !== undefined && streamOf(model, 'global')?.codebook.kind === 'continuous';
+  const codeOf = (token: number, name: string): string => (isLatent ? '' : `${name}${codes?.[token] ?? 0}`);
 
   const walk = (event: KeyboardEvent): void => {
     const buttons = [...(strip.current?.querySelectorAll('button') ?? [])];
@@ -170,8 +177,8 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
           class="thumbnail"
           tabIndex={token === Math.min(current, count - 1) ? 0 : -1}
           aria-pressed={inspector.isolatedTokens.value.includes(token)}
-          aria-label={`Global token ${token}, code ${codes?.[token] ?? 0}`}
-          title={`Global token ${token} · code ${codes?.[token] ?? 0}\nShift-click adds`}
+          aria-label={`Global token ${token}${codeOf(token, ', code ')}`}
+          title={`Global token ${token}${codeOf(token, ' · code ')}\nShift-click adds`}
           data-testid={`global-${token}`}
           onClick={(event) => {
             setCurrent(token);

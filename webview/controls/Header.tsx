@@ -3,7 +3,9 @@ import { Status } from './Status';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
+import { describeCodebook } from '../../src/method/codebook';
 import { describePage } from '../../src/method/patch';
+import { mainStream } from '../../src/method/streams';
 import type { CropMode, ModelDescription, ShownImage, ProviderName, ProviderReport } from '../../src/method/types';
 import { useExporter } from '../export/exporter';
 import { exportChoices } from '../../src/protocol/exports';
@@ -99,9 +101,7 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
         </Row>
         <Row name="global tokens K">{model.globalTokens === 0 ? 'none' : model.globalTokens}</Row>
         {!model.filters && <Row name="entropy model">none</Row>}
-        <Row name="codebook V">
-          {model.codebookSize} [{model.levels.join(' ')}]
-        </Row>
+        <Row name="codebook V">{describeCodebook(mainStream(model).codebook)}</Row>
         {model.filters && <Row name="reference budget">{model.referenceBudgetBits.toFixed(0)} bits</Row>}
       </dl>
       <p class="path">{model.directory}</p>

@@ -2,8 +2,9 @@ import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
-import { Range } from '../ui/ownControls';
+import { Range, Row } from '../ui/ownControls';
 import { Button, Dropdown, NumberField } from '../ui/toolkit';
+import { stepUnit } from '../../src/method/streams';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
 const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
@@ -37,7 +38,7 @@ export function LossRate(): JSX.Element {
         <LossRateNumber />
       </div>
       <LossRateRange id="loss-rate" />
-      <FilterChoices />
+      {inspector.filters.value ? <FilterChoices /> : <Length />}
     </section>
   );
 }
@@ -70,6 +71,23 @@ export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly 
       value={inspector.lossRate.value}
       onInput={(value) => (inspector.lossRate.value = snapLossRate(value))}
     />
+  );
+}
+
+/** ε as a length: the leading tokens, residual codes or scales that it keeps. */
+function Length(): JSX.Element | null {
+  const { inspector } = useServices();
+  const model = inspector.picture.value?.model;
+  if (model === undefined) return null;
+  const unit = `${stepUnit(model)}s`;
+  return (
+    <dl class="rows">
+      <Row name={`leading ${unit}`}>
+        <span data-testid="length">
+          {inspector.selected.value?.length ?? '–'} of {model.steps.length}
+        </span>
+      </Row>
+    </dl>
   );
 }
 

@@ -4,7 +4,14 @@ import { useMemo, useState, useEffect } from 'preact/hooks';
 import { useServices, type Services } from '../state/context';
 import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
-import { describePatch, patchFacts, patchPlace, type PatchFacts, type PatchPlace } from '../../src/method/patch';
+import {
+  describePatch,
+  describeToken,
+  patchFacts,
+  patchPlace,
+  type PatchFacts,
+  type PatchPlace,
+} from '../../src/method/patch';
 
 /** All that is known of the focused patch. */
 export function PatchReadout(): JSX.Element {
@@ -67,9 +74,7 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
           </>
         )}
         {facts.token && (
-          <Row name="code">
-            {facts.token.code} [{facts.token.levels.join(' ')}]
-          </Row>
+          <Row name={facts.token.latent === undefined ? 'code' : 'latent'}>{describeToken(facts.token)}</Row>
         )}
         {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
         {facts.rgb && (

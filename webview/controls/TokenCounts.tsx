@@ -4,6 +4,7 @@ import { Row } from '../ui/ownControls';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
+import { costOf, estimatedGrid } from '../../src/method/streams';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 
 const unknown = '–';
@@ -49,19 +50,19 @@ function Counts({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.
       </>
     );
   }
-  const { tiles, grid } = image;
-  const globalTokens = model.globalTokens * tiles.rows * tiles.columns;
-  const all = globalTokens + grid.rows * grid.columns;
+  const { rows, columns } = estimatedGrid(model, image);
+  const tokensWith = (keptTokens: number) => costOf(model, image.tiles, { keptTokens, length: 1 }).totalTokens;
+  const [others, all] = [tokensWith(0), tokensWith(rows * columns)];
   const kept = <span data-testid="kept-count">{selected?.keptTokens ?? unknown}</span>;
   return (
     <>
-      <Row name={globalTokens === 0 ? 'kept' : 'kept + global'}>
+      <Row name={others === 0 ? 'kept' : 'kept + global'}>
         <strong>
           {kept}
-          {globalTokens > 0 && (
+          {others > 0 && (
             <>
               {' '}
-              + {globalTokens} = {total}
+              + {others} = {total}
             </>
           )}
         </strong>

@@ -5,6 +5,7 @@ import type { Inspector } from '../state/inspector';
 import type { Overlay, View } from '../state/viewState';
 import { tokenSum } from '../../src/method/parts';
 import { psnrText, ssimText } from '../../src/method/quality';
+import { stepUnit, takesLength } from '../../src/method/streams';
 
 const viewNames: Record<View, string> = {
   original: 'original',
@@ -55,14 +56,16 @@ function tokensLine(inspector: Inspector): string {
   const model = inspector.tokenization.peek()?.model;
   if (selected === undefined || model === undefined) return '';
   const bits = `${selected.payloadBits.toFixed(0)} bits`;
-  if (!model.filters) return `${tokenSum(selected, model)} tokens, ${bits}`;
+  const length = takesLength(model) ? `${selected.length} of ${model.steps.length} ${stepUnit(model)}s: ` : '';
+  if (!model.filters) return `${length}${tokenSum(selected, model)} tokens, ${bits}`;
   const all = selected.totalTokens - selected.keptTokens + selected.keep.length;
   return `kept ${tokenSum(selected, model)} of ${all} tokens, ${bits}`;
 }
 
 function settingsLine(inspector: Inspector): string {
-  if (!inspector.filters.peek()) return '';
+  if (!inspector.rates.peek()) return '';
   const { lossRate, edgePriority, budget, ranking } = inspector.settings.peek();
+  if (!inspector.filters.peek()) return `ε = ${lossRate}`;
   const edge = edgePriority === 0 ? '' : `, β = ${edgePriority} bits`;
   return `ε = ${lossRate}${edge}, ${budget === 'image' ? 'image' : 'reference'} budget, ${ranking} ranking`;
 }

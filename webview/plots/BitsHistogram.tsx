@@ -6,6 +6,7 @@ import { Axis, PlotToCome, useWidth } from './Axis';
 import { cssColour } from '../canvas/colormaps';
 import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
+import { tokenBits } from '../../src/method/streams';
 
 const height = 92;
 const margin = { top: 6, right: 6, bottom: 20, left: 36 };
@@ -25,7 +26,7 @@ export function BitsHistogram(): JSX.Element {
         <Plot
           title={title}
           values={surprisal ? tokenization.tokens.surprisalBits : tokenization.tokens.entropyBits}
-          codebookSize={tokenization.model.codebookSize}
+          mostBits={tokenBits(tokenization.model)}
         />
       )}
     </section>
@@ -36,16 +37,17 @@ interface PlotProps {
   readonly title: string;
   /** Bits of every patch. */
   readonly values: Float32Array;
-  readonly codebookSize: number;
+  /** The bits that a token costs: no mean can be more. */
+  readonly mostBits: number;
 }
 
-function Plot({ title, values, codebookSize }: PlotProps): JSX.Element {
+function Plot({ title, values, mostBits }: PlotProps): JSX.Element {
   const { inspector, layers } = useServices();
   const root = useRef<SVGSVGElement>(null);
   const width = useWidth(root, 290);
   const { bins, x, y, ticks } = useMemo(() => {
     // Surprisal may exceed log2 V.
-    const last = Math.max(Math.log2(codebookSize), Math.ceil(max(values) ?? 0));
+    const last = Math.max(mostBits, Math.ceil(max(values) ?? 0));
     const edges = Array.from({ length: 2 * last }, (_, i) => i / 2);
     const counted = bin<number, number>().domain([0, last]).thresholds(edges)(values);
     return {
@@ -54,7 +56,7 @@ function Plot({ title, values, codebookSize }: PlotProps): JSX.Element {
       y: scaleLinear([0, max(counted, ({ length }) => length) ?? 1], [height - margin.bottom, margin.top]),
       ticks: Array.from({ length: Math.floor(last / 3) + 1 }, (_, i) => 3 * i),
     };
-  }, [values, codebookSize, width]);
+  }, [values, mostBits, width]);
   useExportedPlot('histogram', {
     title,
     xLabel: 'bits',

@@ -99,7 +99,7 @@ function ComputeButton(): JSX.Element | null {
     );
   }
   // The ε to measure follow from the ranking, which the host is about to send.
-  if (!rateDistortion.incomplete.value || inspector.awaitsRanking.value || inspector.ranking.value === undefined) {
+  if (!rateDistortion.incomplete.value || inspector.awaitsRanking.value || inspector.sampled.value === undefined) {
     return null;
   }
   const begun = (rateDistortion.shown.value?.points.length ?? 0) > 0 && !rateDistortion.stale.value;

@@ -15,19 +15,13 @@ import {
 import type { Progress } from '../../src/protocol/analyses';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
-import {
-  keepEvery,
-  keepRanks,
-  maskBits,
-  payloadBits,
-  rankPatches,
-  referenceBudget,
-  selectKept,
-  type Selection,
-} from '../../src/method/filter';
+import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
+import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
 import { isSequential } from '../../src/method/sequential';
+import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
 import type {
+  CodeArray,
   AttentionChoice,
   AttentionMap,
   Budget,
@@ -54,6 +48,8 @@ export interface Selected {
   /** N values, 1 = kept. */
   readonly keep: Uint8Array;
   readonly keptTokens: number;
+  /** The leading steps that are kept. */
+  readonly length: number;
   readonly totalTokens: number;
   readonly payloadBits: number;
   readonly maskBits: number;
@@ -189,7 +185,13 @@ export class Inspector {
     return this.overlays.value.includes(chosen) ? chosen : 'none';
   });
 
-  /** True if the model can drop patch tokens; until it is known, as TaTok can. */
+  /** True if ε decides what is kept, single tokens or a length; until the model is known, as of TaTok. */
+  readonly rates: ReadonlySignal<boolean> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined || hasPart(model, 'rates');
+  });
+
+  /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
@@ -210,7 +212,14 @@ export class Inspector {
     if (isSequential(this.criterion.value)) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
-    return rankPatches(tokenization.tokens.entropyBits, tokenization.image.grid, this.edgePriority.value);
+    const { model, image, tokens } = tokenization;
+    return rankPatches(tokens.entropyBits, estimatedGrid(model, image), this.edgePriority.value);
+  });
+
+  /** What ε is sampled by: the ranking, or the steps of a prefix; undefined until it is known, and where ε decides nothing. */
+  readonly sampled: ReadonlySignal<Ranking | undefined> = computed(() => {
+    const model = this.tokenization.value?.model;
+    return model !== undefined && takesLength(model) ? stepRanking(model) : this.ranking.value;
   });
 
   /**
@@ -226,8 +235,9 @@ export class Inspector {
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
-  /** Place of every patch in the order of keeping, 1 = dropped last. */
+  /** Place of every patch in the order of keeping, 1 = dropped last; undefined where patches are not ranked. */
   readonly keepRank: ReadonlySignal<Uint32Array | undefined> = computed(() => {
+    if (this.picture.value?.model.patchTokens === 0) return undefined;
     const order = this.ranking.value?.order;
     return order && keepRanks(order);
   });
@@ -235,17 +245,19 @@ export class Inspector {
   /** B of the manifest under the reference budget; null means this image's own Σĥ. */
   readonly budgetBits: ReadonlySignal<number | null> = computed(() => {
     const tokenization = this.tokenization.value;
-    if (tokenization === undefined || this.budget.value === 'image') return null;
-    return referenceBudget(tokenization.model, tokenization.image.grid);
+    if (tokenization?.model.filters !== true || this.budget.value === 'image') return null;
+    return referenceBudget(tokenization.model, tokenization.image);
   });
 
-  private readonly selection: ReadonlySignal<Selection | undefined> = computed(() => {
+  private readonly selection: ReadonlySignal<KeptSet | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
-    if (tokenization?.model.filters === false) return keepEvery(tokenization.tokens.patchCodes.length);
+    if (tokenization?.model.filters === false)
+      return keepPrefix(tokenization.model, tokenization.image, this.lossRate.value);
     const ranking = this.ranking.value;
-    if (ranking === undefined) return undefined;
+    if (tokenization === undefined || ranking === undefined) return undefined;
     const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
-    return answer ?? selectKept(ranking, this.lossRate.value, this.budgetBits.value);
+    const { length } = tokenization.model.steps;
+    return answer ?? { ...selectKept(ranking, this.lossRate.value, this.budgetBits.value), length };
   });
 
   /** The kept set under the settings shown: any ε is filtered here, as soon as the ranking is known. */
@@ -253,16 +265,16 @@ export class Inspector {
     const tokenization = this.tokenization.value;
     const selection = this.selection.value;
     if (tokenization === undefined || selection === undefined) return undefined;
-    const { keep, keptTokens, lostBits, budgetBits } = selection;
-    const totalTokens = tokenization.tokens.globalCodes.length + keptTokens;
+    const { keep, keptTokens, length, lostBits, budgetBits } = selection;
+    const { model, image } = tokenization;
     return {
       keep,
       keptTokens,
-      totalTokens,
+      length,
+      ...costOf(model, image.tiles, { keptTokens, length }),
       lostBits,
       budgetBits,
-      payloadBits: payloadBits(totalTokens, tokenization.model.codebookSize),
-      maskBits: maskBits(keep.length, keptTokens),
+      maskBits: maskBits(keep.length, keptTokens) + Math.log2(model.steps.length),
     };
   });
 
@@ -272,7 +284,7 @@ export class Inspector {
     const reconstruction = this.reconstruction.value;
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return true;
-    if (this.ranking.value === undefined) return false;
+    if (this.ranking.value === undefined) return selected.length !== reconstruction.length;
     if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
@@ -391,8 +403,8 @@ export class Inspector {
   }
 
   /** A model that can drop nothing changes no settings: they hold again for the next that can. */
-  private adopt(settings: FilterSettings, { filters }: ModelDescription): void {
-    if (!filters) return;
+  private adopt(settings: FilterSettings, model: ModelDescription): void {
+    if (!hasPart(model, 'rates')) return;
     const before = this.hostSettings.peek();
     const adopted =
       before === undefined
@@ -491,9 +503,12 @@ function unchanged(before: InspectedTokenization | undefined, now: InspectedToke
 }
 
 function equalCodes(a: Tokens, b: Tokens): boolean {
-  return equalValues(a.globalCodes, b.globalCodes) && equalValues(a.patchCodes, b.patchCodes);
+  const [before, now] = [a, b].map((each) => [each.globalCodes, each.patchCodes, ...each.otherCodes]);
+  return now?.every((codes, i) => equalValues(codes, before?.[i] ?? new Int32Array())) ?? false;
 }
 
-function equalValues(a: Uint8Array | Int32Array, b: Uint8Array | Int32Array): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i]);
+function equalValues(a: Uint8Array | CodeArray, b: Uint8Array | CodeArray): boolean {
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }

@@ -3,6 +3,7 @@ import { extent, max, min, quantile } from 'd3-array';
 import { colourBitmap, differenceValues, greyBitmap, mapBitmap, type Domain } from '../canvas/bitmaps';
 import { onGrid, type Influence } from './influence';
 import { shownSize } from '../../src/method/patch';
+import { tokenBits } from '../../src/method/streams';
 import type { Inspector } from './inspector';
 
 /** Contents of the colour bar. */
@@ -98,7 +99,7 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
   const ownBits = computed<Domain | undefined>(() => {
     const model = tokenization.value?.model;
     if (model === undefined || bits.value === undefined) return undefined;
-    if (range.value === 'fixed') return [0, Math.log2(model.codebookSize)];
+    if (range.value === 'fixed') return [0, tokenBits(model)];
     const [low, high] = extent(bits.value);
     return [low ?? 0, high ?? 1];
   });

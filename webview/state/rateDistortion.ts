@@ -60,9 +60,9 @@ export class RateDistortion {
 
   /** Measures what is missing of the curve under the settings chosen; the ranking must be known. */
   async compute(): Promise<void> {
-    const { ranking, budgetBits, settings, provider, awaitsRanking } = this.inspector;
+    const { sampled, budgetBits, settings, provider, awaitsRanking } = this.inspector;
     const key = this.key.peek();
-    const order = ranking.peek();
+    const order = sampled.peek();
     if (order === undefined || awaitsRanking.peek() || this.running.peek() !== undefined) return;
     const curve = this.curves.peek().get(key) ?? {
       settings: settings.peek(),

@@ -8,6 +8,7 @@ import { analysesOver, type Analyses, type AttentionRequest, type Progress } fro
 import * as protocol from '../../src/protocol/document';
 import { fromResponseError } from '../../src/protocol/errorTransfer';
 import type { CropMode, FilterSettings } from '../../src/method/types';
+import { hasPart } from '../../src/method/parts';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;
@@ -193,7 +194,8 @@ function followAttention(
     fail,
   );
   effect(() => {
-    if ((inspector.tokenization.value?.model.globalTokens ?? 0) === 0) {
+    const model = inspector.tokenization.value?.model;
+    if (model === undefined || !hasPart(model, 'attention')) {
       request.stop();
       return;
     }

@@ -15,11 +15,11 @@ export type Overlay = (typeof overlays)[number];
 
 /** The part of a model that each needs. */
 const overlayParts: Partial<Record<Overlay, Part>> = {
-  entropy: 'filters',
-  surprisal: 'filters',
-  kept: 'filters',
-  attention: 'globalTokens',
-  influence: 'globalTokens',
+  entropy: 'patchBits',
+  surprisal: 'patchBits',
+  kept: 'patchBits',
+  attention: 'attention',
+  influence: 'influence',
 };
 
 /** Those that there are for a model. */

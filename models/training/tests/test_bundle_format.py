@@ -1,6 +1,7 @@
 """Format 2, `tatok.export_tokenizer` and `python -m tatok check`."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from torch import Tensor, nn
 
 import tatok
 from tatok.bundle.check import check_bundle
-from tatok.bundle.format import BitsCodebook, ContinuousLatents, FsqCodebook, Manifest, read_manifest
+from tatok.bundle.format import (
+    BitsCodebook,
+    ContinuousLatents,
+    FsqCodebook,
+    Manifest,
+    json_schema,
+    read_manifest,
+)
 from tatok.bundle.manifest import file_entry
 from tatok.bundle.onnx_graph import save_graph
 from tatok.cli import main
@@ -298,6 +306,27 @@ def test_other_names_and_types_than_promised_are_told(tmp_path: Path):
         "decoder.onnx has no input keep_global, which the manifest promises: bool [batch, 1].",
         "decoder.onnx wants an input patch_codes that the format does not have for this manifest.",
     }
+
+
+CASES = json.loads((ROOT / "test/fixtures/manifests.json").read_text(encoding="utf-8"))
+"""Manifests that are accepted and refused here and by the inspector: a whole one, and what the others change of it."""
+
+
+@pytest.mark.parametrize("change", [pytest.param(case["change"], id=case["name"]) for case in CASES["accepted"]])
+def test_manifests_that_the_inspector_accepts_are_accepted(change: dict[str, Any]):
+    Manifest.model_validate(CASES["manifest"] | change)
+
+
+@pytest.mark.parametrize("case", [pytest.param(case, id=case["name"]) for case in CASES["refused"]])
+def test_manifests_that_the_inspector_refuses_are_refused(case: dict[str, Any], tmp_path: Path):
+    (tmp_path / "manifest.json").write_text(json.dumps(CASES["manifest"] | case["change"]), encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(case.get("reason", "manifest.json"))):
+        read_manifest(tmp_path)
+
+
+def test_the_published_schema_is_that_of_the_definitions():
+    """`python -c "from tatok.bundle.format import *; print(json_schema(), end='')"` writes it anew."""
+    assert (ROOT / "models/manifest.schema.json").read_text(encoding="utf-8") == json_schema()
 
 
 @pytest.mark.parametrize("name", ["tatok-s-256", "fixed-256", "fixed-57"])

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from conftest import FIXTURES, SAMPLES
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
@@ -341,3 +342,15 @@ def test_images_cover_the_encoders_size_from_their_centre(tmp_path: Path, resamp
     # 40 of 100 rows: the 200 columns in the middle are left, of values 50 to 150.
     assert np.abs(pixels[:, 0] - 50).max() <= 2
     assert np.abs(pixels[:, -1] - 150).max() <= 2
+
+
+RESAMPLED = sorted((FIXTURES / "resampled").glob("*.png"))
+
+
+@pytest.mark.parametrize("expected", RESAMPLED, ids=lambda path: path.stem)
+def test_images_are_resampled_as_the_inspector_does(expected: Path):
+    """The inspector's tests hold its own resampling to the same files, to the last bit."""
+    source, resample, size = expected.stem.split("-")
+    image = expected.parent / "kodim07-adm-64x64.png" if source == "larger" else SAMPLES / f"{source}.png"
+    width, height = map(int, size.split("x"))
+    np.testing.assert_array_equal(fitted(image, (width, height), resample), np.asarray(Image.open(expected)))

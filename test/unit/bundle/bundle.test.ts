@@ -49,18 +49,27 @@ afterEach(() => rm(folder, { recursive: true }));
 describe('readBundle', () => {
   it('describes the model and ignores keys it does not know', async () => {
     const { model } = await readBundle(folder);
+    const codebook = { kind: 'fsq', levels: [8, 8, 8, 8] };
     expect(model).toEqual({
       name: 'tatok-test',
       version: '0.1.0',
       hash: createHash('sha256').update(JSON.stringify(manifest)).digest('hex'),
       directory: folder,
-      imageSize: 256,
+      imageSize: { width: 256, height: 256 },
+      resample: 'lanczos3',
       grid: { rows: 16, columns: 16 },
+      streams: [
+        { name: 'global_codes', role: 'global', shape: [32], grid: null, codebook, prefixSteps: 0 },
+        {
+          ...{ name: 'patch_codes', role: 'patch', shape: [256], codebook, prefixSteps: 0 },
+          grid: { rows: 16, columns: 16 },
+        },
+      ],
       globalTokens: 32,
       patchTokens: 256,
       filters: true,
-      codebookSize: 4096,
-      levels: [8, 8, 8, 8],
+      steps: [{ tokens: 288, bits: 288 * 12 }],
+      expectedDimensions: 4,
       attentionLayers: 6,
       attentionHeads: 6,
       defaults: { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' },
@@ -186,10 +195,10 @@ describe('parseManifest', () => {
   });
 
   it('names the version when it is another one', () => {
-    expect(() => parseManifest(JSON.stringify({ ...manifest, formatVersion: 2 }), 'manifest.json')).toThrow(
+    expect(() => parseManifest(JSON.stringify({ ...manifest, formatVersion: 3 }), 'manifest.json')).toThrow(
       expect.objectContaining({
         code: 'model-incompatible',
-        message: 'manifest.json has format version 2, this inspector reads version 1.',
+        message: 'manifest.json has format version 3, this inspector reads versions 1 and 2.',
       }),
     );
   });

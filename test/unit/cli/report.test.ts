@@ -10,7 +10,7 @@ import { tokensRecord } from '../../../src/export/tokens';
 import { tinyModel } from '../model';
 
 /** Patches of 8×8 pixels. */
-const model = { ...tinyModel, imageSize: 24 };
+const model = { ...tinyModel, imageSize: { width: 24, height: 16 } };
 const [width, height] = [24, 16];
 const grey = new Uint8Array(width * height * 3).fill(200);
 const keep = Uint8Array.of(1, 0, 1, 0, 0, 1);
@@ -34,6 +34,7 @@ const result: TokenizedImage = {
   tokens: {
     globalCodes: Int32Array.of(1, 2),
     patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
+    otherCodes: [],
     entropyBits: Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5),
     surprisalBits: new Float32Array(6),
     expectedCodes: new Float32Array(12),
@@ -46,6 +47,7 @@ const result: TokenizedImage = {
     lostBits: 3,
     actualLossRate: 0.4,
     keptTokens: 3,
+    length: 1,
     totalTokens: 5,
     payloadBits: 5 * Math.log2(6),
     maskBits: Math.log2(20),

@@ -10,13 +10,17 @@ const model = (name, version = '0') => ({
     version,
     hash: 'a'.repeat(64),
     directory: '/models/tiny',
-    imageSize: 16,
-    grid: { rows: 1, columns: 2 },
-    globalTokens: 1,
+    imageSize: { width: 32, height: 16 },
+    resample: 'lanczos3',
   },
-  ...{ patchTokens: 2, filters: true, codebookSize: 8, levels: [8], attentionLayers: 1, attentionHeads: 1 },
-  ...{ defaults: filter, referenceBudgetBits: 2 },
+  ...{ grid: { rows: 1, columns: 2 }, globalTokens: 1, patchTokens: 2, filters: true, steps: [{ tokens: 3, bits: 9 }] },
+  streams: [
+    { name: 'global_codes', role: 'global', shape: [1], grid: null, codebook, prefixSteps: 0 },
+    { name: 'patch_codes', role: 'patch', shape: [2], grid: { rows: 1, columns: 2 }, codebook, prefixSteps: 0 },
+  ],
+  ...{ expectedDimensions: 1, attentionLayers: 1, attentionHeads: 1, defaults: filter, referenceBudgetBits: 2 },
 });
+const codebook = { kind: 'fsq', levels: [8] };
 const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
 
 const { FAKE_BEHAVIOUR: behaviour, FAKE_FOLDER: folder = '', ELECTRON_RUN_AS_NODE: asNode } = process.env;
@@ -98,6 +102,7 @@ connection.onRequest('open', async ({ id, params: { picture, choice, file, setti
   const tokens = {
     globalCodes: Int32Array.of(lives),
     patchCodes: Int32Array.of(1, 2),
+    otherCodes: [],
     entropyBits: Float32Array.of(0.5, 1.5),
     surprisalBits: Float32Array.of(1, 1),
     expectedCodes: new Float32Array(2),

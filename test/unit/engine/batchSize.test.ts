@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { batchSize } from '../../../src/engine/sessionOptions';
 
-const small = { imageSize: 256 };
+const small = { imageSize: { width: 256, height: 256 } };
 
 describe('images that go through a graph at once', () => {
   it('are few on the CPU and many elsewhere', () => {
@@ -14,7 +14,7 @@ describe('images that go through a graph at once', () => {
     expect(batchSize('cuda', small, 40)).toBe(1);
     expect(batchSize('cuda', small, 79)).toBe(1);
     expect(batchSize('cuda', small, 160)).toBe(4);
-    expect(batchSize('cuda', { imageSize: 512 }, 160)).toBe(1);
+    expect(batchSize('cuda', { imageSize: { width: 512, height: 512 } }, 160)).toBe(1);
   });
 
   it('are at least one, and never more than without a limit', () => {

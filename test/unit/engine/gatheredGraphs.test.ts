@@ -6,14 +6,18 @@ import type { Codes, DecoderInput } from '../../../src/engine/graphs';
 /** Graphs that keep what they were run on: an image's codes are its first byte, decoded it is that byte again. */
 function recordingGraphs() {
   const runs: [string, number[]][] = [];
-  const code = ({ globalCodes }: Codes) => globalCodes[0] ?? NaN;
+  const code = ({ globalCodes }: Codes) => Number(globalCodes[0]);
   const estimates = { entropyBits: new Float32Array(), surprisalBits: new Float32Array() };
   const graphs: PipelineGraphs = {
     tokenizesAtOnce: false,
     encodeAll: async (batch) => {
       runs.push(['encode', batch.map(([byte = NaN]) => byte)]);
       if (batch.some(([byte]) => byte === 99)) throw new Error('99');
-      return batch.map(([byte = NaN]) => ({ globalCodes: Int32Array.of(byte), patchCodes: new Int32Array() }));
+      return batch.map(([byte = NaN]) => ({
+        globalCodes: Int32Array.of(byte),
+        patchCodes: new Int32Array(),
+        otherCodes: [],
+      }));
     },
     tokenizeAll: () => Promise.reject(new Error('not used')),
     estimateEntropies: async (batch) => {

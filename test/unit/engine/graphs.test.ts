@@ -2,7 +2,7 @@ import { Tensor, type InferenceSession } from 'onnxruntime-node';
 import { describe, expect, it, vi } from 'vitest';
 import { Graphs, type GraphName, type Sessions } from '../../../src/engine/graphs';
 import { refusalOf } from '../refusal';
-import type { Parts } from '../../../src/method/parts';
+import type { ModelDescription } from '../../../src/method/types';
 import { lacking, tinyModel } from '../model';
 
 type Shapes = Record<string, [type: Tensor.Type, ...shape: (number | string)[]]>;
@@ -15,15 +15,15 @@ const estimate: Shapes = {
 };
 const promised: Record<GraphName, { inputs: Shapes; outputs: Shapes }> = {
   encoder: {
-    inputs: { image: ['uint8', 'batch', 32, 32, 3] },
+    inputs: { image: ['uint8', 'batch', 32, 48, 3] },
     outputs: { ...codes, global_attention: ['float32', 'batch', 2, 2, 2, 6] },
   },
   entropy: { inputs: { ...codes, visible: ['bool', 'batch', 6] }, outputs: estimate },
   decoder: {
     inputs: { ...codes, expected_code: ['float32', 'batch', 6, 2], keep: ['bool', 'batch', 6] },
-    outputs: { image: ['uint8', 'batch', 32, 32, 3] },
+    outputs: { image: ['uint8', 'batch', 32, 48, 3] },
   },
-  tokenizer: { inputs: { image: ['uint8', 'batch', 32, 32, 3] }, outputs: { ...codes, ...estimate } },
+  tokenizer: { inputs: { image: ['uint8', 'batch', 32, 48, 3] }, outputs: { ...codes, ...estimate } },
 };
 
 const metadata = (shapes: Shapes): InferenceSession.ValueMetadata[] =>
@@ -68,7 +68,7 @@ describe('Graphs', () => {
     [
       'another input size',
       { encoder: { ...encoder, inputs: { image: ['uint8', 'batch', 64, 64, 3] } } },
-      'The encoder graph does not match the model’s manifest: its input image is uint8[batch, 64, 64, 3] instead of uint8[batch, 32, 32, 3].',
+      'The encoder graph does not match the model’s manifest: its input image is uint8[batch, 64, 64, 3] instead of uint8[batch, 32, 48, 3].',
     ],
     [
       'another type',
@@ -92,8 +92,8 @@ describe('Graphs', () => {
     ],
     [
       'another rank',
-      { decoder: { ...decoder, outputs: { image: ['uint8', 32, 32, 3] } } },
-      'its output image is uint8[32, 32, 3]',
+      { decoder: { ...decoder, outputs: { image: ['uint8', 32, 48, 3] } } },
+      'its output image is uint8[32, 48, 3]',
     ],
   ];
 
@@ -107,12 +107,12 @@ describe('Graphs', () => {
     const globalCodes: Shapes = { global_codes: ['int32', 'batch', 2] };
     const patchCodes: Shapes = { patch_codes: ['int32', 'batch', 6] };
     const attentionOutput: Shapes = { global_attention: ['float32', 'batch', 2, 2, 2, 6] };
-    const without = (parts: Parts, kinds: Shapes, attention: Shapes) => {
+    const without = (model: ModelDescription, kinds: Shapes, attention: Shapes) => {
       const { encoder: own, decoder: back } = sessions({
         encoder: { ...encoder, outputs: { ...kinds, ...attention } },
         decoder: { inputs: kinds, outputs: decoder.outputs },
       });
-      return new Graphs({ encoder: own, decoder: back }, { ...tinyModel, ...parts }, 'cpu');
+      return new Graphs({ encoder: own, decoder: back }, model, 'cpu');
     };
     expect(() => without(lacking.fixedPatches, patchCodes, {})).not.toThrow();
     expect(() => without(lacking.fixedGlobals, globalCodes, attentionOutput)).not.toThrow();
@@ -130,7 +130,7 @@ describe('Graphs', () => {
       global_codes: new Tensor('int32', data, [1, 2]),
       patch_codes: new Tensor('int32', new Int32Array(6), [1, 6]),
     };
-    const [only] = await new Graphs(sessions({}, outputs), tinyModel, 'cpu').encodeAll([new Uint8Array(32 * 32 * 3)]);
+    const [only] = await new Graphs(sessions({}, outputs), tinyModel, 'cpu').encodeAll([new Uint8Array(32 * 48 * 3)]);
     data.fill(0);
     expect([...(only?.globalCodes ?? [])]).toEqual([1, 2]);
   });
@@ -147,11 +147,12 @@ describe('Graphs', () => {
     const others = [given.encoder, given.entropy].map((session) => vi.spyOn(session, 'run'));
     const graphs = new Graphs(given, tinyModel, 'cpu');
     expect(graphs.tokenizesAtOnce).toBe(true);
-    const image = new Uint8Array(32 * 32 * 3);
+    const image = new Uint8Array(32 * 48 * 3);
     const [, second] = await graphs.tokenizeAll([image, image]);
     expect(second).toEqual({
       globalCodes: Int32Array.of(3, 4),
       patchCodes: new Int32Array(6).fill(5),
+      otherCodes: [],
       entropyBits: new Float32Array(6).fill(0.5),
       surprisalBits: new Float32Array(6).fill(0.25),
       expectedCodes: new Float32Array(12).fill(-1),
@@ -165,7 +166,7 @@ describe('Graphs', () => {
       patch_codes: new Tensor('int32', Int32Array.of(0, 5, 0, code, 0, 0), [1, 6]),
     };
     const graphs = new Graphs(sessions({}, outputs), tinyModel, 'cpu');
-    const error = await refusalOf(() => graphs.encodeAll([new Uint8Array(32 * 32 * 3)]));
+    const error = await refusalOf(() => graphs.encodeAll([new Uint8Array(32 * 48 * 3)]));
     expect(error.code).toBe('inference-failed');
     expect(error.message).toBe(
       `The encoder graph gave ${code}, which is no code of its codebook of 6, as patch_codes on the provider cpu.`,
@@ -181,8 +182,12 @@ describe('Graphs', () => {
     const openEncoder = vi.fn(() => Promise.resolve(own));
     const graphs = new Graphs({ ...others, openEncoder, openAttentive: () => Promise.resolve(own) }, tinyModel, 'cpu');
     expect(openEncoder).not.toHaveBeenCalled();
-    const codesOf = async () => (await graphs.encodeAll([new Uint8Array(32 * 32 * 3)]))[0];
-    expect(await codesOf()).toEqual({ globalCodes: Int32Array.of(1, 2), patchCodes: new Int32Array(6).fill(5) });
+    const codesOf = async () => (await graphs.encodeAll([new Uint8Array(32 * 48 * 3)]))[0];
+    expect(await codesOf()).toEqual({
+      globalCodes: Int32Array.of(1, 2),
+      patchCodes: new Int32Array(6).fill(5),
+      otherCodes: [],
+    });
     await codesOf();
     expect(openEncoder).toHaveBeenCalledOnce();
   });
@@ -195,8 +200,8 @@ describe('Graphs', () => {
     const lacking = sessions({ encoder: { ...encoder, outputs: codes } });
     const graphs = new Graphs({ ...lacking, openAttentive }, tinyModel, 'cpu');
     expect(openAttentive).not.toHaveBeenCalled();
-    expect(await graphs.attend(new Uint8Array(32 * 32 * 3))).toEqual(maps);
-    await graphs.attend(new Uint8Array(32 * 32 * 3));
+    expect(await graphs.attend(new Uint8Array(32 * 48 * 3))).toEqual(maps);
+    await graphs.attend(new Uint8Array(32 * 48 * 3));
     expect(openAttentive).toHaveBeenCalledOnce();
     await graphs.release();
     expect(release).toHaveBeenCalledOnce();
@@ -206,7 +211,7 @@ describe('Graphs', () => {
     const openAttentive = vi.fn(() => Promise.reject(new Error('out of memory')));
     const graphs = new Graphs({ ...sessions(), openAttentive }, tinyModel, 'cpu');
     for (let attempt = 1; attempt <= 2; attempt++) {
-      await expect(graphs.attend(new Uint8Array(32 * 32 * 3))).rejects.toMatchObject({
+      await expect(graphs.attend(new Uint8Array(32 * 48 * 3))).rejects.toMatchObject({
         code: 'inference-failed',
         message: 'The encoder graph could not be run: out of memory.',
       });
@@ -220,7 +225,7 @@ describe('Graphs', () => {
     failing.entropy.run = () => Promise.reject(new Error('out of memory\nat somewhere'));
     const graphs = new Graphs(failing, tinyModel, 'cpu');
     const estimate = graphs.estimateEntropy(
-      { globalCodes: new Int32Array(2), patchCodes: new Int32Array(6) },
+      { globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), otherCodes: [] },
       new Uint8Array(6),
     );
     await expect(estimate).rejects.toMatchObject({

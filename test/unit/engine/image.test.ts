@@ -7,6 +7,7 @@ import { refusalOf } from '../refusal';
 
 const orange = { r: 200, g: 100, b: 50 };
 const size = 32;
+const model = { imageSize: { width: size, height: size }, resample: 'lanczos3' } as const;
 
 function plain(width = 48, height = 32): Sharp {
   return sharp({ create: { width, height, channels: 3, background: orange } });
@@ -52,7 +53,7 @@ function pixel(rgb: Uint8Array, x: number, y: number): number[] {
 }
 
 async function centreColour(file: Uint8Array): Promise<number[]> {
-  return pixel((await decodeImage(file, size)).rgb, size / 2, size / 2);
+  return pixel((await decodeImage(file, model)).rgb, size / 2, size / 2);
 }
 
 function expectColour(actual: number[], expected: readonly number[], tolerance: number): void {
@@ -61,7 +62,7 @@ function expectColour(actual: number[], expected: readonly number[], tolerance: 
 }
 
 function refusal(file: Uint8Array, options = {}): Promise<TatokError> {
-  return refusalOf(() => decodeImage(file, size, options));
+  return refusalOf(() => decodeImage(file, model, options));
 }
 
 describe('decodeImage: colours', () => {
@@ -110,7 +111,7 @@ describe('decodeImage: colours', () => {
     const file = await sharp(frames, { join: { animated: true } })
       .toFormat(format, { lossless: true })
       .toBuffer();
-    const image = await decodeImage(file, size);
+    const image = await decodeImage(file, model);
     expect([image.sourceWidth, image.sourceHeight]).toEqual([48, 32]);
     expectColour(pixel(image.rgb, 16, 16), [200, 100, 50], 3);
   });
@@ -124,7 +125,7 @@ describe('decodeImage: geometry', () => {
     const rotated = await sharp(upright).rotate(turn).png().toBuffer();
     const turned = await sharp(rotated).flop(mirror).png().toBuffer();
     const file = await sharp(turned).withMetadata({ orientation }).png().toBuffer();
-    const { rgb } = await decodeImage(file, size);
+    const { rgb } = await decodeImage(file, model);
     expectColour(pixel(rgb, 16, 2), [255, 0, 0], 2);
     expectColour(pixel(rgb, 4, 24), [0, 0, 0], 2);
     expectColour(pixel(rgb, 28, 24), [255, 255, 255], 2);
@@ -132,7 +133,7 @@ describe('decodeImage: geometry', () => {
 
   it('reports the size after orientation, and the crop in that upright source', async () => {
     const file = await plain(120, 80).jpeg().withMetadata({ orientation: 6 }).toBuffer();
-    const image = await decodeImage(file, size);
+    const image = await decodeImage(file, model);
     expect([image.sourceWidth, image.sourceHeight]).toEqual([80, 120]);
     expect(image.crop).toEqual({ left: 0, top: 20, width: 80, height: 80 });
     expect([image.format, image.width, image.height, image.rgb.length]).toEqual(['jpeg', size, size, size * size * 3]);
@@ -140,7 +141,7 @@ describe('decodeImage: geometry', () => {
 
   it('scales the short side and crops the centre', async () => {
     const wide = await asymmetric(256, 128);
-    const { rgb, crop } = await decodeImage(wide, size);
+    const { rgb, crop } = await decodeImage(wide, model);
     expect(crop).toEqual({ left: 64, top: 0, width: 128, height: 128 });
     const expected = await sharp(wide)
       .resize(64, 32, { kernel: 'lanczos3', fit: 'fill' })
@@ -159,7 +160,7 @@ describe('decodeImage: geometry', () => {
     [33, 1000],
     [31, 31],
   ])('takes %d×%d pixels', async (width, height) => {
-    const { rgb, crop } = await decodeImage(await plain(width, height).png().toBuffer(), size);
+    const { rgb, crop } = await decodeImage(await plain(width, height).png().toBuffer(), model);
     expect(rgb).toHaveLength(size * size * 3);
     expectColour(pixel(rgb, 31, 31), [200, 100, 50], 0);
     expect(crop.left).toBeGreaterThanOrEqual(0);
@@ -206,7 +207,7 @@ describe('decodeImage: refusals', () => {
     });
     // A megapixel has a million pixels: a limit one pixel lower refuses what the limit itself lets pass.
     expect((await refusal(file, { maxMegapixels: 0.019999 })).code).toBe('image-too-large');
-    await expect(decodeImage(file, size, { maxMegapixels: 0.02 })).resolves.toMatchObject({ sourceWidth: 200 });
+    await expect(decodeImage(file, model, { maxMegapixels: 0.02 })).resolves.toMatchObject({ sourceWidth: 200 });
   });
 
   it('of a header that claims ten billion pixels', async () => {
@@ -227,7 +228,7 @@ describe('decodeImage: refusals', () => {
 
 describe('decodeImage: crop modes', () => {
   const decode = async (width: number, height: number, cropMode: 'fit' | 'tiles') => {
-    const { rgb, ...geometry } = await decodeImage(await plain(width, height).png().toBuffer(), size, { cropMode });
+    const { rgb, ...geometry } = await decodeImage(await plain(width, height).png().toBuffer(), model, { cropMode });
     expect(rgb).toHaveLength(geometry.width * geometry.height * 3);
     return geometry;
   };
@@ -242,7 +243,7 @@ describe('decodeImage: crop modes', () => {
       const file = await sharp({ create: { width, height, channels: 3, background: orange, noise } })
         .png()
         .toBuffer();
-      const decoded = await decodeImage(file, size);
+      const decoded = await decodeImage(file, model);
       expect(decoded.crop).toEqual(crop);
       // 100 · 32 / 67 = 47.8 pixels are 47, of which the middle 32 begin at (47 − 32) / 2, rounded.
       const scaled = width > height ? { width: 47, height: size } : { width: size, height: 47 };

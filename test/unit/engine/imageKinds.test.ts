@@ -21,7 +21,8 @@ const folder = join(import.meta.dirname, '../../fixtures/images');
 const all: readonly Case[] = cases;
 
 /** The longest side of a fixture is far below a model's, so that tiles are the picture as it is. */
-const decode = async (file: string) => decodeImage(await readFile(join(folder, file)), 256, { cropMode: 'tiles' });
+const model = { imageSize: { width: 256, height: 256 }, resample: 'lanczos3' } as const;
+const decode = async (file: string) => decodeImage(await readFile(join(folder, file)), model, { cropMode: 'tiles' });
 
 function meanDifference(a: Uint8Array, b: Uint8Array): number {
   expect(a).toHaveLength(b.length);

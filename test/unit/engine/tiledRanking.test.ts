@@ -13,9 +13,13 @@ import type {
   TileProgress,
   Tokens,
 } from '../../../src/method/types';
-import { tinyModel } from '../model';
+import { modelWith, tinyModel } from '../model';
 
-const model = { ...tinyModel, grid: { rows: 4, columns: 4 }, patchTokens: 16 };
+const model = modelWith(
+  { ...tinyModel, imageSize: { width: 32, height: 32 }, grid: { rows: 4, columns: 4 } },
+  { globalTokens: 2, patchTokens: 16, filters: true },
+  { kind: 'vq', size: 1000 },
+);
 
 /** 5×3 tiles of 32 pixels, those at the right and below a part of one: 17×10 patches. */
 const geometry = { width: 4 * 32 + 8, height: 2 * 32 + 16 } as Picture;
@@ -32,16 +36,20 @@ const settings: FilterSettings = {
 /** Codes stand for the bits that they hold; every visible patch of a tile takes some of the others' there. */
 function bitsOf({ codes, visible }: EntropyInput): Float32Array {
   const known = visible.reduce((sum, each) => sum + each, 0);
-  return Float32Array.from(codes.patchCodes, (bits, i) => (visible[i] === 1 ? 0 : bits * (1 - 0.03 * known)));
+  return Float32Array.from(codes.patchCodes as Int32Array, (bits, i) =>
+    visible[i] === 1 ? 0 : bits * (1 - 0.03 * known),
+  );
 }
 
 const patchCodes = Int32Array.from({ length: tiling.patches }, (_, i) => 1 + ((i * 7919) % 997));
 const tokens = {
   globalCodes: new Int32Array(tiling.count * model.globalTokens),
   patchCodes,
+  otherCodes: [],
   entropyBits: Float32Array.from(patchCodes),
-  expectedCodes: new Float32Array(tiling.patches * model.levels.length),
-} as Tokens;
+  expectedCodes: new Float32Array(tiling.patches * model.expectedDimensions),
+  surprisalBits: new Float32Array(),
+} satisfies Tokens;
 
 /** Every patch is as grey as its code says, or black where it is dropped. */
 function greyOf(code: number): number {
@@ -59,13 +67,13 @@ function paint(greys: (row: number, column: number) => number, rows: number, col
 
 function decoded({ codes, keep }: DecoderInput): Uint8Array {
   return paint(
-    (row, column) => (keep[4 * row + column] === 1 ? greyOf(codes.patchCodes[4 * row + column] ?? 0) : 0),
+    (row, column) => (keep[4 * row + column] === 1 ? greyOf(Number(codes.patchCodes[4 * row + column])) : 0),
     4,
     4,
   );
 }
 
-const side = model.imageSize / model.grid.columns;
+const side = 8;
 const { rows, columns } = tiling.grid;
 const picture: Picture = {
   ...geometry,
@@ -75,7 +83,7 @@ const picture: Picture = {
 async function rank(batch: number, criterion: RankingCriterion = 'sequential', observer?: StageObserver, of = picture) {
   const batches: (readonly EntropyInput[])[] = [];
   const decodings: (readonly DecoderInput[])[] = [];
-  const expectedCodes = new Float32Array(16 * model.levels.length);
+  const expectedCodes = new Float32Array(16 * model.expectedDimensions);
   const graphs = {
     estimateEntropies: (inputs: readonly EntropyInput[]) => {
       batches.push(inputs);
@@ -100,7 +108,11 @@ function estimateEveryTile(visible: Uint8Array): Promise<Float32Array> {
   const all = new Float32Array(tiling.patches);
   for (let tile = 0; tile < tiling.count; tile++) {
     const input = {
-      codes: { globalCodes: new Int32Array(2), patchCodes: tiling.gather(patchCodes, tile, new Int32Array(16)) },
+      codes: {
+        globalCodes: new Int32Array(2),
+        patchCodes: tiling.gather(patchCodes, tile, new Int32Array(16)),
+        otherCodes: [],
+      },
       visible: tiling.gather(visible, tile, new Uint8Array(16)),
     };
     tiling.scatter(bitsOf(input), tile, all);

@@ -3,7 +3,13 @@ import { describe, expect, it } from 'vitest';
 import { paddingGrey, reduce, reductionFor, Tiling } from '../../../src/engine/tiles';
 
 /** Model images of 32×32 pixels, 4×4 patches of 8. */
-const model = { imageSize: 32, grid: { rows: 4, columns: 4 }, patchTokens: 16, filters: true };
+const model = {
+  imageSize: { width: 32, height: 32 },
+  grid: { rows: 4, columns: 4 },
+  globalTokens: 2,
+  patchTokens: 16,
+  filters: true,
+};
 
 /** Pixels that tell their place. */
 function picture(width: number, height: number): Uint8Array {

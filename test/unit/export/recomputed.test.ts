@@ -4,10 +4,12 @@ import { describe, expect, it } from 'vitest';
 import { patchesCsv, patchesJson } from '../../../src/export/patches';
 import { tokenizationNpz } from '../../../src/export/npz';
 import type { ExportedTokenization } from '../../../src/export/tokens';
-import { maskBits, payloadBits, selectKept } from '../../../src/method/filter';
+import { maskBits, selectKept } from '../../../src/method/filter';
 import { budgetOf } from '../../../src/method/settings';
 import { distortionWeights, rankSequentially, roundsOf } from '../../../src/method/sequential';
+import { costOf } from '../../../src/method/streams';
 import type { FilterSettings, RankingCriterion } from '../../../src/method/types';
+import { modelWith } from '../model';
 import { tinyTokenization } from './tokenization';
 
 const grid = { rows: 6, columns: 8 };
@@ -24,7 +26,11 @@ function given(visible: Uint8Array): Float32Array {
 
 async function exported(settings: FilterSettings): Promise<ExportedTokenization> {
   const { model: tiny, image, tokens, reconstruction } = tinyTokenization;
-  const model = { ...tiny, grid, patchTokens: patches, imageSize: 64, referenceBudgetBits: 150 };
+  const model = modelWith(
+    { ...tiny, grid, imageSize: { width: 64, height: 48 }, referenceBudgetBits: 150 },
+    { globalTokens, patchTokens: patches, filters: true },
+  );
+  const layout = { grid, tiles: image.tiles };
   const weigh =
     settings.ranking === 'distortion'
       ? (visible: Uint8Array) =>
@@ -38,8 +44,7 @@ async function exported(settings: FilterSettings): Promise<ExportedTokenization>
       : undefined;
   const estimate = (visible: Uint8Array) => Promise.resolve(given(visible));
   const ranking = await rankSequentially(entropyBits, estimate, grid, 0.5, roundsOf(settings), weigh);
-  const selection = selectKept(ranking, settings.lossRate, budgetOf(settings, model, grid));
-  const totalTokens = globalTokens + selection.keptTokens;
+  const selection = selectKept(ranking, settings.lossRate, budgetOf(settings, model, layout));
   return {
     model,
     image: { ...image, grid, width: 64, height: 48, rgb: new Uint8Array(64 * 48 * 3) },
@@ -48,16 +53,15 @@ async function exported(settings: FilterSettings): Promise<ExportedTokenization>
       patchCodes: Int32Array.from({ length: patches }, (_, i) => i % 6),
       entropyBits,
       surprisalBits: entropyBits,
-      expectedCodes: new Float32Array(patches * model.levels.length),
+      expectedCodes: new Float32Array(patches * model.expectedDimensions),
     },
     ranking,
     reconstruction: {
       ...reconstruction,
       ...selection,
       settings,
-      totalTokens,
+      ...costOf(model, image.tiles, { ...selection, length: 1 }),
       actualLossRate: selection.lostBits / selection.budgetBits,
-      payloadBits: payloadBits(totalTokens, model.codebookSize),
       maskBits: maskBits(patches, selection.keptTokens),
     },
     timings: {},

@@ -106,7 +106,7 @@ describe('a file of an earlier version', () => {
     });
 
   it.each([
-    ['the centre', { width: 48, height: 48 }, [3, 3], [24, 24]],
+    ['the centre', { width: 48, height: 32 }, [2, 3], [24, 16]],
     ['fitted', { width: 60, height: 30 }, [2, 3], [24, 12]],
     ['a tile', { width: 20, height: 7 }, [1, 3], [20, 7]],
   ] as const)(

@@ -4,7 +4,8 @@ import { keepEvery } from '../../../src/method/filter';
 import { lacking, tinyModel } from '../model';
 
 /** Patches of 8×8 pixels. */
-const model = { ...tinyModel, imageSize: 24 };
+const imageSize = { width: 24, height: 16 };
+const model = { ...tinyModel, imageSize };
 const [width, height] = [24, 16];
 const entropyBits = Float32Array.of(0, 0.5, 1, 1.5, 2, 2.5);
 
@@ -30,6 +31,7 @@ export const tinyTokenization: ExportedTokenization = {
   tokens: {
     globalCodes: Int32Array.of(1, 5),
     patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
+    otherCodes: [],
     entropyBits,
     surprisalBits: Float32Array.of(0.25, 0.75, 1.25, 1.75, 2.25, 2.75),
     expectedCodes: Float32Array.from({ length: 12 }, (_, i) => (i - 6) / 8),
@@ -43,6 +45,7 @@ export const tinyTokenization: ExportedTokenization = {
     lostBits: 3,
     actualLossRate: 0.4,
     keptTokens: 2,
+    length: 1,
     totalTokens: 4,
     payloadBits: 4 * Math.log2(6),
     maskBits: Math.log2(15),
@@ -65,7 +68,7 @@ const everyToken = {
 /** The same of a model that keeps every patch token and has no others; two rows of pixels are padding. */
 export const fixedPatchesTokenization: ExportedTokenization = {
   ...tinyTokenization,
-  model: { ...model, ...lacking.fixedPatches },
+  model: { ...lacking.fixedPatches, imageSize },
   image: { ...tinyTokenization.image, height: 8, rgb: tinyTokenization.image.rgb.slice(0, width * 8 * 3) },
   tokens: {
     ...tokens,
@@ -81,10 +84,11 @@ export const fixedPatchesTokenization: ExportedTokenization = {
 /** The same of a model of global tokens alone. */
 export const fixedGlobalsTokenization: ExportedTokenization = {
   ...tinyTokenization,
-  model: { ...model, ...lacking.fixedGlobals },
+  model: { ...lacking.fixedGlobals, imageSize },
   tokens: {
     globalCodes: tokens.globalCodes,
     patchCodes: new Int32Array(),
+    otherCodes: [],
     entropyBits: nothing,
     surprisalBits: nothing,
     expectedCodes: nothing,

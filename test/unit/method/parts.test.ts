@@ -1,19 +1,21 @@
 import { describe, expect, it } from 'vitest';
 import { describeParts, hasEveryPart, needsEveryPatch, tokenSum } from '../../../src/method/parts';
-import { lacking, tinyModel } from '../model';
+import { lacking, modelWith, tinyModel, type PartCounts } from '../model';
+
+const of = (parts: PartCounts) => modelWith(tinyModel, parts);
 
 describe('what kind of tokenizer it is', () => {
   it('is said in one line, with what every image takes', () => {
-    expect(describeParts({ globalTokens: 57, patchTokens: 0, filters: false })).toBe(
+    expect(describeParts(of({ globalTokens: 57, patchTokens: 0, filters: false }))).toBe(
       '57 global tokens, no patch tokens: every image takes 57 tokens',
     );
-    expect(describeParts({ globalTokens: 0, patchTokens: 256, filters: false }, 'tile')).toBe(
+    expect(describeParts(of({ globalTokens: 0, patchTokens: 256, filters: false }), 'tile')).toBe(
       'no global tokens, 256 patch tokens: every tile takes 256 tokens',
     );
-    expect(describeParts({ globalTokens: 0, patchTokens: 256, filters: true })).toBe(
+    expect(describeParts(of({ globalTokens: 0, patchTokens: 256, filters: true }))).toBe(
       'no global tokens, 256 patch tokens: every image takes 0 to 256 tokens',
     );
-    expect(describeParts({ globalTokens: 1, patchTokens: 0, filters: false })).toBe(
+    expect(describeParts(of({ globalTokens: 1, patchTokens: 0, filters: false }))).toBe(
       '1 global token, no patch tokens: every image takes 1 token',
     );
   });

@@ -4,6 +4,8 @@ import { roundsOf } from '../../../src/method/sequential';
 import { refusalOf } from '../refusal';
 import { lacking, tinyModel } from '../model';
 
+const tiles = { rows: 1, columns: 1 };
+
 describe('resolveSettings', () => {
   it('lays given settings over the model’s defaults', () => {
     expect(resolveSettings({}, tinyModel)).toEqual(tinyModel.defaults);
@@ -38,16 +40,16 @@ describe('resolveSettings', () => {
   it('drops nothing where nothing can be dropped, whatever the settings', () => {
     const given = { lossRate: 0.9, edgePriority: 3, budget: 'reference', ranking: 'sequential' } as const;
     const nothingDropped = { lossRate: 0, edgePriority: 0, budget: 'image', ranking: 'entropy' };
-    for (const parts of [lacking.fixedPatches, lacking.fixedGlobals]) {
-      expect(resolveSettings(given, { ...tinyModel, ...parts })).toEqual(nothingDropped);
+    for (const model of [lacking.fixedPatches, lacking.fixedGlobals]) {
+      expect(resolveSettings(given, model)).toEqual(nothingDropped);
     }
-    expect(resolveSettings(given, { ...tinyModel, ...lacking.patchesOnly })).toEqual(given);
+    expect(resolveSettings(given, lacking.patchesOnly)).toEqual(given);
   });
 
   it('reckons with the reference bits only when asked to', () => {
     const reference = { ...tinyModel.defaults, budget: 'reference' } as const;
-    expect(budgetOf(tinyModel.defaults, tinyModel, tinyModel.grid)).toBeNull();
-    expect(budgetOf(reference, tinyModel, tinyModel.grid)).toBe(9);
-    expect(budgetOf(reference, tinyModel, { rows: 8, columns: 3 })).toBe(36);
+    expect(budgetOf(tinyModel.defaults, tinyModel, { grid: tinyModel.grid, tiles })).toBeNull();
+    expect(budgetOf(reference, tinyModel, { grid: tinyModel.grid, tiles })).toBe(9);
+    expect(budgetOf(reference, tinyModel, { grid: { rows: 8, columns: 3 }, tiles })).toBe(36);
   });
 });

@@ -8,8 +8,9 @@ import { compute, type Analyses, type AnalysisRequest } from '../../../src/proto
 import type { LoadedChoice, OpenParams } from '../../../src/protocol/engineMessages';
 import { TatokError } from '../../../src/method/errors';
 import { resolveSettings } from '../../../src/method/settings';
-import type { FilterSettings, ModelDescription, Ranking, Reconstruction, Tokenized } from '../../../src/method/types';
+import type { FilterSettings, Ranking, Reconstruction, Tokenized } from '../../../src/method/types';
 
+import { modelWith, tinyModel } from '../model';
 vi.mock('vscode', async () => (await import('jest-mock-vscode')).createVSCodeMock(vi));
 
 const defaults: FilterSettings = { lossRate: 0.2, edgePriority: 0, budget: 'image', ranking: 'entropy' };
@@ -23,23 +24,17 @@ const settings: TatokSettings = {
   stepLimitMs: undefined,
 };
 
-const model: ModelDescription = {
-  name: 'tatok-s-256',
-  version: '1',
-  hash: 'a'.repeat(64),
-  directory: '/models/tatok-s-256',
-  imageSize: 2,
-  grid: { rows: 1, columns: 1 },
-  globalTokens: 1,
-  patchTokens: 1,
-  filters: true,
-  codebookSize: 4096,
-  levels: [8, 8, 8, 8],
-  attentionLayers: 1,
-  attentionHeads: 1,
-  defaults,
-  referenceBudgetBits: 9,
-};
+const model = modelWith(
+  {
+    ...tinyModel,
+    name: 'tatok-s-256',
+    directory: '/models/tatok-s-256',
+    imageSize: { width: 2, height: 2 },
+    grid: { rows: 1, columns: 1 },
+    defaults,
+  },
+  { globalTokens: 1, patchTokens: 1, filters: true },
+);
 
 const attention = { name: 'attention', params: { tile: 0, layer: 0, head: 0 } };
 
@@ -56,6 +51,7 @@ function reconstruction(filter: FilterSettings): Reconstruction {
     lostBits: 0,
     actualLossRate: 0,
     keptTokens: 1,
+    length: 1,
     totalTokens: 2,
     payloadBits: 24,
     maskBits: 0,
@@ -85,6 +81,7 @@ function tokenized(label: number, filter: OpenParams['settings']): Tokenized {
     tokens: {
       globalCodes: Int32Array.of(label),
       patchCodes: Int32Array.of(7),
+      otherCodes: [],
       entropyBits: Float32Array.of(9),
       surprisalBits: Float32Array.of(9),
       expectedCodes: new Float32Array(4),
@@ -181,7 +178,7 @@ function setUp() {
 }
 
 function contents(state: DocumentState): number | undefined {
-  return state.kind === 'tokenized' ? state.tokenization.tokens.globalCodes[0] : undefined;
+  return state.kind === 'tokenized' ? Number(state.tokenization.tokens.globalCodes[0]) : undefined;
 }
 
 describe('TokenizationDocument', () => {

@@ -23,7 +23,7 @@ const geometry = {
 };
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
-  ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12) },
+  ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -40,6 +40,9 @@ const only =
   (...optional: string[]): Optional =>
   (path) =>
     optional.includes(path);
+
+/** A sequence has none. */
+const gridsOfStreams = ['model.streams.0.grid:null', 'model.streams.1.grid:null'];
 
 interface Sample {
   readonly params: unknown;
@@ -136,9 +139,16 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
         {
           params: { id: 1, image: { ...geometry, rgb: new Uint8Array(3 * 2 * 3) }, model: tinyModel, settings: filter },
           optional: only('image.page'),
+          free: gridsOfStreams,
         },
       ],
-      'model/loaded': [{ params: { ...loaded, choice }, optional: (path) => path.startsWith('choice.cuda') }],
+      'model/loaded': [
+        {
+          params: { ...loaded, choice },
+          optional: (path) => path.startsWith('choice.cuda'),
+          free: gridsOfStreams,
+        },
+      ],
       'provider/note': [
         {
           params: { inUse: { choice, provider: 'cuda', opening: true } },

@@ -1,7 +1,8 @@
 """Bundle format 2: manifest.json as typed definitions, and the inputs and outputs that each graph must have.
 
-These definitions are the only ones: reading, writing, `python -m tatok check` and the JSON Schema
-(`Manifest.model_json_schema()`) derive from them. Keys that the format does not name are kept and ignored.
+Reading, writing, `python -m tatok check` and the JSON Schema (`json_schema`, committed as models/manifest.schema.json) derive
+from these definitions; the inspector's own, src/bundle/formatTwo.ts, is held to them by test/fixtures/manifests.json. Keys that
+the format does not name are kept and ignored.
 """
 
 import json
@@ -60,7 +61,7 @@ class SequenceStream(Part):
 
     name: StreamName
     kind: Literal["sequence"] = "sequence"
-    tokens: Count
+    tokens: Annotated[int, Field(gt=0, le=2**16)]
     codebook: Text
     prefix: bool = False
 
@@ -87,7 +88,7 @@ class GridStream(Part):
     rows: Count
     columns: Count
     codebook: Text
-    depth: Count = 1
+    depth: Annotated[int, Field(gt=0, le=256)] = 1
     prefix: bool = False
 
     @property
@@ -116,12 +117,18 @@ class FsqCodebook(Part):
         """How many codes there are."""
         return math.prod(self.levels)
 
+    @model_validator(mode="after")
+    def _of_62_bits(self) -> Self:
+        if self.codes > 2**62:
+            raise ValueError("its levels make more than 2^62 codes")
+        return self
+
 
 class VqCodebook(Part):
     """A table of `size` vectors; `file` is a NumPy array, float32 [size, dimensions], of the entries as they are compared."""
 
     kind: Literal["vq"] = "vq"
-    size: Annotated[int, Field(ge=2)]
+    size: Annotated[int, Field(ge=2, le=2**31)]
     dimensions: Count | None = None
     file: FileName | None = None
 
@@ -288,9 +295,13 @@ class Manifest(Part):
             yield "expected: goes with an entropy graph: give both or neither"
         if self.graphs.entropy is not None and (self.defaults is None or self.reference_budget_bits is None):
             yield "defaults and referenceBudgetBits are needed with an entropy graph"
+        if self.estimated is not None and isinstance(self.codebooks.get(self.estimated.codebook), ContinuousLatents):
+            yield f"expected: {self.estimated.name} has no codes whose entropy could be estimated"
         for provider, variant in self.variants.items():
             if (variant.entropy is None) != (self.graphs.entropy is None):
                 yield f"variants.{provider}: must have the graphs of the others"
+            if variant.tokenizer is not None and self.graphs.entropy is None:
+                yield f"variants.{provider}: need no tokenizer without an entropy graph"
         listed = {entry.path for entry in self.files}
         for name in sorted(self._named_files() - listed):
             yield f"files: must list {name}"
@@ -304,6 +315,36 @@ class Manifest(Part):
         """The text of manifest.json."""
         values = self.model_dump(mode="json", by_alias=True, exclude_none=True)
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+
+
+def json_schema() -> str:
+    """The text of the JSON Schema of manifest.json that editors and other programs read.
+
+    It says nothing of files of that name that are no manifests of this format, so that an editor can apply it to all of them.
+    Rules that bind one part to another, such as the files that must be listed, are beyond a schema.
+    """
+    schema = Manifest.model_json_schema()
+    # A keyword of OpenAPI: what it says, the kinds of the alternatives say too.
+    schema["properties"]["streams"]["items"].pop("discriminator")
+    schema["properties"]["codebooks"]["additionalProperties"].pop("discriminator")
+    parts = schema.pop("$defs") | {"Manifest": schema}
+    for part in parts.values():
+        part.pop("title")
+        for name, value in part["properties"].items():
+            value.pop("title", None)
+            # Nothing else tells kinds of streams and codebooks apart, nor a manifest from any other file.
+            if "const" in value:
+                value.pop("default")
+                part["required"] = [name, *part["required"]]
+    told = {"format": {"const": FORMAT}, "formatVersion": {"const": 2}}
+    conditional = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "TaTok bundle, format 2",
+        "if": {"type": "object", "properties": told, "required": list(told)},
+        "then": {"$ref": "#/$defs/Manifest"},
+        "$defs": parts,
+    }
+    return json.dumps(conditional, indent=2, ensure_ascii=False) + "\n"
 
 
 class TensorSpec(NamedTuple):

@@ -61,7 +61,7 @@ describe('Inspector', () => {
     const { tokens } = tokenization;
     tokenize(inspector, {
       ...tokenization,
-      tokens: { ...tokens, globalCodes: tokens.globalCodes.map((code) => code + 1) },
+      tokens: { ...tokens, globalCodes: (tokens.globalCodes as Int32Array).map((code) => code + 1) },
     });
     expect(inspector.shownAttention.value).toBeUndefined();
   });
