@@ -249,9 +249,7 @@ export class Graphs {
       if (!(tensor instanceof Tensor)) continue;
       const wanted = [count, ...shape];
       if (!isDeepStrictEqual([...tensor.dims], wanted)) {
-        const promisedAs = types.includes(tensor.type) ? [tensor.type] : types;
-        const [gave, instead] = [describe([tensor.type], tensor.dims), describe(promisedAs, wanted)];
-        throw mismatch(graph, `it gave ${name} as ${gave} instead of ${instead}`);
+        throw mismatch(graph, `it gave ${name} as ${difference(tensor.type, tensor.dims, types, wanted)}`);
       }
       const what = wrongNumber(tensor.data, this.model.streams.find((stream) => stream.name === name)?.codebook);
       if (what === undefined) continue;
@@ -525,8 +523,8 @@ function checkGraph(graph: GraphName, session: GraphSession, signature: Signatur
     const byName = new Map(metadata.map((value) => [value.name, value]));
     for (const [name, value] of Object.entries(expected)) {
       const actual = byName.get(name);
-      const wanted = describe(value.types, ['batch', ...value.shape]);
-      if (actual === undefined) throw mismatch(graph, `it has no ${kind} ${name}, ${wanted}`);
+      const wanted = ['batch', ...value.shape];
+      if (actual === undefined) throw mismatch(graph, `it has no ${kind} ${name}, ${describe(value.types, wanted)}`);
       if (!actual.isTensor) throw mismatch(graph, `its ${kind} ${name} is no tensor`);
       // Named dimensions are dynamic; what they are is known when the graph runs.
       const fits =
@@ -534,7 +532,7 @@ function checkGraph(graph: GraphName, session: GraphSession, signature: Signatur
         actual.shape.length === value.shape.length + 1 &&
         value.shape.every((size, d) => typeof actual.shape[d + 1] === 'string' || actual.shape[d + 1] === size);
       if (!fits)
-        throw mismatch(graph, `its ${kind} ${name} is ${describe([actual.type], actual.shape)} instead of ${wanted}`);
+        throw mismatch(graph, `its ${kind} ${name} is ${difference(actual.type, actual.shape, value.types, wanted)}`);
       byName.delete(name);
     }
     const [extra] = byName.keys();
@@ -550,6 +548,13 @@ function mismatch(graph: GraphName, reason: string): TatokError {
   );
 }
 
-function describe(types: readonly string[], shape: readonly (number | string)[]): string {
+type Shape = readonly (number | string)[];
+
+/** A tensor and the promised one. Where its type is one of those promised, it is not the type that is wrong. */
+function difference(type: string, shape: Shape, types: readonly string[], wanted: Shape): string {
+  return `${describe([type], shape)} instead of ${describe(types.includes(type) ? [type] : types, wanted)}`;
+}
+
+function describe(types: readonly string[], shape: Shape): string {
   return `${types.join(' or ')}[${shape.join(', ')}]`;
 }
