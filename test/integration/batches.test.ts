@@ -85,8 +85,9 @@ it('returns pictures and codes that later runs do not change, whatever the size 
 });
 
 it('puts the images of batches that run at the same time together apart', async () => {
-  const { graphs } = running;
-  const images = [10, 90, 200].map((grey) => new Uint8Array(3 * 256 ** 2).fill(grey));
+  const { graphs, loaded } = running;
+  const { width, height } = loaded.model.imageSize;
+  const images = [10, 90, 200].map((grey) => new Uint8Array(width * height * 3).fill(grey));
   const [a, b, c] = images as [Uint8Array, Uint8Array, Uint8Array];
   const [together, inTurn] = [
     await Promise.all([graphs.encodeAll([a, b]), graphs.encodeAll([b, c])]),
