@@ -53,7 +53,7 @@ describeInVSCode('A provider that crashes the inference process, in VS Code', ()
     await settled(inspector);
     await status('TaTok: CPU').waitFor();
     expect(Number(await inspector.getByTestId('loss-rate').inputValue())).toBeCloseTo(0.3, 1);
-    expect(await inspector.getByTestId('overlay-kept').isChecked()).toBe(true);
+    await expect.poll(() => inspector.getByTestId('overlay-kept').isChecked()).toBe(true);
     expect(await numberOf(inspector.getByTestId('total-tokens'))).toBeGreaterThan(before);
     expect(await numberOf(inspector.getByTestId('psnr'))).toBeGreaterThan(8);
     expect(await environmentReport(page)).toContain(`- runs on **cpu**\n  - not on cuda: \`${reason}\``);

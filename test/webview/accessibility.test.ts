@@ -171,7 +171,7 @@ describe('the keyboard', () => {
       await page.keyboard.press(key);
       await expect.poll(() => ranking.getAttribute('aria-expanded')).toBe('false');
       await painted(page);
-      expect(await chosen(ranking), key).toBe(then);
+      await expect.poll(() => chosen(ranking), { message: key }).toBe(then);
       expect(await ranking.evaluate((dropdown) => dropdown === document.activeElement)).toBe(true);
     }
     await page.close();
@@ -198,13 +198,13 @@ describe('the keyboard', () => {
     const view = page.getByRole('radiogroup', { name: 'View' });
     await view.getByRole('radio', { name: 'Reconstruction' }).press('ArrowRight');
     const difference = view.getByRole('radio', { name: 'Difference' });
-    expect(await difference.isChecked()).toBe(true);
-    expect(await view.getByRole('radio', { checked: true }).count()).toBe(1);
-    expect(await difference.evaluate((radio) => radio === document.activeElement)).toBe(true);
+    await expect.poll(() => difference.isChecked()).toBe(true);
+    await expect.poll(() => view.getByRole('radio', { checked: true }).count()).toBe(1);
+    await expect.poll(() => difference.evaluate((radio) => radio === document.activeElement)).toBe(true);
     const link = page.getByRole('checkbox', { name: 'link' });
     const linked = await link.isChecked();
     await link.press('Space');
-    expect(await link.isChecked()).toBe(!linked);
+    await expect.poll(() => link.isChecked()).toBe(!linked);
     const number = page.getByRole('spinbutton', { name: 'Information loss rate of A' });
     const before = Number(await number.inputValue());
     await number.press('ArrowDown');

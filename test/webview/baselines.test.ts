@@ -143,10 +143,10 @@ describe('choosing another model', () => {
     await chooseModel(page, 'mine');
     await page.getByTestId('kind').waitFor();
     expect(await page.getByTestId('colour-bar').count()).toBe(0);
-    expect(await page.getByTestId('overlay-none').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-none').isChecked()).toBe(true);
     await chooseModel(page, 'synthetic-s-256');
     await page.getByTestId('kind').waitFor({ state: 'detached' });
-    expect(await page.getByTestId('overlay-surprisal').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-surprisal').isChecked()).toBe(true);
     await page.close();
   });
 
@@ -221,7 +221,7 @@ describe('a comparison with TaTok', () => {
   it('has both kept sets where both models filter', async () => {
     const page = await compare(patchesOnly);
     expect(await text(page, 'kept-sets')).toMatch(/^Kept by both \d+/);
-    expect(await page.getByTestId('link').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('link').isChecked()).toBe(true);
     await page.close();
   });
 });

@@ -125,7 +125,7 @@ describe('two thresholds', () => {
 describe('two images', () => {
   it('start linked, with the provider and the model of each', async () => {
     const page = await open();
-    expect(await page.getByTestId('link').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('link').isChecked()).toBe(true);
     expect(await side(page, 'left').locator('h2').innerText()).toBe('kodim23.png');
     expect(await side(page, 'right').locator('h2').innerText()).toBe('kodim07.png');
     expect(await side(page, 'right').getByTestId('provider').innerText()).toBe('CUDA');
@@ -425,8 +425,8 @@ describe('a comparison', () => {
     await page.reload();
     await tokenized(page);
     await expect.poll(() => lossRates(page)).toEqual(['0.35', '0.8']);
-    expect(await page.getByTestId('layout-swipe').isChecked()).toBe(true);
-    expect(await page.getByTestId('overlay-kept').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('layout-swipe').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-kept').isChecked()).toBe(true);
     expect(await page.getByTestId('zoom').innerText()).toBe('100 %');
     await page.close();
   });

@@ -8,7 +8,7 @@ describe('crop modes', () => {
   it('are chosen in the header, with progress by tile and a way out', async () => {
     const page = await openInspector({});
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
-    expect(await chosen(page.getByTestId('crop-mode'))).toBe('centre crop');
+    await expect.poll(() => chosen(page.getByTestId('crop-mode'))).toBe('centre crop');
     await choose(page.getByTestId('crop-mode'), 'tiles at native resolution');
     const asked = () => page.evaluate(() => window.fixture.received.map(({ method, params }) => ({ method, params })));
     expect(await asked()).toContainEqual({ method: 'cropMode/choose', params: ['tiles'] });

@@ -129,7 +129,7 @@ describe('overlays and views', () => {
   it('isolates a global token, adds with Shift, and shows the mean of all when none is left', async () => {
     const page = await open();
     await page.getByTestId('global-12').click();
-    expect(await page.getByTestId('overlay-attention').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-attention').isChecked()).toBe(true);
     expect(await page.getByTestId('isolated').innerText()).toBe('token 12');
     await page.getByTestId('global-3').click({ modifiers: ['Shift'] });
     expect(await page.getByTestId('isolated').innerText()).toBe('mean of 3, 12');
@@ -415,7 +415,7 @@ describe('influence', () => {
     await page.getByTestId('range').click();
     const ofAll = Number(await page.getByTestId('colour-bar').getAttribute('data-high'));
     await page.getByTestId('global-0').click();
-    expect(await page.getByTestId('overlay-influence').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-influence').isChecked()).toBe(true);
     expect(Number(await page.getByTestId('colour-bar').getAttribute('data-high'))).toBeGreaterThan(ofAll);
     await page.getByTestId('overlay-entropy').click();
     expect(await page.getByTestId('readout').locator('.rows').innerText()).not.toContain('influence');
@@ -576,12 +576,12 @@ describe('life of the page', () => {
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
     await painted(page);
     expect(await page.getByTestId('loss-rate').inputValue()).toBe('0.35');
-    expect(await chosen(page.getByTestId('ranking'))).toBe('sequential');
-    expect(await page.getByTestId('view-difference').isChecked()).toBe(true);
-    expect(await page.getByTestId('overlay-attention').isChecked()).toBe(true);
+    await expect.poll(() => chosen(page.getByTestId('ranking'))).toBe('sequential');
+    await expect.poll(() => page.getByTestId('view-difference').isChecked()).toBe(true);
+    await expect.poll(() => page.getByTestId('overlay-attention').isChecked()).toBe(true);
     expect(await page.getByTestId('isolated').innerText()).toBe('token 5');
-    expect(await chosen(page.getByTestId('colormap'))).toBe('magma');
-    expect(await chosen(page.getByTestId('head'))).toBe('head 2');
+    await expect.poll(() => chosen(page.getByTestId('colormap'))).toBe('magma');
+    await expect.poll(() => chosen(page.getByTestId('head'))).toBe('head 2');
     expect(await page.getByTestId('zoom').innerText()).toBe('150 %');
     await page.close();
   });
@@ -610,7 +610,7 @@ describe('life of the page', () => {
     expect(await page.getByTestId('failure').locator('p').innerText()).toBe(
       'There is no model: /photographs/manifest.json cannot be read. Choose the folder of a TaTok bundle, with manifest.json and its ONNX graphs.',
     );
-    expect(await chosen(model)).toBe('mine');
+    await expect.poll(() => chosen(model)).toBe('mine');
     expect(await number(page, 'psnr')).toBe(psnr);
     const asked = await page.evaluate(() =>
       window.fixture.received.filter(({ method }) => method === 'models/choose').map(({ params }) => params),

@@ -71,7 +71,7 @@ describe('results as they come', () => {
     const page = await openInspector({ scenario: 'ranking', cells: 64, tiles: 4 });
     await page.getByTestId('rank-globally').click();
     await page.locator('[data-testid="status"][data-state="ready"]').waitFor();
-    expect(await chosen(page.getByTestId('ranking'))).toBe('entropy');
+    await expect.poll(() => chosen(page.getByTestId('ranking'))).toBe('entropy');
     expect(Number(await text(page, 'kept-count'))).toBeGreaterThan(0);
     expect(await page.getByTestId('rank-globally').count()).toBe(0);
     await page.close();
