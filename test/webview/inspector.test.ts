@@ -175,9 +175,9 @@ describe('the threshold', () => {
   });
 
   it('cancels a request that newer settings overtake (CPU), and asks again at once on a GPU', async () => {
-    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 400 });
+    const page = await open({ provider: { provider: 'cpu', failures: [] }, reconstructMs: 2000 });
     await setRange(page, 'loss-rate', 0.5);
-    await page.waitForTimeout(250);
+    await expect.poll(() => reconstructions(page)).toHaveLength(1);
     await setRange(page, 'loss-rate', 0.3);
     await page.getByTestId('stale').waitFor({ state: 'detached' });
     expect(await page.evaluate(() => window.fixture.cancelled)).toBe(1);
