@@ -247,7 +247,7 @@ export const picturesParams = z.strictObject({
   batchSize: index(mostPictures + 1).check(z.positive()),
 });
 
-/** Tokens whose picture is not at hand. What they hold is checked against the model. */
+/** Tokens whose picture is not at hand. Their contents are checked against the model. */
 export const tokensToDecode = z.strictObject({
   /** Pixels that were tokenized, padding left out. */
   width: positiveCount,

@@ -5,11 +5,10 @@ import { Announcement, focusedPatch, type FocusedPatch } from '../controls/Patch
 import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';
-import type { Parts } from '../../src/method/parts';
+import { hasPart, type Parts } from '../../src/method/parts';
 import { describePatch, describeToken } from '../../src/method/patch';
 import { psnrText, ssimText } from '../../src/method/quality';
 import type { Reconstruction } from '../../src/method/types';
-import { hasPart } from '../../src/method/parts';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
 export function ComparedFigures(): JSX.Element {

@@ -63,8 +63,8 @@ tokens alone, in bits, with the precision of float16. `kept` patch tokens, `toke
 length, of the kept set (log2 C(N, kept)), and of the tokens under a range coder that the entropy model drives; `psnr` in dB,
 null for equal pictures, and `ssim`.
 
-What a model does not have, or what was not asked for, is null. So is all but `id`, `path` and `label` where `error` says in one
-sentence why there are no tokens; a file that cannot be read has no `id` either.
+A value that the model lacks, or that nobody asked for, is null. Where `error` says in one sentence why there are no tokens,
+all is null but `id`, `path` and `label`; a file that cannot be read has no `id` either.
 """
 
 

@@ -21,7 +21,7 @@ _FILE_FORMAT, _FILE_VERSION = "tatok-token-file", 1
 class LoadedTokens:
     """Tokens of M images; N patches on a grid of rows × columns, in raster order.
 
-    Values a patch reshape to pictures: `entropy_bits.reshape(-1, *grid)`. What the file does not have is None.
+    Values a patch reshape to pictures: `entropy_bits.reshape(-1, *grid)`. Values that the file lacks are None.
     """
 
     model: str
