@@ -51,7 +51,7 @@ export async function saveExport(
   return saveFile(document.uri, { title: document.name, name: `${[...images].join('-')}.${kind}` }, async () =>
     'bytes' in request
       ? request.bytes
-      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token)),
+      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token, request.edits)),
   );
 }
 

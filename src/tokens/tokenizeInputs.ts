@@ -106,8 +106,8 @@ export async function rowsOf(
   return rows;
 }
 
-/** Failures that one image may be the cause of: it ends the process, takes it forever, or gives numbers that are none. */
-const maybeOfOneImage = new Set(['inference-crashed', 'inference-failed', 'time-limit']);
+/** Failures that one image may be the cause of: it ends the process, takes it forever or all memory, or gives numbers that are none. */
+const maybeOfOneImage = new Set(['inference-crashed', 'inference-failed', 'time-limit', 'memory-limit']);
 
 /** @returns the error where one of several images may be at fault. */
 async function rowsOfBatch(
