@@ -25,6 +25,7 @@ import type {
   OpenParams,
   Pictures,
   PicturesParams,
+  ThumbnailParams,
   TokenizedPicture,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
@@ -153,6 +154,11 @@ export class InferenceClient {
   /** Decodes tokens whose pictures are not at hand. */
   decodeTokens(params: DecodeTokensParams): Promise<Pictures<DecodedTokens>> {
     return this.request(protocol.decodeTokens, params, {});
+  }
+
+  /** A JPEG file of the centre of an image. */
+  async thumbnail(params: ThumbnailParams, token?: CancellationToken): Promise<Uint8Array> {
+    return (await this.request(protocol.thumbnail, params, { token })).jpeg;
   }
 
   private handle(picture: number, known: KnownPicture): Pick<OpenedPicture, 'analyses' | 'ask' | 'close'> {

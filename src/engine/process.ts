@@ -19,6 +19,7 @@ import type { Asked } from '../protocol/engineMessages';
 import { toResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
 import { fromClient } from '../protocol/schemas';
 import { Engine } from './engine';
+import { makeThumbnail } from './thumbnail';
 
 const log = (text: string) => void process.stderr.write(`${text}\n`);
 const writer = new IPCMessageWriter(process);
@@ -78,6 +79,10 @@ connection.onRequest(
 connection.onRequest(
   protocol.decodeTokens,
   answer((params, call) => engine.decodeTokens(params, call)),
+);
+connection.onRequest(
+  protocol.thumbnail,
+  answer(async (params) => ({ jpeg: await makeThumbnail(params) })),
 );
 connection.onRequest(
   protocol.analysis,
