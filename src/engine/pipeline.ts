@@ -2,7 +2,7 @@
 import { attentionMap } from './attention';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
-import { maskBits, selectKept } from '../method/filter';
+import { keepGiven, maskBits, selectKept } from '../method/filter';
 import type { PipelineGraphs } from './gatheredGraphs';
 import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
 import { patchChange, replacementCodes } from './influence';
@@ -117,13 +117,13 @@ export class TaTok {
    * Filters and decodes tokens under some settings, without encoding.
    *
    * @param image of the tokens.
-   * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   * @param picture the same at full size, for PSNR and SSIM; undefined: there is none, and they are null.
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept, or those that the tokens say.
    */
   async reconstruct(
     tokens: Tokens,
     image: ShownGeometry,
-    picture: Picture,
+    picture: Picture | undefined,
     given: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
@@ -153,7 +153,7 @@ export class TaTok {
    */
   filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
     const tiling = this.tiling(geometry);
-    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const selection = this.selection(undefined, ranking, resolveSettings(given, this.model), tiling);
     const { length: _, ...rate } = this.rate(selection, tiling);
     return { keep: selection.keep, ...rate };
   }
@@ -173,9 +173,7 @@ export class TaTok {
     this.requireTokens(tokens, tiling);
     const codes = { globalCodes, patchCodes, otherCodes: [] };
     const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
-      : [];
+    const estimate = await this.estimateCodes(codes, visible, tiling, clock);
     const reduction = reductionFor(width, height, patchSide(this.model));
     const [decoded] = await this.decode(
       codes,
@@ -188,6 +186,44 @@ export class TaTok {
     );
     if (decoded === undefined) throw new RangeError('no picture');
     return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction), rgb: decoded.rgb };
+  }
+
+  /**
+   * Tokens out of a file with what the entropy model says of them given G, as {@link tokenize} has those of a picture: they can be decoded,
+   * and analysed as far as that takes no picture.
+   *
+   * @param everyCode false where the codes of dropped patches are not in the file: their surprisal is NaN.
+   * @throws TatokError tokens-invalid unless the model can have given the tokens.
+   */
+  async estimateTokens(
+    given: TokensToDecode,
+    everyCode: boolean,
+    observer?: StageObserver,
+  ): Promise<Pick<Tokenized, 'tokens' | 'timings'>> {
+    const clock = new StageClock(observer);
+    const { globalCodes, patchCodes, keep } = given;
+    const tiling = this.tiling(given);
+    this.requireTokens(given, tiling);
+    const codes = { globalCodes, patchCodes, otherCodes: [] };
+    const estimate = await this.estimateCodes(codes, new Uint8Array(keep.length), tiling, clock);
+    const surprisalBits = everyCode
+      ? estimate.surprisalBits
+      : estimate.surprisalBits.map((bits, patch) => (keep[patch] === 1 ? bits : NaN));
+    const tokens = { ...codes, ...estimate, surprisalBits, ...(this.model.filters && { keep }) };
+    return { tokens, timings: clock.timings };
+  }
+
+  /** Nothing for a model without an entropy model. */
+  private async estimateCodes(
+    codes: Codes,
+    visible: Uint8Array,
+    tiling: Tiling,
+    clock: StageClock,
+  ): Promise<EntropyEstimate> {
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
+      : [];
+    return estimate;
   }
 
   /** @throws TatokError tokens-invalid. */
@@ -251,7 +287,7 @@ export class TaTok {
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
-    const selection = this.selection(ranking, checked, tiling);
+    const selection = this.selection(tokens, ranking, checked, tiling);
     const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
     const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
     const { length } = selection;
@@ -339,8 +375,16 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  /** The kept tokens of a picture. */
-  private selection(ranking: Ranking | undefined, settings: FilterSettings, tiling: Tiling): KeptSet {
+  /** The kept tokens of a picture: those that the tokens came with, or those of the filter. */
+  private selection(
+    tokens: Pick<Tokens, 'keep' | 'entropyBits'> | undefined,
+    ranking: Ranking | undefined,
+    settings: FilterSettings,
+    tiling: Tiling,
+  ): KeptSet {
+    if (tokens?.keep !== undefined) {
+      return { ...keepGiven(tokens.keep, tokens.entropyBits), length: this.model.steps.length };
+    }
     if (ranking === undefined) return keepPrefix(this.model, tiling, settings.lossRate);
     const kept = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling));
     return { ...kept, length: this.model.steps.length };
@@ -371,10 +415,7 @@ export class TaTok {
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
     const none = this.noEstimate(tiling).entropyBits;
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [new Uint8Array(none.length)], tiling, 'entropy', clock)
-      : [];
-    return { ...codes, ...estimate };
+    return { ...codes, ...(await this.estimateCodes(codes, new Uint8Array(none.length), tiling, clock)) };
   }
 
   private noCodes(tiling: Tiling): Codes {
@@ -487,7 +528,7 @@ export class TaTok {
       // The last strip's is a stage of its own, so that a picture of one strip has a time for decoding and one for measuring.
       if (last + 1 < tiling.count) measure(strip);
     });
-    await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
+    if (picture !== undefined) await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
     return decoded.map(({ rgb, meter }) => ({ rgb, psnr: meter.psnr, ssim: meter.ssim }));
   }
 
@@ -500,7 +541,7 @@ export class TaTok {
     clock: StageClock,
   ): Promise<{ readonly selections: readonly KeptSet[]; readonly estimates: readonly EntropyEstimate[] }> {
     const selections = await clock.run('filter', () =>
-      each.map((settings) => this.selection(ranking, settings, tiling)),
+      each.map((settings) => this.selection(tokens, ranking, settings, tiling)),
     );
     const estimates =
       each[0] !== undefined && isSequential(each[0].ranking)

@@ -94,6 +94,27 @@ export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescr
   );
 }
 
+/**
+ * The tokens of a file of either kind, told by its first bytes.
+ *
+ * @throws as {@link readTokensNpz}.
+ */
+export function readTokens(name: string, bytes: Uint8Array, model: ModelDescription): TokenFile {
+  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return readTokensNpz(name, bytes, model);
+  let content: unknown;
+  try {
+    content = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new TatokError(
+      'tokens-invalid',
+      `${name} is neither a token data set nor a token file.`,
+      'Give the folder of a data set, a .tokens.json or an .npz file.',
+      { cause: error },
+    );
+  }
+  return readTokenFile(name, content, model);
+}
+
 /** An object in JSON; undefined for anything else. */
 function settingsIn(text: string): Record<string, unknown> | undefined {
   try {

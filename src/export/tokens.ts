@@ -3,11 +3,13 @@ import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
 import { TatokError } from '../method/errors';
 import { hasPart, requirePlainTokens } from '../method/parts';
-import { filterRecordSchema, recordOf, settingsOf } from '../method/settings';
+import { filterRecordSchema, recordOf, resolveSettings, settingsOf } from '../method/settings';
 import { mainStream, takesLength } from '../method/streams';
 import {
   cropModes,
   type CodeArray,
+  type CropMode,
+  type FilterSettings,
   type ModelDescription,
   type Ranking,
   type RankingCriterion,
@@ -159,7 +161,9 @@ export interface TokenFile {
   readonly patchCodes: Int32Array;
   /** One value per patch token. */
   readonly keep: Uint8Array;
-  readonly ranking: RankingCriterion;
+  readonly cropMode: CropMode;
+  /** Of the filter, with the model's own for what an old file does not say. */
+  readonly settings: FilterSettings;
   readonly edits: TokenEdits;
   /** One sentence on what an old file does not say, and what was taken for it. */
   readonly note: string | undefined;
@@ -189,7 +193,8 @@ export function readTokenFile(name: string, content: unknown, model: ModelDescri
     globalCodes: Int32Array.from(file.globalCodes ?? []),
     patchCodes,
     keep: Uint8Array.from(file.keep ?? new Uint8Array(patchCodes.length).fill(1)),
-    ranking: settings === undefined ? model.defaults.ranking : settingsOf(settings).ranking,
+    cropMode: file.cropMode,
+    settings: resolveSettings(settings === undefined ? {} : settingsOf(settings), model),
     edits: file.edits,
     note: old ? earlierNote(name, model, guessed ? model.defaults.ranking : undefined) : undefined,
   };

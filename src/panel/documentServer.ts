@@ -1,14 +1,11 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  CancellationTokenSource,
-  type CancellationToken,
-  type Logger,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type Logger, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
+import { sentences } from '../host/text';
+import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
@@ -105,6 +102,7 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -179,6 +177,12 @@ export class DocumentServer extends Disposable {
         return;
       case 'showOutput':
         this.services.log.show();
+        return;
+      case 'chooseModel':
+        await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
+          const { message, advice } = toTatokError(error, this.document.name);
+          void window.showErrorMessage(sentences(message, advice));
+        });
         return;
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');

@@ -175,7 +175,9 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway']);
+export const rowChoice = z.enum(['previous', 'next', 'list']);
+
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,
@@ -197,6 +199,7 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
+    carriesValue(document.chooseRow, rowChoice),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
@@ -262,6 +265,22 @@ export const tokensToDecode = z.strictObject({
   ranking: filterSchema.shape.ranking,
 });
 
+/** Tokens out of a file, to be looked at as those of a picture. */
+export const openTokensParams = z.strictObject({
+  choice: modelChoice,
+  tokens: tokensToDecode,
+  /** How their picture was cut. */
+  cropMode,
+  /** False where the codes of dropped patches are not in the file. */
+  everyCode: z.boolean(),
+  /** Those that they were filtered with. Absent fields fall back to the manifest's defaults. */
+  settings: z.partial(filter),
+  /** The encoded image that they were made of, where it is found. */
+  original: z.exactOptional(file),
+  /** A larger original is not decoded; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
+});
+
 export const decodeTokensParams = z.strictObject({
   choice: modelChoice,
   pictures: list(tokensToDecode, mostPictures),
@@ -300,6 +319,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
   entropyBits: typedArray<Float32Array>(Float32Array),
   surprisalBits: typedArray<Float32Array>(Float32Array),
   expectedCodes: typedArray<Float32Array>(Float32Array),
+  keep: z.optional(typedArray<Uint8Array>(Uint8Array)),
 });
 
 /**
@@ -308,7 +328,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
  */
 function fits(
   image: TileLayout,
-  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
+  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes, keep }: Tokens,
 ): boolean {
   const [patches, tiles] = [cells(image.grid), cells(image.tiles)];
   const estimated = entropyBits.length;
@@ -317,6 +337,7 @@ function fits(
     [globalCodes, ...otherCodes].every(({ length }) => length % tiles === 0) &&
     (estimated === patches || estimated % tiles === 0) &&
     surprisalBits.length === estimated &&
+    (keep === undefined || keep.length === estimated) &&
     expectedCodes.length % Math.max(1, estimated) === 0
   );
 }
@@ -328,7 +349,8 @@ const manifest = z.string().check(z.maxLength(1 << 22));
 export const knownPicture = z
   .strictObject({
     choice: modelChoice,
-    file,
+    /** Absent where the tokens were opened without the picture that they were made of. */
+    file: z.exactOptional(file),
     image: geometry,
     tokens,
     /** Another model in the same folder would decode the tokens to another picture. */
@@ -363,6 +385,7 @@ export const fromClient: Contract = {
   answers: true,
   messages: new Map([
     carries(engine.open, asked(z.extend(openParams, pictureHandle.shape))),
+    carries(engine.openTokens, asked(z.extend(openTokensParams, pictureHandle.shape))),
     carries(engine.reopen, knownPicture),
     carries(engine.close, pictureHandle),
     // Checked by checkedAnalysis, with the limits of the picture.
@@ -487,13 +510,16 @@ const decodedTokens: z.ZodMiniType<engine.DecodedTokens> = z
 
 const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 'float16']) };
 
+const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
+
 /** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
-  [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
+  [engine.open.method, openedTokens],
+  [engine.openTokens.method, openedTokens],
 ]);
 
 /** @throws TatokError bad-message for an answer of another shape. */
