@@ -36,10 +36,8 @@ export async function decodeTokens(
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
   const bytes = await readRegular(options.tokens, mostFileBytes);
-  const { note, ...file } = readTokens(basename(options.tokens), bytes, model);
+  const { note, tokens } = readTokens(basename(options.tokens), bytes, model);
   if (note !== undefined) complain(note);
-  const { width, height, globalCodes, patchCodes, keep, settings } = file;
-  const tokens = { width, height, globalCodes, patchCodes, keep, ranking: settings.ranking };
   const { pictures } = await client.decodeTokens({ choice, pictures: [tokens] });
   const [picture] = pictures;
   if (picture === undefined) throw new RangeError('there is no answer');

@@ -129,17 +129,6 @@ export function keepEvery(patchTokens: number): Selection {
   return { keep: new Uint8Array(patchTokens).fill(1), keptTokens: patchTokens, budgetBits: 0, lostBits: 0 };
 }
 
-/** A kept set that is given, whatever the order of dropping. @param entropyBits ĥ, N values in bits. */
-export function keepGiven(keep: Uint8Array, entropyBits: Float32Array): Selection {
-  let [keptTokens, budgetBits, lostBits] = [0, 0, 0];
-  entropyBits.forEach((bits, patch) => {
-    budgetBits += bits;
-    if (keep[patch] === 1) keptTokens++;
-    else lostBits += bits;
-  });
-  return { keep, keptTokens, budgetBits, lostBits };
-}
-
 /** Place of every patch in the order of keeping, 1 = dropped last, from π. */
 export function keepRanks(order: Uint32Array): Uint32Array {
   const rank = new Uint32Array(order.length);

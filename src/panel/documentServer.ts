@@ -11,6 +11,7 @@ import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import type { FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
@@ -51,6 +52,7 @@ export class DocumentServer extends Disposable {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
     this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+    this.register(document.onDidEdit((edits) => this.sendEdits(edits)));
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -102,6 +104,8 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => document.edit(request));
+    connection.onNotification(protocol.travel, (way) => void vscode.commands.executeCommand(way));
     connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
@@ -197,6 +201,11 @@ export class DocumentServer extends Disposable {
       this.tokenizedUnder = settings;
     }
     void this.send(state);
+  }
+
+  private sendEdits(edits: Edits): void {
+    // A page that went away meanwhile is told when it is back.
+    this.pages.connection?.sendNotification(protocol.edited, edits).catch(() => undefined);
   }
 
   private async send(state: DocumentState): Promise<void> {

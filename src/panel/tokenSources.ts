@@ -2,9 +2,10 @@
 import { basename, dirname } from 'node:path';
 import type * as vscode from 'vscode';
 import { readTokens } from '../export/npz';
-import { requireSameModel } from '../export/tokens';
+import { requireSameModel, withoutEdits } from '../export/tokens';
 import { plain, type Plain } from '../host/text';
 import { window } from '../host/window';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { ModelDescription } from '../method/types';
@@ -22,7 +23,7 @@ export interface SourcedTokens {
 }
 
 /**
- * Tokens of a `.tokens.json` or `.npz` file.
+ * Tokens of a `.tokens.json` or `.npz` file, without what was changed by hand, and the changes.
  *
  * @param uri of the file, beside which the original is looked for.
  * @throws TatokError tokens-invalid; tokens-of-another-model.
@@ -31,12 +32,15 @@ export async function tokensOfFile(
   uri: vscode.Uri,
   bytes: Uint8Array,
   model: ModelDescription,
-): Promise<SourcedTokens> {
-  const { note, settings, cropMode, edits: _, ...tokens } = readTokens(basename(uri.path), bytes, model);
+): Promise<SourcedTokens & { readonly edits: Edits }> {
+  const name = basename(uri.path);
+  const file = readTokens(name, bytes, model);
+  const { own, edits } = withoutEdits(name, file);
   return {
-    params: { tokens: { ...tokens, ranking: settings.ranking }, cropMode, settings, everyCode: true },
+    params: { tokens: own, cropMode: file.cropMode, settings: file.settings, everyCode: true },
     original: await originalBeside(uri),
-    origin: { note: note ?? null, row: null },
+    origin: { note: file.note ?? null, row: null },
+    edits,
   };
 }
 

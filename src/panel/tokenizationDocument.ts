@@ -8,7 +8,8 @@ import type { ExportedTokenization } from '../export/tokens';
 import type { OpenCall, OpenedPicture } from '../client/client';
 import type { AnalysisRequest, Call, Progress } from '../protocol/analyses';
 import type { DecodedPicture, LoadedChoice } from '../protocol/engineMessages';
-import type { Failure, InspectedTokenization, RowChoice } from '../protocol/document';
+import type { EditRequest, Failure, InspectedTokenization, RowChoice } from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
@@ -55,6 +56,9 @@ const settleMs = 250;
 export class TokenizationDocument extends Disposable implements vscode.CustomDocument {
   private readonly changed = this.register(new vscode.EventEmitter<DocumentState>());
   readonly onDidChangeState = this.changed.event;
+  private readonly edited = this.register(new vscode.EventEmitter<Edits>());
+  /** Fires when a file of tokens was edited, by a page or by a command of VS Code. */
+  readonly onDidEdit = this.edited.event;
   private current: DocumentState = { kind: 'idle' };
   /** The settings of the current state; undefined while idle. */
   private settings: TatokSettings | undefined;
@@ -178,6 +182,9 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.services.inference.open({ choice, file, settings: filter, cropMode, ...limit }, call);
   }
 
+  /** Changes a file of tokens; that of an image is never written. */
+  edit(_request: EditRequest): void {}
+
   /** Shows another row of a data set; an image has none. */
   chooseRow(_choice: RowChoice): Promise<void> {
     return Promise.resolve();
@@ -219,15 +226,19 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.result().opened.ask(request, call);
   }
 
-  /** The tokenization under some settings, for an export; it is finished although the file changes meanwhile. */
-  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
+  /** The tokenization under some settings and edits, for an export; it is finished although the file changes meanwhile. */
+  async tokenizationUnder(
+    filter: FilterSettings,
+    token: CancellationToken,
+    edits?: Edits,
+  ): Promise<ExportedTokenization> {
     const { tokenization, opened } = this.result();
     this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
     try {
       const ranked = tokenization.model.filters && tokenization.tokens.keep === undefined;
       const ranking = ranked ? await opened.analyses.rank(filter, { token }) : undefined;
-      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
-      return { ...tokenization, ranking, reconstruction };
+      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct({ ...filter, edits }, { token });
+      return { ...tokenization, ranking, reconstruction, edits };
     } finally {
       this.exported(opened);
     }
@@ -364,6 +375,15 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private enter(state: DocumentState): void {
     this.current = state;
     if (!this.isDisposed) this.changed.fire(state);
+  }
+
+  /** Keeps what pages that are loaded from now on are told of the edits; those that are there are told of them alone. */
+  protected keepEdits(edits: Edits): void {
+    const { current } = this;
+    if (current.kind !== 'tokenized' || current.tokenization.origin === undefined) return;
+    const origin = { ...current.tokenization.origin, edits };
+    this.current = { kind: 'tokenized', tokenization: { ...current.tokenization, origin } };
+    this.edited.fire(edits);
   }
 }
 

@@ -8,12 +8,13 @@
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
+import type { Edits } from '../method/edits';
 import type { CropMode, FilterSettings, ModelDescription, ProviderReport, Tokenized } from '../method/types';
 import type { Progress } from './analyses';
 import type { DecodedPicture } from './engineMessages';
 import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
-import type { failureAction, modelRequest, restoredPage, rowChoice } from './schemas';
+import type { editRequest, failureAction, modelRequest, restoredPage, rowChoice, travelChoice } from './schemas';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -53,6 +54,8 @@ export interface TokensOrigin {
   readonly row: ShownRow | null;
   /** False where the codes of dropped patches are not in the file. */
   readonly everyCode: boolean;
+  /** Of a file that can be edited, what is changed in it: tokens are those without. */
+  readonly edits: Edits | null;
 }
 
 /** A row of a token data set. */
@@ -78,6 +81,8 @@ export interface ModelMenu {
   readonly options: readonly ModelOption[];
 }
 
+export type EditRequest = z.infer<typeof editRequest>;
+export type Travel = z.infer<typeof travelChoice>;
 export type RowChoice = z.infer<typeof rowChoice>;
 
 export type ModelRequest = z.infer<typeof modelRequest>;
@@ -101,6 +106,10 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
+/** Changes a token file: all edits that it now has, and the name of the last. VS Code can undo it. */
+export const edit = new NotificationType<EditRequest>('edit');
+/** Undoes or redoes as VS Code's own command does, which knows the changes of a token file. */
+export const travel = new NotificationType<Travel>('travel');
 /** Shows another row of a data set: the one before or after, or one that the host asks for. */
 export const chooseRow = new NotificationType<RowChoice>('row/choose');
 /** A button of a failure was pressed. */
@@ -111,6 +120,8 @@ export const progressed = new NotificationType<Progress>('progressed');
 /** The picture that is being tokenized; the tokens that follow are of the last one. */
 export const pictured = new NotificationType<DecodedPicture>('pictured');
 export const tokenized = new NotificationType<Omit<InspectedTokenization, 'image'>>('tokenized');
+/** Edits of a token file, whichever page or command made them. */
+export const edited = new NotificationType<Edits>('edited');
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');

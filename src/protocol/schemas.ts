@@ -6,6 +6,7 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
@@ -108,10 +109,37 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/**
+ * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
+ * decoded.
+ */
+function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType<Edits> {
+  const tokens = { patch: patches, global: tiles * globalTokens };
+  const short = z.strictObject({
+    forcedKept: list(z.unknown(), patches),
+    forcedDropped: list(z.unknown(), patches),
+    replaced: list(z.unknown(), tokens.patch + tokens.global),
+  });
+  return z.pipe(
+    z.custom<z.input<typeof editsSchema>>(
+      (edits) => short.safeParse(edits).success,
+      'must be lists of the picture’s tokens',
+    ),
+    editsSchema.check(
+      z.refine(
+        ({ forcedKept, forcedDropped, replaced }) =>
+          [...forcedKept, ...forcedDropped].every((patch) => patch < patches) &&
+          replaced.every(({ token, index: at }) => at < tokens[token]),
+        'must be of tokens that the picture has',
+      ),
+    ),
+  );
+}
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
-  reconstruct: () => filter,
+  reconstruct: (limits: PictureLimits) => z.extend(filter, { edits: z.optional(editsOf(limits)) }),
   measure: ({ patches }: PictureLimits) =>
     z.strictObject({
       /** Their ε is not used. */
@@ -119,12 +147,13 @@ export const analysisRequests = {
       /** Measured as one batch; there are no more kept sets than that. */
       lossRates: list(filterSchema.shape.lossRate, patches + 1, 1),
     }),
-  influence: ({ tiles, globalTokens }: PictureLimits) =>
+  influence: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
+      edits: z.optional(editsOf(limits)),
       /** Index of the tile, 0 unless the picture is tiled. */
-      tile: index(tiles),
-      globalToken: index(globalTokens),
+      tile: index(limits.tiles),
+      globalToken: index(limits.globalTokens),
     }),
   attention: ({ tiles, layers, heads }: PictureLimits) =>
     z.strictObject({
@@ -132,6 +161,13 @@ export const analysisRequests = {
       tile: index(tiles),
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
+    }),
+  draw: (limits: PictureLimits) =>
+    z.strictObject({
+      settings: filter,
+      edits: z.optional(editsOf(limits)),
+      /** Decides the codes. */
+      seed: index(2 ** 32),
     }),
 };
 
@@ -164,8 +200,18 @@ export const restoredPage = z.strictObject({
   cropMode: z.optional(cropMode),
 });
 
+/** As many as a picture of a gigapixel has, with patches of 8 pixels. */
+const mostPatches = 1 << 24;
+/** Where edits are held against the picture later. */
+const anyPicture = { patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 };
+
 export const exportRequest = z.union([
-  z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
+  z.strictObject({
+    kind: z.enum(dataKinds),
+    settings: filter,
+    /** Held against the picture where it is exported. */
+    edits: z.optional(editsOf(anyPicture)),
+  }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
   z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
 ]);
@@ -174,6 +220,14 @@ export const modelRequest = z.strictObject({
   /** One of those that the host offered; null: the host asks the user for a folder. */
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
+
+export const editRequest = z.strictObject({
+  /** Held against the picture where they are kept. */
+  edits: editsOf(anyPicture),
+  label: z.string().check(z.maxLength(200)),
+});
+
+export const travelChoice = z.enum(['undo', 'redo']);
 
 export const rowChoice = z.enum(['previous', 'next', 'list']);
 
@@ -199,6 +253,8 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
+    carries(document.edit, editRequest),
+    carriesValue(document.travel, travelChoice),
     carriesValue(document.chooseRow, rowChoice),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),

@@ -28,10 +28,8 @@ async function written(cropMode: CropMode, ranking: RankingCriterion) {
   const settings: FilterSettings = { lossRate: 0.4, edgePriority: 1, budget: 'image', ranking };
   const made = await tokenizeIn(engine, { choice, file: photograph, cropMode, settings });
   const record = new TextEncoder().encode(JSON.stringify(tokensRecord(made)));
-  const { note: _, edits: __, settings: read, cropMode: crop, ...tokens } = readTokens('a', record, made.model);
-  const params: OpenTokensParams = {
-    ...{ choice, tokens: { ...tokens, ranking: read.ranking }, cropMode: crop, settings: read, everyCode: true },
-  };
+  const { tokens, settings: read, cropMode: crop } = readTokens('a', record, made.model);
+  const params: OpenTokensParams = { choice, tokens, cropMode: crop, settings: read, everyCode: true };
   return { made, params };
 }
 

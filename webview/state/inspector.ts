@@ -15,7 +15,8 @@ import {
 import type { Progress } from '../../src/protocol/analyses';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
-import { keepGiven, keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
+import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
+import { givenSelection } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
 import { isSequential } from '../../src/method/sequential';
@@ -266,7 +267,7 @@ export class Inspector {
     if (tokenization === undefined || ranking === undefined) return undefined;
     const { keep } = tokenization.tokens;
     if (keep !== undefined) {
-      return { ...keepGiven(keep, tokenization.tokens.entropyBits), length: tokenization.model.steps.length };
+      return { ...givenSelection(keep, tokenization.tokens.entropyBits), length: tokenization.model.steps.length };
     }
     const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
     const { length } = tokenization.model.steps;
