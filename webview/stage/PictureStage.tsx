@@ -9,6 +9,8 @@ import { shownGrid } from '../../src/method/patch';
 
 /** Names of the pictures left and right of the swipe line. */
 const ownNames = ['original', 'reconstruction'] as const;
+/** The same where what the tokens decoded to stands in for an original that was not found. */
+const openedNames = ['as opened', 'reconstruction'] as const;
 
 interface PictureStageProps {
   /** Where there are several. */
@@ -34,7 +36,8 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);
-  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? ownNames : undefined);
+  const names = inspector.hasOriginal.value ? ownNames : openedNames;
+  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? names : undefined);
   const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label={name}>
@@ -116,7 +119,8 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );
 }

@@ -23,6 +23,7 @@ export interface Session {
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
   chooseCropMode(mode: CropMode): void;
+  chooseRow(choice: protocol.RowChoice): void;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -39,9 +40,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
-  connection.onNotification(protocol.failed, (failure) => {
-    inspector.phase.value = { kind: 'failed', failure };
-  });
+  connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
@@ -104,6 +103,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       inspector.phase.value = { kind: 'working', progress: undefined };
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
+    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)
