@@ -6,6 +6,7 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { codecs } from '../method/anchors';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
@@ -108,6 +109,12 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+const codec = z.enum(codecs);
+/** Of a file: no file that is larger than any that is read. */
+const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
+/** Points of an anchor's curve. */
+const mostLimits = 32;
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
@@ -133,6 +140,8 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  anchor: () => z.strictObject({ codec, bytes: limitBytes }),
+  anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
 };
 
 type Bounded = (limits: PictureLimits) => z.ZodMiniType;

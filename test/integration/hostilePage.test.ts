@@ -130,6 +130,9 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'attention', params: { tile: 0, layer: 1e9, head: 0 } }],
     ['analysis', { name: 'measure', params: { settings: filter, lossRates: Array<number>(1e5).fill(0.5) } }],
     ['analysis', { name: 'influence', params: { settings: filter, tile: -1, globalToken: 0 } }],
+    ['analysis', { name: 'anchor', params: { codec: '../../evil', bytes: 1 } }],
+    ['analysis', { name: 'anchor', params: { codec: 'webp', bytes: 1e12 } }],
+    ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
     ['analysis', { name: 'rank', params: filter, picture: 1 }],
     // The messages of other connections, and of none.
     ['open', { picture: 1, file: png }],
