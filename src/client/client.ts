@@ -141,13 +141,13 @@ export class InferenceClient {
   }
 
   /** Loads a model for {@link tokenizePictures}. */
-  prepareBatches(choice: ModelChoice): Promise<LoadedModel & Batching> {
-    return this.request(protocol.prepareBatches, choice, {});
+  prepareBatches(choice: ModelChoice, token?: CancellationToken): Promise<LoadedModel & Batching> {
+    return this.request(protocol.prepareBatches, choice, { token });
   }
 
   /** Tokenizes several pictures together; none stays open. Requests that are sent ahead have their files decoded meanwhile. */
-  tokenizePictures(params: PicturesParams): Promise<Pictures<TokenizedPicture>> {
-    return this.request(protocol.tokenizePictures, params, {});
+  tokenizePictures(params: PicturesParams, token?: CancellationToken): Promise<Pictures<TokenizedPicture>> {
+    return this.request(protocol.tokenizePictures, params, { token });
   }
 
   /** Decodes tokens whose pictures are not at hand. */

@@ -2,6 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
 import type { AnchorPoint, Codec } from '../method/anchors';
+import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
 import { filterKeys } from '../method/settings';
@@ -101,8 +102,8 @@ export class OpenPicture {
         return ranking;
       }),
 
-    reconstruct: async (settings, call) => {
-      const key = keyOf(settings);
+    reconstruct: async ({ edits = noEdits, ...settings }, call) => {
+      const key = keyOf(settings, edits);
       const known = this.reconstructions.get(key);
       if (known !== undefined) return { ...known, timings: {} };
       return this.inTurn(call, async (run) => {
@@ -117,6 +118,7 @@ export class OpenPicture {
           settings,
           ranked.ranking,
           run.observer,
+          edits,
         );
         this.reconstructions.set(key, reconstruction);
         return { ...reconstruction, timings: { ...model.timings, ...ranked.timings, ...timings } };
@@ -139,9 +141,9 @@ export class OpenPicture {
         return lossRates.flatMap((lossRate) => this.measurements.get(key(lossRate)) ?? []);
       }),
 
-    influence: ({ settings, tile, globalToken }, call) =>
+    influence: ({ settings, edits = noEdits, tile, globalToken }, call) =>
       this.inTurn(call, async (run) => {
-        const keptSet = `${keyOf(settings)} ${tile}`;
+        const keptSet = `${keyOf(settings, edits)} ${tile}`;
         const key = `${keptSet} ${globalToken}`;
         const known = this.influences.get(key);
         if (known !== undefined) return known;
@@ -149,12 +151,12 @@ export class OpenPicture {
         const model = await this.model(run);
         const render = async () => {
           const { ranking } = await this.ranking(model, settings, run);
-          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
+          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer, edits);
         };
         // All tokens of one tile share what influence is a change of.
         const reference = this.references.get(keptSet) ?? (await render());
         this.references.set(keptSet, reference);
-        const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, run.observer);
+        const map = await model.tatok.influence(image, tile, settings, globalToken, reference, run.observer);
         this.influences.set(key, map);
         return map;
       }),
@@ -199,6 +201,14 @@ export class OpenPicture {
         },
         'long',
       ),
+
+    draw: ({ settings, edits = noEdits, seed }, call) =>
+      this.inTurn(call, async (run) => {
+        const { tokens, image } = this.known;
+        const model = await this.model(run);
+        const { ranking } = await this.ranking(model, settings, run);
+        return model.tatok.draw(tokens, image, settings, ranking, seed, edits, run.observer);
+      }),
   };
 
   /** Of its requests. The model's layers and heads are known once its bundle is read. */
@@ -303,8 +313,8 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
   return rows * columns > 1 ? 'long' : 'soon';
 }
 
-/** Equal for settings that keep the same patches. */
-function keyOf(settings: FilterSettings): string {
+/** Equal for settings and edits that keep the same patches and decode the same codes. */
+function keyOf(settings: FilterSettings, edits: Edits = noEdits): string {
   const all = { ...settings, rankingRounds: roundsOf(settings) };
-  return JSON.stringify(filterKeys.map((key) => all[key]));
+  return `${JSON.stringify(filterKeys.map((key) => all[key]))} ${keyOfEdits(edits)}`;
 }

@@ -46,7 +46,7 @@ export async function saveExport(
   const bytes =
     'bytes' in request
       ? request.bytes
-      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token));
+      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token, request.edits));
   const name = fileName(target);
   try {
     await vscode.workspace.fs.writeFile(target, bytes);

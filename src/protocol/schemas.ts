@@ -7,6 +7,7 @@
  */
 import * as z from 'zod/mini';
 import { codecs } from '../method/anchors';
+import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
@@ -115,10 +116,37 @@ const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
 /** Points of an anchor's curve. */
 const mostLimits = 32;
 
+/**
+ * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
+ * decoded.
+ */
+function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType<Edits> {
+  const tokens = { patch: patches, global: tiles * globalTokens };
+  const short = z.strictObject({
+    forcedKept: list(z.unknown(), patches),
+    forcedDropped: list(z.unknown(), patches),
+    replaced: list(z.unknown(), tokens.patch + tokens.global),
+  });
+  return z.pipe(
+    z.custom<z.input<typeof editsSchema>>(
+      (edits) => short.safeParse(edits).success,
+      'must be lists of the picture’s tokens',
+    ),
+    editsSchema.check(
+      z.refine(
+        ({ forcedKept, forcedDropped, replaced }) =>
+          [...forcedKept, ...forcedDropped].every((patch) => patch < patches) &&
+          replaced.every(({ token, index: at }) => at < tokens[token]),
+        'must be of tokens that the picture has',
+      ),
+    ),
+  );
+}
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
-  reconstruct: () => filter,
+  reconstruct: (limits: PictureLimits) => z.extend(filter, { edits: z.optional(editsOf(limits)) }),
   measure: ({ patches }: PictureLimits) =>
     z.strictObject({
       /** Their ε is not used. */
@@ -126,12 +154,13 @@ export const analysisRequests = {
       /** Measured as one batch; there are no more kept sets than that. */
       lossRates: list(filterSchema.shape.lossRate, patches + 1, 1),
     }),
-  influence: ({ tiles, globalTokens }: PictureLimits) =>
+  influence: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
+      edits: z.optional(editsOf(limits)),
       /** Index of the tile, 0 unless the picture is tiled. */
-      tile: index(tiles),
-      globalToken: index(globalTokens),
+      tile: index(limits.tiles),
+      globalToken: index(limits.globalTokens),
     }),
   attention: ({ tiles, layers, heads }: PictureLimits) =>
     z.strictObject({
@@ -142,6 +171,13 @@ export const analysisRequests = {
     }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
+  draw: (limits: PictureLimits) =>
+    z.strictObject({
+      settings: filter,
+      edits: z.optional(editsOf(limits)),
+      /** Decides the codes. */
+      seed: index(2 ** 32),
+    }),
 };
 
 type Bounded = (limits: PictureLimits) => z.ZodMiniType;
@@ -173,8 +209,16 @@ export const restoredPage = z.strictObject({
   cropMode: z.optional(cropMode),
 });
 
+/** As many as a picture of a gigapixel has, with patches of 8 pixels. */
+const mostPatches = 1 << 24;
+
 export const exportRequest = z.union([
-  z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
+  z.strictObject({
+    kind: z.enum(dataKinds),
+    settings: filter,
+    /** Held against the picture where it is exported. */
+    edits: z.optional(editsOf({ patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 })),
+  }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
   z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
 ]);
@@ -254,6 +298,8 @@ export const picturesParams = z.strictObject({
   quality: z.boolean(),
   /** Images of every run of a graph. */
   batchSize: index(mostPictures + 1).check(z.positive()),
+  /** Images with more pixels are answered with a failure; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 /** Tokens whose picture is not at hand. Their contents are checked against the model. */

@@ -123,6 +123,7 @@ function setUp() {
     ),
     anchor: vi.fn<Analyses['anchor']>(),
     anchorCurve: vi.fn<Analyses['anchorCurve']>(),
+    draw: vi.fn<Analyses['draw']>(),
   };
   const inference = {
     loadModel: vi.fn<Inference['loadModel']>(() =>

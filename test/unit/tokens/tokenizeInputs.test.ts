@@ -123,7 +123,7 @@ describe('rows of images', () => {
     expect(requests).toEqual([['a'], ['broken', 'b'], ['c']]);
   });
 
-  it.each(['inference-crashed', 'inference-failed', 'time-limit'] as const)(
+  it.each(['inference-crashed', 'inference-failed', 'time-limit', 'memory-limit'] as const)(
     'name the image at fault after %s, which is tried alone when nothing else is under way',
     async (code) => {
       const { requests, client } = fakeClient(code);
