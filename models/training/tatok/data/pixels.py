@@ -77,7 +77,7 @@ def decode_srgb(file: bytes) -> np.ndarray:
         pass
     try:
         with _threads.alone():
-            # Of what others read.
+            # Left from other threads' files.
             vips.vips_lib.vips_error_clear()
             return _decoded(container)
     except vips.Error as error:
@@ -93,13 +93,15 @@ def centre_square(rgb: np.ndarray, size: int) -> tuple[np.ndarray, Crop]:
     """
     height, width = rgb.shape[:2]
     scaled = (size, max(size, size * height // width)) if width <= height else (max(size, size * width // height), size)
-    image = _libvips().Image.new_from_array(np.ascontiguousarray(rgb)).copy(interpretation="srgb")
-    image = image.resize(1 / (width / scaled[0]), vscale=1 / (height / scaled[1]), kernel="lanczos3")
     window = [_rounded((side - size) / 2) for side in scaled]
     left, top = (_rounded(offset * full / side) for offset, full, side in zip(window, (width, height), scaled, strict=True))
     across, down = (_rounded(size * full / side) for full, side in zip((width, height), scaled, strict=True))
     crop = Crop(left, top, min(width - left, across), min(height - top, down))
-    return image.crop(*window, size, size).numpy(), crop
+    # Finding out what an image can do, too, writes to the text of errors that a thread alone reads.
+    with _threads.together():
+        image = _libvips().Image.new_from_array(np.ascontiguousarray(rgb)).copy(interpretation="srgb")
+        image = image.resize(1 / (width / scaled[0]), vscale=1 / (height / scaled[1]), kernel="lanczos3")
+        return image.crop(*window, size, size).numpy(), crop
 
 
 def _rounded(value: float) -> int:
@@ -137,7 +139,7 @@ def _set_up_libvips() -> "pyvips":
 
 
 class _Threads:
-    """Many threads that decode together, or one that is alone.
+    """Many threads that use libvips together, or one that is alone.
 
     All threads share libvips' text of the last errors, which says whether a JPEG's samples were lost: a thread that must know
     has to be alone.
