@@ -47,9 +47,11 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const tiles = image.tiles.rows * image.tiles.columns;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {image.sourceWidth}×{image.sourceHeight}
-      {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
-      {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
+      <span class="size">
+        {image.sourceWidth}×{image.sourceHeight}
+        {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
+        {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}
+      </span>{' '}
       <Dropdown
         plain
         label="Crop mode"

@@ -5,6 +5,7 @@ import { equalSettings } from './lossRate';
 import {
   offeredOverlays,
   overlays,
+  type Arrangement,
   type Distortion,
   type Overlay,
   type Range,
@@ -132,11 +133,14 @@ export class Inspector {
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
+  readonly arrangement: Signal<Arrangement>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
+  /** True while the pointer or the keyboard is at a patch, in the picture or in a plot. */
+  readonly pointing = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   /** The last picture that was decoded: that of the tokens to come. */
@@ -166,6 +170,7 @@ export class Inspector {
     this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
+    this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
   }
 
@@ -434,7 +439,13 @@ export class Inspector {
   }
 
   hover(patch: number | undefined): void {
+    this.pointing.value = patch !== undefined;
     if (!this.pinned.value && patch !== undefined) this.focused.value = patch;
+  }
+
+  /** Changes how the parts of the page share its room. */
+  arrange(change: Partial<Arrangement>): void {
+    this.arrangement.value = { ...this.arrangement.peek(), ...change };
   }
 
   /** Holds the readout on a patch, or lets it go again. */
@@ -481,6 +492,7 @@ export class Inspector {
       isolated: [...this.isolatedTokens.value],
       rate: this.rate.value,
       distortion: this.distortion.value,
+      arrangement: this.arrangement.value,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,
