@@ -36,7 +36,7 @@ const offered = () => (pick.mock.lastCall?.[0] as unknown as vscode.QuickPickIte
 /** Chooses a place by its label. */
 const choose = (label: string) =>
   pick.mockImplementationOnce(
-    async (items) => (items as unknown as vscode.QuickPickItem[]).find((item) => item.label === label) as never,
+    async (items) => (items as unknown as vscode.QuickPickItem[]).find((item) => item.label === label),
   );
 
 beforeEach(async () => {

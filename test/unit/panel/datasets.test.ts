@@ -1,5 +1,5 @@
 /** Data sets in VS Code: begun, cancelled, gone on with, brought back, and what their page can reach. Files are real; the process is not. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as immediate } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { Datasets, datasetViewType, type DatasetPanelServices } from '../../../s
 import { sampledRates, sampleOf } from '../../../src/panel/datasetCurves';
 import * as protocol from '../../../src/protocol/dataset';
 import type { DatasetRow, DatasetState } from '../../../src/protocol/dataset';
+import { runAction } from '../../../src/protocol/document';
 import type { PicturesParams, TokenizedPicture } from '../../../src/protocol/engineMessages';
 import { TokenDataset } from '../../../src/tokens/tokenDataset';
 import { tinyModel as model } from '../model';
@@ -22,6 +23,9 @@ vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
   return { ...mock, env: { remoteName: undefined } };
 });
+
+/** In two shards. */
+const images = 24;
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 
@@ -53,19 +57,19 @@ function pictureOf(name: string): TokenizedPicture {
 let folder: string;
 let memory: Map<string, unknown>;
 let settings: { maxMegapixels: number; filter: object };
-/** Requests of batches wait here while it is set. */
-let held: Promise<void> | undefined;
+/** Batches from this one on wait until it is opened. */
+let gate: { readonly from: number; readonly opened: Promise<void> } | undefined;
 let requests: PicturesParams[];
 
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tatok-panel-'));
   await mkdir(join(folder, 'in/a'), { recursive: true });
-  for (let i = 0; i < 40; i++) {
-    await writeFile(join(folder, `in/a/${String(i).padStart(2, '0')}.png`), i === 3 ? 'broken' : `picture ${i % 30}`);
+  for (let i = 0; i < images; i++) {
+    await writeFile(join(folder, `in/a/${String(i).padStart(2, '0')}.png`), i === 3 ? 'broken' : `picture ${i % 18}`);
   }
   memory = new Map();
   settings = { maxMegapixels: 7, filter: { lossRate: 0.25 } };
-  held = undefined;
+  gate = undefined;
   requests = [];
   vi.clearAllMocks();
   Object.assign(vscode.workspace, { isTrusted: true });
@@ -106,7 +110,7 @@ function setUp() {
       prepareBatches,
       tokenizePictures: async (params: PicturesParams, token?: { readonly isCancellationRequested: boolean }) => {
         requests.push(params);
-        await held;
+        if (gate !== undefined && requests.length >= gate.from) await gate.opened;
         if (token?.isCancellationRequested === true) throw new TatokError('cancelled', 'The request was cancelled.');
         const pictures = params.files.map((file) =>
           text(file) === 'broken' ? { failure: 'It is damaged.' } : pictureOf(text(file)),
@@ -159,6 +163,15 @@ async function watch(webview: FakeWebview) {
 
 const target = () => join(folder, 'in.tokens');
 
+/** Takes the last shard away, as if the work had been stopped before it. */
+async function unfinish(dataset: string): Promise<void> {
+  const path = join(dataset, 'dataset.json');
+  const description = JSON.parse(await readFile(path, 'utf8')) as { shards: { file: string }[]; counts: object };
+  const last = description.shards.pop();
+  await rm(join(dataset, last?.file ?? ''));
+  await writeFile(path, JSON.stringify({ ...description, counts: { rows: 16, failed: 1 } }));
+}
+
 /** A data set of all images, finished. */
 async function finished() {
   const world = setUp();
@@ -173,8 +186,8 @@ describe('a data set that is begun', () => {
   it('has a row for every image, with entropies, quality and the settings of VS Code', async () => {
     const { rows, states, opened } = await finished();
     expect(opened).toEqual({ name: 'in.tokens', uri: vscode.Uri.file(target()).toString() });
-    await until(() => rows.size === 40);
-    expect([...rows.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: 40 }, (_, i) => i));
+    await until(() => rows.size === images);
+    expect([...rows.keys()].sort((a, b) => a - b)).toEqual(Array.from({ length: images }, (_, i) => i));
     expect(rows.get(3)).toMatchObject({ path: 'a/03.png', error: 'It is damaged.', tokens: null, label: 'a' });
     const { entropyBits } = pictureOf('picture 5').tokens;
     expect(rows.get(5)).toMatchObject({
@@ -184,10 +197,10 @@ describe('a data set that is begun', () => {
       mean_entropy: entropyBits.reduce((a, b) => a + b) / 6,
     });
     // The same file under two names.
-    expect(rows.get(31)?.id).toBe(rows.get(1)?.id);
-    expect(states.at(-1)).toMatchObject({ phase: 'complete', total: 40, written: 40, failure: undefined });
+    expect(rows.get(19)?.id).toBe(rows.get(1)?.id);
+    expect(states.at(-1)).toMatchObject({ phase: 'complete', total: images, written: images, failure: undefined });
     const { recipe, counts, settings: kept } = await TokenDataset.open(target());
-    expect(counts).toEqual({ rows: 40, failed: 1 });
+    expect(counts).toEqual({ rows: images, failed: 1 });
     expect(recipe.columns).toEqual({ entropies: true, quality: true });
     expect(recipe.input.sources).toEqual(['in']);
     expect(kept?.lossRate).toBe(0.25);
@@ -197,31 +210,26 @@ describe('a data set that is begun', () => {
   it('keeps whole shards when it is cancelled, forgets the others, and goes on from there', async () => {
     const world = setUp();
     const { webview } = newPanel();
-    let release: () => void = () => undefined;
+    // The first shard has four batches.
+    let open: () => void = () => undefined;
+    gate = { from: 5, opened: new Promise((resolve) => (open = resolve)) };
     world.datasets.open(target(), [join(folder, 'in')]);
     const { page, rows, states, reached } = await watch(webview);
-    // The second shard is under way.
-    await until(() => {
-      if (requests.length >= 6) held ??= new Promise((resolve) => (release = resolve));
-      return held !== undefined || states.at(-1)?.phase === 'complete';
-    });
-    if (held !== undefined) {
-      await page.sendNotification(protocol.cancel);
-      await immediate();
-      release();
-      await reached('stopped');
-      const { counts } = await TokenDataset.open(target());
-      expect(rows.size).toBe(counts.rows);
-      expect(counts.rows).toBeLessThan(40);
-      expect((await readdir(target())).every((name) => !name.startsWith('.'))).toBe(true);
-      held = undefined;
-      settings.filter = { lossRate: 0.75 };
-      await page.sendNotification(protocol.resume);
-      await reached('complete');
-    }
-    expect(rows.size).toBe(40);
+    await until(() => requests.length === 6);
+    expect(states.at(-1)?.phase).toBe('running');
+    await page.sendNotification(protocol.cancel);
+    await immediate();
+    open();
+    await reached('stopped');
+    expect((await TokenDataset.open(target())).counts).toEqual({ rows: 16, failed: 1 });
+    expect(rows.size).toBe(16);
+    gate = undefined;
+    settings.filter = { lossRate: 0.75 };
+    await page.sendNotification(protocol.resume);
+    await reached('complete');
+    expect(rows.size).toBe(images);
     const dataset = await TokenDataset.open(target());
-    expect([dataset.counts, dataset.settings?.lossRate]).toEqual([{ rows: 40, failed: 1 }, 0.25]);
+    expect([dataset.counts, dataset.settings?.lossRate]).toEqual([{ rows: images, failed: 1 }, 0.25]);
   });
 
   it('says why it cannot be, and tries again when asked to', async () => {
@@ -235,8 +243,8 @@ describe('a data set that is begun', () => {
       phase: 'stopped',
       failure: { message: 'There is no model.', actions: ['openSettings', 'retry', 'showOutput'] },
     });
-    await page.sendNotification('action', ['openAnyway']);
-    await page.sendNotification('action', ['retry']);
+    await page.sendNotification(runAction, 'openAnyway');
+    await page.sendNotification(runAction, 'retry');
     await until(() => states.at(-1)?.phase === 'complete');
   });
 
@@ -261,7 +269,7 @@ describe('a data set that is there', () => {
     await datasets.deserializeWebviewPanel(panel, { uri: vscode.Uri.file(target()).toString() });
     const { rows, reached } = await watch(webview);
     await reached('complete');
-    await until(() => rows.size === 40);
+    await until(() => rows.size === images);
     expect([...rows.values()]).toEqual([...before.values()].sort((a, b) => a.index - b.index));
     expect(requests).toEqual([]);
     const other = newPanel();
@@ -272,9 +280,24 @@ describe('a data set that is there', () => {
     expect(odd.panel.dispose).toHaveBeenCalled();
   });
 
-  it('refuses images that were added since', async () => {
+  it('is made whole again where a shard was deleted', async () => {
     await finished();
     await rm(join(target(), 'part-00000.parquet'));
+    const { datasets } = setUp();
+    const { webview } = newPanel();
+    datasets.open(target());
+    const { page, rows, states, reached } = await watch(webview);
+    await until(() => states.at(-1)?.failure !== undefined);
+    expect(states.at(-1)?.failure?.message).toContain('part-00000.parquet is missing');
+    await page.sendNotification(protocol.resume);
+    await reached('complete');
+    await until(() => rows.size === images);
+    expect((await TokenDataset.open(target())).counts).toEqual({ rows: images, failed: 1 });
+  });
+
+  it('refuses images that were added since', async () => {
+    await finished();
+    await unfinish(target());
     await writeFile(join(folder, 'in/a/new.png'), 'new');
     const { datasets } = setUp();
     const { webview } = newPanel();
@@ -291,7 +314,7 @@ describe('a data set that is there', () => {
     const { webview: page } = newPanel();
     first.open(join(inner, 'x.tokens'), [join(folder, 'in')]);
     await (await watch(page)).reached('complete');
-    await rm(join(inner, 'x.tokens/part-00001.parquet'));
+    await unfinish(join(inner, 'x.tokens'));
     Object.assign(vscode.workspace, { isTrusted: false });
     requests = [];
     const { datasets, prepareBatches } = setUp();
@@ -358,7 +381,7 @@ describe('the page of a data set', () => {
 
   it('has curves of a sample that is the same in every run', async () => {
     const { page, open, closed, rows } = await finished();
-    await until(() => rows.size === 40);
+    await until(() => rows.size === images);
     const { wanted, curves } = await page.sendRequest(protocol.measureCurves);
     expect([wanted, curves.length]).toEqual([16, 16]);
     expect(new Set(curves.map(({ index }) => rows.get(index)?.id)).size).toBe(16);
@@ -367,22 +390,22 @@ describe('the page of a data set', () => {
     const sample = sampleOf([...rows.values()].reverse(), 16).map(({ id }) => id);
     expect(curves.map(({ index }) => rows.get(index)?.id)).toEqual(sample);
     // Rows without tokens have no curve, and one file has one.
-    expect(sampleOf(rows.values(), 100)).toHaveLength(29);
+    expect(sampleOf(rows.values(), 100)).toHaveLength(18);
   });
 
   it('finds budgets, and writes what it was offered to the settings once the user agrees', async () => {
     const { page, saveFilter } = await finished();
     await expect(page.sendRequest(protocol.saveBudget, 'image')).rejects.toThrow('it was not offered');
     await expect(page.sendRequest(protocol.findBudgets, 80)).rejects.toThrow('out of reach');
-    const { images, approximate, found } = await page.sendRequest(protocol.findBudgets, 5);
-    expect([images, approximate]).toEqual([39, false]);
-    const image = found.find(({ kind }) => kind === 'image');
+    const found = await page.sendRequest(protocol.findBudgets, 5);
+    expect([found.images, found.approximate]).toEqual([images - 1, false]);
+    const image = found.found.find(({ kind }) => kind === 'image');
     expect(image?.spread.mean).toBeLessThanOrEqual(5);
     const ask = vi.mocked(vscode.window.showInformationMessage);
     ask.mockResolvedValueOnce(undefined);
     expect(await page.sendRequest(protocol.saveBudget, 'image')).toBe(false);
     expect(saveFilter).not.toHaveBeenCalled();
-    ask.mockImplementationOnce(async (_message, _options, ...buttons) => buttons[0] as never);
+    ask.mockImplementationOnce(async (_message, _options, ...buttons) => buttons[0]);
     expect(await page.sendRequest(protocol.saveBudget, 'image')).toBe(true);
     expect(saveFilter).toHaveBeenCalledWith(
       { lossRate: image?.lossRate, edgePriority: 1, budget: 'image', ranking: 'entropy' },
