@@ -4,7 +4,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
 import manifest from '../../../package.json';
-import { registerTokenizeFolder, tokenizeFolderCommand } from '../../../src/commands/tokenizeFolder';
+import {
+  openDatasetCommand,
+  registerOpenDataset,
+  registerTokenizeFolder,
+  tokenizeFolderCommand,
+} from '../../../src/commands/tokenizeFolder';
 import { TokenDataset, type Recipe } from '../../../src/tokens/tokenDataset';
 
 vi.mock('vscode', async () => {
@@ -30,13 +35,14 @@ const recipe: Recipe = {
 let folder: string;
 let opened: unknown[][];
 let run: (...args: unknown[]) => Promise<void>;
+let show: typeof run;
 const pick = vi.mocked(vscode.window.showQuickPick);
 /** Labels and descriptions of the places that were offered last. */
 const offered = () => (pick.mock.lastCall?.[0] as unknown as vscode.QuickPickItem[]).map((item) => item.label);
 /** Chooses a place by its label. */
 const choose = (label: string) =>
-  pick.mockImplementationOnce(
-    async (items) => (items as unknown as vscode.QuickPickItem[]).find((item) => item.label === label),
+  pick.mockImplementationOnce(async (items) =>
+    (items as unknown as vscode.QuickPickItem[]).find((item) => item.label === label),
   );
 
 beforeEach(async () => {
@@ -46,11 +52,13 @@ beforeEach(async () => {
   for (const name of ['b.png', 'a.jpg', 'notes.txt']) await writeFile(join(folder, 'photos', name), '');
   opened = [];
   vi.mocked(vscode.commands.registerCommand).mockImplementation((command, callback) => {
-    expect(command).toBe(tokenizeFolderCommand);
-    run = callback as typeof run;
+    if (command === tokenizeFolderCommand) run = callback as typeof run;
+    if (command === openDatasetCommand) show = callback as typeof run;
     return { dispose: () => undefined };
   });
-  registerTokenizeFolder({ open: (...args) => void opened.push(args) });
+  const datasets = { open: (...args: unknown[]) => void opened.push(args) };
+  registerTokenizeFolder(datasets);
+  registerOpenDataset(datasets);
 });
 
 afterEach(() => rm(folder, { recursive: true }));
@@ -90,8 +98,12 @@ it('another place is asked for', async () => {
 it('a data set itself is shown', async () => {
   await TokenDataset.begin(join(folder, 'photos.tokens'), recipe);
   await run(uri('photos.tokens'));
-  expect(opened).toEqual([[join(folder, 'photos.tokens')]]);
+  await show(uri('photos.tokens'));
+  expect(opened).toEqual([[join(folder, 'photos.tokens')], [join(folder, 'photos.tokens')]]);
   expect(pick).not.toHaveBeenCalled();
+  await show(uri('photos'));
+  expect(vi.mocked(vscode.window.showErrorMessage).mock.lastCall?.[0]).toContain('photos is no token data set');
+  expect(opened).toHaveLength(2);
 });
 
 it('without an argument a folder is asked for, and nothing happens where none is chosen', async () => {
@@ -114,5 +126,7 @@ it('other file systems and other files are refused in one sentence', async () =>
 it('the Explorer offers it for folders of files and for several images', () => {
   const { when } =
     manifest.contributes.menus['explorer/context'].find(({ command }) => command === tokenizeFolderCommand) ?? {};
-  expect(when).toMatch(/^resourceScheme == file && \(explorerResourceIsFolder \|\| listMultiSelection && /);
+  expect(when).toMatch(
+    /^resourceScheme == file && \(explorerResourceIsFolder && resourceExtname != \.tokens \|\| listMultiSelection && /,
+  );
 });
