@@ -337,14 +337,32 @@ describe('a data set that is there', () => {
     await reached('complete');
   });
 
-  it('is shown once, and stops when its tab is closed', async () => {
+  it('is shown once', async () => {
     const { datasets, panel } = await finished();
     datasets.open(target());
     expect(panel.reveal).toHaveBeenCalledOnce();
+    expect(vi.mocked(vscode.window.createWebviewPanel)).toHaveBeenCalledOnce();
+  });
+
+  it('is stopped by closing its tab, and gone on with when its folder is chosen again', async () => {
+    const { datasets } = setUp();
+    const { panel, webview } = newPanel();
+    let open: () => void = () => undefined;
+    gate = { from: 5, opened: new Promise((resolve) => (open = resolve)) };
+    datasets.open(target(), [join(folder, 'in')]);
+    await watch(webview);
+    await until(() => requests.length === 6);
     panel.dispose();
-    newPanel();
-    datasets.open(target());
-    expect(vi.mocked(vscode.window.createWebviewPanel)).toHaveBeenCalledTimes(2);
+    open();
+    gate = undefined;
+    await immediate();
+    expect((await TokenDataset.open(target())).counts).toEqual({ rows: 16, failed: 1 });
+    const { webview: again } = newPanel();
+    datasets.open(target(), [join(folder, 'in')]);
+    const { rows, reached } = await watch(again);
+    await reached('complete');
+    await until(() => rows.size === images);
+    expect(requests).toHaveLength(8);
   });
 
   it('has a view that VS Code activates the extension for', () => {
