@@ -7,6 +7,7 @@ import {
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
@@ -87,6 +88,21 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
     },
   ],
   [
+    fromDatasetPage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      'dataset/resume': [{ params: undefined }],
+      'dataset/open': [{ params: [3] }],
+      'dataset/thumbnail': [{ params: [3] }],
+      'dataset/export': [{ params: { kind: 'table.csv', bytes: file() } }],
+      'dataset/curves': [{ params: undefined }],
+      'dataset/budgets': [{ params: [56.5] }],
+      'dataset/saveBudget': [{ params: ['image'] }],
+      action: [{ params: ['retry'] }],
+    },
+  ],
+  [
     fromClient,
     {
       open: [
@@ -134,14 +150,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       ],
       'pictures/tokenize': [
         {
-          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
-          optional: (path) => /settings\.|choice\.cuda/.test(path),
+          params: {
+            id: 1,
+            params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2, maxMegapixels: 0.5 },
+          },
+          optional: (path) => /settings\.|choice\.cuda|maxMegapixels/.test(path),
         },
       ],
       'tokens/decode': [
         {
           params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
           optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
+      thumbnail: [
+        {
+          params: { id: 1, params: { file: file(), width: 96, height: 64, maxMegapixels: 0.5 } },
+          optional: only('params.maxMegapixels'),
         },
       ],
       'provider/exclude': [
