@@ -4,6 +4,7 @@ import { registerExports } from './commands/exportCommands';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
+import { registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -11,6 +12,7 @@ import { Models } from './host/models';
 import { ProviderFallbacks, ProviderStatus } from './host/providerStatus';
 import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
+import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
 import { TokensEditor } from './panel/tokensEditor';
 
@@ -34,8 +36,10 @@ export function activate(context: vscode.ExtensionContext): void {
   const editor = own(new InspectorEditor(services));
   const tokens = own(new TokensEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
+  const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
   own(registerOpenTokens());
+  own(registerTokenizeFolder(datasets));
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));

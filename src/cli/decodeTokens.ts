@@ -6,11 +6,11 @@ import type { InferenceClient } from '../client/client';
 import { readTokens } from '../export/npz';
 import { requireSameModel } from '../export/tokens';
 import { TatokError } from '../method/errors';
+import { rowFilter } from '../method/rowFilter';
 import type { ModelDescription, RankingCriterion } from '../method/types';
 import type { DecodedTokens, ModelChoice } from '../protocol/engineMessages';
-import { rowFilter } from '../tokens/rowFilter';
 import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
-import { tokensOfRow, type TokenRow } from '../tokens/tokenRows';
+import { numberColumns, tokensOfRow, type TokenRow } from '../tokens/tokenRows';
 import type { DecodeOptions } from './options';
 import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
@@ -51,7 +51,7 @@ export async function decodeTokens(
 }
 
 async function decodeDataset(options: DecodeOptions, directory: string, start: () => InferenceClient): Promise<number> {
-  const wanted = options.where === undefined ? () => true : rowFilter(options.where);
+  const wanted = options.where === undefined ? () => true : rowFilter(options.where, numberColumns);
   const dataset = await TokenDataset.open(options.tokens);
   const { recipe } = dataset;
   const { batchSize, threads } = recipe;

@@ -11,6 +11,7 @@ import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
 import {
+  budgets,
   cropModes,
   providerNames,
   resamplings,
@@ -29,6 +30,7 @@ import {
 } from '../method/types';
 import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
+import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
 import { dataKinds, pictureKinds, comparisonKind } from './exports';
@@ -261,6 +263,44 @@ export const fromPage: Contract = {
   ]),
 };
 
+// From the page of a token data set to the extension host
+
+/** Charts of the page, and its table. */
+export const datasetExportKinds = [
+  'table.csv',
+  'tokens.svg',
+  'tokens.csv',
+  'bits.svg',
+  'bits.csv',
+  'psnr.svg',
+  'psnr.csv',
+  'rate-distortion.svg',
+  'rate-distortion.csv',
+] as const;
+
+export const datasetExport = z.strictObject({ kind: z.enum(datasetExportKinds), bytes: file });
+
+/** One of the budgets that were found. */
+export const offeredBudget = z.enum(budgets);
+
+/** Everything that the page of a token data set may send. Places of images are checked against the data set. */
+export const fromDatasetPage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(dataset.ready),
+    carriesNothing(dataset.cancel),
+    carriesNothing(dataset.resume),
+    carriesValue(dataset.openImage, count),
+    carriesValue(dataset.thumbnail, count),
+    carries(dataset.saveDatasetExport, datasetExport),
+    carriesNothing(dataset.measureCurves),
+    carriesValue(dataset.findBudgets, z.number().check(z.positive())),
+    carriesValue(dataset.saveBudget, offeredBudget),
+    carriesValue(document.runAction, failureAction),
+  ]),
+};
+
 // From the extension host or the command line to the inference process
 
 export const modelChoice = z.strictObject({
@@ -304,6 +344,8 @@ export const picturesParams = z.strictObject({
   quality: z.boolean(),
   /** Images of every run of a graph. */
   batchSize: index(mostPictures + 1).check(z.positive()),
+  /** Images with more pixels are answered with a failure; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 /** Tokens whose picture is not at hand. Their contents are checked against the model. */
@@ -342,6 +384,18 @@ export const decodeTokensParams = z.strictObject({
   pictures: list(tokensToDecode, mostPictures),
   /** Images of every run of a graph, for tokens of `tokenizePictures`; absent: those of one picture. */
   batchSize: z.exactOptional(index(mostPictures + 1).check(z.positive())),
+});
+
+/** Pixels along a side of a thumbnail. */
+const mostThumbnailSide = 256;
+const thumbnailSide = positiveCount.check(z.maximum(mostThumbnailSide));
+
+export const thumbnailParams = z.strictObject({
+  file,
+  /** Of the picture to make; the centre of the image is cut to its shape. */
+  width: thumbnailSide,
+  height: thumbnailSide,
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 const grid = z.strictObject({ rows: positiveCount, columns: positiveCount });
@@ -450,6 +504,7 @@ export const fromClient: Contract = {
     carries(engine.prepareBatches, asked(modelChoice)),
     carries(engine.tokenizePictures, asked(picturesParams)),
     carries(engine.decodeTokens, asked(decodeTokensParams)),
+    carries(engine.thumbnail, asked(thumbnailParams)),
     carries(engine.excludeProvider, failedProvider),
   ]),
 };
@@ -548,6 +603,7 @@ const tokenizedPicture: z.ZodMiniType<engine.TokenizedPicture> = z.strictObject(
     entropyBits: typedArray<Float32Array>(Float32Array),
     surprisalBits: typedArray<Float32Array>(Float32Array),
   }),
+  lostBits: typedArray<Float32Array>(Float32Array),
   filtered: z.strictObject({
     keep: typedArray<Uint8Array>(Uint8Array),
     keptTokens: count,
@@ -574,6 +630,7 @@ const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
+  [engine.thumbnail.method, z.strictObject({ jpeg: file })],
   [engine.open.method, openedTokens],
   [engine.openTokens.method, openedTokens],
 ]);
