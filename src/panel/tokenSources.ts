@@ -84,7 +84,7 @@ export class DatasetRows {
     const tokens = tokensOfRow(row, model, settings.ranking);
     if ('failure' in tokens) throw new TatokError('tokens-invalid', `${row.path}: ${tokens.failure}`);
     return {
-      params: { tokens, cropMode: recipe.crop, settings, everyCode: row.keep === null },
+      params: { tokens, cropMode: recipe.crop, settings, everyCode: tokens.keep.every((kept) => kept === 1) },
       original: await originalOfRow(this.folder, recipe.input.sources ?? [], row),
       origin: { note: null, row: { index: this.index, count: countOf(dataset), path: row.path } },
     };

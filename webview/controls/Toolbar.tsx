@@ -13,7 +13,7 @@ const viewOptions: readonly { value: View; label: string }[] = [
 ];
 
 /** In place of an original that was not found. */
-const asSaved: (typeof viewOptions)[number] = { value: 'original', label: 'As opened' };
+const unedited: (typeof viewOptions)[number] = { value: 'original', label: 'Unedited' };
 
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
@@ -54,7 +54,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         testId="view"
         options={viewOptions
           .filter(({ value }) => views?.includes(value) ?? true)
-          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? asSaved : option))}
+          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? unedited : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />

@@ -9,8 +9,8 @@ import { shownGrid } from '../../src/method/patch';
 
 /** Names of the pictures left and right of the swipe line. */
 const ownNames = ['original', 'reconstruction'] as const;
-/** The same where what the tokens decoded to stands in for an original that was not found. */
-const openedNames = ['as opened', 'reconstruction'] as const;
+/** The same where the unedited tokens' picture stands in for an original that was not found. */
+const uneditedNames = ['unedited', 'reconstruction'] as const;
 
 interface PictureStageProps {
   /** Where there are several. */
@@ -36,7 +36,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);
-  const names = inspector.hasOriginal.value ? ownNames : openedNames;
+  const names = inspector.hasOriginal.value ? ownNames : uneditedNames;
   const swiped = other?.names ?? (inspector.view.value === 'swipe' ? names : undefined);
   const empty = inspector.picture.value === undefined;
   return (
@@ -119,7 +119,7 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.hasOriginal.value ? 'original' : 'unedited'}{' '}
       {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );
