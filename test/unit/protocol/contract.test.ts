@@ -81,6 +81,8 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
