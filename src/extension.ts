@@ -38,8 +38,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const comparisons = own(new Comparisons(services, workspaceState));
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
-  own(registerOpenTokens());
   own(registerTokenizeFolder(datasets));
+  own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));

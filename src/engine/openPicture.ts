@@ -1,6 +1,7 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { AnchorPoint, Codec } from '../method/anchors';
 import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
@@ -18,12 +19,14 @@ import type {
   StageTimings,
 } from '../method/types';
 import { limitsOf, type PictureLimits } from '../protocol/schemas';
+import { CodecLadder } from './codecs';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
 import type { KeyedBundle, RunningModels } from './runningModels';
 import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
+import { reduce } from './tiles';
 
 /**
  * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
@@ -79,6 +82,7 @@ export class OpenPicture {
   private readonly influences = new LRUCache<string, InfluenceMap>({ max: keptInfluences });
   private readonly references = new LRUCache<string, Rendered>({ max: keptReferences });
   private readonly attentions = new LRUCache<number, Float32Array>({ max: keptAttentions });
+  private readonly ladders = new Map<Codec, CodecLadder>();
   private readonly closing = new CancellationTokenSource();
   /** All pixels, where the image that is shown has them all. */
   private pixels: Picture | undefined;
@@ -173,6 +177,31 @@ export class OpenPicture {
         'soon',
       ),
 
+    anchor: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const point = await ladder.within(bytes, () => run.observer('metrics'));
+          if (point.file === null) return { ...point, rgb: null };
+          const { width, height, reduction } = this.known.image;
+          return { ...point, rgb: reduce(await ladder.decode(point.file), width, height, reduction) };
+        },
+        'long',
+      ),
+
+    anchorCurve: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const points: AnchorPoint[] = [];
+          for (const limit of bytes) points.push(await ladder.within(limit, () => run.observer('metrics')));
+          return points;
+        },
+        'long',
+      ),
+
     draw: ({ settings, edits = noEdits, seed }, call) =>
       this.inTurn(call, async (run) => {
         const { tokens, image } = this.known;
@@ -250,6 +279,16 @@ export class OpenPicture {
     const { ranking, timings } = await tatok.rank(tokens, picture, settings, run.observer);
     this.rankings.set(key, ranking);
     return { ranking, timings };
+  }
+
+  /** Files of the picture in a format, as far as they were made. It holds all pixels while it is at work, and longer only where they are kept. */
+  private async ladder(codec: Codec, run: Run): Promise<CodecLadder> {
+    const known = this.ladders.get(codec);
+    if (known !== undefined) return known;
+    this.bundle ??= await this.readBundle(run.choice);
+    const ladder = new CodecLadder(codec, await this.picture(this.bundle.model, run));
+    if (this.pixels !== undefined) this.ladders.set(codec, ladder);
+    return ladder;
   }
 
   /** All pixels of the picture. @throws TatokError of the image; image-unreadable where there is none. */

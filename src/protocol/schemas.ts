@@ -6,6 +6,7 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { codecs } from '../method/anchors';
 import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
@@ -111,6 +112,12 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+const codec = z.enum(codecs);
+/** Of a file: no file that is larger than any that is read. */
+const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
+/** Points of an anchor's curve. */
+const mostLimits = 32;
+
 /**
  * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
  * decoded.
@@ -164,6 +171,8 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  anchor: () => z.strictObject({ codec, bytes: limitBytes }),
+  anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,

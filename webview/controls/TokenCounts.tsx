@@ -3,6 +3,7 @@ import { useServices } from '../state/context';
 import { Row } from '../ui/ownControls';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
+import { bitsPerPixel, bitsPerPixelText, bytesOf } from '../../src/method/anchors';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
 import { costOf, estimatedGrid } from '../../src/method/streams';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
@@ -26,6 +27,7 @@ export function TokenCounts(): JSX.Element | null {
       )}
       <dl class={inspector.awaitsRanking.value ? 'rows stale' : 'rows'}>
         <Counts {...picture} />
+        <Rate image={image} />
         <Quality />
       </dl>
     </section>
@@ -76,6 +78,20 @@ function Counts({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.
         </span>
       </Row>
     </>
+  );
+}
+
+/** The same bits for each pixel, and as bytes of a file. */
+function Rate({ image }: Pick<DecodedPicture, 'image'>): JSX.Element {
+  const selected = useServices().inspector.selected.value;
+  return (
+    <Row name="bits per pixel">
+      <span data-testid="rate-of-bits">
+        {selected === undefined
+          ? unknown
+          : `${bitsPerPixelText(bitsPerPixel(selected, image))} · ${bytesOf(selected)} bytes`}
+      </span>
+    </Row>
   );
 }
 

@@ -5,11 +5,16 @@ import type { Overlay, View } from '../state/viewState';
 import { Range } from '../ui/ownControls';
 import { Dropdown, RadioGroup } from '../ui/toolkit';
 
-const viewOptions: readonly { value: View; label: string }[] = [
+const viewOptions: readonly { value: View; label: string; title?: string }[] = [
   { value: 'original', label: 'Original' },
   { value: 'reconstruction', label: 'Reconstruction' },
   { value: 'difference', label: 'Difference' },
   { value: 'swipe', label: 'Swipe' },
+  {
+    value: 'anchor',
+    label: 'Codec',
+    title: 'The reconstruction, and right of the line the photograph in WebP, AVIF or JPEG at the same bytes',
+  },
 ];
 
 /** In place of an original that was not found. */

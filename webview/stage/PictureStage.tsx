@@ -5,12 +5,17 @@ import { ColourBar, SwipeHandle, ZoomControls } from './overPicture';
 import { movedFocus, StageController, type StagePicture } from './stageController';
 import { StageMessages } from './StageMessages';
 import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
+import { codecNames } from '../../src/method/anchors';
 import { shownGrid } from '../../src/method/patch';
 
-/** Names of the pictures left and right of the swipe line. */
-const ownNames = ['original', 'reconstruction'] as const;
-/** The same where the unedited tokens' picture stands in for an original that was not found. */
-const uneditedNames = ['unedited', 'reconstruction'] as const;
+/** Names of the pictures left and right of the swipe line; undefined where there is none. */
+function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
+  // Where the original was not found, the picture of the unedited tokens stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'unedited', 'reconstruction'];
+  if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
+  return undefined;
+}
 
 interface PictureStageProps {
   /** Where there are several. */
@@ -36,8 +41,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);
-  const names = inspector.hasOriginal.value ? ownNames : uneditedNames;
-  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? names : undefined);
+  const swiped = other?.names ?? ownNames(inspector);
   const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label={name}>

@@ -15,6 +15,7 @@ import {
 import type { Progress } from '../../src/protocol/analyses';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
+import type { Anchor, Codec } from '../../src/method/anchors';
 import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
 import { givenSelection } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
@@ -113,6 +114,8 @@ export class Inspector {
   /** Where the host is with the ranking or reconstruction asked for; undefined while there is none to wait for. */
   readonly reconstructing = signal<Progress | undefined>(undefined);
   readonly attention = signal<AttentionMap | undefined>(undefined);
+  /** The photograph at the bytes of its tokens, in the format chosen; undefined while it is not computed, or no file is so small. */
+  readonly anchor = signal<Anchor | undefined>(undefined);
 
   readonly lossRate: Signal<number>;
   readonly edgePriority: Signal<number>;
@@ -134,6 +137,10 @@ export class Inspector {
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
+  /** True if anchors are computed. */
+  readonly anchored: Signal<boolean>;
+  /** The format that is shown beside the reconstruction. */
+  readonly codec: Signal<Codec>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
@@ -168,6 +175,8 @@ export class Inspector {
     this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
+    this.anchored = signal(stored.anchored);
+    this.codec = signal(stored.codec);
     this.chosenCropMode = signal(stored.cropMode);
   }
 
@@ -506,6 +515,8 @@ export class Inspector {
       isolated: [...this.isolatedTokens.value],
       rate: this.rate.value,
       distortion: this.distortion.value,
+      anchored: this.anchored.value,
+      codec: this.codec.value,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,

@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
 import * as protocol from '../../src/protocol/document';
@@ -22,6 +23,7 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
 }
@@ -75,8 +77,14 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
+  const rateDistortion = new RateDistortion(
+    inspector,
+    analyses,
+    notify('The rate–distortion curve could not be measured'),
+  );
   return {
-    rateDistortion: new RateDistortion(inspector, analyses, notify('The rate–distortion curve could not be measured')),
+    rateDistortion,
+    anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);

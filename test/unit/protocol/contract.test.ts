@@ -392,6 +392,8 @@ describe('an analysis', () => {
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['anchor', { codec: 'webp', bytes: 173 }],
+    ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
 
   it('is tried below, whichever it is', () => {
@@ -425,6 +427,9 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    ['anchor', { codec: 'png', bytes: 1 }, 'codec: '],
+    ['anchor', { codec: 'webp', bytes: 2 ** 31 }, 'bytes: '],
+    ['anchorCurve', { codec: 'webp', bytes: Array(33).fill(1) }, 'bytes: must be a list of 1 to 32 values'],
     [
       'reconstruct',
       { ...filter, edits: { ...edits, forcedKept: [6] } },
