@@ -49,6 +49,7 @@ interface ToolbarProps {
 /** Choices of the canvas: view, overlay, opacity and colour map. */
 export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
+  const { hasOriginal } = inspector;
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
   return (
@@ -59,7 +60,8 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         testId="view"
         options={viewOptions
           .filter(({ value }) => views?.includes(value) ?? true)
-          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? unedited : option))}
+          .filter(({ value }) => value !== 'anchor' || hasOriginal.value)
+          .map((option) => (option.value === 'original' && !hasOriginal.value ? unedited : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />
