@@ -73,8 +73,9 @@ export class DocumentServer extends Disposable {
     const { document, services } = this;
     const { comparedWith, travel, ...start } = this.start;
     this.sentImage = undefined;
-    connection.onRequest(protocol.ready, ({ cropMode }) => {
+    connection.onRequest(protocol.ready, ({ cropMode, row }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };

@@ -151,6 +151,8 @@ export class Inspector {
   /** The last picture that was decoded: that of the tokens to come. */
   private decoded: ShownImage | undefined;
   private restored: FilterSettings | undefined;
+  /** The row of a data set that the page showed before. */
+  readonly restoredRow: number | undefined;
   /** The host's settings when those were stored. */
   private readonly restoredHost: FilterSettings | undefined;
 
@@ -178,6 +180,7 @@ export class Inspector {
     this.anchored = signal(stored.anchored);
     this.codec = signal(stored.codec);
     this.chosenCropMode = signal(stored.cropMode);
+    this.restoredRow = stored.row;
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -517,6 +520,7 @@ export class Inspector {
       distortion: this.distortion.value,
       anchored: this.anchored.value,
       codec: this.codec.value,
+      row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,

@@ -69,6 +69,8 @@ const schema = z.object({
   /** True if anchors are computed. */
   anchored: z.catch(z.boolean(), false),
   codec: z.catch(z.enum(codecs), 'webp'),
+  /** Of a data set; undefined: the first that has tokens. */
+  row: z.catch(z.optional(z.int().check(z.nonnegative())), undefined),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */

@@ -328,6 +328,16 @@ describe('a data set', () => {
     expect(await rows.choose('next')).toBe(false);
   });
 
+  it('goes back to the row of a former window, unless one was chosen since or is no longer there', async () => {
+    expect(rows.restore(3)).toBe(true);
+    expect((await rows.read(made())).origin.row?.index).toBe(3);
+    expect(rows.restore(3)).toBe(false);
+    expect(rows.restore(99)).toBe(true);
+    expect((await rows.read(made())).origin.row?.index).toBe(0);
+    await rows.choose('next');
+    expect(rows.restore(3)).toBe(false);
+  });
+
   it('lists rows that have no tokens with the sentence why, and says it when one is chosen', async () => {
     await rows.read(made());
     let listed: readonly vscode.QuickPickItem[] = [];
@@ -388,6 +398,6 @@ describe('a data set', () => {
   it('is not saved: its rows stay as they are', async () => {
     const { document } = setUp({ uri: 'file:///photos/some.tokens/dataset.json' });
     expect(document.kind).toBe('dataset');
-    expect((await refusalOf(() => document.save())).message).toMatch(/^dataset\.json is not a file of one picture/);
+    expect((await refusalOf(() => document.save())).message).toMatch(/^some\.tokens is not a file of one picture/);
   });
 });

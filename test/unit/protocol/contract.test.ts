@@ -59,7 +59,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
