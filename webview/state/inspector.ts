@@ -155,6 +155,8 @@ export class Inspector {
   /** The last picture that was decoded: that of the tokens to come. */
   private decoded: ShownImage | undefined;
   private restored: FilterSettings | undefined;
+  /** The row of a data set that the page showed before. */
+  readonly restoredRow: number | undefined;
   /** The host's settings when those were stored. */
   private readonly restoredHost: FilterSettings | undefined;
 
@@ -183,6 +185,7 @@ export class Inspector {
     this.codec = signal(stored.codec);
     this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
+    this.restoredRow = stored.row;
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -529,6 +532,7 @@ export class Inspector {
       anchored: this.anchored.value,
       codec: this.codec.value,
       arrangement: this.arrangement.value,
+      row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,

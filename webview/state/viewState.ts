@@ -81,6 +81,8 @@ const schema = z.object({
   anchored: z.catch(z.boolean(), false),
   codec: z.catch(z.enum(codecs), 'webp'),
   arrangement: z.catch(arrangement, { folded: [] }),
+  /** Of a data set; undefined: the first that has tokens. */
+  row: z.catch(z.optional(z.int().check(z.nonnegative())), undefined),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */

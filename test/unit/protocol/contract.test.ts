@@ -60,7 +60,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -82,6 +82,8 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
