@@ -393,9 +393,9 @@ describe('the state that VS Code keeps', () => {
   it('is what was restored, until the user changes it', () => {
     const inspector = new Inspector(readViewState(structuredClone(kept)));
     inspector.open({ name: 'cat.png', uri: 'file:///cat.png' });
-    expect(inspector.viewState.value).toEqual({ uri: 'file:///cat.png', ...kept });
+    expect(inspector.viewState.value).toMatchObject({ uri: 'file:///cat.png', ...kept });
     tokenize(inspector);
-    expect(inspector.viewState.value).toEqual({ uri: 'file:///cat.png', ...kept });
+    expect(inspector.viewState.value).toMatchObject({ uri: 'file:///cat.png', ...kept });
     inspector.opacity.value = 0.5;
     inspector.lossRate.value = 0.75;
     expect(inspector.viewState.value).toMatchObject({ opacity: 0.5, settings: { ...kept.settings, lossRate: 0.75 } });
@@ -425,19 +425,20 @@ describe('the state that VS Code keeps', () => {
     expect(state).toMatchObject({ view: 'reconstruction', opacity: 0.55, camera: 'fit', swipe: 0.125, head: 1 });
     expect(state.layer).toBeUndefined();
     const usual = readViewState('no object');
-    expect(usual).toEqual({
+    expect(usual).toMatchObject({
       ...{ uri: '', view: 'reconstruction', overlay: 'entropy', opacity: 0.55, colormap: 'viridis', range: 'fixed' },
       ...{
         swipe: 0.5,
         camera: 'fit',
-        layer: undefined,
         head: 'mean',
         isolated: [],
         rate: 'tokens',
         distortion: 'psnr',
       },
-      ...{ anchored: false, codec: 'webp', cropMode: undefined, settings: undefined, hostSettings: undefined },
+      ...{ anchored: false, codec: 'webp' },
     });
+    for (const unset of [usual.layer, usual.cropMode, usual.settings, usual.hostSettings])
+      expect(unset).toBeUndefined();
     expect(
       readViewState({ opacity: -0.1, swipe: 1.1, isolated: [-1], rate: 'x', distortion: 'x', range: 'x' }),
     ).toEqual(usual);
