@@ -68,6 +68,7 @@ function describeModel(manifest: Manifest, directory: string): Omit<ModelDescrip
     globalTokens: globals?.kind === 'sequence' ? globals.tokens : 0,
     patchTokens: patches === undefined ? 0 : grid.rows * grid.columns,
     filters: estimated !== undefined,
+    givenOthers: expected?.given === 'others',
     steps: prefixSteps(described, estimated !== undefined),
     expectedDimensions: expected?.dimensions ?? 0,
     attentionLayers: attends ? attention.layers : 0,

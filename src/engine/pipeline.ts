@@ -2,6 +2,7 @@
 import { attentionMap } from './attention';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
+import { quarters, withoutQuarters } from '../method/elimination';
 import { maskBits, selectKept } from '../method/filter';
 import type { PipelineGraphs } from './gatheredGraphs';
 import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
@@ -10,7 +11,7 @@ import { QualityMeter } from './metrics';
 import { describeParts, hasPart } from '../method/parts';
 import { patchSide } from '../method/patch';
 import { rankTiles } from './ranking';
-import { isSequential } from '../method/sequential';
+import { criterionOf, isSequential } from '../method/sequential';
 import { budgetOf, resolveSettings } from '../method/settings';
 import { costOf, depthOf, keepPrefix, mainStream, streamOf, tokensOf, type KeptSet } from '../method/streams';
 import { TileGraphs, zip } from './tileGraphs';
@@ -81,7 +82,8 @@ export class TaTok {
   ): Promise<Tokenized> {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
-    const tokens = this.graphs.tokenizesAtOnce
+    // A graph that does both estimates given the global tokens alone.
+    const tokens = this.graphs.tokenizesAtOnce && !this.model.givenOthers
       ? await this.tokenizeAtOnce(picture, tiling, clock)
       : await this.tokenizeInTurn(picture, tiling, clock);
     return { image, settings, tokens, timings: clock.timings };
@@ -168,7 +170,8 @@ export class TaTok {
    */
   async decodeTokens(tokens: TokensToDecode, observer?: StageObserver): Promise<DecodedTokens> {
     const clock = new StageClock(observer);
-    const { width, height, globalCodes, patchCodes, keep, ranking } = tokens;
+    const { width, height, globalCodes, patchCodes, keep } = tokens;
+    const ranking = criterionOf(this.model, tokens.ranking);
     const tiling = this.tiling(tokens);
     this.requireTokens(tokens, tiling);
     const codes = { globalCodes, patchCodes, otherCodes: [] };
@@ -273,7 +276,7 @@ export class TaTok {
     tokens: Tokens,
     geometry: PictureGeometry,
     tile: number,
-    { ranking: criterion }: FilterSettings,
+    { ranking: asked }: FilterSettings,
     globalToken: number,
     { keep, length, rgb }: Rendered,
     observer?: StageObserver,
@@ -289,7 +292,7 @@ export class TaTok {
       throw new TatokError('bad-settings', `The model has no code ${globalToken} of a global token; ${reason}.`);
     }
     const clock = new StageClock(observer);
-    const visible = isSequential(criterion) ? keep : new Uint8Array(keep.length);
+    const visible = isSequential(criterionOf(this.model, asked)) ? keep : new Uint8Array(keep.length);
     const changed = replacementCodes(own, codebookSize(globals.codebook)).map((code) => {
       const globalCodes = unchanged.globalCodes.slice();
       globalCodes[globalToken] = code;
@@ -370,11 +373,28 @@ export class TaTok {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
+    if (this.model.givenOthers) return { ...codes, ...(await this.estimateGivenOthers(codes, tiling, clock)) };
     const none = this.noEstimate(tiling).entropyBits;
     const [estimate = nothingEstimated] = this.model.filters
       ? await this.estimate(codes, [new Uint8Array(none.length)], tiling, 'entropy', clock)
       : [];
     return { ...codes, ...estimate };
+  }
+
+  /** Every token given the others, in four passes that hide a quarter of them each. */
+  private async estimateGivenOthers(codes: Codes, tiling: Tiling, clock: StageClock): Promise<EntropyEstimate> {
+    const every = this.noEstimate(tiling);
+    const visible = withoutQuarters(new Uint8Array(every.entropyBits.length).fill(1), tiling.estimated);
+    const estimates = await this.estimate(codes, visible, tiling, 'entropy', clock);
+    const width = expectedWidth(this.model);
+    quarters(tiling.estimated).forEach((part, i) => {
+      const own = estimates[part];
+      if (own === undefined) return;
+      every.entropyBits[i] = own.entropyBits[i] ?? 0;
+      every.surprisalBits[i] = own.surprisalBits[i] ?? 0;
+      every.expectedCodes.set(own.expectedCodes.subarray(i * width, (i + 1) * width), i * width);
+    });
+    return every;
   }
 
   private noCodes(tiling: Tiling): Codes {

@@ -5,13 +5,16 @@ import { lossRateStep, snapLossRate } from '../state/lossRate';
 import { Range, Row } from '../ui/ownControls';
 import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import { stepUnit } from '../../src/method/streams';
-import type { Budget, RankingCriterion } from '../../src/method/types';
+import type { Budget, ModelDescription, RankingCriterion } from '../../src/method/types';
 
 const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
   { value: 'entropy', label: 'entropy' },
   { value: 'sequential', label: 'sequential' },
   { value: 'distortion', label: 'by distortion' },
 ];
+
+/** Of a model whose tokens have entropies given each other. */
+const eliminationOptions = [{ value: 'sequential', label: 'elimination' }] as const;
 
 const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
@@ -93,7 +96,7 @@ function Length(): JSX.Element | null {
 
 function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
-  const globalTokens = inspector.picture.value?.model.globalTokens ?? 0;
+  const model = inspector.picture.value?.model;
   return (
     <div class="rows">
       <div class="row" title="Added to the priority of patches on the outer ring of the grid">
@@ -114,19 +117,15 @@ function FilterChoices(): JSX.Element {
       </div>
       <div
         class="row"
-        title={
-          globalTokens > 0
-            ? 'Entropy given the global tokens, or given them and the patches already kept'
-            : 'Entropy given nothing, or given the patches already kept'
-        }
+        title={rankingTitle(model)}
       >
         <span>ranking</span>
         <Dropdown
           plain
           label="Ranking"
           testId="ranking"
-          options={rankingOptions}
-          value={inspector.criterion.value}
+          options={model?.givenOthers === true ? eliminationOptions : rankingOptions}
+          value={inspector.ranks.value}
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
       </div>
@@ -146,6 +145,13 @@ function FilterChoices(): JSX.Element {
       </div>
     </div>
   );
+}
+
+function rankingTitle(model: Pick<ModelDescription, 'givenOthers' | 'globalTokens'> | undefined): string {
+  if (model?.givenOthers === true) return 'Tokens go first whose entropy, given the others that are left, is least';
+  return (model?.globalTokens ?? 0) > 0
+    ? 'Entropy given the global tokens, or given them and the patches already kept'
+    : 'Entropy given nothing, or given the patches already kept';
 }
 
 function Defaults(): JSX.Element {

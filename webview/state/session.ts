@@ -130,7 +130,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       request.stop();
       return;
     }
-    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.ranks.value];
     const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(
