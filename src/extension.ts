@@ -4,6 +4,7 @@ import { registerExports } from './commands/exportCommands';
 import { registerImportTokenizer } from './commands/importTokenizer';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
+import { registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -11,6 +12,7 @@ import { Models } from './host/models';
 import { ProviderFallbacks, ProviderStatus } from './host/providerStatus';
 import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
+import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
 
 export function activate(context: vscode.ExtensionContext): void {
@@ -32,7 +34,9 @@ export function activate(context: vscode.ExtensionContext): void {
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
   const editor = own(new InspectorEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
+  const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
+  own(registerTokenizeFolder(datasets));
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, comparisons));
   own(registerShowOutput(log));

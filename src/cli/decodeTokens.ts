@@ -6,11 +6,11 @@ import type { InferenceClient } from '../client/client';
 import { readTokensNpz } from '../export/npz';
 import { readTokenFile, requireSameModel, type TokenFile } from '../export/tokens';
 import { TatokError } from '../method/errors';
+import { rowFilter } from '../method/rowFilter';
 import type { ModelDescription, RankingCriterion } from '../method/types';
 import type { DecodedTokens, FailedPicture, ModelChoice, TokensToDecode } from '../protocol/engineMessages';
-import { rowFilter } from '../tokens/rowFilter';
 import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
-import { unpackBits, type TokenRow } from '../tokens/tokenRows';
+import { numberColumns, unpackBits, type TokenRow } from '../tokens/tokenRows';
 import type { DecodeOptions } from './options';
 import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
@@ -69,7 +69,7 @@ async function readTokens(path: string, model: ModelDescription): Promise<TokenF
 }
 
 async function decodeDataset(options: DecodeOptions, directory: string, start: () => InferenceClient): Promise<number> {
-  const wanted = options.where === undefined ? () => true : rowFilter(options.where);
+  const wanted = options.where === undefined ? () => true : rowFilter(options.where, numberColumns);
   const dataset = await TokenDataset.open(options.tokens);
   const { recipe } = dataset;
   const { batchSize, threads } = recipe;

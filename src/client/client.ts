@@ -25,6 +25,7 @@ import type {
   OpenParams,
   Pictures,
   PicturesParams,
+  ThumbnailParams,
   TokenizedPicture,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
@@ -141,18 +142,23 @@ export class InferenceClient {
   }
 
   /** Loads a model for {@link tokenizePictures}. */
-  prepareBatches(choice: ModelChoice): Promise<LoadedModel & Batching> {
-    return this.request(protocol.prepareBatches, choice, {});
+  prepareBatches(choice: ModelChoice, token?: CancellationToken): Promise<LoadedModel & Batching> {
+    return this.request(protocol.prepareBatches, choice, { token });
   }
 
   /** Tokenizes several pictures together; none stays open. Requests that are sent ahead have their files decoded meanwhile. */
-  tokenizePictures(params: PicturesParams): Promise<Pictures<TokenizedPicture>> {
-    return this.request(protocol.tokenizePictures, params, {});
+  tokenizePictures(params: PicturesParams, token?: CancellationToken): Promise<Pictures<TokenizedPicture>> {
+    return this.request(protocol.tokenizePictures, params, { token });
   }
 
   /** Decodes tokens whose pictures are not at hand. */
   decodeTokens(params: DecodeTokensParams): Promise<Pictures<DecodedTokens>> {
     return this.request(protocol.decodeTokens, params, {});
+  }
+
+  /** A JPEG file of the centre of an image. */
+  async thumbnail(params: ThumbnailParams, token?: CancellationToken): Promise<Uint8Array> {
+    return (await this.request(protocol.thumbnail, params, { token })).jpeg;
   }
 
   private handle(picture: number, known: KnownPicture): Pick<OpenedPicture, 'analyses' | 'ask' | 'close'> {

@@ -108,11 +108,11 @@ export class Engine {
    * @throws TatokError of the bundle, the settings, the graphs or the providers.
    */
   async tokenizePictures(params: PicturesParams, call?: Call): Promise<Pictures<TokenizedPicture>> {
-    const { choice, files, settings, quality, batchSize } = params;
+    const { choice, files, settings, quality, batchSize, maxMegapixels } = params;
     const bundle = await this.models.bundle(choice);
     requirePlainTokens(bundle.model);
     const checked = resolveSettings(settings, bundle.model);
-    const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, {})));
+    const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, { maxMegapixels })));
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
       await run.observer('read');
       const read = await reading;

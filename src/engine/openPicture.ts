@@ -1,6 +1,7 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
 import { filterKeys } from '../method/settings';
@@ -97,8 +98,8 @@ export class OpenPicture {
         return ranking;
       }),
 
-    reconstruct: async (settings, call) => {
-      const key = keyOf(settings);
+    reconstruct: async ({ edits = noEdits, ...settings }, call) => {
+      const key = keyOf(settings, edits);
       const known = this.reconstructions.get(key);
       if (known !== undefined) return { ...known, timings: {} };
       return this.inTurn(call, async (run) => {
@@ -113,6 +114,7 @@ export class OpenPicture {
           settings,
           ranked.ranking,
           run.observer,
+          edits,
         );
         this.reconstructions.set(key, reconstruction);
         return { ...reconstruction, timings: { ...model.timings, ...ranked.timings, ...timings } };
@@ -135,9 +137,9 @@ export class OpenPicture {
         return lossRates.flatMap((lossRate) => this.measurements.get(key(lossRate)) ?? []);
       }),
 
-    influence: ({ settings, tile, globalToken }, call) =>
+    influence: ({ settings, edits = noEdits, tile, globalToken }, call) =>
       this.inTurn(call, async (run) => {
-        const keptSet = `${keyOf(settings)} ${tile}`;
+        const keptSet = `${keyOf(settings, edits)} ${tile}`;
         const key = `${keptSet} ${globalToken}`;
         const known = this.influences.get(key);
         if (known !== undefined) return known;
@@ -145,12 +147,12 @@ export class OpenPicture {
         const model = await this.model(run);
         const render = async () => {
           const { ranking } = await this.ranking(model, settings, run);
-          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
+          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer, edits);
         };
         // All tokens of one tile share what influence is a change of.
         const reference = this.references.get(keptSet) ?? (await render());
         this.references.set(keptSet, reference);
-        const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, run.observer);
+        const map = await model.tatok.influence(image, tile, settings, globalToken, reference, run.observer);
         this.influences.set(key, map);
         return map;
       }),
@@ -170,6 +172,14 @@ export class OpenPicture {
         },
         'soon',
       ),
+
+    draw: ({ settings, edits = noEdits, seed }, call) =>
+      this.inTurn(call, async (run) => {
+        const { tokens, image } = this.known;
+        const model = await this.model(run);
+        const { ranking } = await this.ranking(model, settings, run);
+        return model.tatok.draw(tokens, image, settings, ranking, seed, edits, run.observer);
+      }),
   };
 
   /** Of its requests. The model's layers and heads are known once its bundle is read. */
@@ -264,8 +274,8 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
   return rows * columns > 1 ? 'long' : 'soon';
 }
 
-/** Equal for settings that keep the same patches. */
-function keyOf(settings: FilterSettings): string {
+/** Equal for settings and edits that keep the same patches and decode the same codes. */
+function keyOf(settings: FilterSettings, edits: Edits = noEdits): string {
   const all = { ...settings, rankingRounds: roundsOf(settings) };
-  return JSON.stringify(filterKeys.map((key) => all[key]));
+  return `${JSON.stringify(filterKeys.map((key) => all[key]))} ${keyOfEdits(edits)}`;
 }

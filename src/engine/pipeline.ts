@@ -1,5 +1,7 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
+import { drawCodes } from './drawnCodes';
+import { forcedSelection, noEdits, requireEdits, withForced, withReplaced, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
 import { quarters, withoutQuarters } from '../method/elimination';
@@ -21,6 +23,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   CodeArray,
+  DrawnCodes,
   FilterSettings,
   InfluenceMap,
   Measurement,
@@ -52,6 +55,8 @@ export interface Rendered {
   readonly length: number;
   /** Width·height·3 sRGB bytes of the model image. */
   readonly rgb: Uint8Array;
+  /** What was decoded. */
+  readonly codes: Codes;
 }
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
@@ -121,6 +126,9 @@ export class TaTok {
    * @param image of the tokens.
    * @param picture the same at full size, for PSNR and SSIM.
    * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   * @param edits lie over the tokens and over what the filter keeps. Bits lost are then Σ_D ĥ as the decoder is given it, and may be more
+   *   than ε allows.
+   * @throws TatokError bad-settings for edits that are of another model or picture.
    */
   async reconstruct(
     tokens: Tokens,
@@ -129,12 +137,14 @@ export class TaTok {
     given: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
+    edits: Edits = noEdits,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
     const settings = resolveSettings(given, this.model);
+    requireEdits(edits, this.model, image);
     const tiling = this.tiling(image);
-    const { selections, estimates } = await this.select(tokens, tiling, ranking, [settings], clock);
-    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
+    const { codes, selections, estimates } = await this.select(tokens, tiling, ranking, [settings], edits, clock);
+    const decoded = await this.decode(codes, estimates, selections, tiling, image, picture, clock);
     const [selection, estimate, pixels] = [selections[0], estimates[0], decoded[0]];
     if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
     return {
@@ -232,7 +242,7 @@ export class TaTok {
     const clock = new StageClock(observer);
     const each = lossRates.map((lossRate) => resolveSettings({ ...settings, lossRate }, this.model));
     const tiling = this.tiling(image);
-    const { selections, estimates } = await this.select(tokens, tiling, ranking, each, clock);
+    const { selections, estimates } = await this.select(tokens, tiling, ranking, each, noEdits, clock);
     const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
     return selections.flatMap((selection, i) => {
       const [pixels, lossRate] = [decoded[i], lossRates[i]];
@@ -249,14 +259,16 @@ export class TaTok {
     settings: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
+    edits: Edits = noEdits,
   ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
+    requireEdits(edits, this.model, tiling);
     const selection = this.selection(ranking, checked, tiling);
-    const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
-    const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
+    const codes = this.tileGraphs.codesOf(withReplaced(tokens, edits), tiling, tile);
+    const keep = this.tileGraphs.maskOf(withForced(selection.keep, edits), tiling, tile);
     const { length } = selection;
     const visible = isSequential(checked.ranking) ? keep : new Uint8Array(keep.length);
     const [estimate] = await clock.run('filter', () => this.tileGraphs.estimate([{ codes, visible }]));
@@ -264,7 +276,7 @@ export class TaTok {
     const { expectedCodes } = estimate;
     const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep, length }]));
     if (rgb === undefined) throw new RangeError('no picture');
-    return { keep, length, rgb };
+    return { keep, length, rgb, codes };
   }
 
   /**
@@ -273,18 +285,16 @@ export class TaTok {
    * @throws TatokError bad-settings for a token that the model does not have, or that is no code.
    */
   async influence(
-    tokens: Tokens,
     geometry: PictureGeometry,
     tile: number,
     { ranking: asked }: FilterSettings,
     globalToken: number,
-    { keep, length, rgb }: Rendered,
+    { keep, length, rgb, codes: unchanged }: Rendered,
     observer?: StageObserver,
   ): Promise<InfluenceMap> {
     const { globalTokens, imageSize } = this.model;
     const globals = streamOf(this.model, 'global');
     const tiling = this.tiling(geometry);
-    const unchanged = this.tileGraphs.codesOf(tokens, tiling, tile);
     const own = unchanged.globalCodes[globalToken];
     if (own === undefined || globals === undefined || !hasPart(this.model, 'influence')) {
       const reason =
@@ -311,6 +321,28 @@ export class TaTok {
     );
     const change = patchChange(rgb, pictures, imageSize.width, patchSide(this.model), tiling.extent(tile));
     return { tile, region: tiling.region(tile), globalToken, change };
+  }
+
+  /**
+   * Codes for the patches that are dropped under some settings and edits, drawn from q(· | G, Z_S).
+   *
+   * @param ranking of these tokens under the same β and ranking criterion.
+   * @throws TatokError bad-settings for a model that there is nothing to draw from, or edits of another.
+   */
+  async draw(
+    tokens: Tokens,
+    geometry: ShownGeometry,
+    given: FilterSettings,
+    ranking: Ranking | undefined,
+    seed: number,
+    edits: Edits,
+    observer?: StageObserver,
+  ): Promise<DrawnCodes> {
+    requireEdits(edits, this.model, geometry);
+    const tiling = this.tiling(geometry);
+    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const drawn = { codes: withReplaced(tokens, edits), keep: withForced(selection.keep, edits), tiling };
+    return drawCodes(this.model, this.tileGraphs, drawn, seed, new StageClock(observer));
   }
 
   /** Width·height·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
@@ -511,28 +543,43 @@ export class TaTok {
     return decoded.map(({ rgb, meter }) => ({ rgb, psnr: meter.psnr, ssim: meter.ssim }));
   }
 
-  /** Dynamic Token Filtering under each ε, and the estimates for the decoder: given G, or given G and each Z_S. */
+  /**
+   * Dynamic Token Filtering under each ε with edits over it, and the estimates for the decoder given the codes that it decodes: given G, or
+   * given G and each Z_S.
+   */
   private async select(
     tokens: Tokens,
     tiling: Tiling,
     ranking: Ranking | undefined,
     each: readonly FilterSettings[],
+    edits: Edits,
     clock: StageClock,
-  ): Promise<{ readonly selections: readonly KeptSet[]; readonly estimates: readonly EntropyEstimate[] }> {
-    const selections = await clock.run('filter', () =>
-      each.map((settings) => this.selection(ranking, settings, tiling)),
-    );
+  ): Promise<{
+    readonly codes: Codes;
+    readonly selections: readonly KeptSet[];
+    readonly estimates: readonly EntropyEstimate[];
+  }> {
+    const filtered = await clock.run('filter', () => each.map((settings) => this.selection(ranking, settings, tiling)));
+    const codes = withReplaced(tokens, edits);
+    const masks = filtered.map(({ keep }) => withForced(keep, edits));
+    const sequential = each[0] !== undefined && isSequential(each[0].ranking);
+    const otherGlobals = edits.replaced.some(({ token }) => token === 'global');
     const estimates =
-      each[0] !== undefined && isSequential(each[0].ranking)
+      this.model.filters && (sequential || otherGlobals)
         ? await this.estimate(
-            tokens,
-            selections.map(({ keep }) => keep),
+            codes,
+            masks.map((keep) => (sequential ? keep : new Uint8Array(keep.length))),
             tiling,
             'filter',
             clock,
           )
-        : selections.map(() => tokens);
-    return { selections, estimates };
+        : masks.map(() => tokens);
+    const selections = filtered.map((selection, i): KeptSet => {
+      const [keep, entropyBits] = [masks[i], estimates[i]?.entropyBits];
+      if (keep === undefined || keep === selection.keep || entropyBits === undefined) return selection;
+      return { ...selection, ...forcedSelection(keep, entropyBits) };
+    });
+    return { codes, selections, estimates };
   }
 }
 

@@ -1,5 +1,6 @@
 import { unzipSync, zipSync } from 'fflate';
 import { codeWidth } from '../method/codebook';
+import { noEdits, withReplaced } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mainStream } from '../method/streams';
 import { keepRanks, lostWith } from '../method/filter';
@@ -15,10 +16,12 @@ const noTime = new Date(1980, 0, 1);
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
  * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `rank` and `lost_bits` are the columns of the
  * table of patches. Codes have the names of their streams in the graphs, a dimension of
- * their own where they are residual, and are latents where there are no codes. Arrays of what the model does not have are left out.
+ * their own where they are residual, and are latents where there are no codes. Codes and `keep` have experiments in them; bits, rank and
+ * expected codes are of the model's own codes, which `settings` has under `edits`. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
-  const { image: picture, model, tokens, reconstruction, ranking } = result;
+  const { image: picture, model, tokens: own, reconstruction, ranking, edits = noEdits } = result;
+  const tokens = withReplaced(own, edits);
   const grid = [picture.grid.rows, picture.grid.columns];
   const tiles = picture.tiles.rows * picture.tiles.columns;
   const ofTiles = (shape: readonly number[]) => (tiles === 1 ? shape : [tiles, ...shape]);

@@ -1,6 +1,7 @@
 /** The tokens of one picture as a file, `.tokens.json` or `.npz`: one schema for both, written and read. */
 import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
+import { noEdits, ownCode, withReplaced, type Edits, type OwnCodes } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { hasPart, requirePlainTokens } from '../method/parts';
 import { filterRecordSchema, recordOf, settingsOf } from '../method/settings';
@@ -20,6 +21,8 @@ export interface ExportedTokenization extends Tokenization {
   readonly model: ModelDescription;
   /** The order of dropping; undefined where nothing can be dropped. */
   readonly ranking: Ranking | undefined;
+  /** Experiments that the reconstruction has in it; tokens and ranking are the model's own. */
+  readonly edits?: Edits | undefined;
 }
 
 /** The version of the files that are written. */
@@ -41,7 +44,7 @@ const editsSchema = z.object({
 });
 export type TokenEdits = z.infer<typeof editsSchema>;
 
-const noEdits: TokenEdits = { forcedKept: [], forcedDropped: [], replaced: [] };
+const unedited: TokenEdits = { forcedKept: [], forcedDropped: [], replaced: [] };
 
 /**
  * A token file. Codes and kept mask are those that are decoded. Tokens that the model does not have are left out, and so are kept mask and
@@ -62,7 +65,7 @@ const tokenFileSchema = z.object({
   globalCodes: z.array(code).optional(),
   patchCodes: z.array(code).optional(),
   keep: z.array(z.union([z.literal(0), z.literal(1)])).optional(),
-  edits: editsSchema.default(noEdits),
+  edits: editsSchema.default(unedited),
 });
 
 /** Files before version 1 had no format, no hash and no settings. */
@@ -81,9 +84,10 @@ type WrittenFile = Omit<z.input<typeof tokenFileSchema>, 'globalCodes' | 'patchC
 
 /** The token sequence: enough to decode it again. The command line's `.tokens.json`. */
 export function tokensRecord(
-  tokenization: Pick<ExportedTokenization, 'image' | 'model' | 'tokens' | 'reconstruction'>,
+  tokenization: Pick<ExportedTokenization, 'image' | 'model' | 'tokens' | 'reconstruction' | 'edits'>,
 ): WrittenFile {
-  const { model, tokens, reconstruction } = tokenization;
+  const { model, reconstruction, edits = noEdits } = tokenization;
+  const tokens = withReplaced(tokenization.tokens, edits);
   return {
     ...tokenFileHeader(tokenization),
     ...(model.globalTokens > 0 && { globalCodes: codeList(tokens.globalCodes) }),
@@ -99,7 +103,9 @@ export function tokenFileHeader({
   image,
   model,
   reconstruction,
-}: Pick<ExportedTokenization, 'image' | 'model' | 'reconstruction'>): Omit<
+  tokens,
+  edits = noEdits,
+}: Pick<ExportedTokenization, 'image' | 'model' | 'reconstruction' | 'tokens' | 'edits'>): Omit<
   WrittenFile,
   'globalCodes' | 'patchCodes' | 'keep'
 > {
@@ -114,7 +120,16 @@ export function tokenFileHeader({
     height,
     grid,
     ...(hasPart(model, 'rates') && { settings: recordOf(reconstruction.settings) }),
-    edits: noEdits,
+    edits: editsRecord(edits, tokens),
+  };
+}
+
+/** Edits as a token file has them: beside its codes, which have the changes already, the model's own. */
+function editsRecord({ forcedKept, forcedDropped, replaced }: Edits, own: OwnCodes): TokenEdits {
+  return {
+    forcedKept: [...forcedKept],
+    forcedDropped: [...forcedDropped],
+    replaced: replaced.map(({ token, index: at }) => ({ token, index: at, original: ownCode(own, token, at) })),
   };
 }
 

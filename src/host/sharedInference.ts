@@ -12,6 +12,9 @@ import { pythonEnvironments } from './pythonEnvironments';
 /** The part of the client that panels need. */
 export type Inference = Pick<InferenceClient, 'acquire' | 'loadModel' | 'open'>;
 
+/** The part of it that data sets need. */
+export type BatchInference = Inference & Pick<InferenceClient, 'prepareBatches' | 'tokenizePictures' | 'thumbnail'>;
+
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {
   readonly client: InferenceClient;

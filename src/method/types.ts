@@ -194,6 +194,13 @@ export interface Reconstruction {
   readonly ssim: number | null;
 }
 
+/** Codes that were drawn for dropped patches, one each. */
+export interface DrawnCodes {
+  /** In ascending order. */
+  readonly patches: Uint32Array;
+  readonly codes: Int32Array;
+}
+
 /** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */
 export type Measurement = Pick<
   Reconstruction,

@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   CancellationTokenSource,
   type CancellationToken,
-  type Logger,
   type MessageConnection,
 } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
@@ -19,7 +18,7 @@ import type { FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
-import { WebviewPages, type MessagePort } from './webviewConnection';
+import { rpcLogger, WebviewPages, type MessagePort } from './webviewConnection';
 import { hasPart } from '../method/parts';
 
 export interface ServerServices {
@@ -237,13 +236,4 @@ export class DocumentServer extends Disposable {
     this.sentImage = picture.image;
     await connection.sendNotification(protocol.pictured, picture);
   }
-}
-
-function rpcLogger(log: vscode.LogOutputChannel): Logger {
-  return {
-    error: (message) => log.error(message),
-    warn: (message) => log.warn(message),
-    info: (message) => log.info(message),
-    log: (message) => log.debug(message),
-  };
 }

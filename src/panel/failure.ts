@@ -14,6 +14,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'inference-failed': ['retry', 'showOutput'],
   'inference-crashed': ['retry', 'showOutput'],
   'time-limit': ['retry', 'openSettings', 'showOutput'],
+  'memory-limit': ['retry', 'showOutput'],
   'cuda-setup-failed': ['showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
   'tokens-invalid': ['showOutput'],

@@ -9,6 +9,7 @@ import type { OpenedPicture } from '../client/client';
 import type { AnalysisRequest, Call, Progress } from '../protocol/analyses';
 import type { DecodedPicture, LoadedChoice } from '../protocol/engineMessages';
 import type { Failure, InspectedTokenization } from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
@@ -204,14 +205,18 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.result().opened.ask(request, call);
   }
 
-  /** The tokenization under some settings, for an export; it is finished although the file changes meanwhile. */
-  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
+  /** The tokenization under some settings and edits, for an export; it is finished although the file changes meanwhile. */
+  async tokenizationUnder(
+    filter: FilterSettings,
+    token: CancellationToken,
+    edits?: Edits,
+  ): Promise<ExportedTokenization> {
     const { tokenization, opened } = this.result();
     this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
     try {
       const ranking = tokenization.model.filters ? await opened.analyses.rank(filter, { token }) : undefined;
-      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
-      return { ...tokenization, ranking, reconstruction };
+      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct({ ...filter, edits }, { token });
+      return { ...tokenization, ranking, reconstruction, edits };
     } finally {
       this.exported(opened);
     }

@@ -8,6 +8,7 @@ import type * as z from 'zod/mini';
 import { TatokError } from '../method/errors';
 import type {
   AttentionMap,
+  DrawnCodes,
   FilterSettings,
   InfluenceMap,
   Measurement,
@@ -24,19 +25,23 @@ import type { analysisRequests } from './schemas';
 export interface Analyses {
   /** The order of dropping under some β and ranking criterion; ε and budget have no part in it. */
   rank(settings: FilterSettings, call?: Call): Promise<Ranking>;
-  /** The kept set under some settings, and the picture that it decodes to. */
-  reconstruct(settings: FilterSettings, call?: Call): Promise<Reconstruction & { readonly timings: StageTimings }>;
+  /** The kept set under some settings and edits, and the picture that it decodes to. */
+  reconstruct(request: ReconstructRequest, call?: Call): Promise<Reconstruction & { readonly timings: StageTimings }>;
   /** Points of the rate–distortion curve, in the order of the loss rates. Short lists let other requests in between. */
   measure(request: MeasureRequest, call?: Call): Promise<readonly Measurement[]>;
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** Codes for the dropped patches, drawn from the entropy model given the kept tokens. */
+  draw(request: DrawRequest, call?: Call): Promise<DrawnCodes>;
 }
 
 /** The request of an analysis, as its schema has it. */
 type RequestOf<Name extends keyof typeof analysisRequests> = z.infer<ReturnType<(typeof analysisRequests)[Name]>>;
+export type ReconstructRequest = RequestOf<'reconstruct'>;
 export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
+export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
 
 /** The place of the pipeline. */

@@ -86,5 +86,5 @@ export const tokenized = new NotificationType<Omit<InspectedTokenization, 'image
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');
-/** Which page the one script of a webview makes: the root's `data-page`. */
-export type PageName = 'inspector' | 'comparison';
+/** Which page a webview shows: the root's `data-page`. */
+export type PageName = 'inspector' | 'comparison' | 'dataset';

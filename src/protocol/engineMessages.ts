@@ -28,6 +28,7 @@ import type {
   pictureHandle,
   picturesParams,
   providerInUse,
+  thumbnailParams,
   tokensToDecode,
 } from './schemas';
 
@@ -103,6 +104,8 @@ export interface TokenizedPicture {
     readonly globalCodes: Int32Array;
     readonly patchCodes: Int32Array;
   };
+  /** N values in bits, as `lostWith` has them of the ranking; none where nothing can be dropped. */
+  readonly lostBits: Float32Array;
   readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
   /** Undefined unless asked for. */
   readonly quality?: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
@@ -142,6 +145,13 @@ export const tokenizePictures = new RequestType<Asked<PicturesParams>, Pictures<
 /** Decodes tokens of several pictures together. */
 export const decodeTokens = new RequestType<Asked<DecodeTokensParams>, Pictures<DecodedTokens>, InferenceErrorData>(
   'tokens/decode',
+);
+
+export type ThumbnailParams = Readonly<z.infer<typeof thumbnailParams>>;
+
+/** Makes a small picture of an image file, for which no model is needed. */
+export const thumbnail = new RequestType<Asked<ThumbnailParams>, { readonly jpeg: Uint8Array }, InferenceErrorData>(
+  'thumbnail',
 );
 
 /** Sent at the start of every step of every request: a stage, or a batch of tiles of one. */

@@ -6,10 +6,12 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
 import {
+  budgets,
   cropModes,
   providerNames,
   resamplings,
@@ -28,6 +30,7 @@ import {
 } from '../method/types';
 import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
+import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
 import { dataKinds, pictureKinds, comparisonKind } from './exports';
@@ -108,10 +111,37 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/**
+ * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
+ * decoded.
+ */
+function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType<Edits> {
+  const tokens = { patch: patches, global: tiles * globalTokens };
+  const short = z.strictObject({
+    forcedKept: list(z.unknown(), patches),
+    forcedDropped: list(z.unknown(), patches),
+    replaced: list(z.unknown(), tokens.patch + tokens.global),
+  });
+  return z.pipe(
+    z.custom<z.input<typeof editsSchema>>(
+      (edits) => short.safeParse(edits).success,
+      'must be lists of the picture’s tokens',
+    ),
+    editsSchema.check(
+      z.refine(
+        ({ forcedKept, forcedDropped, replaced }) =>
+          [...forcedKept, ...forcedDropped].every((patch) => patch < patches) &&
+          replaced.every(({ token, index: at }) => at < tokens[token]),
+        'must be of tokens that the picture has',
+      ),
+    ),
+  );
+}
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
-  reconstruct: () => filter,
+  reconstruct: (limits: PictureLimits) => z.extend(filter, { edits: z.optional(editsOf(limits)) }),
   measure: ({ patches }: PictureLimits) =>
     z.strictObject({
       /** Their ε is not used. */
@@ -119,12 +149,13 @@ export const analysisRequests = {
       /** Measured as one batch; there are no more kept sets than that. */
       lossRates: list(filterSchema.shape.lossRate, patches + 1, 1),
     }),
-  influence: ({ tiles, globalTokens }: PictureLimits) =>
+  influence: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
+      edits: z.optional(editsOf(limits)),
       /** Index of the tile, 0 unless the picture is tiled. */
-      tile: index(tiles),
-      globalToken: index(globalTokens),
+      tile: index(limits.tiles),
+      globalToken: index(limits.globalTokens),
     }),
   attention: ({ tiles, layers, heads }: PictureLimits) =>
     z.strictObject({
@@ -132,6 +163,13 @@ export const analysisRequests = {
       tile: index(tiles),
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
+    }),
+  draw: (limits: PictureLimits) =>
+    z.strictObject({
+      settings: filter,
+      edits: z.optional(editsOf(limits)),
+      /** Decides the codes. */
+      seed: index(2 ** 32),
     }),
 };
 
@@ -164,8 +202,16 @@ export const restoredPage = z.strictObject({
   cropMode: z.optional(cropMode),
 });
 
+/** As many as a picture of a gigapixel has, with patches of 8 pixels. */
+const mostPatches = 1 << 24;
+
 export const exportRequest = z.union([
-  z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
+  z.strictObject({
+    kind: z.enum(dataKinds),
+    settings: filter,
+    /** Held against the picture where it is exported. */
+    edits: z.optional(editsOf({ patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 })),
+  }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
   z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
 ]);
@@ -199,6 +245,44 @@ export const fromPage: Contract = {
     carriesValue(document.chooseCropMode, cropMode),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
+  ]),
+};
+
+// From the page of a token data set to the extension host
+
+/** Charts of the page, and its table. */
+export const datasetExportKinds = [
+  'table.csv',
+  'tokens.svg',
+  'tokens.csv',
+  'bits.svg',
+  'bits.csv',
+  'psnr.svg',
+  'psnr.csv',
+  'rate-distortion.svg',
+  'rate-distortion.csv',
+] as const;
+
+export const datasetExport = z.strictObject({ kind: z.enum(datasetExportKinds), bytes: file });
+
+/** One of the budgets that were found. */
+export const offeredBudget = z.enum(budgets);
+
+/** Everything that the page of a token data set may send. Places of images are checked against the data set. */
+export const fromDatasetPage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(dataset.ready),
+    carriesNothing(dataset.cancel),
+    carriesNothing(dataset.resume),
+    carriesValue(dataset.openImage, count),
+    carriesValue(dataset.thumbnail, count),
+    carries(dataset.saveDatasetExport, datasetExport),
+    carriesNothing(dataset.measureCurves),
+    carriesValue(dataset.findBudgets, z.number().check(z.positive())),
+    carriesValue(dataset.saveBudget, offeredBudget),
+    carriesValue(document.runAction, failureAction),
   ]),
 };
 
@@ -245,6 +329,8 @@ export const picturesParams = z.strictObject({
   quality: z.boolean(),
   /** Images of every run of a graph. */
   batchSize: index(mostPictures + 1).check(z.positive()),
+  /** Images with more pixels are answered with a failure; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 /** Tokens whose picture is not at hand. Their contents are checked against the model. */
@@ -267,6 +353,18 @@ export const decodeTokensParams = z.strictObject({
   pictures: list(tokensToDecode, mostPictures),
   /** Images of every run of a graph, for tokens of `tokenizePictures`; absent: those of one picture. */
   batchSize: z.exactOptional(index(mostPictures + 1).check(z.positive())),
+});
+
+/** Pixels along a side of a thumbnail. */
+const mostThumbnailSide = 256;
+const thumbnailSide = positiveCount.check(z.maximum(mostThumbnailSide));
+
+export const thumbnailParams = z.strictObject({
+  file,
+  /** Of the picture to make; the centre of the image is cut to its shape. */
+  width: thumbnailSide,
+  height: thumbnailSide,
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 const grid = z.strictObject({ rows: positiveCount, columns: positiveCount });
@@ -371,6 +469,7 @@ export const fromClient: Contract = {
     carries(engine.prepareBatches, asked(modelChoice)),
     carries(engine.tokenizePictures, asked(picturesParams)),
     carries(engine.decodeTokens, asked(decodeTokensParams)),
+    carries(engine.thumbnail, asked(thumbnailParams)),
     carries(engine.excludeProvider, failedProvider),
   ]),
 };
@@ -470,6 +569,7 @@ const tokenizedPicture: z.ZodMiniType<engine.TokenizedPicture> = z.strictObject(
     entropyBits: typedArray<Float32Array>(Float32Array),
     surprisalBits: typedArray<Float32Array>(Float32Array),
   }),
+  lostBits: typedArray<Float32Array>(Float32Array),
   filtered: z.strictObject({
     keep: typedArray<Uint8Array>(Uint8Array),
     keptTokens: count,
@@ -494,6 +594,7 @@ const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
+  [engine.thumbnail.method, z.strictObject({ jpeg: file })],
   [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
 ]);
 

@@ -36,6 +36,8 @@ const columnTypes = {
   entropy: 'numbers',
   /** −log2 q of the patch's own code, the same way. */
   surprisal: 'numbers',
+  /** Bits that are lost when the patch and all that are dropped before it are dropped: it is dropped where they are at most ε·B. N values. */
+  lost: 'numbers',
   /** |S|. */
   kept: 'integer',
   /** K + |S|. */
@@ -76,6 +78,7 @@ const rowSchema = z.object({
   keep: orNull(z.instanceof(Uint8Array)),
   entropy: orNull(z.array(z.number())),
   surprisal: orNull(z.array(z.number())),
+  lost: orNull(z.array(z.number())),
   kept: integer,
   tokens: integer,
   payload_bits: number,

@@ -3,6 +3,7 @@ import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { npy, readNpy } from '../../../src/export/npy';
 import { readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
+import { patchesCsv } from '../../../src/export/patches';
 import { readTokenFile, tokensRecord } from '../../../src/export/tokens';
 import { refusalOf } from '../refusal';
 import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
@@ -42,9 +43,43 @@ describe('a token file', () => {
     });
   });
 
-  it('has room for forced patches and replaced codes', async () => {
-    const edits = { forcedKept: [3], forcedDropped: [0], replaced: [{ token: 'patch', index: 3, original: 2 }] };
-    expect(readTokenFile('a', { ...written(), edits }, model).edits).toEqual(edits);
+  it('has experiments in its codes and kept set, and beside them what they were', () => {
+    const keep = Uint8Array.of(0, 0, 0, 1, 0, 1);
+    const edited = {
+      ...tinyTokenization,
+      edits: {
+        forcedKept: [3],
+        forcedDropped: [4],
+        replaced: [
+          { token: 'global', index: 1, code: 0 },
+          { token: 'patch', index: 3, code: 1 },
+        ],
+      },
+      reconstruction: { ...tinyTokenization.reconstruction, keep },
+    } as const;
+    const read = {
+      ...tiny,
+      keep,
+      globalCodes: Int32Array.of(1, 0),
+      patchCodes: Int32Array.of(0, 1, 2, 1, 4, 5),
+      edits: {
+        forcedKept: [3],
+        forcedDropped: [4],
+        replaced: [
+          { token: 'global', index: 1, original: 5 },
+          { token: 'patch', index: 3, original: 3 },
+        ],
+      },
+    };
+    expect(readTokenFile('a', JSON.parse(JSON.stringify(tokensRecord(edited))), model)).toEqual(read);
+    expect(readTokensNpz('a', tokenizationNpz('cat.png', edited), model)).toEqual(read);
+    // The table has them too.
+    const [names = '', ...lines] = patchesCsv(edited).trimEnd().split('\n');
+    const column = (name: string) => lines.map((line) => line.split(',')[names.split(',').indexOf(name)]);
+    expect(column('code')).toEqual(['0', '1', '2', '1', '4', '5']);
+    expect(column('original_code')).toEqual(['', '', '', '3', '', '']);
+    expect(column('forced')).toEqual(['', '', '', '1', '0', '']);
+    expect(column('kept')).toEqual(['0', '0', '0', '1', '0', '1']);
   });
 
   it('is refused by another model, with both names', async () => {

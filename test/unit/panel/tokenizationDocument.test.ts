@@ -121,6 +121,7 @@ function setUp() {
     attention: vi.fn<Analyses['attention']>(({ tile, layer, head }) =>
       Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
+    draw: vi.fn<Analyses['draw']>(),
   };
   const inference = {
     loadModel: vi.fn<Inference['loadModel']>(() =>

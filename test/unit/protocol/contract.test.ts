@@ -34,6 +34,8 @@ const loaded = { model: tinyModel, provider };
 const opened = { ...loaded, tokens: tokens(), manifest: '{}', timings: { read: 0.5, decode: 1 } };
 const tiles = { done: 0, total: 3 };
 
+const replaced = [{ token: 'patch', index: 2, code: 5 }];
+
 /** True for keys of a message that may be absent. */
 type Optional = (path: string) => boolean;
 const only =
@@ -68,6 +70,10 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'settings/save': [{ params: filter }],
       export: [
         { params: { kind: 'npz', settings: filter } },
+        {
+          params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
+          optional: only('edits'),
+        },
         { params: { kind: 'view.png', bytes: file() } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
@@ -350,12 +356,23 @@ describe('a message', () => {
 describe('an analysis', () => {
   const limits = { patches: 6, tiles: 2, globalTokens: 3, layers: 4, heads: 5 };
   const settings = filter;
+  const edits = {
+    forcedKept: [0, 3],
+    forcedDropped: [5],
+    replaced: [
+      { token: 'global', index: 5, code: 70_000 },
+      { token: 'patch', index: 5, code: 0 },
+    ],
+  };
   const ask = (name: string, params: unknown) => checkedAnalysis({ name, params }, limits);
   const good: readonly (readonly [string, object])[] = [
     ['rank', filter],
     ['reconstruct', filter],
+    ['reconstruct', { ...filter, edits }],
     ['measure', { settings, lossRates: [0, 0.5, 1] }],
     ['influence', { settings, tile: 1, globalToken: 2 }],
+    ['influence', { settings, edits, tile: 1, globalToken: 2 }],
+    ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
   ];
@@ -374,7 +391,8 @@ describe('an analysis', () => {
         if (value === 'mean' && stranger === 1) continue;
         expect(() => ask(name, replaced(stranger)), `${path}: ${typeof stranger}`).toThrow(TatokError);
       }
-      if (path !== '' && !/\.\d+$/.test(path)) expect(() => ask(name, replaced()), path).toThrow(TatokError);
+      if (path !== '' && path !== 'edits' && !/\.\d+$/.test(path))
+        expect(() => ask(name, replaced()), path).toThrow(TatokError);
     }
     expect(() => ask(name, { ...params, more: 1 })).toThrow('it has keys that are not known');
   });
@@ -390,6 +408,15 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    [
+      'reconstruct',
+      { ...filter, edits: { ...edits, forcedKept: [6] } },
+      'edits: must be of tokens that the picture has',
+    ],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: [5] } }, 'edits: a patch is both kept and dropped'],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: Array(7).fill(0) } }, 'edits: must be lists of'],
+    ['draw', { settings, edits: { ...edits, replaced: [{ token: 'global', index: 6, code: 0 }] }, seed: 0 }, 'edits: '],
+    ['draw', { settings, seed: 2 ** 32 }, 'seed: must be below 4294967296'],
   ])('%s of %j is beyond the picture or its model', (name, params, reason) => {
     expect(() => ask(name, params)).toThrow(reason);
   });
