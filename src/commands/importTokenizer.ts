@@ -38,6 +38,9 @@ export const families = {
 } as const satisfies Record<string, Line>;
 type Family = keyof typeof families;
 
+/** Families that upstream gives no configuration with: the checkpoint tells all that varies, and the importer takes none. */
+const unconfigured: readonly Family[] = ['maskgit-vqgan', 'llamagen'];
+
 export interface ImportServices {
   /** Folder of the extension, with the wheel of `tatok`. */
   readonly extensionUri: vscode.Uri;
@@ -176,7 +179,9 @@ async function askWhatToImport(): Promise<Asked | undefined> {
     Checkpoints: ['bin', 'pt', 'pth', 'ckpt', 'safetensors'],
   });
   if (checkpoint === undefined) return undefined;
-  const configuration = await askForConfiguration(checkpoint.fsPath);
+  const configuration = unconfigured.includes(chosen.family)
+    ? { path: undefined }
+    : await askForConfiguration(checkpoint.fsPath);
   if (configuration === undefined) return undefined;
   const [parent] =
     (await window.showOpenDialog({

@@ -41,7 +41,6 @@ describeInVSCode('Importing a tokenizer in VS Code', () => {
     await dialog(page).getByRole('button', { name: 'Install', exact: true }).click();
     await line(page, 'LlamaGen').click();
     await choosePath(page, join(folder, 'weights/vq_ds16_c2i.pt'), 'Import');
-    await line(page, 'No configuration').click();
     await choosePath(page, join(folder, 'weights'), 'Make It Here');
     const made = join(folder, 'weights/llamagen-vq_ds16_c2i');
     await press(message(page).filter({ hasText: 'is a model now' }), 'Tokenize an Image…');

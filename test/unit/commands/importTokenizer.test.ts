@@ -150,6 +150,13 @@ it('offers configurations that lie beside the checkpoint', async () => {
   expect(ran[1]?.slice(-2)).toEqual(['--config', join(folder, 'titok_s128.yaml')]);
 });
 
+it('asks for no configuration where there is none', async () => {
+  chosen = ['the workspace’s .venv', 'LlamaGen'];
+  await run();
+  expect(ran[1]?.slice(0, 5)).toEqual(['-m', 'tatok', 'import', 'llamagen', checkpoint]);
+  expect(ran[1]).not.toContain('--config');
+});
+
 it('overwrites nothing', async () => {
   await mkdir(join(folder, 'titok-tokenizer_titok_s128'));
   await run();
