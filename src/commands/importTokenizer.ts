@@ -2,7 +2,6 @@
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, extname, join } from 'node:path';
 import * as vscode from 'vscode';
-import { readBundle } from '../bundle/manifest';
 import { TatokError } from '../method/errors';
 import type { Models } from '../host/models';
 import { pythonEnvironments } from '../host/pythonEnvironments';
@@ -46,7 +45,7 @@ export interface ImportServices {
   readonly extensionUri: vscode.Uri;
   /** Where programs run: a folder of the extension's own. */
   readonly storage: vscode.Uri;
-  readonly models: Pick<Models, 'remember'>;
+  readonly models: Pick<Models, 'add' | 'remember'>;
   readonly log: Pick<vscode.LogOutputChannel, 'info' | 'error'>;
 }
 
@@ -229,7 +228,7 @@ async function makeBundle(python: string, asked: Asked, services: ImportServices
   if (imported.status !== 0) throw new TatokError('model-invalid', importFailure(checkpoint, imported));
   const checked = await withProgress(plain`checking the new model`, services, python, ['-m', 'tatok', 'check', out]);
   if (checked.status !== 0) throw new TatokError('model-invalid', importFailure(checkpoint, checked));
-  await readBundle(out);
+  await services.models.add(out);
   return out;
 }
 

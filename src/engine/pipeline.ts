@@ -88,9 +88,10 @@ export class TaTok {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
     // A graph that does both estimates given the global tokens alone.
-    const tokens = this.graphs.tokenizesAtOnce && !this.model.givenOthers
-      ? await this.tokenizeAtOnce(picture, tiling, clock)
-      : await this.tokenizeInTurn(picture, tiling, clock);
+    const tokens =
+      this.graphs.tokenizesAtOnce && !this.model.givenOthers
+        ? await this.tokenizeAtOnce(picture, tiling, clock)
+        : await this.tokenizeInTurn(picture, tiling, clock);
     return { image, settings, tokens, timings: clock.timings };
   }
 

@@ -259,6 +259,12 @@ export interface AttentionMap {
   readonly weights: Float32Array;
 }
 
+/** An entry of a codebook, and its Euclidean distance from another as vectors are compared. */
+export interface NearEntry {
+  readonly code: number;
+  readonly distance: number;
+}
+
 /** The effect of one global token under one kept set; see `influence.ts` for the definition. */
 export interface InfluenceMap {
   readonly tile: number;
@@ -275,8 +281,8 @@ export type AttentionChoice = number | 'mean';
 export type Codebook =
   /** Finite scalar quantisation: levels per code dimension. */
   | { readonly kind: 'fsq'; readonly levels: readonly number[] }
-  /** A table of vectors. */
-  | { readonly kind: 'vq'; readonly size: number }
+  /** A table of vectors; `table` where the bundle has them. */
+  | { readonly kind: 'vq'; readonly size: number; readonly table?: true | undefined }
   /** Lookup-free binary quantisation: a sign per dimension. */
   | { readonly kind: 'bits'; readonly bits: number }
   /** No codes: vectors, as those of a variational autoencoder. */

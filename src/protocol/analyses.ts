@@ -12,6 +12,7 @@ import type {
   FilterSettings,
   InfluenceMap,
   Measurement,
+  NearEntry,
   Ranking,
   Reconstruction,
   Stage,
@@ -32,6 +33,8 @@ export interface Analyses {
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** The entries nearest to each code of a patch, in the table of its codebook: one list for each residual code. */
+  nearest(request: NearestRequest, call?: Call): Promise<readonly (readonly NearEntry[])[]>;
   /** Codes for the dropped patches, drawn from the entropy model given the kept tokens. */
   draw(request: DrawRequest, call?: Call): Promise<DrawnCodes>;
 }
@@ -41,6 +44,7 @@ type RequestOf<Name extends keyof typeof analysisRequests> = z.infer<ReturnType<
 export type ReconstructRequest = RequestOf<'reconstruct'>;
 export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
+export type NearestRequest = RequestOf<'nearest'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
 

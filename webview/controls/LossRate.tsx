@@ -115,10 +115,7 @@ function FilterChoices(): JSX.Element {
           bits
         </span>
       </div>
-      <div
-        class="row"
-        title={rankingTitle(model)}
-      >
+      <div class="row" title={rankingTitle(model)}>
         <span>ranking</span>
         <Dropdown
           plain

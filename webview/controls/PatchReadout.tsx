@@ -2,6 +2,7 @@ import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
 import { useMemo, useState, useEffect } from 'preact/hooks';
 import { useServices, type Services } from '../state/context';
+import { NearestEntries } from './NearestEntries';
 import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
 import {
@@ -76,6 +77,7 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         {facts.token && (
           <Row name={facts.token.latent === undefined ? 'code' : 'latent'}>{describeToken(facts.token)}</Row>
         )}
+        <NearestEntries patch={facts.index} />
         {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
         {facts.rgb && (
           <Row name="mean RGB">

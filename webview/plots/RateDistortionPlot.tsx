@@ -4,6 +4,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis, useWidth } from './Axis';
+import { StepGains } from './StepGains';
 import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 import type { RateCurve } from '../state/rateDistortion';
@@ -82,6 +83,7 @@ export function RateDistortionPlot(): JSX.Element {
             </p>
           )}
           <Plot curve={curve} />
+          <StepGains />
         </>
       )}
     </section>

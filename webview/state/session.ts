@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { followNearest, type NearCodes } from './nearest';
 import { RateDistortion } from './rateDistortion';
 import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
 import * as protocol from '../../src/protocol/document';
@@ -22,6 +23,8 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  /** The entries near to the codes of the patch in focus, once they are known. Follows signals. */
+  readonly nearest: () => NearCodes | undefined;
   chooseCropMode(mode: CropMode): void;
 }
 
@@ -78,6 +81,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
 
   return {
     rateDistortion: new RateDistortion(inspector, analyses, notify('The rate–distortion curve could not be measured')),
+    nearest: followNearest(inspector, analyses, notify('The nearest entries could not be read')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);

@@ -30,7 +30,7 @@ vi.mock('vscode', async () => {
 });
 vi.mock('../../../src/host/pythonEnvironments');
 vi.mock('../../../src/host/pythonProgram', async (original) => ({
-  ...(await original<typeof import('../../../src/host/pythonProgram')>()),
+  ...(await original<object>()),
   runPython: vi.fn(),
 }));
 
@@ -40,6 +40,7 @@ let cancel: () => void = () => undefined;
 let folder: string;
 let checkpoint: string;
 let run: () => Promise<void>;
+let add: Mock<ImportServices['models']['add']>;
 let remember: Mock<ImportServices['models']['remember']>;
 /** Parts of the labels to choose, one for each list. */
 let chosen: string[];
@@ -92,11 +93,12 @@ beforeEach(async () => {
     run = callback as typeof run;
     return { dispose: () => undefined };
   });
+  add = vi.fn(() => Promise.resolve());
   remember = vi.fn(() => Promise.resolve());
   registerImportTokenizer({
     extensionUri: vscode.Uri.file(join(folder, 'extension')),
     storage: vscode.Uri.file(join(folder, 'storage')),
-    models: { remember },
+    models: { add, remember },
     log: { info: vi.fn(), error: vi.fn() },
   });
 });
@@ -121,6 +123,7 @@ it('makes a bundle, checks it and opens an image with it', async () => {
     ['-m', 'tatok', 'import', 'titok', checkpoint, '--out', out],
     ['-m', 'tatok', 'check', out],
   ]);
+  expect(add).toHaveBeenCalledWith(out);
   expect(remember).toHaveBeenCalledWith(expect.objectContaining({ path: '/photographs/a.png' }), out);
   expect(vscode.commands.executeCommand).toHaveBeenCalledWith(
     ...[

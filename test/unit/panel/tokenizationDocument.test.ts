@@ -121,6 +121,7 @@ function setUp() {
     attention: vi.fn<Analyses['attention']>(({ tile, layer, head }) =>
       Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
+    nearest: vi.fn<Analyses['nearest']>(),
     draw: vi.fn<Analyses['draw']>(),
   };
   const inference = {
