@@ -2,6 +2,7 @@ import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
 import { registerImportTokenizer } from './commands/importTokenizer';
+import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
 import { registerTokenizeFolder } from './commands/tokenizeFolder';
@@ -14,6 +15,7 @@ import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
 import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
+import { TokensEditor } from './panel/tokensEditor';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
@@ -33,12 +35,14 @@ export function activate(context: vscode.ExtensionContext): void {
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
   const editor = own(new InspectorEditor(services));
+  const tokens = own(new TokensEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
   own(registerTokenizeFolder(datasets));
+  own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
-  own(registerExports(editor, comparisons));
+  own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
   own(registerImportTokenizer({ extensionUri, storage: context.globalStorageUri, models, log }));
   own(registerSetUpCuda({ inference, configuration, log }));

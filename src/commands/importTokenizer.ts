@@ -9,7 +9,7 @@ import { interpreterIn, runPython, type Ended } from '../host/pythonProgram';
 import { plain, sentences, type Plain } from '../host/text';
 import { window, type Line } from '../host/window';
 import { inspectorViewType } from '../panel/inspectorPanel';
-import { imageExtensions } from './imageFiles';
+import { imageExtensions } from '../host/imageFiles';
 import { showOutputCommand } from './showEnvironment';
 
 export const importTokenizerCommand = 'tatok.importTokenizer';

@@ -8,7 +8,7 @@ import { defaultDataset } from '../panel/datasetDocument';
 import type { Datasets } from '../panel/datasetPanel';
 import { byCodePoints } from '../tokens/inputs';
 import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
-import { imageExtensions, isImagePath } from './imageFiles';
+import { imageExtensions, isImagePath } from '../host/imageFiles';
 import { chosenResources } from './tokenizeImage';
 
 export const tokenizeFolderCommand = 'tatok.tokenizeFolder';

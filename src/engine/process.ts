@@ -69,6 +69,14 @@ connection.onRequest(
   ),
 );
 connection.onRequest(
+  protocol.openTokens,
+  answer(({ picture, ...params }, call, id) =>
+    engine.openTokens(picture, params, call, (decoded) => {
+      void connection.sendNotification(protocol.pictured, { ...decoded, id });
+    }),
+  ),
+);
+connection.onRequest(
   protocol.prepareBatches,
   answer((choice, call) => engine.prepareBatches(choice, call)),
 );

@@ -5,6 +5,7 @@
  */
 import { ProgressType, RequestType, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
+import type { Anchor, AnchorPoint } from '../method/anchors';
 import { TatokError } from '../method/errors';
 import type {
   AttentionMap,
@@ -35,6 +36,10 @@ export interface Analyses {
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
   /** The entries nearest to each code of a patch, in the table of its codebook: one list for each residual code. */
   nearest(request: NearestRequest, call?: Call): Promise<readonly (readonly NearEntry[])[]>;
+  /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
+  anchor(request: AnchorRequest, call?: Call): Promise<Anchor>;
+  /** The same within several limits, in their order, without pictures. */
+  anchorCurve(request: AnchorCurveRequest, call?: Call): Promise<readonly AnchorPoint[]>;
   /** Codes for the dropped patches, drawn from the entropy model given the kept tokens. */
   draw(request: DrawRequest, call?: Call): Promise<DrawnCodes>;
 }
@@ -47,6 +52,8 @@ export type InfluenceRequest = RequestOf<'influence'>;
 export type NearestRequest = RequestOf<'nearest'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
+export type AnchorRequest = RequestOf<'anchor'>;
+export type AnchorCurveRequest = RequestOf<'anchorCurve'>;
 
 /** The place of the pipeline. */
 export interface Progress {

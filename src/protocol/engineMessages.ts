@@ -25,6 +25,7 @@ import type {
   knownPicture,
   modelChoice,
   openParams,
+  openTokensParams,
   pictureHandle,
   picturesParams,
   providerInUse,
@@ -78,6 +79,12 @@ export type KnownPicture = Readonly<Omit<z.infer<typeof knownPicture>, keyof Pic
 
 /** Decodes and tokenizes a picture, and keeps it open. */
 export const open = new RequestType<Asked<OpenParams & PictureHandle>, OpenedTokens, InferenceErrorData>('open');
+export type OpenTokensParams = Readonly<z.infer<typeof openTokensParams>>;
+
+/** Opens tokens that are known already, with their picture where that is given, and keeps it open. */
+export const openTokens = new RequestType<Asked<OpenTokensParams & PictureHandle>, OpenedTokens, InferenceErrorData>(
+  'tokens/open',
+);
 /** Keeps a picture open that is tokenized already; analyses of it may follow at once. */
 export const reopen = new NotificationType<KnownPicture & PictureHandle>('reopen');
 /** Forgets a picture, and ends the analyses of it that are under way. */

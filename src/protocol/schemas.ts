@@ -6,6 +6,7 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { codecs } from '../method/anchors';
 import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
@@ -111,6 +112,12 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+const codec = z.enum(codecs);
+/** Of a file: no file that is larger than any that is read. */
+const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
+/** Points of an anchor's curve. */
+const mostLimits = 32;
+
 /**
  * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
  * decoded.
@@ -165,6 +172,8 @@ export const analysisRequests = {
       head: meanOrIndex(heads),
     }),
   nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
+  anchor: () => z.strictObject({ codec, bytes: limitBytes }),
+  anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
@@ -205,13 +214,15 @@ export const restoredPage = z.strictObject({
 
 /** As many as a picture of a gigapixel has, with patches of 8 pixels. */
 const mostPatches = 1 << 24;
+/** Where edits are held against the picture later. */
+const anyPicture = { patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 };
 
 export const exportRequest = z.union([
   z.strictObject({
     kind: z.enum(dataKinds),
     settings: filter,
     /** Held against the picture where it is exported. */
-    edits: z.optional(editsOf({ patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 })),
+    edits: z.optional(editsOf(anyPicture)),
   }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
   z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
@@ -222,7 +233,17 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway']);
+export const editRequest = z.strictObject({
+  /** Held against the picture where they are kept. */
+  edits: editsOf(anyPicture),
+  label: z.string().check(z.maxLength(200)),
+});
+
+export const travelChoice = z.enum(['undo', 'redo']);
+
+export const rowChoice = z.enum(['previous', 'next', 'list']);
+
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,
@@ -244,6 +265,9 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
+    carries(document.edit, editRequest),
+    carriesValue(document.travel, travelChoice),
+    carriesValue(document.chooseRow, rowChoice),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
@@ -349,6 +373,22 @@ export const tokensToDecode = z.strictObject({
   ranking: filterSchema.shape.ranking,
 });
 
+/** Tokens out of a file, to be looked at as those of a picture. */
+export const openTokensParams = z.strictObject({
+  choice: modelChoice,
+  tokens: tokensToDecode,
+  /** How their picture was cut. */
+  cropMode,
+  /** False where the codes of dropped patches are not in the file. */
+  everyCode: z.boolean(),
+  /** Those that they were filtered with. Absent fields fall back to the manifest's defaults. */
+  settings: z.partial(filter),
+  /** The encoded image that they were made of, where it is found. */
+  original: z.exactOptional(file),
+  /** A larger original is not decoded; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
+});
+
 export const decodeTokensParams = z.strictObject({
   choice: modelChoice,
   pictures: list(tokensToDecode, mostPictures),
@@ -399,6 +439,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
   entropyBits: typedArray<Float32Array>(Float32Array),
   surprisalBits: typedArray<Float32Array>(Float32Array),
   expectedCodes: typedArray<Float32Array>(Float32Array),
+  keep: z.optional(typedArray<Uint8Array>(Uint8Array)),
 });
 
 /**
@@ -407,7 +448,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
  */
 function fits(
   image: TileLayout,
-  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
+  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes, keep }: Tokens,
 ): boolean {
   const [patches, tiles] = [cells(image.grid), cells(image.tiles)];
   const estimated = entropyBits.length;
@@ -416,6 +457,7 @@ function fits(
     [globalCodes, ...otherCodes].every(({ length }) => length % tiles === 0) &&
     (estimated === patches || estimated % tiles === 0) &&
     surprisalBits.length === estimated &&
+    (keep === undefined || keep.length === estimated) &&
     expectedCodes.length % Math.max(1, estimated) === 0
   );
 }
@@ -427,7 +469,8 @@ const manifest = z.string().check(z.maxLength(1 << 22));
 export const knownPicture = z
   .strictObject({
     choice: modelChoice,
-    file,
+    /** Absent where the tokens were opened without the picture that they were made of. */
+    file: z.exactOptional(file),
     image: geometry,
     tokens,
     /** Another model in the same folder would decode the tokens to another picture. */
@@ -462,6 +505,7 @@ export const fromClient: Contract = {
   answers: true,
   messages: new Map([
     carries(engine.open, asked(z.extend(openParams, pictureHandle.shape))),
+    carries(engine.openTokens, asked(z.extend(openTokensParams, pictureHandle.shape))),
     carries(engine.reopen, knownPicture),
     carries(engine.close, pictureHandle),
     // Checked by checkedAnalysis, with the limits of the picture.
@@ -589,6 +633,8 @@ const decodedTokens: z.ZodMiniType<engine.DecodedTokens> = z
 
 const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 'float16']) };
 
+const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
+
 /** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
@@ -596,7 +642,8 @@ const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
   [engine.thumbnail.method, z.strictObject({ jpeg: file })],
-  [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
+  [engine.open.method, openedTokens],
+  [engine.openTokens.method, openedTokens],
 ]);
 
 /** @throws TatokError bad-message for an answer of another shape. */

@@ -59,7 +59,7 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     onDidChange: never,
     saveFilter,
   };
-  const inference = { acquire: never, loadModel, open };
+  const inference = { acquire: never, loadModel, open, openTokens: vi.fn() };
   const services: DocumentServices = { inference, configuration, onDidRestart: never, onDidLoad: never, log };
   const memory = new Map<string, unknown>();
   const memento = {
@@ -131,6 +131,9 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'attention', params: { tile: 0, layer: 1e9, head: 0 } }],
     ['analysis', { name: 'measure', params: { settings: filter, lossRates: Array<number>(1e5).fill(0.5) } }],
     ['analysis', { name: 'influence', params: { settings: filter, tile: -1, globalToken: 0 } }],
+    ['analysis', { name: 'anchor', params: { codec: '../../evil', bytes: 1 } }],
+    ['analysis', { name: 'anchor', params: { codec: 'webp', bytes: 1e12 } }],
+    ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedKept: [1e9] } } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedDropped: { length: 1e9 } } } }],
     ['analysis', { name: 'nearest', params: { patch: -1 } }],

@@ -7,6 +7,7 @@ const actionNames: Record<FailureAction, string> = {
   showOutput: 'Show output',
   openSettings: 'Open settings',
   openAnyway: 'Open anyway',
+  chooseModel: 'Choose model…',
 };
 
 interface FailureMessageProps {

@@ -3,6 +3,7 @@ import { useServices } from '../state/context';
 import { Row } from '../ui/ownControls';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
+import { bitsPerPixel, bitsPerPixelText, bytesOf } from '../../src/method/anchors';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
 import { costOf, estimatedGrid } from '../../src/method/streams';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
@@ -26,6 +27,7 @@ export function TokenCounts(): JSX.Element | null {
       )}
       <dl class={inspector.awaitsRanking.value ? 'rows stale' : 'rows'}>
         <Counts {...picture} />
+        <Rate image={image} />
         <Quality />
       </dl>
     </section>
@@ -79,10 +81,26 @@ function Counts({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.
   );
 }
 
+/** The same bits for each pixel, and as bytes of a file. */
+function Rate({ image }: Pick<DecodedPicture, 'image'>): JSX.Element {
+  const selected = useServices().inspector.selected.value;
+  return (
+    <Row name="bits per pixel">
+      <span data-testid="rate-of-bits">
+        {selected === undefined
+          ? unknown
+          : `${bitsPerPixelText(bitsPerPixel(selected, image))} · ${bytesOf(selected)} bytes`}
+      </span>
+    </Row>
+  );
+}
+
 function Quality(): JSX.Element {
   const { inspector } = useServices();
   const reconstruction = inspector.reconstruction.value;
   const stale = inspector.stale.value;
+  // Nothing is measured without an original.
+  if (!inspector.hasOriginal.value) return <></>;
   return (
     <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>

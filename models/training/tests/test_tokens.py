@@ -358,7 +358,7 @@ def test_other_inputs_and_other_folders_are_refused(
     assert tokenize(photographs, tmp_path) == 1
     assert "is no token data set: it has no dataset.json" in capsys.readouterr().err
     assert tokenize([], tmp_path / "out") == 1
-    assert "there is nothing to tokenize" in capsys.readouterr().err
+    assert "there are no images: name a folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 

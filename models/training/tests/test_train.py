@@ -75,7 +75,8 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_that_goes_on(pack: Path,
 
 def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch):
     saved: list[int] = []
-    monkeypatch.setattr(Trainer, "save", lambda trainer: saved.append(trainer.step_number))
+    for name in ("begin_saving", "save"):
+        monkeypatch.setattr(Trainer, name, lambda trainer: saved.append(trainer.step_number))
     train(files, with_overrides(tiny, {"steps": 7, "checkpoint_every": 3}))
     assert saved == [3, 6, 7]
 
@@ -83,7 +84,7 @@ def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, mon
 def test_a_new_schedule_starts_from_averaged_weights(files: RunFiles, tiny: TrainConfig, alone: Workers, tmp_path: Path):
     train(files, with_overrides(tiny, {"steps": 2}))
     weights = files.out / "weights.npz"
-    started = Trainer(RunFiles(files.pack, tmp_path / "new", start_from=weights), tiny, alone)
+    started = Trainer(RunFiles(files.data, tmp_path / "new", start_from=weights), tiny, alone)
     assert started.step_number == 0
     wanted = read_checkpoint(files.checkpoint)["average"]
     for name, parameter in started.model.named_parameters():

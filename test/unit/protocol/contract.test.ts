@@ -24,6 +24,7 @@ const geometry = {
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
+  keep: new Uint8Array(6),
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -80,6 +81,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
     },
@@ -96,10 +98,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           optional: (path) => /settings\.|choice\.cuda|cropMode|maxMegapixels/.test(path),
         },
       ],
+      'tokens/open': [
+        {
+          params: {
+            id: 7,
+            params: {
+              ...{ picture: 1, choice, tokens: tokensToDecode(), cropMode: 'fit', everyCode: false, settings: filter },
+              ...{ original: file(), maxMegapixels: 0.5 },
+            },
+          },
+          optional: (path) => /settings\.|choice\.cuda|original|maxMegapixels/.test(path),
+        },
+      ],
       reopen: [
         {
           params: { picture: 1, choice, file: file(), image: geometry, tokens: tokens(), manifest: '{}' },
-          optional: (path) => /choice\.cuda|image\.page$/.test(path),
+          // Tokens of a file may have been opened without an image.
+          optional: (path) => /choice\.cuda|image\.page$|^file$|tokens\.keep$/.test(path),
         },
       ],
       close: [{ params: { picture: 1 } }],
@@ -376,6 +391,8 @@ describe('an analysis', () => {
     ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['anchor', { codec: 'webp', bytes: 173 }],
+    ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
 
   it('is tried below, whichever it is', () => {
@@ -410,6 +427,9 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    ['anchor', { codec: 'png', bytes: 1 }, 'codec: '],
+    ['anchor', { codec: 'webp', bytes: 2 ** 31 }, 'bytes: '],
+    ['anchorCurve', { codec: 'webp', bytes: Array(33).fill(1) }, 'bytes: must be a list of 1 to 32 values'],
     [
       'reconstruct',
       { ...filter, edits: { ...edits, forcedKept: [6] } },
@@ -439,6 +459,7 @@ describe('what a picture consists of', () => {
       { patchCodes: new Int32Array(7) },
       { entropyBits: new Float32Array(5) },
       { surprisalBits: new Float32Array(1) },
+      { keep: new Uint8Array(5) },
       { expectedCodes: new Float32Array(13) },
       { globalCodes: new Int32Array(3) },
       { entropyBits: new Float64Array(6) },
@@ -461,6 +482,7 @@ describe('what a picture consists of', () => {
 describe('an answer of the inference process', () => {
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
+    expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
     expect(() => checkAnswer('model/load', loaded)).not.toThrow();
     for (const bad of [
       { ...opened, model: { ...tinyModel, grid: { rows: NaN, columns: 3 } } },
