@@ -21,7 +21,7 @@ import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '.
 import { givenSelection } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
-import { isSequential } from '../../src/method/sequential';
+import { criterionOf, isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
 import {
   decodedFormat,
@@ -220,11 +220,17 @@ export class Inspector {
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
+  /** The ranking's criterion: the one chosen, or the only one that the model has. */
+  readonly ranks: ReadonlySignal<RankingCriterion> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined ? this.criterion.value : criterionOf(model, this.criterion.value);
+  });
+
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
-    ranking: this.criterion.value,
+    ranking: this.ranks.value,
     rankingRounds: this.rankingRounds.value,
   }));
 
@@ -235,7 +241,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value) && this.given.value === undefined) {
+    if (isSequential(this.ranks.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -255,10 +261,10 @@ export class Inspector {
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      isSequential(this.criterion.value) &&
+      isSequential(this.ranks.value) &&
       this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.criterion !== this.criterion.value ||
+        this.ranked.value.criterion !== this.ranks.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
@@ -316,7 +322,7 @@ export class Inspector {
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return true;
     if (this.ranking.value === undefined) return selected.length !== reconstruction.length;
-    if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
+    if (this.awaitsRanking.value || this.ranks.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
