@@ -54,13 +54,10 @@ function tokenizationOf(of: ModelDescription) {
 const { fs } = vscode.workspace;
 /** What is in the folder of the file. */
 let folder: Map<string, Uint8Array>;
-/** `vscode.FileType.File`, which is a type alone here. */
-const file = 1 as vscode.FileType;
-
 beforeEach(() => {
   folder = new Map();
   vi.mocked(fs.readDirectory).mockImplementation(() =>
-    Promise.resolve([...folder.keys()].map((name): [string, vscode.FileType] => [name, file])),
+    Promise.resolve([...folder.keys()].map((name): [string, vscode.FileType] => [name, vscode.FileType.File])),
   );
   const at = (uri: vscode.Uri) => {
     const found = folder.get(uri.path.slice(uri.path.lastIndexOf('/') + 1));
