@@ -171,6 +171,7 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
@@ -209,6 +210,8 @@ const analysisName = z.string().check(z.minLength(1), z.maxLength(64));
 export const restoredPage = z.strictObject({
   /** Absent: as the settings say. */
   cropMode: z.optional(cropMode),
+  /** Of a data set; absent: the first that has tokens. */
+  row: z.optional(count),
 });
 
 /** As many as a picture of a gigapixel has, with patches of 8 pixels. */
@@ -522,7 +525,7 @@ export const fromClient: Contract = {
 
 const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
-  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount, table: z.optional(z.literal(true)) }),
   z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
   z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
 ]);
@@ -553,6 +556,7 @@ const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   streams: list(stream, mostStreams, 1),
   steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
   expectedDimensions: count,
+  givenOthers: z.boolean(),
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,

@@ -34,7 +34,7 @@ export class Influence {
 
   /** Names the kept set shown; undefined while its reconstruction is still to come. */
   private readonly mask = computed(() => {
-    const { selected, stale, criterion, reconstruction } = this.inspector;
+    const { selected, stale, ranks, reconstruction } = this.inspector;
     if (selected.value === undefined || reconstruction.value === undefined || stale.value) return undefined;
     const region = this.inspector.tileRegion.value;
     if (region === undefined) return undefined;
@@ -44,7 +44,7 @@ export class Influence {
       const first = (region.row + row) * columns + region.column;
       return selected.value?.keep.subarray(first, first + region.columns).join('') ?? '';
     });
-    return `${criterion.value} ${this.inspector.tile.value} ${rows.join(' ')}`;
+    return `${ranks.value} ${this.inspector.tile.value} ${rows.join(' ')}`;
   });
 
   /** Maps under the kept set shown, or the last ones until there are any. */

@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { followNearest, type NearCodes } from './nearest';
 import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
@@ -23,6 +24,8 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  /** The entries near to the codes of the patch in focus, once they are known. Follows signals. */
+  readonly nearest: () => NearCodes | undefined;
   readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
@@ -66,13 +69,15 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   followRanking(inspector, analyses, notify('The patches could not be ranked'));
   followReconstruction(inspector, analyses, notify('The reconstruction could not be updated'));
 
-  connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
-    (document) => inspector.open(document),
-    (error: unknown) => {
-      const { message } = fromResponseError(error);
-      inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
-    },
-  );
+  connection
+    .sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek(), row: inspector.restoredRow })
+    .then(
+      (document) => inspector.open(document),
+      (error: unknown) => {
+        const { message } = fromResponseError(error);
+        inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
+      },
+    );
 
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
@@ -85,6 +90,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   return {
     rateDistortion,
     anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
+    nearest: followNearest(inspector, analyses, notify('The nearest entries could not be read')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
@@ -138,7 +144,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       request.stop();
       return;
     }
-    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.ranks.value];
     const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(

@@ -60,7 +60,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -82,6 +82,8 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
@@ -413,6 +415,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 1, globalToken: 2 }],
     ['influence', { settings, edits, tile: 1, globalToken: 2 }],
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
+    ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
@@ -443,6 +446,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 2, globalToken: 0 }, 'tile: must be below 2'],
     ['influence', { settings, tile: 0, globalToken: 3 }, 'globalToken: must be below 3'],
     ['influence', { settings, tile: 0.5, globalToken: 0 }, 'tile: '],
+    ['nearest', { patch: 6 }, 'patch: must be below 6'],
     ['attention', { tile: 2, layer: 0, head: 0 }, 'tile: must be below 2'],
     ['attention', { tile: 0, layer: 4, head: 0 }, 'layer: '],
     ['attention', { tile: 0, layer: 0, head: 5 }, 'head: '],
