@@ -11,6 +11,7 @@ import { ProviderFallbacks, ProviderStatus } from './host/providerStatus';
 import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
+import { Views } from './panel/views';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
@@ -29,7 +30,7 @@ export function activate(context: vscode.ExtensionContext): void {
   own(new ProviderFallbacks(inference.onDidLoad, showOutputCommand));
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
-  const editor = own(new InspectorEditor(services));
+  const editor = own(new InspectorEditor({ ...services, views: new Views(globalState) }));
   const comparisons = own(new Comparisons(services, workspaceState));
   own(registerTokenizeImage());
   own(registerCompare({ inspectors: editor, comparisons, models }));

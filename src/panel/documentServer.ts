@@ -8,7 +8,10 @@ import {
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
+import { imageExtensions } from '../host/imageFiles';
 import type { Models } from '../host/models';
+import { plain } from '../host/text';
+import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
@@ -32,6 +35,10 @@ export interface ServerServices {
 export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
   /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
   readonly comparedWith?: string | undefined;
+  /** Shows another image of the folder; absent where a page cannot. Not sent. */
+  readonly openNeighbour?: ((request: protocol.NeighbourRequest) => Promise<boolean>) | undefined;
+  /** Keeps how pages of other images begin; absent where that is not kept. Not sent. */
+  readonly rememberView?: ((view: string) => void) | undefined;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -70,7 +77,7 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    const { comparedWith, ...start } = this.start;
+    const { comparedWith, openNeighbour, rememberView, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
@@ -105,6 +112,13 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onRequest(protocol.chooseOther, (token) =>
+      this.answer(connection, [token, document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
+    );
+    connection.onRequest(protocol.openNeighbour, (request, token) =>
+      this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
+    );
+    connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -145,6 +159,17 @@ export class DocumentServer extends Disposable {
     await this.document.useModel(directory, cancellation);
     await models.remember(this.document.uri, directory);
     return true;
+  }
+
+  private async chooseOther(cancellation: CancellationToken): Promise<protocol.OtherTokens | null> {
+    const [chosen] =
+      (await window.showOpenDialog({
+        title: plain`Choose an Image Whose Global Tokens to Use`,
+        openLabel: 'Use Its Tokens',
+        filters: { Images: [...imageExtensions] },
+        defaultUri: vscode.Uri.joinPath(this.document.uri, '..'),
+      })) ?? [];
+    return chosen === undefined ? null : this.document.globalTokensOf(chosen, cancellation);
   }
 
   /** The id of a model's folder. */

@@ -13,7 +13,7 @@ import type { Progress } from './analyses';
 import type { DecodedPicture } from './engineMessages';
 import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
-import type { failureAction, modelRequest, restoredPage } from './schemas';
+import type { failureAction, modelRequest, neighbourRequest, restoredPage } from './schemas';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -23,7 +23,20 @@ export interface InspectedDocument {
   readonly settings?: FilterSettings | undefined;
   /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
   readonly model?: string | undefined;
+  /** How a page begins that remembers nothing of its own: the state of another, as text. */
+  readonly view?: string | undefined;
 }
+
+/** Global tokens of an image that the user chose, tokenized as the document is. */
+export interface OtherTokens {
+  /** Of its file. */
+  readonly name: string;
+  /** Hash of the model. */
+  readonly model: string;
+  readonly globalCodes: Int32Array;
+}
+
+export type NeighbourRequest = z.infer<typeof neighbourRequest>;
 
 /** A failure as the user sees it: one sentence, and buttons for the next step. */
 export interface Failure {
@@ -75,6 +88,12 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
+/** Asks for another image and tokenizes it; null when the user chose none. */
+export const chooseOther = new RequestType0<OtherTokens | null, ErrorData>('tokens/other');
+/** Shows the next or the former image of the folder in place of this one. Answers whether there is one. */
+export const openNeighbour = new RequestType<NeighbourRequest, boolean, ErrorData>('neighbour/open');
+/** How pages of other images begin, from now on. */
+export const rememberView = new NotificationType<string>('view/remember');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');

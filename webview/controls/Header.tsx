@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
+import { Neighbours } from '../experiments/Neighbours';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -18,6 +19,7 @@ export function Header(): JSX.Element {
   return (
     <header class="header">
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      {inspector.document.value && <Neighbours />}
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
       {picture && <ModelDetails model={picture.model} summary="About" />}
