@@ -7,6 +7,10 @@ import { ServicesContext, useServices } from './state/context';
 import { Inspector } from './state/inspector';
 import { startSession } from './state/session';
 import { readViewState, saveState } from './state/viewState';
+import { ExperimentsPanel } from './experiments/ExperimentsPanel';
+import { PictureMenu } from './experiments/PictureMenu';
+import { usePageKeys } from './experiments/pictureInput';
+import { Targets } from './experiments/Targets';
 import { PictureStage } from './stage/PictureStage';
 import { AnchorsPanel } from './controls/AnchorsPanel';
 import { GlobalTokens } from './controls/GlobalTokens';
@@ -23,7 +27,7 @@ import { RateDistortionPlot } from './plots/RateDistortionPlot';
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
   const inspector = new Inspector(readViewState(api.getState()));
   const connection = connectToHost(api);
-  const session = startSession(inspector, connection, { attention: () => true, models: true });
+  const session = startSession(inspector, connection, { attention: () => true, models: true, remembered: true });
   const layers = createLayers(inspector, session.influence);
   saveState(inspector.viewState, api);
   return (
@@ -37,7 +41,9 @@ export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
 
 /** The inspector: picture at the left, what it costs at the right, its parts below. */
 function App(): JSX.Element {
-  const { inspector } = useServices();
+  const services = useServices();
+  const { inspector } = services;
+  usePageKeys(services);
   const exporter = useExporter();
   const picture = inspector.picture.value;
   const shown = picture !== undefined;
@@ -49,13 +55,17 @@ function App(): JSX.Element {
       <Header />
       <main>
         {shown && <Toolbar />}
-        <PictureStage onScene={(scene) => exporter.picture(scene)} />
+        <PictureStage experimental onScene={(scene) => exporter.picture(scene)}>
+          {(controller) => <PictureMenu controller={controller} />}
+        </PictureStage>
       </main>
       {shown && (
         <>
           <aside class="sidebar" aria-label={rates ? 'Filtering' : 'Tokens and quality'}>
             {rates && <LossRate />}
+            {rates && <Targets />}
             <TokenCounts />
+            <ExperimentsPanel />
             {filters && (
               <>
                 <EntropyCurve />

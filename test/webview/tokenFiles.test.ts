@@ -45,6 +45,69 @@ describe('a token file', () => {
   });
 });
 
+describe('edits of a token file', () => {
+  const open = async () => {
+    const page = await openInspector({ opened: { tokens: 'file', original: 'kodim23.png' } });
+    await ready(page);
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('Control+Home');
+    return page;
+  };
+  const kept = async (page: Page) => Number(await page.getByTestId('kept-count').innerText());
+
+  it('are told to the host, which undoes them: Ctrl-Z is for VS Code alone', async () => {
+    const page = await open();
+    const before = await kept(page);
+    await page.keyboard.press('k');
+    await page.keyboard.press('ArrowRight');
+    await page.keyboard.press('k');
+    await expect.poll(async () => (await received(page, 'edit')).length).toBe(2);
+    expect(await received(page, 'edit')).toEqual([
+      { edits: { forcedKept: [0], forcedDropped: [], replaced: [] }, label: 'patch (0, 0) kept' },
+      { edits: { forcedKept: [0, 1], forcedDropped: [], replaced: [] }, label: 'patch (0, 1) kept' },
+    ]);
+    const edited = await kept(page);
+    expect(edited).toBeGreaterThanOrEqual(before);
+    await page.keyboard.press('Control+z');
+    expect(await received(page, 'travel')).toEqual([]);
+    await page.getByTestId('undo').click();
+    await expect.poll(() => received(page, 'travel')).toEqual([['undo']]);
+    // Its name is known here, and so is the way back.
+    await expect.poll(() => page.getByTestId('redo').getAttribute('title')).toMatch(/^Redo: patch \(0, 1\) kept/);
+    expect(await received(page, 'edit')).toHaveLength(2);
+    await page.close();
+  });
+
+  it('of a stroke are told once, at its end', async () => {
+    const page = await open();
+    await page.getByTestId('tool-drop').click();
+    const box = await page.getByTestId('canvas').boundingBox();
+    if (box === null) throw new Error('no canvas');
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    await page.mouse.move(x, y);
+    await page.mouse.down();
+    await page.mouse.move(x + 120, y, { steps: 8 });
+    expect(await received(page, 'edit')).toEqual([]);
+    await page.mouse.up();
+    await expect.poll(async () => (await received(page, 'edit')).length).toBe(1);
+    const [edit] = (await received(page, 'edit')) as { edits: { forcedDropped: number[] } }[];
+    expect(edit?.edits.forcedDropped.length).toBeGreaterThan(2);
+    await page.close();
+  });
+
+  it('are the host’s, not the page’s: a page that comes back has those that it is told', async () => {
+    const page = await open();
+    await page.keyboard.press('d');
+    await expect.poll(async () => (await received(page, 'edit')).length).toBe(1);
+    // The fake host forgets with the page.
+    await page.reload();
+    await ready(page);
+    expect(await page.getByTestId('outcome').innerText()).not.toContain('by hand');
+    expect(await received(page, 'edit')).toEqual([]);
+    await page.close();
+  });
+});
+
 describe('a data set', () => {
   it('shows one row, goes to others, and nothing of the former one where a row is broken', async () => {
     const page = await openInspector({ opened: { tokens: 'dataset', original: null } });
@@ -65,6 +128,22 @@ describe('a data set', () => {
     await page.reload();
     await ready(page);
     expect(await received(page, 'ready')).toEqual([expect.objectContaining({ row: 2 })]);
+    await page.close();
+  });
+
+  it('keeps no patch that it has no code of', async () => {
+    const page = await openInspector({ opened: { tokens: 'dataset', original: null } });
+    await ready(page);
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('Control+Home');
+    const before = await page.getByTestId('kept-count').innerText();
+    for (let i = 0; i < 16 && (await page.getByTestId('readout').innerText()).includes('kept'); i++) {
+      await page.keyboard.press('ArrowRight');
+    }
+    await page.keyboard.press('k');
+    await page.getByText('The data set has no code of a patch that it drops').waitFor({ state: 'attached' });
+    expect(await page.getByTestId('kept-count').innerText()).toBe(before);
+    expect(await received(page, 'edit')).toEqual([]);
     await page.close();
   });
 

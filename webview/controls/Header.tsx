@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
 import { TokensFile } from './TokensFile';
+import { Neighbours } from '../experiments/Neighbours';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -14,11 +15,13 @@ import { exportChoices } from '../../src/protocol/exports';
 /** Name and size of the picture, the model, the provider and the times. */
 export function Header(): JSX.Element {
   const { inspector } = useServices();
+  const document = inspector.document.value;
   const picture = inspector.picture.value;
   const tokenization = inspector.tokenization.value;
   return (
     <header class="header">
-      <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      <h1 class="file-name">{document?.name ?? 'TaTok Inspector'}</h1>
+      {document && document.tokens === undefined && <Neighbours />}
       <TokensFile />
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />

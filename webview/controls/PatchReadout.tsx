@@ -48,7 +48,10 @@ export function focusedPatch({ inspector, session }: Services): FocusedPatch | u
   if (index === undefined || !tokenization) return undefined;
   const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
   const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
-  return { facts: patchFacts(index, tokenization, influence), place };
+  return {
+    facts: patchFacts(index, { ...tokenization, tokens: inspector.decoded.value ?? tokenization.tokens }, influence),
+    place,
+  };
 }
 
 function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boolean }): JSX.Element {

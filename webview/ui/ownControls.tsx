@@ -129,7 +129,7 @@ function place(menu: HTMLElement, root: HTMLElement): void {
 }
 
 /** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
-function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
+export function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
   const current = items.findIndex((item) => item === document.activeElement);
   const wrap = (index: number): HTMLElement | undefined => items[(index + items.length) % items.length];
   switch (key) {
