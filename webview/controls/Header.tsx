@@ -125,9 +125,10 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
 /** Announces to screen readers, once each, that work began and that its result can be read. */
 function PhaseAnnouncement(): JSX.Element {
   const { inspector } = useServices();
-  const name = inspector.document.value?.name;
+  const { name = '', tokens } = inspector.document.value ?? {};
   const { kind } = inspector.phase.value;
-  const text = kind === 'working' ? `Tokenizing ${name ?? ''}` : kind === 'ready' ? `${name ?? ''} is tokenized` : '';
+  const [work, done] = tokens === undefined ? ['Tokenizing', 'is tokenized'] : ['Opening', 'is open'];
+  const text = kind === 'working' ? `${work} ${name}` : kind === 'ready' ? `${name} ${done}` : '';
   return (
     <span class="visually-hidden" role="status" data-testid="phase-said">
       {text}
