@@ -98,7 +98,11 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
+      this.answer(connection, [token], (cancellation) => {
+        const tokenizationUnder: TokenizationDocument['tokenizationUnder'] = (...under) =>
+          document.tokenizationUnder(...under);
+        return saveExport({ ...document.exportedAs, tokenizationUnder }, request, cancellation, comparedWith);
+      }),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
