@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
+import { registerImportTokenizer } from './commands/importTokenizer';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
-import { registerTokenizeFolder } from './commands/tokenizeFolder';
+import { registerOpenDataset, registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -40,10 +41,12 @@ export function activate(context: vscode.ExtensionContext): void {
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
   own(registerTokenizeFolder(datasets));
+  own(registerOpenDataset(datasets));
   own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
+  own(registerImportTokenizer({ extensionUri, storage: context.globalStorageUri, models, log }));
   own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };
   own(registerShowEnvironment({ inference, configuration, extensionVersion }));

@@ -6,7 +6,7 @@ import { mainStream } from '../method/streams';
 import { keepRanks, lostWith } from '../method/filter';
 import { patchSide } from '../method/patch';
 import type { CodeArray, Grid, ModelDescription, PictureGeometry, Stream } from '../method/types';
-import { npy, readNpy, type NpyArray, type ReadArray } from './npy';
+import { npy, readNpy, type NpyArray, type ReadArray } from '../method/npy';
 import { exportedSettings, readTokenFile, tokenFileHeader, type ExportedTokenization, type TokenFile } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */

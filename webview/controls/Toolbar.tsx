@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
+import { compact } from '../ui/media';
 import { Range } from '../ui/ownControls';
 import { Dropdown, RadioGroup } from '../ui/toolkit';
 
@@ -52,10 +53,12 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
   const { hasOriginal } = inspector;
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
+  // A list takes the room of its longest choice alone.
+  const Choice = compact.value ? Dropdown : RadioGroup;
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
       {children}
-      <RadioGroup
+      <Choice<View>
         label="View"
         testId="view"
         options={viewOptions
@@ -66,7 +69,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         onChange={(view) => (inspector.view.value = view)}
       />
       {offered.length > 1 && (
-        <RadioGroup
+        <Choice<Overlay>
           label="Overlay"
           testId="overlay"
           options={overlayOptions.filter(({ value }) => offered.includes(value))}

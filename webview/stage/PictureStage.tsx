@@ -71,6 +71,11 @@ export function PictureStage({
         onPointerMove={(event) => {
           if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
         }}
+        onPointerLeave={(event) => {
+          // The keyboard may still be at a patch.
+          if (!event.currentTarget.matches(':focus-visible')) inspector.pointing.value = false;
+        }}
+        onBlur={() => (inspector.pointing.value = false)}
         onClick={(event) => {
           if (brushing) return;
           // d3-zoom swallows the click that ends a drag.
@@ -116,6 +121,8 @@ export function PictureStage({
         stage.zoomBy(1 / 1.5);
         return true;
       case 'Escape':
+        // First what holds the card, then the card.
+        if (!inspector.pinned.peek()) inspector.pointing.value = false;
         inspector.pinned.value = false;
         return true;
       case 'Enter':
@@ -127,6 +134,7 @@ export function PictureStage({
         const target = movedFocus(focused, grid, shownGrid(picture.image, picture.model), event.key, event.ctrlKey);
         if (target === undefined) return false;
         inspector.focused.value = target;
+        inspector.pointing.value = true;
         stage.reveal(target);
         return true;
       }

@@ -6,6 +6,7 @@ import {
   offeredOverlays,
   overlays,
   readViewText,
+  type Arrangement,
   type Distortion,
   type Overlay,
   type Range,
@@ -33,7 +34,7 @@ import {
 } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
-import { isSequential } from '../../src/method/sequential';
+import { criterionOf, isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
 import {
   decodedFormat,
@@ -156,6 +157,7 @@ export class Inspector {
   readonly anchored: Signal<boolean>;
   /** The format that is shown beside the reconstruction. */
   readonly codec: Signal<Codec>;
+  readonly arrangement: Signal<Arrangement>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
@@ -163,6 +165,8 @@ export class Inspector {
   readonly pinned = signal(false);
   /** Experiments on these tokens, with what undoing and redoing lead to. */
   readonly history: Signal<EditHistory> = signal(historyOf(noEdits));
+  /** True while the pointer or the keyboard is at a patch, in the picture or in a plot. */
+  readonly pointing = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   /** The last picture that was told of: that of the tokens to come. */
@@ -202,6 +206,7 @@ export class Inspector {
     this.distortion = signal(stored.distortion);
     this.anchored = signal(stored.anchored);
     this.codec = signal(stored.codec);
+    this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
     this.restoredRow = stored.row;
   }
@@ -238,11 +243,17 @@ export class Inspector {
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
+  /** The ranking's criterion: the one chosen, or the only one that the model has. */
+  readonly ranks: ReadonlySignal<RankingCriterion> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined ? this.criterion.value : criterionOf(model, this.criterion.value);
+  });
+
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
-    ranking: this.criterion.value,
+    ranking: this.ranks.value,
     rankingRounds: this.rankingRounds.value,
   }));
 
@@ -253,7 +264,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value) && this.given.value === undefined) {
+    if (isSequential(this.ranks.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -273,10 +284,10 @@ export class Inspector {
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      isSequential(this.criterion.value) &&
+      isSequential(this.ranks.value) &&
       this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.criterion !== this.criterion.value ||
+        this.ranked.value.criterion !== this.ranks.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
@@ -354,7 +365,7 @@ export class Inspector {
     if (reconstruction === undefined || selected === undefined) return true;
     if (codesOf(this.edits.value) !== codesOf(reconstruction.edits ?? noEdits)) return true;
     if (this.ranking.value === undefined) return selected.length !== reconstruction.length;
-    if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
+    if (this.awaitsRanking.value || this.ranks.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
@@ -556,7 +567,13 @@ export class Inspector {
   }
 
   hover(patch: number | undefined): void {
+    this.pointing.value = patch !== undefined;
     if (!this.pinned.value && patch !== undefined) this.focused.value = patch;
+  }
+
+  /** Changes how the parts of the page share its room. */
+  arrange(change: Partial<Arrangement>): void {
+    this.arrangement.value = { ...this.arrangement.peek(), ...change };
   }
 
   /** Holds the readout on a patch, or lets it go again. */
@@ -605,6 +622,7 @@ export class Inspector {
       distortion: this.distortion.value,
       anchored: this.anchored.value,
       codec: this.codec.value,
+      arrangement: this.arrangement.value,
       row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,

@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { followNearest, type NearCodes } from './nearest';
 import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { Targets } from './targets';
@@ -28,6 +29,8 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  /** The entries near to the codes of the patch in focus, once they are known. Follows signals. */
+  readonly nearest: () => NearCodes | undefined;
   readonly anchors: Anchors;
   readonly experiments: Experiments;
   readonly targets: Targets;
@@ -111,6 +114,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   return {
     rateDistortion,
     anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
+    nearest: followNearest(inspector, analyses, notify('The nearest entries could not be read')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     targets: new Targets(inspector, analyses, notify('The target could not be reached')),
     experiments,
@@ -180,7 +184,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       request.stop();
       return;
     }
-    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.ranks.value];
     const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(

@@ -1,7 +1,7 @@
 /** Token files, JSON and NPZ, written and read again; files of earlier versions; files that are none. */
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { npy, readNpy } from '../../../src/export/npy';
+import { npy, readNpy } from '../../../src/method/npy';
 import { readTokens, readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
 import { patchesCsv } from '../../../src/export/patches';
 import { readTokenFile, tokensRecord } from '../../../src/export/tokens';
