@@ -130,10 +130,7 @@ function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType
     replaced: list(z.unknown(), tokens.patch + tokens.global),
   });
   return z.pipe(
-    z.custom<z.input<typeof editsSchema>>(
-      (edits) => short.safeParse(edits).success,
-      'must be lists of the picture’s tokens',
-    ),
+    z.custom<Edits>((edits) => short.safeParse(edits).success, 'must be lists of the picture’s tokens'),
     editsSchema.check(
       z.refine(
         ({ forcedKept, forcedDropped, replaced }) =>
@@ -235,6 +232,17 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
+/** A page's state as text, which pages alone read. */
+const viewText = z.string().check(z.maxLength(1 << 16));
+
+export const neighbourRequest = z.strictObject({
+  /** Of the images of the folder in the order of their names: the one after this, or the one before. */
+  step: z.union([z.literal(1), z.literal(-1)]),
+  /** How the page there is to begin. */
+  view: viewText,
+  cropMode: z.optional(cropMode),
+});
+
 export const editRequest = z.strictObject({
   /** Held against the picture where they are kept. */
   edits: editsOf(anyPicture),
@@ -270,6 +278,9 @@ export const fromPage: Contract = {
     carries(document.edit, editRequest),
     carriesValue(document.travel, travelChoice),
     carriesValue(document.chooseRow, rowChoice),
+    carriesNothing(document.chooseOther),
+    carries(document.openNeighbour, neighbourRequest),
+    carriesValue(document.rememberView, viewText),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
