@@ -668,6 +668,9 @@ const anchorShape = {
   smallest: z.strictObject(fileSize),
 };
 
+/** Entries of a table that are told of one code. */
+const mostNearest = 64;
+
 /**
  * Answers of the analyses, which the host relays to a page that trusts it. Large arrays are looked at by type and length alone. One that is
  * not named here is relayed as it is.
@@ -706,6 +709,7 @@ const analysisAnswers = {
       weights: typedArray<Float32Array>(Float32Array),
     })
     .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
+  nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
   anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
   anchorCurve: list(z.strictObject(anchorShape), mostLimits),
   draw: z

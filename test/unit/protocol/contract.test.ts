@@ -526,6 +526,7 @@ describe('an answer of the inference process', () => {
       measure: [measurement],
       influence: { tile: 0, globalToken: 1, region, change: new Float32Array(2) },
       attention: { tile: 0, layer: 0, head: 'mean', region, weights: new Float32Array(4) },
+      nearest: [[{ code: 3, distance: 0.5 }], []],
       anchor: { ...anchor, rgb: image.rgb },
       anchorCurve: [anchor, { ...anchor, file: null }],
       draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
@@ -550,6 +551,7 @@ describe('an answer of the inference process', () => {
       }
     }
     expect(() => checkAnalysisAnswer('measure', [{ ...measurement, ssim: NaN }])).toThrow('wrong answer to measure');
+    expect(() => checkAnalysisAnswer('nearest', [[{ code: 3, distance: -1 }]])).toThrow('wrong answer to nearest');
     // One that is made up is none of the table.
     for (const other of ['made-up', 'toString']) expect(() => checkAnalysisAnswer(other, null)).not.toThrow();
   });
