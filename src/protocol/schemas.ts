@@ -130,10 +130,7 @@ function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType
     replaced: list(z.unknown(), tokens.patch + tokens.global),
   });
   return z.pipe(
-    z.custom<z.input<typeof editsSchema>>(
-      (edits) => short.safeParse(edits).success,
-      'must be lists of the picture’s tokens',
-    ),
+    z.custom<Edits>((edits) => short.safeParse(edits).success, 'must be lists of the picture’s tokens'),
     editsSchema.check(
       z.refine(
         ({ forcedKept, forcedDropped, replaced }) =>
@@ -171,6 +168,7 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
@@ -234,6 +232,17 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
+/** A page's state as text, which pages alone read. */
+const viewText = z.string().check(z.maxLength(1 << 16));
+
+export const neighbourRequest = z.strictObject({
+  /** Of the images of the folder in the order of their names: the one after this, or the one before. */
+  step: z.union([z.literal(1), z.literal(-1)]),
+  /** How the page there is to begin. */
+  view: viewText,
+  cropMode: z.optional(cropMode),
+});
+
 export const editRequest = z.strictObject({
   /** Held against the picture where they are kept. */
   edits: editsOf(anyPicture),
@@ -269,6 +278,9 @@ export const fromPage: Contract = {
     carries(document.edit, editRequest),
     carriesValue(document.travel, travelChoice),
     carriesValue(document.chooseRow, rowChoice),
+    carriesNothing(document.chooseOther),
+    carries(document.openNeighbour, neighbourRequest),
+    carriesValue(document.rememberView, viewText),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
@@ -524,7 +536,7 @@ export const fromClient: Contract = {
 
 const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
-  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount, table: z.optional(z.literal(true)) }),
   z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
   z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
 ]);
@@ -555,6 +567,7 @@ const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   streams: list(stream, mostStreams, 1),
   steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
   expectedDimensions: count,
+  givenOthers: z.boolean(),
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,
@@ -655,6 +668,9 @@ const anchorShape = {
   smallest: z.strictObject(fileSize),
 };
 
+/** Entries of a table that are told of one code. */
+const mostNearest = 64;
+
 /**
  * Answers of the analyses, which the host relays to a page that trusts it. Large arrays are looked at by type and length alone. One that is
  * not named here is relayed as it is.
@@ -693,6 +709,7 @@ const analysisAnswers = {
       weights: typedArray<Float32Array>(Float32Array),
     })
     .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
+  nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
   anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
   anchorCurve: list(z.strictObject(anchorShape), mostLimits),
   draw: z

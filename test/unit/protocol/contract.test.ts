@@ -87,6 +87,9 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
       travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
+      'tokens/other': [{ params: undefined }],
+      'neighbour/open': [{ params: { step: -1, view: '{}', cropMode: 'fit' }, optional: only('cropMode') }],
+      'view/remember': [{ params: ['{}'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
     },
@@ -417,6 +420,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 1, globalToken: 2 }],
     ['influence', { settings, edits, tile: 1, globalToken: 2 }],
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
+    ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
@@ -447,6 +451,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 2, globalToken: 0 }, 'tile: must be below 2'],
     ['influence', { settings, tile: 0, globalToken: 3 }, 'globalToken: must be below 3'],
     ['influence', { settings, tile: 0.5, globalToken: 0 }, 'tile: '],
+    ['nearest', { patch: 6 }, 'patch: must be below 6'],
     ['attention', { tile: 2, layer: 0, head: 0 }, 'tile: must be below 2'],
     ['attention', { tile: 0, layer: 4, head: 0 }, 'layer: '],
     ['attention', { tile: 0, layer: 0, head: 5 }, 'head: '],
@@ -521,6 +526,7 @@ describe('an answer of the inference process', () => {
       measure: [measurement],
       influence: { tile: 0, globalToken: 1, region, change: new Float32Array(2) },
       attention: { tile: 0, layer: 0, head: 'mean', region, weights: new Float32Array(4) },
+      nearest: [[{ code: 3, distance: 0.5 }], []],
       anchor: { ...anchor, rgb: image.rgb },
       anchorCurve: [anchor, { ...anchor, file: null }],
       draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
@@ -545,6 +551,7 @@ describe('an answer of the inference process', () => {
       }
     }
     expect(() => checkAnalysisAnswer('measure', [{ ...measurement, ssim: NaN }])).toThrow('wrong answer to measure');
+    expect(() => checkAnalysisAnswer('nearest', [[{ code: 3, distance: -1 }]])).toThrow('wrong answer to nearest');
     // One that is made up is none of the table.
     for (const other of ['made-up', 'toString']) expect(() => checkAnalysisAnswer(other, null)).not.toThrow();
   });
