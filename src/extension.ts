@@ -5,7 +5,7 @@ import { registerImportTokenizer } from './commands/importTokenizer';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
-import { registerTokenizeFolder } from './commands/tokenizeFolder';
+import { registerOpenDataset, registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -40,6 +40,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
   own(registerTokenizeFolder(datasets));
+  own(registerOpenDataset(datasets));
   own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));

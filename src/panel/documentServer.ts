@@ -30,6 +30,8 @@ export interface ServerServices {
 export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
   /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
   readonly comparedWith?: string | undefined;
+  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
+  readonly travel?: ((way: protocol.Travel) => void) | undefined;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -69,10 +71,11 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    const { comparedWith, ...start } = this.start;
+    const { comparedWith, travel, ...start } = this.start;
     this.sentImage = undefined;
-    connection.onRequest(protocol.ready, ({ cropMode }) => {
+    connection.onRequest(protocol.ready, ({ cropMode, row }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
@@ -105,7 +108,7 @@ export class DocumentServer extends Disposable {
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
     connection.onNotification(protocol.edit, (request) => document.edit(request));
-    connection.onNotification(protocol.travel, (way) => void vscode.commands.executeCommand(way));
+    connection.onNotification(protocol.travel, (way) => travel?.(way));
     connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());

@@ -185,6 +185,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Changes a file of tokens; that of an image is never written. */
   edit(_request: EditRequest): void {}
 
+  restoreRow(_index: number): void {}
+
   /** Shows another row of a data set; an image has none. */
   chooseRow(_choice: RowChoice): Promise<void> {
     return Promise.resolve();

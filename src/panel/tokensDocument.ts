@@ -59,6 +59,16 @@ export class TokensDocument extends TokenizationDocument {
     return this.rows === undefined ? 'file' : 'dataset';
   }
 
+  /** Of a data set that of its folder. */
+  override get name(): string {
+    return this.rows?.name ?? super.name;
+  }
+
+  /** Restores the row of an editor of a former window, unless one of this window chose already. */
+  override restoreRow(index: number): void {
+    if (this.rows?.restore(index) === true) this.tokenize();
+  }
+
   override async chooseRow(choice: RowChoice): Promise<void> {
     try {
       if ((await this.rows?.choose(choice)) === true) this.tokenize();

@@ -210,6 +210,8 @@ const analysisName = z.string().check(z.minLength(1), z.maxLength(64));
 export const restoredPage = z.strictObject({
   /** Absent: as the settings say. */
   cropMode: z.optional(cropMode),
+  /** Of a data set; absent: the first that has tokens. */
+  row: z.optional(count),
 });
 
 /** As many as a picture of a gigapixel has, with patches of 8 pixels. */

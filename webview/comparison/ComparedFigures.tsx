@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
-import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
+import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchCard';
 import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';

@@ -9,6 +9,7 @@ export function AnchorsPanel(): JSX.Element | null {
   const { inspector, session } = useServices();
   const { anchors } = session;
   const on = inspector.anchored.value;
+  if (!inspector.hasOriginal.value) return null;
   return (
     <section class="panel anchors" aria-labelledby="anchors-title">
       <div class="title-line">

@@ -50,14 +50,16 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const fixed = inspector.document.value?.tokens !== undefined;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {inspector.hasOriginal.value && (
-        <>
-          {image.sourceWidth}×{image.sourceHeight}
-          {image.page && ` (${describePage(image.page)})`} →{' '}
-        </>
-      )}
-      {image.width}×{image.height}
-      {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
+      <span class="size">
+        {inspector.hasOriginal.value && (
+          <>
+            {image.sourceWidth}×{image.sourceHeight}
+            {image.page && ` (${describePage(image.page)})`} →{' '}
+          </>
+        )}
+        {image.width}×{image.height}
+        {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}
+      </span>{' '}
       {!fixed && (
         <Dropdown
           plain

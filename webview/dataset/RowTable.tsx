@@ -1,6 +1,12 @@
-import { elementScroll, observeElementOffset, observeElementRect, Virtualizer, type Range } from '@tanstack/virtual-core';
+import {
+  elementScroll,
+  observeElementOffset,
+  observeElementRect,
+  Virtualizer,
+  type Range,
+} from '@tanstack/virtual-core';
 import type { ComponentChildren, JSX, RefObject } from 'preact';
-import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
 import { useDataset } from './datasetSession';
 import { bitsOf, type DatasetView, type SortKey } from './datasetView';
 import { psnrText, ssimText } from '../../src/method/quality';
@@ -53,7 +59,13 @@ const columns: readonly ColumnOf[] = [
     text: ({ mean_entropy }) => number(mean_entropy, 2),
     wide: true,
   },
-  { key: 'label', label: 'Label', title: 'First folder of the path, or the archive’s class', text: ({ label }) => label ?? '', wide: true },
+  {
+    key: 'label',
+    label: 'Label',
+    title: 'First folder of the path, or the archive’s class',
+    text: ({ label }) => label ?? '',
+    wide: true,
+  },
 ];
 
 /** Rows of the table, of which only those that are seen are in the document. Arrow keys walk, Enter opens the inspector. */
@@ -75,7 +87,9 @@ export function RowTable(): JSX.Element {
   useLayoutEffect(() => {
     if (!focusWanted.current) return;
     focusWanted.current = false;
-    scroller.current?.querySelector<HTMLElement>(`[data-index="${view.current.peek() ?? ''}"]`)?.focus({ preventScroll: true });
+    scroller.current
+      ?.querySelector<HTMLElement>(`[data-index="${view.current.peek() ?? ''}"]`)
+      ?.focus({ preventScroll: true });
   });
   const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 0) - headHeight) / rowHeight) - 1);
   const walk = (event: KeyboardEvent): void => {
@@ -145,11 +159,13 @@ function useVirtualizer(
   focusedPlace: number,
 ): Virtualizer<HTMLDivElement, HTMLDivElement> {
   const [, draw] = useReducer((count: number) => count + 1, 0);
+  // Another function would have every row measured anew.
+  const keyOf = useCallback((at: number) => rows[at]?.index ?? at, [rows]);
   const options = {
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    getItemKey: (at: number) => rows[at]?.index ?? at,
+    getItemKey: keyOf,
     scrollToFn: elementScroll,
     observeElementRect,
     observeElementOffset,
@@ -206,6 +222,8 @@ interface RowProps {
 }
 
 function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JSX.Element {
+  // The same elements again are not looked at: a row that is scrolled costs its place alone.
+  const cells = useMemo(() => <Cells row={row} copies={copies} />, [row, copies]);
   return (
     <div
       role="row"
@@ -218,6 +236,14 @@ function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JS
       onClick={onOpen}
       onFocus={onFocus}
     >
+      {cells}
+    </div>
+  );
+}
+
+function Cells({ row, copies }: Pick<RowProps, 'row' | 'copies'>): JSX.Element {
+  return (
+    <>
       <Cell column="path">
         <Thumbnail index={row.index} empty={row.error !== null} />
         <span class="grid-name">
@@ -237,7 +263,7 @@ function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JS
           {row.error === null || key === 'label' ? text(row) : ''}
         </Cell>
       ))}
-    </div>
+    </>
   );
 }
 
@@ -291,14 +317,16 @@ export function Thumbnail({ index, empty = false }: { readonly index: number; re
 /** The table's rows in their order, as a file has them. */
 export function tableOf(view: DatasetView, numbers: readonly (keyof DatasetRow)[]): (string | number)[][] {
   const names = ['path', 'label', ...numbers, 'mean_entropy', 'id', 'copies', 'error'];
-  const cells = view.shown.peek().map((row) => [
-    row.path,
-    row.label ?? '',
-    ...numbers.map((name) => row[name] ?? ''),
-    row.mean_entropy ?? '',
-    row.id ?? '',
-    view.copiesOf(row),
-    row.error ?? '',
-  ]);
+  const cells = view.shown
+    .peek()
+    .map((row) => [
+      row.path,
+      row.label ?? '',
+      ...numbers.map((name) => row[name] ?? ''),
+      row.mean_entropy ?? '',
+      row.id ?? '',
+      view.copiesOf(row),
+      row.error ?? '',
+    ]);
   return [names, ...cells];
 }

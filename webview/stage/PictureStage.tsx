@@ -11,8 +11,8 @@ import { shownGrid } from '../../src/method/patch';
 
 /** Names of the pictures left and right of the swipe line; undefined where there is none. */
 function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
-  // Where the original was not found, what the tokens decoded to when they were opened stands in for it.
-  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'as opened', 'reconstruction'];
+  // Where the original was not found, the picture of the unedited tokens stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'unedited', 'reconstruction'];
   if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
   return undefined;
 }
@@ -25,7 +25,7 @@ interface PictureStageProps {
   /** The picture right of the swipe line in place of this one, and the names of the two. */
   readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
   /** More that lies over it. */
-  readonly children?: ComponentChildren;
+  readonly children?: ComponentChildren | ((controller: StageController) => ComponentChildren);
 }
 
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
@@ -56,6 +56,11 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
         onPointerMove={(event) => {
           if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
         }}
+        onPointerLeave={(event) => {
+          // The keyboard may still be at a patch.
+          if (!event.currentTarget.matches(':focus-visible')) inspector.pointing.value = false;
+        }}
+        onBlur={() => (inspector.pointing.value = false)}
         onClick={(event) => {
           // d3-zoom swallows the click that ends a drag.
           const patch = controller?.patchAt(event.offsetX, event.offsetY);
@@ -74,7 +79,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
         </>
       )}
       <StageMessages />
-      {children}
+      {typeof children !== 'function' ? children : controller !== undefined && !empty && children(controller)}
     </section>
   );
 
@@ -99,6 +104,8 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
         stage.zoomBy(1 / 1.5);
         return true;
       case 'Escape':
+        // First what holds the card, then the card.
+        if (!inspector.pinned.peek()) inspector.pointing.value = false;
         inspector.pinned.value = false;
         return true;
       case 'Enter':
@@ -110,6 +117,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
         const target = movedFocus(focused, grid, shownGrid(picture.image, picture.model), event.key, event.ctrlKey);
         if (target === undefined) return false;
         inspector.focused.value = target;
+        inspector.pointing.value = true;
         stage.reveal(target);
         return true;
       }
@@ -123,7 +131,7 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.hasOriginal.value ? 'original' : 'unedited'}{' '}
       {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );

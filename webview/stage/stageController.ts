@@ -45,7 +45,7 @@ export class StageController {
   private applying = false;
 
   constructor(
-    private readonly canvas: HTMLCanvasElement,
+    readonly canvas: HTMLCanvasElement,
     private readonly picture: StagePicture,
     private readonly theme: Theme,
     /** The picture right of the swipe line in place of this one. */
@@ -103,6 +103,22 @@ export class StageController {
     const row = Math.floor(imageY / side);
     if (row < 0 || column < 0 || row >= grid.rows || column >= grid.columns) return undefined;
     return row * grid.columns + column;
+  }
+
+  /** Where a patch lies in the page, CSS pixels; undefined while nothing is shown. Follows zoom and pan. */
+  boxOf(patch: number): { x: number; y: number; width: number; height: number } | undefined {
+    const picture = this.picture.inspector.picture.value;
+    const { x, y, k } = this.transform.value;
+    if (picture === undefined || this.size.value.width === 0) return undefined;
+    const { columns } = picture.image.grid;
+    const side = k * patchSide(picture.model);
+    const canvas = this.canvas.getBoundingClientRect();
+    return {
+      x: canvas.x + x + side * (patch % columns),
+      y: canvas.y + y + side * Math.floor(patch / columns),
+      width: side,
+      height: side,
+    };
   }
 
   /** Pans as little as needed to bring a patch into view. */

@@ -5,6 +5,7 @@ import { equalSettings } from './lossRate';
 import {
   offeredOverlays,
   overlays,
+  type Arrangement,
   type Distortion,
   type Overlay,
   type Range,
@@ -141,16 +142,21 @@ export class Inspector {
   readonly anchored: Signal<boolean>;
   /** The format that is shown beside the reconstruction. */
   readonly codec: Signal<Codec>;
+  readonly arrangement: Signal<Arrangement>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
+  /** True while the pointer or the keyboard is at a patch, in the picture or in a plot. */
+  readonly pointing = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   /** The last picture that was decoded: that of the tokens to come. */
   private decoded: ShownImage | undefined;
   private restored: FilterSettings | undefined;
+  /** The row of a data set that the page showed before. */
+  readonly restoredRow: number | undefined;
   /** The host's settings when those were stored. */
   private readonly restoredHost: FilterSettings | undefined;
 
@@ -177,7 +183,9 @@ export class Inspector {
     this.distortion = signal(stored.distortion);
     this.anchored = signal(stored.anchored);
     this.codec = signal(stored.codec);
+    this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
+    this.restoredRow = stored.row;
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -474,7 +482,13 @@ export class Inspector {
   }
 
   hover(patch: number | undefined): void {
+    this.pointing.value = patch !== undefined;
     if (!this.pinned.value && patch !== undefined) this.focused.value = patch;
+  }
+
+  /** Changes how the parts of the page share its room. */
+  arrange(change: Partial<Arrangement>): void {
+    this.arrangement.value = { ...this.arrangement.peek(), ...change };
   }
 
   /** Holds the readout on a patch, or lets it go again. */
@@ -523,6 +537,8 @@ export class Inspector {
       distortion: this.distortion.value,
       anchored: this.anchored.value,
       codec: this.codec.value,
+      arrangement: this.arrangement.value,
+      row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,

@@ -69,13 +69,15 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   followRanking(inspector, analyses, notify('The patches could not be ranked'));
   followReconstruction(inspector, analyses, notify('The reconstruction could not be updated'));
 
-  connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
-    (document) => inspector.open(document),
-    (error: unknown) => {
-      const { message } = fromResponseError(error);
-      inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
-    },
-  );
+  connection
+    .sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek(), row: inspector.restoredRow })
+    .then(
+      (document) => inspector.open(document),
+      (error: unknown) => {
+        const { message } = fromResponseError(error);
+        inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
+      },
+    );
 
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));

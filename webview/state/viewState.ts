@@ -47,6 +47,17 @@ const camera: z.ZodMiniType<Camera> = z.union([
   z.object({ extent: z.number().check(z.positive()), x: z.number(), y: z.number() }),
 ]);
 
+/** How the parts of the page share its room; what is undefined follows the room that there is. Lengths in CSS pixels. */
+const arrangement = z.object({
+  sideWidth: z.catch(z.optional(z.number().check(z.gte(160), z.lte(800))), undefined),
+  stripHeight: z.catch(z.optional(z.number().check(z.gte(60), z.lte(1000))), undefined),
+  /** True if the strip below the picture is open. */
+  strip: z.catch(z.optional(z.boolean()), undefined),
+  /** Titles of the plots that are folded. */
+  folded: z.catch(z.array(z.string()), []),
+});
+export type Arrangement = z.infer<typeof arrangement>;
+
 /** Earlier versions kept the ranking as `conditioning`. */
 const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
 
@@ -69,6 +80,9 @@ const schema = z.object({
   /** True if anchors are computed. */
   anchored: z.catch(z.boolean(), false),
   codec: z.catch(z.enum(codecs), 'webp'),
+  arrangement: z.catch(arrangement, { folded: [] }),
+  /** Of a data set; undefined: the first that has tokens. */
+  row: z.catch(z.optional(z.int().check(z.nonnegative())), undefined),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */

@@ -1,8 +1,10 @@
 import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useMemo, useState, useEffect } from 'preact/hooks';
+import { useMemo, useRef, useState, useEffect } from 'preact/hooks';
+import type { StageController } from '../stage/stageController';
 import { useServices, type Services } from '../state/context';
 import { NearestEntries } from './NearestEntries';
+import { useFloatingAt } from '../ui/floating';
 import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
 import {
@@ -14,23 +16,30 @@ import {
   type PatchPlace,
 } from '../../src/method/patch';
 
-/** All that is known of the focused patch. */
-export function PatchReadout(): JSX.Element {
+/** All that is known of the focused patch, beside it: while it is pointed at, and longer where it is pinned. */
+export function PatchCard({ controller }: { readonly controller: StageController }): JSX.Element {
   const services = useServices();
   const { inspector } = services;
   const patch = useMemo(() => computed(() => focusedPatch(services)), [services]).value;
+  const card = useRef<HTMLElement>(null);
+  const pinned = inspector.pinned.value;
+  const shown = patch !== undefined && (pinned || inspector.pointing.value);
+  const box = shown ? controller.boxOf(patch.facts.index) : undefined;
+  useFloatingAt(card, box, controller.canvas);
   return (
-    <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
-      {patch === undefined ? (
-        <>
-          <h2 id="readout-title">Patch</h2>
-          <p class="muted">Point at a patch, or focus the picture and use the arrow keys. A click pins it.</p>
-        </>
-      ) : (
-        <Facts {...patch} pinned={inspector.pinned.value} />
+    <>
+      {shown && (
+        <section
+          ref={card}
+          class={pinned ? 'card patch-card pinned' : 'card patch-card'}
+          aria-labelledby="readout-title"
+          data-testid="readout"
+        >
+          <Facts {...patch} pinned={pinned} />
+        </section>
       )}
       <Announcement text={patch === undefined ? '' : describePatch(patch.facts, patch.place)} />
-    </section>
+    </>
   );
 }
 
@@ -61,7 +70,6 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         </h2>
         {pinned && <Badge>pinned</Badge>}
         <span class="spacer" />
-        <CopyButton text={describePatch(facts, place)} />
       </div>
       <dl class="rows">
         {facts.bits && (
@@ -90,6 +98,11 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
           </Row>
         )}
       </dl>
+      {pinned && (
+        <div class="buttons">
+          <CopyButton text={describePatch(facts, place)} />
+        </div>
+      )}
     </>
   );
 }
