@@ -161,15 +161,18 @@ def test_dropped_codes_become_those_that_are_expected():
 
 
 def test_the_code_to_fill_in_is_the_nearest_to_the_expectation():
-    """Of levels one by one, and of vectors in their space; the likeliest where a table has no vectors."""
+    """Of levels one by one, and of vectors in their space; the likeliest where a table has no vectors, and on request."""
     levels = FactoredCodes((3, 4), 8)
     logits = torch.log(torch.tensor([[[[0.45, 0.1, 0.45, 1e-9], [0.1, 0.1, 0.2, 0.6]]]]))
     # Expectations of 1 and 2.3; the likeliest would be 0 or 2, and 3.
-    assert levels.central(logits).tolist() == [[1 + 3 * 2]]
+    assert levels.filling(logits, "expectation").tolist() == [[1 + 3 * 2]]
+    assert levels.filling(logits + torch.tensor([0.1, 0, 0, 0]), "likeliest").tolist() == [[0 + 3 * 3]]
     table = TableCodes(3, 8, torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]))
     likely = torch.log(torch.tensor([[[[0.45, 0.1, 0.45]]]]))
-    assert table.central(likely).tolist() == [[1]]
-    assert TableCodes(3, 8).central(likely + torch.tensor([0.1, 0, 0])).tolist() == [[0]]
+    assert table.filling(likely, "expectation").tolist() == [[1]]
+    first = likely + torch.tensor([0.1, 0, 0])
+    assert table.filling(first, "likeliest").tolist() == [[0]]
+    assert TableCodes(3, 8).filling(first, "expectation").tolist() == [[0]]
 
 
 def test_the_command_makes_a_bundle_that_keeps_the_contract(bundle: Path, frozen_bundle: Path):

@@ -20,7 +20,7 @@ from .frozen import Codes, Frozen, Progress, encode_photographs
 from .lens_graphs import EntropyGraph, FillGraph, filled_in, integer_type
 from .lens_report import LensFigures, report
 from .network import Lens
-from .sizes import SIZES
+from .sizes import SIZES, Filling
 
 _ENTROPY, _DECODER = "entropy.onnx", "decoder.onnx"
 LEAST_PHOTOGRAPHS = 8
@@ -33,6 +33,7 @@ def make_lens(
     out: Path,
     config: FitConfig,
     *,
+    filling: Filling,
     held_out: int,
     threads: int,
     say: Progress,
@@ -52,7 +53,7 @@ def make_lens(
     vectors = frozen.vectors()
     torch.manual_seed(config.seed)
     # Before minutes of work: this refuses what a lens cannot read.
-    lens = Lens(frozen.manifest, frozen.stream, SIZES[config.size], vectors)
+    lens = Lens(frozen.manifest, frozen.stream, SIZES[config.size], vectors, filling)
     out.mkdir(parents=True, exist_ok=True)
     cache, checkpoint = out / "codes.npz", out / "lens.pt"
     codes, read = encode_photographs(frozen, files, cache, say, batch=8, threads=threads)
@@ -72,7 +73,7 @@ def make_lens(
     measured = LensFigures(frozen, out, manifest, pixels, some(for_figures), threads=threads)
     rankings = measured.rank(8, 8)
     figures: dict[str, Any] = {
-        "options": asdict(config),
+        "options": asdict(config) | {"filling": filling},
         "photographs": len(for_figures),
         "fittedTo": len(for_fit),
         "fit": fitted,
@@ -87,7 +88,7 @@ def make_lens(
     middle = [ranking.lost_bits[round(_HALF * measured.tokens)] / ranking.lost_bits[-1] for ranking in rankings]
     total = float(np.mean([ranking.lost_bits[-1] for ranking in rankings]))
     summary = {"fittedTo": len(for_fit), "photographs": len(for_figures), "bits": figures["bits"]["others"]}
-    finish(out, manifest, loss_rate=round(float(np.mean(middle)), 2), total_bits=total, summary=summary | asdict(config))
+    finish(out, manifest, loss_rate=round(float(np.mean(middle)), 2), total_bits=total, summary=summary | figures["options"])
     cache.unlink()
     checkpoint.unlink()
     return text

@@ -11,7 +11,7 @@ from ..bundle.format import BitsCodebook, Codebook, ContinuousLatents, FsqCodebo
 from ..layers import Block
 from ..model import NO_LEVEL, entropy_bits, position_embedding, surprisal_bits
 from ..quantizer import FiniteScalarQuantizer
-from .sizes import LensSize
+from .sizes import Filling, LensSize
 
 MOST_CODES = 2**24
 """Codes of a factorised codebook: a filled-in code crosses the graphs as a float32, which is exact up to here."""
@@ -44,11 +44,11 @@ class FactoredCodes(nn.Module):
         """[B, N] codes -> [B, N, F] values of their factors."""
         return self.quantizer.code_levels(codes)
 
-    def central(self, logits: Tensor) -> Tensor:
-        """[B, N, F, L] -> [B, N] codes of the levels nearest to their expectation: of two levels, the likelier one."""
+    def filling(self, logits: Tensor, filling: Filling) -> Tensor:
+        """[B, N, F, L] -> [B, N] codes of the likeliest levels, or of those nearest to their expectation."""
         level = torch.arange(logits.shape[-1], device=logits.device)
-        nearest = (logits.softmax(-1) * level).sum(-1).round().to(torch.int32)
-        return (nearest * self.quantizer.strides).sum(-1, dtype=torch.int32)
+        chosen = logits.argmax(-1) if filling == "likeliest" else (logits.softmax(-1) * level).sum(-1).round()
+        return (chosen.to(torch.int32) * self.quantizer.strides).sum(-1, dtype=torch.int32)
 
 
 class TableCodes(nn.Module):
@@ -86,9 +86,9 @@ class TableCodes(nn.Module):
         """[B, N] codes -> [B, N, 1]."""
         return codes.unsqueeze(-1)
 
-    def central(self, logits: Tensor) -> Tensor:
-        """[B, N, 1, V] -> [B, N] codes of the vectors nearest to the expectation; without vectors, the likeliest codes."""
-        if self.vectors is None:
+    def filling(self, logits: Tensor, filling: Filling) -> Tensor:
+        """[B, N, 1, V] -> [B, N] likeliest codes, or those of the vectors nearest to the expectation where there are any."""
+        if filling == "likeliest" or self.vectors is None:
             return logits.argmax(-1).squeeze(-1).to(torch.int32)
         mean = logits.squeeze(-2).softmax(-1) @ self.vectors
         return (2 * mean @ self.vectors.T - self.vectors.square().sum(-1)).argmax(-1).to(torch.int32)
@@ -115,11 +115,17 @@ class Lens(nn.Module):
     temperature: Tensor
 
     def __init__(
-        self, manifest: Manifest, stream: Stream, size: LensSize, vectors: dict[str, np.ndarray] | None = None
+        self,
+        manifest: Manifest,
+        stream: Stream,
+        size: LensSize,
+        vectors: dict[str, np.ndarray] | None = None,
+        filling: Filling = "expectation",
     ) -> None:
         """`vectors` are tables of codebooks by name. Raises ValueError for streams that a lens cannot read."""
         super().__init__()
         width = size.width
+        self.filling: Filling = filling
 
         def codes(each: Stream) -> FactoredCodes | TableCodes:
             if len(each.shape) > 1:
@@ -156,4 +162,5 @@ class Lens(nn.Module):
         logits, own = self(codes, visible), codes[self.stream]
         hidden = (~visible).float()
         surprisal = surprisal_bits(logits, self.codes.factors(own)) * hidden
-        return entropy_bits(logits) * hidden, surprisal, torch.where(visible, own.to(torch.int32), self.codes.central(logits))
+        filled = torch.where(visible, own.to(torch.int32), self.codes.filling(logits, self.filling))
+        return entropy_bits(logits) * hidden, surprisal, filled
