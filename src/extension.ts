@@ -16,6 +16,7 @@ import { Comparisons } from './panel/comparisonPanel';
 import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
 import { TokensEditor } from './panel/tokensEditor';
+import { Views } from './panel/views';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
@@ -34,7 +35,7 @@ export function activate(context: vscode.ExtensionContext): void {
   own(new ProviderFallbacks(inference.onDidLoad, showOutputCommand));
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
-  const editor = own(new InspectorEditor(services));
+  const editor = own(new InspectorEditor({ ...services, views: new Views(globalState) }));
   const tokens = own(new TokensEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));

@@ -58,9 +58,7 @@ describe('residual codes', () => {
     await page.getByTestId('rate-compute').click();
     const rows = page.getByTestId('step-gains').locator('tbody tr');
     await expect.poll(() => rows.count()).toBe(4);
-    const cells = await rows.evaluateAll((all) =>
-      all.map((row) => [...row.children].map((cell) => cell.textContent)),
-    );
+    const cells = await rows.evaluateAll((all) => all.map((row) => [...row.children].map((cell) => cell.textContent)));
     expect(cells.map(([level, tokens]) => [level, tokens])).toEqual([
       ['1', '256'],
       ['2', '512'],

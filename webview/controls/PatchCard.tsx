@@ -58,7 +58,10 @@ export function focusedPatch({ inspector, session }: Services): FocusedPatch | u
   if (index === undefined || !tokenization) return undefined;
   const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
   const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
-  return { facts: patchFacts(index, tokenization, influence), place };
+  return {
+    facts: patchFacts(index, { ...tokenization, tokens: inspector.decoded.value ?? tokenization.tokens }, influence),
+    place,
+  };
 }
 
 function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boolean }): JSX.Element {
@@ -89,7 +92,7 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         {facts.token && (
           <Row name={facts.token.latent === undefined ? 'code' : 'latent'}>{describeToken(facts.token)}</Row>
         )}
-        <NearestEntries patch={facts.index} />
+        {facts.token && <NearestEntries patch={facts.index} />}
         {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
         {facts.rgb && (
           <Row name="mean RGB">

@@ -121,7 +121,7 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
 }
 
 /** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
-function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
+export function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
   const current = items.findIndex((item) => item === document.activeElement);
   const wrap = (index: number): HTMLElement | undefined => items[(index + items.length) % items.length];
   switch (key) {

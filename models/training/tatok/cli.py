@@ -72,6 +72,35 @@ class Shard:
 
 
 @dataclass(frozen=True)
+class Reproduce:
+    """Run a recipe: shards, two stages of training, export, evaluation and the table; go on after a stop."""
+
+    recipe: Positional[Path]
+    """YAML file such as models/training/configs/imagenet-256-s.yaml."""
+    data: Path
+    """Folder of training images, or of shards of them."""
+    held_out: Path
+    """Folder of images that the models are measured on."""
+    out: Path
+    """Folder of everything that is made."""
+    gpus: int | None = None
+    """GPUs of this machine that train (1 or more); without it the recipe's number."""
+    models: tuple[str, ...] = ()
+    """Models of the recipe to make; without it all."""
+    inception: Path | None = None
+    """torch-fidelity's pt_inception-2015-12-05-….pth, for rFID."""
+    dry_run: bool = False
+    """Only print the cost on paper and the commands."""
+
+    def run(self) -> None:
+        from .recipes.reproduce import Places, reproduce
+
+        _require("--gpus", 1 if self.gpus is None else self.gpus, 1)
+        places = Places(self.recipe, self.data, self.held_out, self.out, self.inception)
+        print(reproduce(places, main, gpus=self.gpus, only=self.models, dry_run=self.dry_run), end="")
+
+
+@dataclass(frozen=True)
 class Profile(Run):
     """Show where the time of a training step goes, by kind of kernel and by kernel."""
 
@@ -606,6 +635,7 @@ COMMANDS: dict[str, type] = {
     "shard": Shard,
     "train": Train,
     "profile": Profile,
+    "reproduce": Reproduce,
     "weights": Weights,
     "export": Export,
     "calibrate-budget": CalibrateBudget,

@@ -176,6 +176,7 @@ describe('a token file', () => {
     await opened();
     expect(openTokens.mock.calls[0]?.[0].original).toEqual(Uint8Array.of(3));
     expect(tokenization(document).origin?.original).toBe(picture);
+    expect(document.exportedAs.name).toBe(name.replace('.json', ''));
   });
 
   it('of another model is refused with both names and the offer to choose that, before a model is loaded', async () => {
