@@ -95,6 +95,11 @@ export class Models {
     chosen.delete(resource.toString());
     if (directory !== configured) chosen.set(resource.toString(), this.kept(directory));
     await this.workspaceState.update(chosenKey, [...chosen].slice(-keptChosen));
+    await this.rememberFolder(directory);
+  }
+
+  /** Keeps a folder for the menu alone. */
+  async rememberFolder(directory: string): Promise<void> {
     if (directory === this.bundled.fsPath) return;
     await this.globalState.update(recentKey, [...new Set([directory, ...this.recent()])].slice(0, keptRecent));
   }

@@ -34,6 +34,14 @@ export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' |
   readonly comparedWith?: string | undefined;
 }
 
+/** How a server shares its document with the other side of a comparison. */
+export interface SharedDocument {
+  /** The document to be changed for this side alone: its own, or one like that of both sides, which is idle. */
+  own(): TokenizationDocument;
+  /** Told of the model that was chosen; answers its stored form. */
+  keepModel(directory: string): string;
+}
+
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
 export class DocumentServer extends Disposable {
   private readonly pages: WebviewPages;
@@ -44,16 +52,22 @@ export class DocumentServer extends Disposable {
   private tokenizedUnder: FilterSettings | undefined;
   /** Folders of the models that a page was offered, by their ids: it can choose no other. */
   private readonly offered = new Map<string, string>();
+  private following: vscode.Disposable;
+  /** Cancelled once another document is served: what pages asked of the former is not worth waiting for. */
+  private switching = new CancellationTokenSource();
 
   constructor(
-    private readonly document: TokenizationDocument,
+    private document: TokenizationDocument,
     port: MessagePort,
     private readonly services: ServerServices,
     private readonly start: DocumentStart = {},
+    /** Absent outside of comparisons: no other page minds what becomes of the document. */
+    private readonly shared?: SharedDocument,
   ) {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
-    this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+    this.following = document.onDidChangeState((state) => this.stateChanged(state));
+    this.register({ dispose: () => this.following.dispose() });
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -69,32 +83,36 @@ export class DocumentServer extends Disposable {
   }
 
   private serve(connection: MessageConnection): void {
-    const { document, services } = this;
+    const { services } = this;
     const { comparedWith, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
-      if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      if (cropMode !== undefined && cropMode !== this.document.cropMode) this.own().restoreCropMode(cropMode);
+      const { document } = this;
       // The page is sent the current state, after the answer to this request.
-      setImmediate(() => void this.send(document.state));
+      setImmediate(() => void this.send(this.document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
     // An export is finished whatever happens to the file meanwhile; analyses are of no use with other tokens.
     answerAnalyses(connection, (request, call) =>
-      this.answer(connection, [call.token, document.untilReplaced], (token) =>
-        document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
+      this.answer(connection, [call.token, this.switching.token, this.document.untilReplaced], (token) =>
+        this.document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
       ),
     );
     connection.onNotification(protocol.filtering, (filter) => {
       this.filtering = filter;
     });
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
-      this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
+      this.answer(connection, [token], () => services.configuration.saveFilter(filter, this.document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
+      this.answer(connection, [token], (cancellation) =>
+        saveExport(this.document, request, cancellation, comparedWith),
+      ),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
+        const { document } = this;
         const directory = document.modelDirectory;
         const folders = await services.models.options(document.uri, directory);
         const options = folders.map((folder) => ({ id: this.offer(folder.directory), label: folder.label }));
@@ -102,11 +120,13 @@ export class DocumentServer extends Disposable {
       }),
     );
     connection.onRequest(protocol.chooseModel, ({ model }, token) =>
-      this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
+      this.answer(connection, [token], (cancellation) => this.chooseModel(connection, model, cancellation)),
     );
-    connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.chooseCropMode, (mode) => {
+      if (mode !== this.document.cropMode || this.document.state.kind === 'failed') this.own().chooseCropMode(mode);
+    });
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
-    connection.onNotification(protocol.cancel, () => document.cancel());
+    connection.onNotification(protocol.cancel, () => this.document.cancel());
   }
 
   /** Answers a request or rejects it with a typed error; work ends by any of the tokens, and with the page that asked for it. */
@@ -135,15 +155,41 @@ export class DocumentServer extends Disposable {
     }
   }
 
-  private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
+  /** The document, for a change that the other side of a comparison is not to see. */
+  private own(): TokenizationDocument {
+    const own = this.shared?.own() ?? this.document;
+    if (own === this.document) return own;
+    this.switching.cancel();
+    this.switching = new CancellationTokenSource();
+    this.following.dispose();
+    this.document = own;
+    this.following = own.onDidChangeState((state) => this.stateChanged(state));
+    return own;
+  }
+
+  private async chooseModel(
+    connection: MessageConnection,
+    wanted: string | null,
+    cancellation: CancellationToken,
+  ): Promise<boolean> {
     const { models } = this.services;
     const directory = wanted === null ? await models.ask(this.document.modelDirectory) : this.offered.get(wanted);
     if (wanted !== null && directory === undefined) {
       throw new TatokError('bad-message', 'The page chose a model that it was not offered.');
     }
     if (directory === undefined || cancellation.isCancellationRequested) return false;
-    await this.document.useModel(directory, cancellation);
-    await models.remember(this.document.uri, directory);
+    const document = this.own();
+    try {
+      await document.useModel(directory, cancellation);
+    } finally {
+      // One that was idle goes on with the model that the side had.
+      document.start();
+    }
+    if (this.shared === undefined) await models.remember(document.uri, directory);
+    else {
+      await models.rememberFolder(directory);
+      await connection.sendNotification(protocol.modelKept, { model: this.shared.keepModel(directory) });
+    }
     return true;
   }
 

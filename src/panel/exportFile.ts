@@ -5,7 +5,7 @@ import { plain } from '../host/text';
 import { window } from '../host/window';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
-import { comparisonKind, type DataKind, type ExportRequest } from '../protocol/exports';
+import { comparisonKinds, type DataKind, type ExportRequest } from '../protocol/exports';
 import { TatokError } from '../method/errors';
 import type { TokenizationDocument } from './tokenizationDocument';
 
@@ -76,15 +76,14 @@ async function askForTarget(
   kind: ExportRequest['kind'],
   comparedWith: string | undefined,
 ): Promise<vscode.Uri | undefined> {
-  if (kind === comparisonKind && comparedWith === undefined) {
+  const ofBoth = comparisonKinds.some((each) => each === kind);
+  if (ofBoth && comparedWith === undefined) {
     throw new TatokError('bad-message', 'The page exported a comparison, but it shows one image alone.');
   }
   const folder = folderFor(uri);
   const extension = kind.slice(kind.lastIndexOf('.') + 1);
   // Two thresholds or models of one image need its name once.
-  const images = new Set(
-    [name, ...(kind === comparisonKind && comparedWith !== undefined ? [comparedWith] : [])].map(stem),
-  );
+  const images = new Set([name, ...(ofBoth && comparedWith !== undefined ? [comparedWith] : [])].map(stem));
   return window.showSaveDialog({
     title: plain`Export ${name}`,
     saveLabel: 'Export',

@@ -52,6 +52,7 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
       model: document.modelDirectory,
       cropMode: state.kind === 'tokenized' ? state.tokenization.image.cropMode : undefined,
       settings: server.settings,
+      ranked: state.kind === 'tokenized' && state.tokenization.model.filters,
     };
   }
 

@@ -59,8 +59,6 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private work: CancellationTokenSource | undefined;
   private replacing = new CancellationTokenSource();
   private settling: NodeJS.Timeout | undefined;
-  /** An editor's choice in place of the setting. */
-  private chosenCropMode: CropMode | undefined;
   /** The tokenization before an editor chose another crop mode: cancelling goes back to it. */
   private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
   /** True if the user opened the image despite the limit of megapixels. */
@@ -75,6 +73,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     private readonly services: DocumentServices,
     /** Folder of the model that was chosen in place of the configured one. */
     private chosenModel?: string,
+    /** An editor's choice in place of the setting. */
+    private chosenCropMode?: CropMode,
   ) {
     super();
     this.register(file);
@@ -99,6 +99,11 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Folder of the model that tokenizes, or is about to. */
   get modelDirectory(): string {
     return this.readSettings().choice.directory;
+  }
+
+  /** How it is tokenized, or is about to be. */
+  get cropMode(): CropMode {
+    return this.readSettings().cropMode;
   }
 
   /** Cancelled once the current tokens are about to be replaced: what pages asked of them is not worth waiting for. */

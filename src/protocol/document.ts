@@ -73,6 +73,8 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
  * tells whether one was chosen.
  */
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
+/** The model chosen for a side of a comparison, as the page is to remember it. */
+export const modelKept = new NotificationType<{ readonly model: string }>('models/kept');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
 /** A button of a failure was pressed. */

@@ -29,11 +29,9 @@ export type PictureKind = (typeof pictureKinds)[number];
 /** Exports of an inspector. */
 export type ExportKind = DataKind | PictureKind;
 
-/** Made by the page of a comparison: both sides with one legend. */
-export const comparisonKind = 'comparison.png';
-
-/** Exports of a comparison. */
-export type ComparisonKind = typeof comparisonKind;
+/** Exports of a comparison, made by its page, which knows both sides. */
+export const comparisonKinds = ['comparison.png', 'comparison.csv', 'comparison.json'] as const;
+export type ComparisonKind = (typeof comparisonKinds)[number];
 
 export type ExportRequest = z.infer<typeof exportRequest>;
 
@@ -51,12 +49,23 @@ export function exportChoices(model: Parts): readonly (readonly ExportChoice[])[
   return allChoices.map((group) => group.filter(({ of }) => hasPart(model, of))).filter(({ length }) => length > 0);
 }
 
-/** The export of a comparison. */
-export const comparisonChoice: ExportChoice<ComparisonKind> = {
-  kind: comparisonKind,
-  label: 'Comparison as PNG…',
-  detail: 'Both pictures as they are shown, with their legend',
-};
+export const comparisonChoices: readonly ExportChoice<ComparisonKind>[] = [
+  {
+    kind: 'comparison.png',
+    label: 'Comparison as PNG…',
+    detail: 'Both pictures as they are shown, with their legend',
+  },
+  {
+    kind: 'comparison.csv',
+    label: 'Comparison as CSV…',
+    detail: 'One line per side: settings, tokens, bits, PSNR, SSIM; and those of rate–distortion where computed',
+  },
+  {
+    kind: 'comparison.json',
+    label: 'Comparison as JSON…',
+    detail: 'The same with kept patches',
+  },
+];
 
 const allChoices: readonly (readonly ExportChoice[])[] = [
   [{ kind: 'view.png', label: 'View as PNG…', detail: 'The picture as it is shown, with its legend' }],

@@ -32,7 +32,7 @@ import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
 import * as document from './document';
 import * as engine from './engineMessages';
-import { dataKinds, pictureKinds, comparisonKind } from './exports';
+import { dataKinds, pictureKinds, comparisonKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
 const positiveCount = z.int().check(z.positive());
@@ -220,7 +220,7 @@ export const exportRequest = z.union([
     edits: z.optional(editsOf({ patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 })),
   }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
-  z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
+  z.strictObject({ kind: z.enum(comparisonKinds), bytes: file }),
 ]);
 
 export const modelRequest = z.strictObject({

@@ -66,7 +66,7 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
 const chooseFolder = 'choose folder';
 
 /** The model in use, and the others: chosen for this image only. */
-function ModelSelect(): JSX.Element | null {
+export function ModelSelect(): JSX.Element | null {
   const { inspector, session } = useServices();
   const menu = inspector.models.value;
   if (menu === undefined) return null;

@@ -1,3 +1,4 @@
+import type { ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Scene } from '../canvas/painter';
@@ -22,7 +23,11 @@ interface PictureStageProps {
   /** Receives the canvas' scene, for exports. */
   readonly onScene?: (scene: () => Scene | undefined) => void;
   /** The picture right of the swipe line in place of this one, and the names of the two. */
-  readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
+  readonly other?: StagePicture & {
+    readonly names: readonly [left: string, right: string];
+    /** True if both are of one photograph. */
+    readonly onOnePhotograph: ReadonlySignal<boolean>;
+  };
   /** More that lies over it. */
   readonly children?: ComponentChildren;
 }
@@ -34,7 +39,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
   const [controller, setController] = useState<StageController>();
   useEffect(() => {
     if (canvas.current === null) return undefined;
-    const created = new StageController(canvas.current, { inspector, layers }, theme, other);
+    const created = new StageController(canvas.current, { inspector, layers }, theme, other, other?.onOnePhotograph);
     setController(created);
     onScene?.(() => created.scene.peek());
     return () => created.dispose();

@@ -44,6 +44,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   connection.onNotification(protocol.failed, (failure) => {
     inspector.phase.value = { kind: 'failed', failure };
   });
+  connection.onNotification(protocol.modelKept, ({ model }) => inspector.keepModel(model));
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
