@@ -176,9 +176,12 @@ async function decode(
   return attempt(container, container.format === 'tiff' ? 'warning' : 'error').catch(refuse);
 }
 
-/** Warnings of libjpeg about lost samples; its other warnings are harmless. */
+/**
+ * Warnings of libjpeg about lost samples, or before which such may come: a scan that has more than its samples, where another follows.
+ * Of the other warnings none but that of something behind the last scan is left here ({@link inspectContainer} mends their causes).
+ */
 const lostSamples =
-  /premature end|bad huffman code|before marker 0xd[0-7]|instead of RST|bad arithmetic code|bad progression/i;
+  /premature end|bad huffman code|before marker 0x(?!d9)|instead of RST|bad arithmetic code|bad progression/i;
 
 async function decodeJpeg(
   container: OpenContainer,

@@ -110,7 +110,7 @@ export class OpenPicture {
         const { tokens, image } = this.known;
         const model = await this.model(run);
         const ranked = await this.ranking(model, settings, run);
-        const picture = await this.picture(model.tatok.model, run);
+        const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
         const { timings, ...reconstruction } = await model.tatok.reconstruct(
           tokens,
           image,
@@ -133,7 +133,7 @@ export class OpenPicture {
           const { tokens, image } = this.known;
           const model = await this.model(run);
           const { ranking } = await this.ranking(model, settings, run);
-          const picture = await this.picture(model.tatok.model, run);
+          const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
           const { tatok } = model;
           const points = await tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
           for (const point of points) this.measurements.set(key(point.lossRate), point);
@@ -267,7 +267,8 @@ export class OpenPicture {
     run: Run,
     need?: 'required',
   ): Promise<TimedRanking> {
-    if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
+    const decided = !tatok.model.filters || this.known.tokens.keep !== undefined;
+    if (need === undefined && decided) return { ranking: undefined, timings: {} };
     const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
@@ -290,11 +291,14 @@ export class OpenPicture {
     return ladder;
   }
 
-  /** All pixels of the picture. @throws TatokError of the image. */
+  /** All pixels of the picture. @throws TatokError of the image; image-unreadable where there is none. */
   private async picture(model: ModelDescription, run: Run): Promise<Picture> {
     const known = this.pixels ?? this.shared.largePicture.get(this);
     if (known !== undefined) return known;
     const { file, image } = this.known;
+    if (file === undefined) {
+      throw new TatokError('image-unreadable', 'The tokens were opened without the picture that they were made of.');
+    }
     const { picture } = await readPicture(file, model, { cropMode: image.cropMode }, run.observer);
     this.keepPixels(picture);
     return picture;

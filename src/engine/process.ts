@@ -19,6 +19,7 @@ import type { Asked } from '../protocol/engineMessages';
 import { toResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
 import { fromClient } from '../protocol/schemas';
 import { Engine } from './engine';
+import { makeThumbnail } from './thumbnail';
 
 const log = (text: string) => void process.stderr.write(`${text}\n`);
 const writer = new IPCMessageWriter(process);
@@ -68,6 +69,14 @@ connection.onRequest(
   ),
 );
 connection.onRequest(
+  protocol.openTokens,
+  answer(({ picture, ...params }, call, id) =>
+    engine.openTokens(picture, params, call, (decoded) => {
+      void connection.sendNotification(protocol.pictured, { ...decoded, id });
+    }),
+  ),
+);
+connection.onRequest(
   protocol.prepareBatches,
   answer((choice, call) => engine.prepareBatches(choice, call)),
 );
@@ -78,6 +87,10 @@ connection.onRequest(
 connection.onRequest(
   protocol.decodeTokens,
   answer((params, call) => engine.decodeTokens(params, call)),
+);
+connection.onRequest(
+  protocol.thumbnail,
+  answer(async (params) => ({ jpeg: await makeThumbnail(params) })),
 );
 connection.onRequest(
   protocol.analysis,

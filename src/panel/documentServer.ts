@@ -1,25 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  CancellationTokenSource,
-  type CancellationToken,
-  type Logger,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
+import { sentences } from '../host/text';
+import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
-import type { FilterSettings, ShownImage } from '../method/types';
+import type { CropMode, FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
-import { WebviewPages, type MessagePort } from './webviewConnection';
+import { rpcLogger, WebviewPages, type MessagePort } from './webviewConnection';
 import { hasPart } from '../method/parts';
 
 export interface ServerServices {
@@ -66,7 +64,7 @@ export class DocumentServer extends Disposable {
   ) {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
-    this.following = document.onDidChangeState((state) => this.stateChanged(state));
+    this.following = this.follow(document);
     this.register({ dispose: () => this.following.dispose() });
   }
 
@@ -87,7 +85,9 @@ export class DocumentServer extends Disposable {
     const { comparedWith, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode }) => {
-      if (cropMode !== undefined && cropMode !== this.document.cropMode) this.own().restoreCropMode(cropMode);
+      // Sides of a comparison remember one each.
+      if (cropMode !== undefined && this.shared !== undefined) this.chooseCropMode(cropMode);
+      else if (cropMode !== undefined) this.document.restoreCropMode(cropMode);
       const { document } = this;
       // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(this.document.state));
@@ -120,11 +120,12 @@ export class DocumentServer extends Disposable {
       }),
     );
     connection.onRequest(protocol.chooseModel, ({ model }, token) =>
-      this.answer(connection, [token], (cancellation) => this.chooseModel(connection, model, cancellation)),
+      this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
-    connection.onNotification(protocol.chooseCropMode, (mode) => {
-      if (mode !== this.document.cropMode || this.document.state.kind === 'failed') this.own().chooseCropMode(mode);
-    });
+    connection.onNotification(protocol.chooseCropMode, (mode) => this.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => this.document.edit(request));
+    connection.onNotification(protocol.travel, (way) => void vscode.commands.executeCommand(way));
+    connection.onNotification(protocol.chooseRow, (choice) => this.document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => this.document.cancel());
   }
@@ -163,15 +164,22 @@ export class DocumentServer extends Disposable {
     this.switching = new CancellationTokenSource();
     this.following.dispose();
     this.document = own;
-    this.following = own.onDidChangeState((state) => this.stateChanged(state));
+    this.following = this.follow(own);
     return own;
   }
 
-  private async chooseModel(
-    connection: MessageConnection,
-    wanted: string | null,
-    cancellation: CancellationToken,
-  ): Promise<boolean> {
+  private follow(document: TokenizationDocument): vscode.Disposable {
+    return vscode.Disposable.from(
+      document.onDidChangeState((state) => this.stateChanged(state)),
+      document.onDidEdit((edits) => this.sendEdits(edits)),
+    );
+  }
+
+  private chooseCropMode(mode: CropMode): void {
+    if (mode !== this.document.cropMode || this.document.state.kind === 'failed') this.own().chooseCropMode(mode);
+  }
+
+  private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
     const { models } = this.services;
     const directory = wanted === null ? await models.ask(this.document.modelDirectory) : this.offered.get(wanted);
     if (wanted !== null && directory === undefined) {
@@ -188,7 +196,7 @@ export class DocumentServer extends Disposable {
     if (this.shared === undefined) await models.remember(document.uri, directory);
     else {
       await models.rememberFolder(directory);
-      await connection.sendNotification(protocol.modelKept, { model: this.shared.keepModel(directory) });
+      await this.connection?.sendNotification(protocol.modelKept, { model: this.shared.keepModel(directory) });
     }
     return true;
   }
@@ -226,6 +234,12 @@ export class DocumentServer extends Disposable {
       case 'showOutput':
         this.services.log.show();
         return;
+      case 'chooseModel':
+        await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
+          const { message, advice } = toTatokError(error, this.document.name);
+          void window.showErrorMessage(sentences(message, advice));
+        });
+        return;
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
     }
@@ -239,6 +253,11 @@ export class DocumentServer extends Disposable {
       this.tokenizedUnder = settings;
     }
     void this.send(state);
+  }
+
+  private sendEdits(edits: Edits): void {
+    // A page that went away meanwhile is told when it is back.
+    this.pages.connection?.sendNotification(protocol.edited, edits).catch(() => undefined);
   }
 
   private async send(state: DocumentState): Promise<void> {
@@ -283,13 +302,4 @@ export class DocumentServer extends Disposable {
     this.sentImage = picture.image;
     await connection.sendNotification(protocol.pictured, picture);
   }
-}
-
-function rpcLogger(log: vscode.LogOutputChannel): Logger {
-  return {
-    error: (message) => log.error(message),
-    warn: (message) => log.warn(message),
-    info: (message) => log.info(message),
-    log: (message) => log.debug(message),
-  };
 }

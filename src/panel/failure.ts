@@ -18,7 +18,7 @@ const actions: Record<TatokErrorCode, readonly FailureAction[]> = {
   'cuda-setup-failed': ['showOutput'],
   'bad-settings': ['openSettings', 'showOutput'],
   'tokens-invalid': ['showOutput'],
-  'tokens-of-another-model': ['openSettings', 'showOutput'],
+  'tokens-of-another-model': ['chooseModel', 'showOutput'],
   'input-unreadable': ['retry', 'showOutput'],
   'bad-message': ['showOutput'],
   'export-failed': ['showOutput'],

@@ -171,7 +171,7 @@ function rowOf(
   id: string | null,
   path: string,
   label: string | null,
-  { geometry, tokens, filtered, quality }: TokenizedPicture,
+  { geometry, tokens, lostBits, filtered, quality }: TokenizedPicture,
   { model, entropies }: RowMaker,
 ): TokenRow {
   const { crop } = geometry;
@@ -192,6 +192,7 @@ function rowOf(
     keep: model.filters ? packBits(keep) : null,
     entropy: numbers(tokens.entropyBits),
     surprisal: numbers(tokens.surprisalBits),
+    lost: entropies && model.filters ? [...lostBits] : null,
     kept: filtered.keptTokens,
     tokens: filtered.totalTokens,
     payload_bits: filtered.payloadBits,

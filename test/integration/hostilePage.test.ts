@@ -59,7 +59,7 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     onDidChange: never,
     saveFilter,
   };
-  const inference = { acquire: never, loadModel, open };
+  const inference = { acquire: never, loadModel, open, openTokens: vi.fn() };
   const services: DocumentServices = { inference, configuration, onDidRestart: never, onDidLoad: never, log };
   const memory = new Map<string, unknown>();
   const memento = {

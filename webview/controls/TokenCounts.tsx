@@ -99,6 +99,8 @@ function Quality(): JSX.Element {
   const { inspector } = useServices();
   const reconstruction = inspector.reconstruction.value;
   const stale = inspector.stale.value;
+  // Nothing is measured without an original.
+  if (!inspector.hasOriginal.value) return <></>;
   return (
     <Row name={<>PSNR · SSIM {stale && !inspector.awaitsRanking.value && <Stale />}</>}>
       <span class={stale ? 'stale' : undefined} data-stale={stale}>

@@ -17,6 +17,9 @@ const viewOptions: readonly { value: View; label: string; title?: string }[] = [
   },
 ];
 
+/** In place of an original that was not found. */
+const asSaved: (typeof viewOptions)[number] = { value: 'original', label: 'As opened' };
+
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
   { value: 'surprisal', label: 'Surprisal', title: 'Bits the actual code takes: −log2 q(z | G)' },
@@ -54,7 +57,9 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
       <RadioGroup
         label="View"
         testId="view"
-        options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
+        options={viewOptions
+          .filter(({ value }) => views?.includes(value) ?? true)
+          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? asSaved : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />

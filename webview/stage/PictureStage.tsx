@@ -11,8 +11,9 @@ import { codecNames } from '../../src/method/anchors';
 import { shownGrid } from '../../src/method/patch';
 
 /** Names of the pictures left and right of the swipe line; undefined where there is none. */
-function ownNames({ view, anchor }: Inspector): readonly [left: string, right: string] | undefined {
-  if (view.value === 'swipe') return ['original', 'reconstruction'];
+function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
+  // Where the original was not found, what the tokens decoded to when they were opened stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'as opened', 'reconstruction'];
   if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
   return undefined;
 }
@@ -127,7 +128,8 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );
 }

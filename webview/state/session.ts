@@ -25,6 +25,7 @@ export interface Session {
   readonly influence: Influence;
   readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
+  chooseRow(choice: protocol.RowChoice): void;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -41,9 +42,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
-  connection.onNotification(protocol.failed, (failure) => {
-    inspector.phase.value = { kind: 'failed', failure };
-  });
+  connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
   connection.onNotification(protocol.modelKept, ({ model }) => inspector.keepModel(model));
   connection.listen();
 
@@ -113,6 +112,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       inspector.phase.value = { kind: 'working', progress: undefined };
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
+    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)

@@ -1,7 +1,18 @@
 // Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no slider and no list of names and values.
 import type { Button as ButtonElement } from '@vscode/webview-ui-toolkit';
-import { Fragment, type ComponentChildren, type JSX } from 'preact';
+import { Fragment, type ComponentChildren, type JSX, type RefObject } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+
+/**
+ * Tells assistive technology what a button of the toolkit opens. The button that it sees is within the element, where an id of the page
+ * means nothing, so it is given the element itself. Engines before Chromium 135 ignore it.
+ */
+function useControls(button: RefObject<ButtonElement | null>, opened: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    if (button.current === null || opened.current === null) return;
+    Object.assign(button.current.control, { ariaControlsElements: [opened.current] });
+  }, []);
+}
 
 export interface MenuItem {
   readonly label: string;
@@ -27,6 +38,7 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   const root = useRef<HTMLSpanElement>(null);
   const button = useRef<ButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
+  useControls(button, menu);
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
   // Before the next input: a press elsewhere right after opening closes it too.
   useLayoutEffect(() => {
@@ -148,6 +160,9 @@ interface DisclosureProps {
 export function Disclosure({ summary, children, title, testId }: DisclosureProps): JSX.Element {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLSpanElement>(null);
+  const button = useRef<ButtonElement>(null);
+  const card = useRef<HTMLDivElement>(null);
+  useControls(button, card);
   // Before the card is painted, so that a visible card can be closed.
   useLayoutEffect(() => {
     if (!open) return undefined;
@@ -166,6 +181,7 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
   return (
     <span class="disclosure" ref={root}>
       <vscode-button
+        ref={button}
         appearance="secondary"
         ariaExpanded={String(open)}
         title={open ? undefined : title}
@@ -174,7 +190,7 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
       >
         {summary}
       </vscode-button>
-      <div class="card" hidden={!open}>
+      <div ref={card} class="card" hidden={!open}>
         {children}
       </div>
     </span>

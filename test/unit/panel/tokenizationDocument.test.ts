@@ -130,6 +130,7 @@ function setUp() {
       Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
     ),
     acquire: vi.fn(() => ({ dispose: release })),
+    openTokens: vi.fn<Inference['openTokens']>(),
     open: vi.fn<Inference['open']>(async ({ file, settings: filter, cropMode }, { onProgress, onPicture } = {}) => {
       const made = tokenized(file[0] ?? 0, filter);
       onPicture?.({ image: made.image, model, settings: made.settings });

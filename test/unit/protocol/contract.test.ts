@@ -24,6 +24,7 @@ const geometry = {
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
+  keep: new Uint8Array(6),
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -80,6 +81,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
     },
@@ -96,10 +98,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           optional: (path) => /settings\.|choice\.cuda|cropMode|maxMegapixels/.test(path),
         },
       ],
+      'tokens/open': [
+        {
+          params: {
+            id: 7,
+            params: {
+              ...{ picture: 1, choice, tokens: tokensToDecode(), cropMode: 'fit', everyCode: false, settings: filter },
+              ...{ original: file(), maxMegapixels: 0.5 },
+            },
+          },
+          optional: (path) => /settings\.|choice\.cuda|original|maxMegapixels/.test(path),
+        },
+      ],
       reopen: [
         {
           params: { picture: 1, choice, file: file(), image: geometry, tokens: tokens(), manifest: '{}' },
-          optional: (path) => /choice\.cuda|image\.page$/.test(path),
+          // Tokens of a file may have been opened without an image.
+          optional: (path) => /choice\.cuda|image\.page$|^file$|tokens\.keep$/.test(path),
         },
       ],
       close: [{ params: { picture: 1 } }],
@@ -442,6 +457,7 @@ describe('what a picture consists of', () => {
       { patchCodes: new Int32Array(7) },
       { entropyBits: new Float32Array(5) },
       { surprisalBits: new Float32Array(1) },
+      { keep: new Uint8Array(5) },
       { expectedCodes: new Float32Array(13) },
       { globalCodes: new Int32Array(3) },
       { entropyBits: new Float64Array(6) },
@@ -464,6 +480,7 @@ describe('what a picture consists of', () => {
 describe('an answer of the inference process', () => {
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
+    expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
     expect(() => checkAnswer('model/load', loaded)).not.toThrow();
     for (const bad of [
       { ...opened, model: { ...tinyModel, grid: { rows: NaN, columns: 3 } } },
