@@ -1,11 +1,14 @@
 import * as vscode from 'vscode';
+import type { InspectedTokens, TatokApi } from './api';
 import { registerCompare } from './commands/compare';
+import { registerCompareModels } from './commands/compareModels';
 import { registerExports } from './commands/exportCommands';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
 import { registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
+import { extensionApi, inspectedTokens } from './extensionApi';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
 import { Models } from './host/models';
@@ -14,9 +17,10 @@ import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
 import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
+import { ModelTables } from './panel/modelTablePanel';
 import { TokensEditor } from './panel/tokensEditor';
 
-export function activate(context: vscode.ExtensionContext): void {
+export function activate(context: vscode.ExtensionContext): TatokApi {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
   const own = <T extends vscode.Disposable>(part: T): T => {
     subscriptions.push(part);
@@ -41,9 +45,15 @@ export function activate(context: vscode.ExtensionContext): void {
   own(registerTokenizeFolder(datasets));
   own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
+  const tables = new ModelTables({ extensionUri, inference: client, configuration, log });
+  own(registerCompareModels({ tables, models, configuration, inspectors: editor }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
   own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };
   own(registerShowEnvironment({ inference, configuration, extensionVersion }));
+
+  const tokenized = own(new vscode.EventEmitter<InspectedTokens>());
+  own(editor.onDidTokenize(({ uri, tokenization }) => tokenized.fire(inspectedTokens(uri, tokenization))));
+  return extensionApi({ inference: client, configuration, onDidTokenize: tokenized.event });
 }

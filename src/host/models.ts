@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { TatokError } from '../method/errors';
 import { readBundle } from '../bundle/manifest';
+import type { ModelDescription } from '../method/types';
 import type { Configuration } from './configuration';
 import { plain } from './text';
 import { window } from './window';
@@ -70,6 +71,11 @@ export class Models {
     }
     await readBundle(folder.fsPath);
     return folder.fsPath;
+  }
+
+  /** The model in a folder. @throws TatokError when there is no valid manifest in it. */
+  async describe(directory: string): Promise<ModelDescription> {
+    return (await readBundle(directory)).model;
   }
 
   /** The stored form of a model's folder, from which {@link located} finds it again. */

@@ -360,8 +360,7 @@ function shownRow(row: TokenRow, index: number): DatasetRow {
     TokenRow,
     (typeof datasetNumbers)[number]
   >;
-  const mean =
-    entropy === null || entropy.length === 0 ? null : entropy.reduce((a, b) => a + b, 0) / entropy.length;
+  const mean = entropy === null || entropy.length === 0 ? null : entropy.reduce((a, b) => a + b, 0) / entropy.length;
   return { index, id, path, label, error, mean_entropy: mean, ...numbers };
 }
 

@@ -65,7 +65,7 @@ export class DocumentServer extends Disposable {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
     this.following = this.follow(document);
-    this.register({ dispose: () => this.following.dispose() });
+    this.register({ dispose: () => void this.following.dispose() });
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */

@@ -128,4 +128,4 @@ export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');
 /** Which page a webview shows: the root's `data-page`. */
-export type PageName = 'inspector' | 'comparison' | 'dataset';
+export type PageName = 'inspector' | 'comparison' | 'dataset' | 'modelTable';

@@ -34,6 +34,8 @@ import { carries, carriesNothing, carriesValue, problemOf, type Contract } from 
 import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
+import * as modelTable from './modelTable';
+import { tableKinds } from './modelTable';
 import { dataKinds, pictureKinds, comparisonKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
@@ -307,6 +309,28 @@ export const fromDatasetPage: Contract = {
     carriesValue(dataset.findBudgets, z.number().check(z.positive())),
     carriesValue(dataset.saveBudget, offeredBudget),
     carriesValue(document.runAction, failureAction),
+  ]),
+};
+
+/** More rows than anybody compares. */
+const mostRows = 10_000;
+
+export const tableExport = z.strictObject({
+  kind: z.enum(tableKinds),
+  /** Places of all rows, in the order in which they are shown. */
+  order: list(count, mostRows),
+});
+
+/** Everything that the page of a table of models may send. Places of rows are checked against the table. */
+export const fromModelTablePage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(modelTable.ready),
+    carriesNothing(modelTable.cancel),
+    carriesNothing(modelTable.resume),
+    carriesValue(modelTable.chooseReference, count),
+    carries(modelTable.saveTable, tableExport),
   ]),
 };
 

@@ -1,4 +1,10 @@
-import { elementScroll, observeElementOffset, observeElementRect, Virtualizer, type Range } from '@tanstack/virtual-core';
+import {
+  elementScroll,
+  observeElementOffset,
+  observeElementRect,
+  Virtualizer,
+  type Range,
+} from '@tanstack/virtual-core';
 import type { ComponentChildren, JSX, RefObject } from 'preact';
 import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 import { useDataset } from './datasetSession';
@@ -53,7 +59,13 @@ const columns: readonly ColumnOf[] = [
     text: ({ mean_entropy }) => number(mean_entropy, 2),
     wide: true,
   },
-  { key: 'label', label: 'Label', title: 'First folder of the path, or the archive’s class', text: ({ label }) => label ?? '', wide: true },
+  {
+    key: 'label',
+    label: 'Label',
+    title: 'First folder of the path, or the archive’s class',
+    text: ({ label }) => label ?? '',
+    wide: true,
+  },
 ];
 
 /** Rows of the table, of which only those that are seen are in the document. Arrow keys walk, Enter opens the inspector. */
@@ -75,7 +87,9 @@ export function RowTable(): JSX.Element {
   useLayoutEffect(() => {
     if (!focusWanted.current) return;
     focusWanted.current = false;
-    scroller.current?.querySelector<HTMLElement>(`[data-index="${view.current.peek() ?? ''}"]`)?.focus({ preventScroll: true });
+    scroller.current
+      ?.querySelector<HTMLElement>(`[data-index="${view.current.peek() ?? ''}"]`)
+      ?.focus({ preventScroll: true });
   });
   const page = Math.max(1, Math.floor(((scroller.current?.clientHeight ?? 0) - headHeight) / rowHeight) - 1);
   const walk = (event: KeyboardEvent): void => {
@@ -291,14 +305,16 @@ export function Thumbnail({ index, empty = false }: { readonly index: number; re
 /** The table's rows in their order, as a file has them. */
 export function tableOf(view: DatasetView, numbers: readonly (keyof DatasetRow)[]): (string | number)[][] {
   const names = ['path', 'label', ...numbers, 'mean_entropy', 'id', 'copies', 'error'];
-  const cells = view.shown.peek().map((row) => [
-    row.path,
-    row.label ?? '',
-    ...numbers.map((name) => row[name] ?? ''),
-    row.mean_entropy ?? '',
-    row.id ?? '',
-    view.copiesOf(row),
-    row.error ?? '',
-  ]);
+  const cells = view.shown
+    .peek()
+    .map((row) => [
+      row.path,
+      row.label ?? '',
+      ...numbers.map((name) => row[name] ?? ''),
+      row.mean_entropy ?? '',
+      row.id ?? '',
+      view.copiesOf(row),
+      row.error ?? '',
+    ]);
   return [names, ...cells];
 }

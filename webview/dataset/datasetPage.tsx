@@ -52,7 +52,7 @@ function App(): JSX.Element {
           <TableToolbar />
           {unsent > 0 && (
             <p class="muted grid-note">
-              The first {(view.rows.value.length).toLocaleString('en')} images; the files of the data set have{' '}
+              The first {view.rows.value.length.toLocaleString('en')} images; the files of the data set have{' '}
               {unsent.toLocaleString('en')} more.
             </p>
           )}

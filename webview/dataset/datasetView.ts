@@ -117,9 +117,7 @@ export class DatasetView {
     const { key, descending } = this.sort.value;
     const chosen = this.selection.value;
     const rows = this.rows.value.filter(
-      (row) =>
-        test(row) &&
-        (chosen === 'all' || (chosen === 'failed' ? row.error !== null : this.copiesOf(row) > 1)),
+      (row) => test(row) && (chosen === 'all' || (chosen === 'failed' ? row.error !== null : this.copiesOf(row) > 1)),
     );
     return sorted(rows, key, descending);
   });

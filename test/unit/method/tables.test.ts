@@ -28,7 +28,9 @@ function readCsv(text: string): string[][] {
 
 describe('CSV', () => {
   it('is read again as the text that it was, whatever that is', () => {
-    const text = fc.string({ unit: fc.constantFrom(...'a1",\n\r;\'=+-@ é') });
+    const text = fc.string({
+      unit: fc.constantFrom('a', '1', '"', ',', '\n', '\r', ';', "'", '=', '+', '-', '@', ' ', 'é'),
+    });
     fc.assert(
       fc.property(fc.array(fc.tuple(text, text), { minLength: 1 }), (rows) => {
         const read = readCsv(csvOf(rows)).map((row) => row.map((cell) => cell.replace(/^'(?=[=+\-@\t\r])/, '')));

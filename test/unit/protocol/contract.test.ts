@@ -7,6 +7,7 @@ import {
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromModelTablePage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
@@ -70,6 +71,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       filtering: [{ params: filter }],
       'settings/save': [{ params: filter }],
       export: [
+        { params: { kind: 'comparison.csv', bytes: file() } },
         { params: { kind: 'npz', settings: filter } },
         {
           params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
@@ -84,6 +86,16 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromModelTablePage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      resume: [{ params: undefined }],
+      'table/reference': [{ params: [1] }],
+      'table/save': [{ params: { kind: 'models.csv', order: [1, 0] } }],
     },
   ],
   [

@@ -60,7 +60,9 @@ describe('two pictures of one photograph', () => {
     const [x = 0, y = 0] = onCanvas(point, middle, first);
     expect(onCanvas(point, whole, second)).toEqual([expect.closeTo(x, 6), expect.closeTo(y, 6)]);
     const back = alignedCamera(other, whole, middle);
-    expect(back).toEqual({ extent: expect.closeTo(2000, 9), x: expect.closeTo(0.4, 9), y: expect.closeTo(0.5, 9) });
+    if (back === 'fit') throw new Error('a camera');
+    expect(back.extent).toBeCloseTo(2000, 9);
+    expect([back.x, back.y].map((share) => Number(share.toFixed(9)))).toEqual([0.4, 0.5]);
     expect(alignedCamera('fit', middle, whole)).toBe('fit');
   });
 
