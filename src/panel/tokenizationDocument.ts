@@ -46,6 +46,9 @@ export type InspectedPicture = OpenedPicture & Pick<InspectedTokenization, 'orig
 /** The part of an `ImageFile` that a document needs. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
 
+/** Frames of a sweep of ε: steps of a twentieth. */
+const sweepFrames = 21;
+
 /** Programs write a file in several steps; one tokenization follows the last of them. */
 const settleMs = 250;
 
@@ -244,6 +247,18 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       const ranking = ranked ? await opened.analyses.rank(filter, { token }) : undefined;
       const { timings: _, ...reconstruction } = await opened.analyses.reconstruct({ ...filter, edits }, { token });
       return { ...tokenization, ranking, reconstruction, edits };
+    } finally {
+      this.exported(opened);
+    }
+  }
+
+  /** An animated file of the reconstructions from ε = 0 to 1, finished although the file changes meanwhile. */
+  async sweep(settings: FilterSettings, format: 'webp' | 'gif', token: CancellationToken): Promise<Uint8Array> {
+    const { opened } = this.result();
+    this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
+    try {
+      const lossRates = Array.from({ length: sweepFrames }, (_, i) => i / (sweepFrames - 1));
+      return await opened.analyses.sweep({ settings, lossRates, format }, { token });
     } finally {
       this.exported(opened);
     }

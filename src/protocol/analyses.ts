@@ -33,6 +33,8 @@ export interface Analyses {
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** An animated picture file of the reconstructions at some loss rates. */
+  sweep(request: SweepRequest, call?: Call): Promise<Uint8Array>;
   /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
   anchor(request: AnchorRequest, call?: Call): Promise<Anchor>;
   /** The same within several limits, in their order, without pictures. */
@@ -48,6 +50,7 @@ export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
+export type SweepRequest = RequestOf<'sweep'>;
 export type AnchorRequest = RequestOf<'anchor'>;
 export type AnchorCurveRequest = RequestOf<'anchorCurve'>;
 

@@ -36,7 +36,7 @@ import * as document from './document';
 import * as engine from './engineMessages';
 import * as modelTable from './modelTable';
 import { tableKinds } from './modelTable';
-import { dataKinds, pictureKinds, comparisonKinds } from './exports';
+import { dataKinds, pictureKinds, comparisonKinds, sweepKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
 const positiveCount = z.int().check(z.positive());
@@ -114,6 +114,8 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/** Of an animation. */
+const mostFrames = 64;
 const codec = z.enum(codecs);
 /** Of a file: no file that is larger than any that is read. */
 const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
@@ -173,6 +175,14 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  sweep: () =>
+    z.strictObject({
+      /** Their ε is not used. */
+      settings: filter,
+      /** A frame each, in their order. */
+      lossRates: list(filterSchema.shape.lossRate, mostFrames, 1),
+      format: z.enum(['webp', 'gif']),
+    }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
@@ -225,7 +235,13 @@ export const exportRequest = z.union([
     /** Held against the picture where it is exported. */
     edits: z.optional(editsOf(anyPicture)),
   }),
-  z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
+  z.strictObject({
+    kind: z.enum(pictureKinds),
+    bytes: file,
+    /** What the picture was made under, for its metadata. */
+    settings: filter,
+  }),
+  z.strictObject({ kind: z.enum(sweepKinds), settings: filter }),
   z.strictObject({ kind: z.enum(comparisonKinds), bytes: file }),
 ]);
 

@@ -135,12 +135,14 @@ function PhaseAnnouncement(): JSX.Element {
 /** Everything that can be taken away from here, and word of what was. */
 function ExportMenu(): JSX.Element | null {
   const exporter = useExporter();
-  const model = useServices().inspector.picture.value?.model;
+  const { inspector, session } = useServices();
+  const model = inspector.picture.value?.model;
   if (model === undefined) return null;
   const [view = [], ...others] = exportChoices(model).map((group) =>
     group.map(({ kind, label, detail }) => ({
       label,
       title: detail,
+      disabled: exporter.unavailable(kind, session.rateDistortion),
       testId: `export-${kind}`,
       onChoose: () => void exporter.save(kind),
     })),

@@ -58,7 +58,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         label="View"
         testId="view"
         options={viewOptions
-          .filter(({ value }) => views?.includes(value) ?? true)
+          .filter(({ value }) => views?.includes(value) ?? (value !== 'anchor' || inspector.hasOriginal.value))
           .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? asSaved : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}

@@ -93,7 +93,8 @@ export class Anchors {
       const tokens = inspector.tokenization.value?.tokens;
       const bytes = this.bytes.value;
       // A reconstruction is more urgent.
-      if (!inspector.anchored.value || tokens === undefined || bytes === undefined || inspector.stale.value) {
+      const wanted = inspector.anchored.value && inspector.hasOriginal.value;
+      if (!wanted || tokens === undefined || bytes === undefined || inspector.stale.value) {
         request.stop();
         return;
       }
@@ -123,7 +124,8 @@ export class Anchors {
     );
     effect(() => {
       const tokens = this.inspector.tokenization.value?.tokens;
-      if (!this.inspector.anchored.value || tokens === undefined || limits.value === undefined) {
+      const wanted = this.inspector.anchored.value && this.inspector.hasOriginal.value;
+      if (!wanted || tokens === undefined || limits.value === undefined) {
         request.stop();
         return;
       }

@@ -77,7 +77,8 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
           optional: only('edits'),
         },
-        { params: { kind: 'view.png', bytes: file() } },
+        { params: { kind: 'view.png', bytes: file(), settings: filter } },
+        { params: { kind: 'sweep.webp', settings: filter } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
       models: [{ params: undefined }],
@@ -402,6 +403,7 @@ describe('an analysis', () => {
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['sweep', { settings, lossRates: [0, 1], format: 'webp' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
     ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
