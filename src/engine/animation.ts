@@ -1,6 +1,7 @@
 /** Frames as an animated picture file. */
 import sharp from 'sharp';
 import type { Size } from '../method/types';
+import { besideDecoders } from './image';
 
 /** Milliseconds that a frame is shown, and the last one. */
 const [frameMs, lastMs] = [200, 1200];
@@ -19,5 +20,6 @@ export async function animation(
   const delay = frames.map((_, i) => (i === frames.length - 1 ? lastMs : frameMs));
   const image = sharp(Buffer.concat(frames), { raw, limitInputPixels: false });
   const options = { delay, loop: 0 };
-  return format === 'webp' ? image.webp({ ...options, quality: 90 }).toBuffer() : image.gif(options).toBuffer();
+  const encoded = format === 'webp' ? image.webp({ ...options, quality: 90 }) : image.gif(options);
+  return besideDecoders(() => encoded.toBuffer());
 }

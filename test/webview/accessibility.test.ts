@@ -152,7 +152,7 @@ describe('the keyboard', () => {
         const control = button.shadowRoot?.querySelector('button');
         const [controlled] =
           (control as { ariaControlsElements?: Element[] } | null | undefined)?.ariaControlsElements ?? [];
-        return controlled === button.nextElementSibling ? controlled?.className : undefined;
+        return controlled === button.nextElementSibling ? controlled.className : undefined;
       }),
     );
     expect(names).toContain('menu');

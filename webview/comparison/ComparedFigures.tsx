@@ -2,7 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
 import { figureText, sideFigures, type SideFigure } from './sideFigures';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
-import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
+import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchCard';
 import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
 import { describePatch, describeToken } from '../../src/method/patch';

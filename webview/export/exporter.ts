@@ -25,6 +25,7 @@ import {
   type SweepKind,
 } from '../../src/protocol/exports';
 import * as protocol from '../../src/protocol/document';
+import { carried } from '../../src/method/edits';
 
 /** A plot that stands in the page, as exports need it. */
 export interface PlotSource extends PlotTexts {
@@ -92,8 +93,8 @@ export class Exporter {
   }
 
   private async request(kind: ExportKind): Promise<ExportRequest> {
-    if (isDataKind(kind)) return { kind, settings: this.inspector.settings.peek() };
     const settings = this.inspector.settings.peek();
+    if (isDataKind(kind)) return { kind, settings, edits: carried(this.inspector.edits.peek()) };
     if (isSweepKind(kind)) return { kind, settings };
     return { kind, bytes: await this.draw(kind), settings };
   }

@@ -4,6 +4,8 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis, useWidth } from './Axis';
+import { PlotPanel } from './PlotPanel';
+import { StepGains } from './StepGains';
 import { useExportedPlot } from '../export/exporter';
 import { AnchorCurves, anchorMarks } from './AnchorCurves';
 import { useServices } from '../state/context';
@@ -58,18 +60,23 @@ export function RateDistortionPlot(): JSX.Element {
   const { rateDistortion } = session;
   const curve = rateDistortion.shown.value;
   return (
-    <section class="panel rate-distortion" aria-labelledby="rate-distortion-title">
-      <div class="title-line">
-        <h2 id="rate-distortion-title">Rate–distortion</h2>
-        {rateDistortion.stale.value && (
-          <Badge testId="rate-stale" title="Measured under another edge priority, budget or ranking">
-            stale
-          </Badge>
-        )}
-        {curve !== undefined && !rateDistortion.stale.value && <Progress curve={curve} />}
-        <span class="spacer" />
-        <ComputeButton />
-      </div>
+    <PlotPanel
+      name="rate-distortion"
+      title="Rate–distortion"
+      help="rateDistortion"
+      beside={
+        <>
+          {rateDistortion.stale.value && (
+            <Badge testId="rate-stale" title="Measured under another edge priority, budget or ranking">
+              stale
+            </Badge>
+          )}
+          {curve !== undefined && !rateDistortion.stale.value && <Progress curve={curve} />}
+          <span class="spacer" />
+          <ComputeButton />
+        </>
+      }
+    >
       {curve === undefined ? (
         <p class="muted">Measures PSNR and SSIM over the range of ε.</p>
       ) : (
@@ -99,9 +106,10 @@ export function RateDistortionPlot(): JSX.Element {
             </p>
           )}
           <Plot curve={curve} />
+          <StepGains />
         </>
       )}
-    </section>
+    </PlotPanel>
   );
 }
 

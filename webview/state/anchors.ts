@@ -37,7 +37,7 @@ export class Anchors {
     this.followCurve(fail);
     effect(() => {
       // The view needs its picture.
-      if (inspector.view.value === 'anchor') inspector.anchored.value = true;
+      if (inspector.view.value === 'anchor' && inspector.hasOriginal.value) inspector.anchored.value = true;
     });
     effect(() => {
       const anchor = this.shown.value.get(inspector.codec.value);

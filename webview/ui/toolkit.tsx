@@ -146,7 +146,7 @@ export function Dropdown<T extends string>(props: DropdownProps<T>): JSX.Element
       }}
     >
       {options.map((option) => (
-        <vscode-option key={option.value} value={option.value}>
+        <vscode-option key={option.value} value={option.value} data-testid={`${props.testId}-${option.value}`}>
           {option.label}
         </vscode-option>
       ))}

@@ -104,6 +104,9 @@ def test_a_row_says_what_was_computed_of_its_image(photographs: Path, made: Path
         assert abs(row["crop_y"] - max(0, -left)) <= 2
         keep = np.unpackbits(np.frombuffer(row["keep"], np.uint8)).astype(bool)
         assert len(row["patch_codes"]) == row["kept"] == keep.sum()
+        lost = np.array(row["lost"])
+        assert (lost > 0.5 * lost.max()).tolist() == keep.tolist()
+        assert lost.max() == pytest.approx(sum(row["entropy"]), rel=1e-3)
         assert row["tokens"] == 4 + row["kept"]
         assert row["payload_bits"] == 12 * row["tokens"]
         assert row["mask_bits"] == pytest.approx(math.log2(math.comb(16, row["kept"])))

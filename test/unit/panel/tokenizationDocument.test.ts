@@ -122,6 +122,7 @@ function setUp() {
       Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
     sweep: vi.fn<Analyses['sweep']>(),
+    nearest: vi.fn<Analyses['nearest']>(),
     anchor: vi.fn<Analyses['anchor']>(),
     anchorCurve: vi.fn<Analyses['anchorCurve']>(),
     draw: vi.fn<Analyses['draw']>(),

@@ -4,13 +4,16 @@ import { TatokError } from '../../../src/method/errors';
 import { examine, type Contract } from '../../../src/protocol/contract';
 import {
   analysisRequests,
+  checkAnalysisAnswer,
   checkAnswer,
   checkedAnalysis,
   fromClient,
   fromModelTablePage,
+  fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
+import { tinyTokenization } from '../export/tokenization';
 import { tinyModel } from '../model';
 
 const filter = { lossRate: 0.2, edgePriority: 1.5, budget: 'reference', ranking: 'sequential' };
@@ -60,7 +63,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -84,7 +87,12 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
+      'tokens/other': [{ params: undefined }],
+      'neighbour/open': [{ params: { step: -1, view: '{}', cropMode: 'fit' }, optional: only('cropMode') }],
+      'view/remember': [{ params: ['{}'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
     },
@@ -97,6 +105,21 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       resume: [{ params: undefined }],
       'table/reference': [{ params: [1] }],
       'table/save': [{ params: { kind: 'models.csv', order: [1, 0] } }],
+    },
+  ],
+  [
+    fromDatasetPage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      'dataset/resume': [{ params: undefined }],
+      'dataset/open': [{ params: [3] }],
+      'dataset/thumbnail': [{ params: [3] }],
+      'dataset/export': [{ params: { kind: 'table.csv', bytes: file() } }],
+      'dataset/curves': [{ params: undefined }],
+      'dataset/budgets': [{ params: [56.5] }],
+      'dataset/saveBudget': [{ params: ['image'] }],
+      action: [{ params: ['retry'] }],
     },
   ],
   [
@@ -147,14 +170,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       ],
       'pictures/tokenize': [
         {
-          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
-          optional: (path) => /settings\.|choice\.cuda/.test(path),
+          params: {
+            id: 1,
+            params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2, maxMegapixels: 0.5 },
+          },
+          optional: (path) => /settings\.|choice\.cuda|maxMegapixels/.test(path),
         },
       ],
       'tokens/decode': [
         {
           params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
           optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
+      thumbnail: [
+        {
+          params: { id: 1, params: { file: file(), width: 96, height: 64, maxMegapixels: 0.5 } },
+          optional: only('params.maxMegapixels'),
         },
       ],
       'provider/exclude': [
@@ -401,6 +433,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 1, globalToken: 2 }],
     ['influence', { settings, edits, tile: 1, globalToken: 2 }],
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
+    ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
     ['sweep', { settings, lossRates: [0, 1], format: 'webp' }],
@@ -432,6 +465,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 2, globalToken: 0 }, 'tile: must be below 2'],
     ['influence', { settings, tile: 0, globalToken: 3 }, 'globalToken: must be below 3'],
     ['influence', { settings, tile: 0.5, globalToken: 0 }, 'tile: '],
+    ['nearest', { patch: 6 }, 'patch: must be below 6'],
     ['attention', { tile: 2, layer: 0, head: 0 }, 'tile: must be below 2'],
     ['attention', { tile: 0, layer: 4, head: 0 }, 'layer: '],
     ['attention', { tile: 0, layer: 0, head: 5 }, 'head: '],
@@ -492,6 +526,50 @@ describe('what a picture consists of', () => {
 });
 
 describe('an answer of the inference process', () => {
+  it('analyses are answered with what they promise: arrays of their type and length, and numbers that are numbers', () => {
+    const { image, reconstruction, ranking } = tinyTokenization;
+    const region = { row: 0, column: 0, rows: 1, columns: 2 };
+    const { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits } = reconstruction;
+    const measurement = { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits, lossRate: 0.5 };
+    const smallest = { bytes: 5, containerBytes: 3 };
+    const file = { ...smallest, psnr: 30, ssim: null, quality: 4, encoded: { width: 2, height: 1 } };
+    const anchor = { codec: 'webp', limitBytes: 9, file, smallest };
+    const answers: Record<string, object> = {
+      rank: { ...ranking },
+      reconstruct: { ...reconstruction, timings: { decode: 1 } },
+      measure: [measurement],
+      influence: { tile: 0, globalToken: 1, region, change: new Float32Array(2) },
+      attention: { tile: 0, layer: 0, head: 'mean', region, weights: new Float32Array(4) },
+      nearest: [[{ code: 3, distance: 0.5 }], []],
+      anchor: { ...anchor, rgb: image.rgb },
+      anchorCurve: [anchor, { ...anchor, file: null }],
+      draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
+    };
+    const spoilt: Record<string, object[]> = {
+      rank: [{ order: new Int32Array(6) }, { order: new Uint32Array(9) }, { totalBits: NaN }, { more: 1 }],
+      reconstruct: [{ keep: [1] }, { rgb: 'no' }, { payloadBits: -1 }, { psnr: Infinity }, { settings: {} }],
+      influence: [{ change: new Float32Array(3) }, { region: { ...region, rows: 0 } }],
+      attention: [{ weights: new Float32Array(3) }, { head: 'all' }],
+      anchor: [{ codec: 'svg' }, { rgb: undefined }, { file: { ...file, quality: 'good' } }],
+      draw: [{ codes: new Int32Array(3) }, { patches: new Int32Array(2) }],
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      expect(() => checkAnalysisAnswer(name, answer), name).not.toThrow();
+      for (const bad of [
+        ...(spoilt[name] ?? []).map((change) => ({ ...answer, ...change })),
+        null,
+        'text',
+        [answer, 7],
+      ]) {
+        expect(() => checkAnalysisAnswer(name, bad), name).toThrow(`wrong answer to ${name}: `);
+      }
+    }
+    expect(() => checkAnalysisAnswer('measure', [{ ...measurement, ssim: NaN }])).toThrow('wrong answer to measure');
+    expect(() => checkAnalysisAnswer('nearest', [[{ code: 3, distance: -1 }]])).toThrow('wrong answer to nearest');
+    // One that is made up is none of the table.
+    for (const other of ['made-up', 'toString']) expect(() => checkAnalysisAnswer(other, null)).not.toThrow();
+  });
+
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
     expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
