@@ -9,6 +9,7 @@ import { filterSchema } from './method/settings';
 import { cropModes } from './method/types';
 import type { OpenedPicture } from './client/client';
 import { toTatokError } from './panel/failure';
+import { problemOf } from './protocol/contract';
 import { ImageFile } from './panel/imageFile';
 import { inspectorViewType } from './panel/inspectorPanel';
 
@@ -35,11 +36,7 @@ export function extensionApi({ inference, configuration, onDidTokenize }: ApiSer
       requireUri(uri);
       const given = tokenizeOptions.safeParse(options);
       if (!given.success) {
-        const [issue] = given.error.issues;
-        throw new TatokError(
-          'bad-settings',
-          `The options are invalid: ${issue?.path.join('.') ?? ''} ${issue?.message ?? ''}.`,
-        );
+        throw new TatokError('bad-settings', `The options are invalid: ${problemOf(given.error)}.`);
       }
       const file = new ImageFile(uri);
       try {
