@@ -20,6 +20,7 @@ const expectedOfEvery = [
   'extension/changelog.md',
   'extension/LICENSE.txt',
   'extension/THIRD-PARTY-NOTICES.txt',
+  'extension/api.d.ts',
   'extension/media/icon.png',
   'extension/dist/extension.js',
   'extension/dist/inference.js',
@@ -28,6 +29,8 @@ const expectedOfEvery = [
   'extension/dist/webview.css',
   'extension/dist/dataset.js',
   'extension/dist/dataset.css',
+  'extension/dist/modelTable.js',
+  'extension/dist/modelTable.css',
   'extension/models/manifest.schema.json',
   'extension/models/tatok-s-256/manifest.json',
   'extension/models/tatok-s-256/encoder.onnx',
@@ -40,8 +43,9 @@ const allowed = [
   /^\[Content_Types\]\.xml$/,
   /^extension\.vsixmanifest$/,
   /^extension\/(package\.json|readme\.md|changelog\.md|LICENSE\.txt|THIRD-PARTY-NOTICES\.txt)$/,
-  /^extension\/dist\/(extension|inference|sessionThread|webview|dataset)\.js$/,
-  /^extension\/dist\/(webview|dataset)\.css$/,
+  /^extension\/dist\/(extension|inference|sessionThread|webview|dataset|modelTable)\.js$/,
+  /^extension\/dist\/(webview|dataset|modelTable)\.css$/,
+  /^extension\/api\.d\.ts$/,
   /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
   /^extension\/models\/manifest\.schema\.json$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
@@ -53,7 +57,7 @@ function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void
   const paths = [...files.keys()];
   expect(paths).toEqual(expect.arrayContaining(expectedOfEvery));
   expect(paths.filter((path) => !allowed.some((pattern) => pattern.test(path)))).toEqual([]);
-  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual([]);
+  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual(['extension/api.d.ts']);
   const [os = '', cpu = ''] = target.split('-');
   const bindings = paths.filter((path) => path.endsWith('onnxruntime_binding.node'));
   expect(bindings).toEqual([

@@ -60,9 +60,12 @@ describe('a token file', () => {
     } as const;
     const read = {
       ...tiny,
-      keep,
-      globalCodes: Int32Array.of(1, 0),
-      patchCodes: Int32Array.of(0, 1, 2, 1, 4, 5),
+      tokens: {
+        ...tiny.tokens,
+        keep,
+        globalCodes: Int32Array.of(1, 0),
+        patchCodes: Int32Array.of(0, 1, 2, 1, 4, 5),
+      },
       edits: {
         forcedKept: [3],
         forcedDropped: [4],
