@@ -64,6 +64,9 @@ export const resamplings = ['lanczos3', 'bicubic', 'bilinear', 'adm'] as const;
  */
 export type Resampling = (typeof resamplings)[number];
 
+/** The format of a picture that has no source: it was decoded from tokens. */
+export const decodedFormat = 'tokens';
+
 /** Which page or frame of a file with several was taken. */
 export interface PageChoice {
   readonly unit: 'page' | 'frame';
@@ -77,7 +80,7 @@ export interface PictureGeometry {
   /** Width and height of the source after EXIF orientation, in pixels. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
-  /** sharp's name of the container: 'png', 'jpeg', … */
+  /** sharp's name of the container: 'png', 'jpeg', …; {@link decodedFormat} where there is none. */
   readonly format: string;
   /** Absent where the file has one picture. */
   readonly page?: PageChoice | undefined;
@@ -139,12 +142,14 @@ export interface Tokens {
   readonly patchCodes: CodeArray;
   /** Codes of every other stream of the model, such as coarser scales: those of a model image, tile after tile. */
   readonly otherCodes: readonly CodeArray[];
-  /** ĥ_i = H[q(· | G)], N values in bits. */
+  /** ĥ_i = H[q(· | G)], or H[q(· | the other tokens)] where the model has that; N values in bits. */
   readonly entropyBits: Float32Array;
-  /** s_i = −log2 q(z_i | G), N values in bits. */
+  /** s_i = −log2 q(z_i), given the same, N values in bits. */
   readonly surprisalBits: Float32Array;
   /** E_q[z_i], N×D code coordinates; what the decoder puts where a token was dropped. */
   readonly expectedCodes: Float32Array;
+  /** N values, 1 = kept: the kept set that the tokens came with, out of a file, in place of the filter's. */
+  readonly keep?: Uint8Array | undefined;
 }
 
 /** The order in which patches are dropped and what that loses. It does not depend on ε: any ε costs one binary search. */
@@ -192,6 +197,13 @@ export interface Reconstruction {
   readonly psnr: number | null;
   /** Mean structural similarity (Wang et al. 2004) on 8-bit luma at full size; null below 11 pixels of width or height. */
   readonly ssim: number | null;
+}
+
+/** Codes that were drawn for dropped patches, one each. */
+export interface DrawnCodes {
+  /** In ascending order. */
+  readonly patches: Uint32Array;
+  readonly codes: Int32Array;
 }
 
 /** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */
@@ -252,6 +264,12 @@ export interface AttentionMap {
   readonly weights: Float32Array;
 }
 
+/** An entry of a codebook, and its Euclidean distance from another as vectors are compared. */
+export interface NearEntry {
+  readonly code: number;
+  readonly distance: number;
+}
+
 /** The effect of one global token under one kept set; see `influence.ts` for the definition. */
 export interface InfluenceMap {
   readonly tile: number;
@@ -268,8 +286,8 @@ export type AttentionChoice = number | 'mean';
 export type Codebook =
   /** Finite scalar quantisation: levels per code dimension. */
   | { readonly kind: 'fsq'; readonly levels: readonly number[] }
-  /** A table of vectors. */
-  | { readonly kind: 'vq'; readonly size: number }
+  /** A table of vectors; `table` where the bundle has them. */
+  | { readonly kind: 'vq'; readonly size: number; readonly table?: true | undefined }
   /** Lookup-free binary quantisation: a sign per dimension. */
   | { readonly kind: 'bits'; readonly bits: number }
   /** No codes: vectors, as those of a variational autoencoder. */
@@ -318,6 +336,11 @@ export interface ModelDescription {
   readonly patchTokens: number;
   /** True if tokens can be dropped one by one, patches or those of a sequence: an entropy model estimates the loss. */
   readonly filters: boolean;
+  /**
+   * True if a token's entropy is that given the other tokens: with no token visible it tells nothing of a picture. Tokens are then
+   * dropped by backward elimination, see `elimination.ts`.
+   */
+  readonly givenOthers: boolean;
   /**
    * The parts that a prefix grows by, the first of which stays: tokens of a sequence, residual codes, scales. One alone where the decoder
    * needs them all, or where an entropy model drops tokens one by one.

@@ -1,25 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  CancellationTokenSource,
-  type CancellationToken,
-  type Logger,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
+import { imageExtensions } from '../host/imageFiles';
 import type { Models } from '../host/models';
+import { plain, sentences } from '../host/text';
+import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
-import type { FilterSettings, ShownImage } from '../method/types';
+import type { CropMode, FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
-import { WebviewPages, type MessagePort } from './webviewConnection';
+import { rpcLogger, WebviewPages, type MessagePort } from './webviewConnection';
 import { hasPart } from '../method/parts';
 
 export interface ServerServices {
@@ -32,6 +31,20 @@ export interface ServerServices {
 export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
   /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
   readonly comparedWith?: string | undefined;
+  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
+  readonly travel?: ((way: protocol.Travel) => void) | undefined;
+  /** Shows another image of the folder; absent where a page cannot. Not sent. */
+  readonly openNeighbour?: ((request: protocol.NeighbourRequest) => Promise<boolean>) | undefined;
+  /** Keeps how pages of other images begin; absent where that is not kept. Not sent. */
+  readonly rememberView?: ((view: string) => void) | undefined;
+}
+
+/** How a server shares its document with the other side of a comparison. */
+export interface SharedDocument {
+  /** The document to be changed for this side alone: its own, or one like that of both sides, which is idle. */
+  own(): TokenizationDocument;
+  /** Told of the model that was chosen; answers its stored form. */
+  keepModel(directory: string): string;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -44,16 +57,22 @@ export class DocumentServer extends Disposable {
   private tokenizedUnder: FilterSettings | undefined;
   /** Folders of the models that a page was offered, by their ids: it can choose no other. */
   private readonly offered = new Map<string, string>();
+  private following: vscode.Disposable;
+  /** Cancelled once another document is served: what pages asked of the former is not worth waiting for. */
+  private switching = new CancellationTokenSource();
 
   constructor(
-    private readonly document: TokenizationDocument,
+    private document: TokenizationDocument,
     port: MessagePort,
     private readonly services: ServerServices,
     private readonly start: DocumentStart = {},
+    /** Absent outside of comparisons: no other page minds what becomes of the document. */
+    private readonly shared?: SharedDocument,
   ) {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
-    this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+    this.following = this.follow(document);
+    this.register({ dispose: () => void this.following.dispose() });
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -69,32 +88,44 @@ export class DocumentServer extends Disposable {
   }
 
   private serve(connection: MessageConnection): void {
-    const { document, services } = this;
-    const { comparedWith, ...start } = this.start;
+    const { services } = this;
+    const { comparedWith, travel, openNeighbour, rememberView, ...start } = this.start;
     this.sentImage = undefined;
-    connection.onRequest(protocol.ready, ({ cropMode }) => {
-      if (cropMode !== undefined) document.restoreCropMode(cropMode);
+    connection.onRequest(protocol.ready, ({ cropMode, row }) => {
+      // Sides of a comparison remember one each.
+      if (cropMode !== undefined && this.shared !== undefined) this.chooseCropMode(cropMode);
+      else if (cropMode !== undefined) this.document.restoreCropMode(cropMode);
+      const { document } = this;
+      if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
-      setImmediate(() => void this.send(document.state));
+      setImmediate(() => void this.send(this.document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
     // An export is finished whatever happens to the file meanwhile; analyses are of no use with other tokens.
     answerAnalyses(connection, (request, call) =>
-      this.answer(connection, [call.token, document.untilReplaced], (token) =>
-        document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
+      this.answer(connection, [call.token, this.switching.token, this.document.untilReplaced], (token) =>
+        this.document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
       ),
     );
     connection.onNotification(protocol.filtering, (filter) => {
       this.filtering = filter;
     });
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
-      this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
+      this.answer(connection, [token], () => services.configuration.saveFilter(filter, this.document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
+      this.answer(connection, [token], (cancellation) => {
+        const { document } = this;
+        const tokenizationUnder: TokenizationDocument['tokenizationUnder'] = (...under) =>
+          document.tokenizationUnder(...under);
+        const sweep: TokenizationDocument['sweep'] = (...of) => document.sweep(...of);
+        const exported = { ...document.exportedAs, state: document.state, tokenizationUnder, sweep };
+        return saveExport(exported, request, cancellation, comparedWith);
+      }),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
+        const { document } = this;
         const directory = document.modelDirectory;
         const folders = await services.models.options(document.uri, directory);
         const options = folders.map((folder) => ({ id: this.offer(folder.directory), label: folder.label }));
@@ -104,9 +135,19 @@ export class DocumentServer extends Disposable {
     connection.onRequest(protocol.chooseModel, ({ model }, token) =>
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
-    connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.chooseCropMode, (mode) => this.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => this.document.edit(request));
+    connection.onNotification(protocol.travel, (way) => travel?.(way));
+    connection.onNotification(protocol.chooseRow, (choice) => this.document.chooseRow(choice));
+    connection.onRequest(protocol.chooseOther, (token) =>
+      this.answer(connection, [token, this.document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
+    );
+    connection.onRequest(protocol.openNeighbour, (request, token) =>
+      this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
+    );
+    connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
-    connection.onNotification(protocol.cancel, () => document.cancel());
+    connection.onNotification(protocol.cancel, () => this.document.cancel());
   }
 
   /** Answers a request or rejects it with a typed error; work ends by any of the tokens, and with the page that asked for it. */
@@ -135,6 +176,29 @@ export class DocumentServer extends Disposable {
     }
   }
 
+  /** The document, for a change that the other side of a comparison is not to see. */
+  private own(): TokenizationDocument {
+    const own = this.shared?.own() ?? this.document;
+    if (own === this.document) return own;
+    this.switching.cancel();
+    this.switching = new CancellationTokenSource();
+    this.following.dispose();
+    this.document = own;
+    this.following = this.follow(own);
+    return own;
+  }
+
+  private follow(document: TokenizationDocument): vscode.Disposable {
+    return vscode.Disposable.from(
+      document.onDidChangeState((state) => this.stateChanged(state)),
+      document.onDidEdit((edits) => this.sendEdits(edits)),
+    );
+  }
+
+  private chooseCropMode(mode: CropMode): void {
+    if (mode !== this.document.cropMode || this.document.state.kind === 'failed') this.own().chooseCropMode(mode);
+  }
+
   private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
     const { models } = this.services;
     const directory = wanted === null ? await models.ask(this.document.modelDirectory) : this.offered.get(wanted);
@@ -142,9 +206,30 @@ export class DocumentServer extends Disposable {
       throw new TatokError('bad-message', 'The page chose a model that it was not offered.');
     }
     if (directory === undefined || cancellation.isCancellationRequested) return false;
-    await this.document.useModel(directory, cancellation);
-    await models.remember(this.document.uri, directory);
+    const document = this.own();
+    try {
+      await document.useModel(directory, cancellation);
+    } finally {
+      // One that was idle goes on with the model that the side had.
+      document.start();
+    }
+    if (this.shared === undefined) await models.remember(document.uri, directory);
+    else {
+      await models.rememberFolder(directory);
+      await this.connection?.sendNotification(protocol.modelKept, { model: this.shared.keepModel(directory) });
+    }
     return true;
+  }
+
+  private async chooseOther(cancellation: CancellationToken): Promise<protocol.OtherTokens | null> {
+    const [chosen] =
+      (await window.showOpenDialog({
+        title: plain`Choose an Image Whose Global Tokens to Use`,
+        openLabel: 'Use Its Tokens',
+        filters: { Images: [...imageExtensions] },
+        defaultUri: vscode.Uri.joinPath(this.document.uri, '..'),
+      })) ?? [];
+    return chosen === undefined ? null : this.document.globalTokensOf(chosen, cancellation);
   }
 
   /** The id of a model's folder. */
@@ -180,6 +265,12 @@ export class DocumentServer extends Disposable {
       case 'showOutput':
         this.services.log.show();
         return;
+      case 'chooseModel':
+        await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
+          const { message, advice } = toTatokError(error, this.document.name);
+          void window.showErrorMessage(sentences(message, advice));
+        });
+        return;
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
     }
@@ -193,6 +284,11 @@ export class DocumentServer extends Disposable {
       this.tokenizedUnder = settings;
     }
     void this.send(state);
+  }
+
+  private sendEdits(edits: Edits): void {
+    // A page that went away meanwhile is told when it is back.
+    this.pages.connection?.sendNotification(protocol.edited, edits).catch(() => undefined);
   }
 
   private async send(state: DocumentState): Promise<void> {
@@ -237,13 +333,4 @@ export class DocumentServer extends Disposable {
     this.sentImage = picture.image;
     await connection.sendNotification(protocol.pictured, picture);
   }
-}
-
-function rpcLogger(log: vscode.LogOutputChannel): Logger {
-  return {
-    error: (message) => log.error(message),
-    warn: (message) => log.warn(message),
-    info: (message) => log.info(message),
-    log: (message) => log.debug(message),
-  };
 }

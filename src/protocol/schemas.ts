@@ -6,10 +6,13 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { codecs } from '../method/anchors';
+import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
 import {
+  budgets,
   cropModes,
   providerNames,
   resamplings,
@@ -28,9 +31,12 @@ import {
 } from '../method/types';
 import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
+import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
-import { dataKinds, pictureKinds, comparisonKind } from './exports';
+import * as modelTable from './modelTable';
+import { tableKinds } from './modelTable';
+import { dataKinds, pictureKinds, comparisonKinds, sweepKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
 const positiveCount = z.int().check(z.positive());
@@ -64,7 +70,7 @@ function list<T extends z.core.SomeType>(
 }
 
 /** A typed array of one kind: no list, no view of another kind, nothing that looks like one. */
-function typedArray<T extends Uint8Array | Int32Array | BigInt64Array | Float32Array>(
+function typedArray<T extends Uint8Array | Int32Array | Uint32Array | BigInt64Array | Float32Array | Float64Array>(
   kind: new () => T,
 ): z.ZodMiniType<T> {
   return z.custom<T>((value) => value instanceof kind && ArrayBuffer.isView(value), `must be a ${kind.name}`);
@@ -108,10 +114,42 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/** Of an animation. */
+const mostFrames = 64;
+const codec = z.enum(codecs);
+/** Of a file: no file that is larger than any that is read. */
+const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
+/** Points of an anchor's curve. */
+const mostLimits = 32;
+
+/**
+ * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
+ * decoded.
+ */
+function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType<Edits> {
+  const tokens = { patch: patches, global: tiles * globalTokens };
+  const short = z.strictObject({
+    forcedKept: list(z.unknown(), patches),
+    forcedDropped: list(z.unknown(), patches),
+    replaced: list(z.unknown(), tokens.patch + tokens.global),
+  });
+  return z.pipe(
+    z.custom<Edits>((edits) => short.safeParse(edits).success, 'must be lists of the picture’s tokens'),
+    editsSchema.check(
+      z.refine(
+        ({ forcedKept, forcedDropped, replaced }) =>
+          [...forcedKept, ...forcedDropped].every((patch) => patch < patches) &&
+          replaced.every(({ token, index: at }) => at < tokens[token]),
+        'must be of tokens that the picture has',
+      ),
+    ),
+  );
+}
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
-  reconstruct: () => filter,
+  reconstruct: (limits: PictureLimits) => z.extend(filter, { edits: z.optional(editsOf(limits)) }),
   measure: ({ patches }: PictureLimits) =>
     z.strictObject({
       /** Their ε is not used. */
@@ -119,12 +157,13 @@ export const analysisRequests = {
       /** Measured as one batch; there are no more kept sets than that. */
       lossRates: list(filterSchema.shape.lossRate, patches + 1, 1),
     }),
-  influence: ({ tiles, globalTokens }: PictureLimits) =>
+  influence: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
+      edits: z.optional(editsOf(limits)),
       /** Index of the tile, 0 unless the picture is tiled. */
-      tile: index(tiles),
-      globalToken: index(globalTokens),
+      tile: index(limits.tiles),
+      globalToken: index(limits.globalTokens),
     }),
   attention: ({ tiles, layers, heads }: PictureLimits) =>
     z.strictObject({
@@ -132,6 +171,24 @@ export const analysisRequests = {
       tile: index(tiles),
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
+    }),
+  sweep: () =>
+    z.strictObject({
+      /** Their ε is not used. */
+      settings: filter,
+      /** A frame each, in their order. */
+      lossRates: list(filterSchema.shape.lossRate, mostFrames, 1),
+      format: z.enum(['webp', 'gif']),
+    }),
+  nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
+  anchor: () => z.strictObject({ codec, bytes: limitBytes }),
+  anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
+  draw: (limits: PictureLimits) =>
+    z.strictObject({
+      settings: filter,
+      edits: z.optional(editsOf(limits)),
+      /** Decides the codes. */
+      seed: index(2 ** 32),
     }),
 };
 
@@ -162,12 +219,30 @@ const analysisName = z.string().check(z.minLength(1), z.maxLength(64));
 export const restoredPage = z.strictObject({
   /** Absent: as the settings say. */
   cropMode: z.optional(cropMode),
+  /** Of a data set; absent: the first that has tokens. */
+  row: z.optional(count),
 });
 
+/** As many as a picture of a gigapixel has, with patches of 8 pixels. */
+const mostPatches = 1 << 24;
+/** Where edits are held against the picture later. */
+const anyPicture = { patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 };
+
 export const exportRequest = z.union([
-  z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
-  z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
-  z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
+  z.strictObject({
+    kind: z.enum(dataKinds),
+    settings: filter,
+    /** Held against the picture where it is exported. */
+    edits: z.optional(editsOf(anyPicture)),
+  }),
+  z.strictObject({
+    kind: z.enum(pictureKinds),
+    bytes: file,
+    /** What the picture was made under, for its metadata. */
+    settings: filter,
+  }),
+  z.strictObject({ kind: z.enum(sweepKinds), settings: filter }),
+  z.strictObject({ kind: z.enum(comparisonKinds), bytes: file }),
 ]);
 
 export const modelRequest = z.strictObject({
@@ -175,7 +250,28 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway']);
+/** A page's state as text, which pages alone read. */
+const viewText = z.string().check(z.maxLength(1 << 16));
+
+export const neighbourRequest = z.strictObject({
+  /** Of the images of the folder in the order of their names: the one after this, or the one before. */
+  step: z.union([z.literal(1), z.literal(-1)]),
+  /** How the page there is to begin. */
+  view: viewText,
+  cropMode: z.optional(cropMode),
+});
+
+export const editRequest = z.strictObject({
+  /** Held against the picture where they are kept. */
+  edits: editsOf(anyPicture),
+  label: z.string().check(z.maxLength(200)),
+});
+
+export const travelChoice = z.enum(['undo', 'redo']);
+
+export const rowChoice = z.enum(['previous', 'next', 'list']);
+
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,
@@ -197,8 +293,74 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
+    carries(document.edit, editRequest),
+    carriesValue(document.travel, travelChoice),
+    carriesValue(document.chooseRow, rowChoice),
+    carriesNothing(document.chooseOther),
+    carries(document.openNeighbour, neighbourRequest),
+    carriesValue(document.rememberView, viewText),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
+  ]),
+};
+
+// From the page of a token data set to the extension host
+
+/** Charts of the page, and its table. */
+export const datasetExportKinds = [
+  'table.csv',
+  'tokens.svg',
+  'tokens.csv',
+  'bits.svg',
+  'bits.csv',
+  'psnr.svg',
+  'psnr.csv',
+  'rate-distortion.svg',
+  'rate-distortion.csv',
+] as const;
+
+export const datasetExport = z.strictObject({ kind: z.enum(datasetExportKinds), bytes: file });
+
+/** One of the budgets that were found. */
+export const offeredBudget = z.enum(budgets);
+
+/** Everything that the page of a token data set may send. Places of images are checked against the data set. */
+export const fromDatasetPage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(dataset.ready),
+    carriesNothing(dataset.cancel),
+    carriesNothing(dataset.resume),
+    carriesValue(dataset.openImage, count),
+    carriesValue(dataset.thumbnail, count),
+    carries(dataset.saveDatasetExport, datasetExport),
+    carriesNothing(dataset.measureCurves),
+    carriesValue(dataset.findBudgets, z.number().check(z.positive())),
+    carriesValue(dataset.saveBudget, offeredBudget),
+    carriesValue(document.runAction, failureAction),
+  ]),
+};
+
+/** More rows than anybody compares. */
+const mostRows = 10_000;
+
+export const tableExport = z.strictObject({
+  kind: z.enum(tableKinds),
+  /** Places of all rows, in the order in which they are shown. */
+  order: list(count, mostRows),
+});
+
+/** Everything that the page of a table of models may send. Places of rows are checked against the table. */
+export const fromModelTablePage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(modelTable.ready),
+    carriesNothing(modelTable.cancel),
+    carriesNothing(modelTable.resume),
+    carriesValue(modelTable.chooseReference, count),
+    carries(modelTable.saveTable, tableExport),
   ]),
 };
 
@@ -245,6 +407,8 @@ export const picturesParams = z.strictObject({
   quality: z.boolean(),
   /** Images of every run of a graph. */
   batchSize: index(mostPictures + 1).check(z.positive()),
+  /** Images with more pixels are answered with a failure; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 /** Tokens whose picture is not at hand. Their contents are checked against the model. */
@@ -262,11 +426,39 @@ export const tokensToDecode = z.strictObject({
   ranking: filterSchema.shape.ranking,
 });
 
+/** Tokens out of a file, to be looked at as those of a picture. */
+export const openTokensParams = z.strictObject({
+  choice: modelChoice,
+  tokens: tokensToDecode,
+  /** How their picture was cut. */
+  cropMode,
+  /** False where the codes of dropped patches are not in the file. */
+  everyCode: z.boolean(),
+  /** Those that they were filtered with. Absent fields fall back to the manifest's defaults. */
+  settings: z.partial(filter),
+  /** The encoded image that they were made of, where it is found. */
+  original: z.exactOptional(file),
+  /** A larger original is not decoded; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
+});
+
 export const decodeTokensParams = z.strictObject({
   choice: modelChoice,
   pictures: list(tokensToDecode, mostPictures),
   /** Images of every run of a graph, for tokens of `tokenizePictures`; absent: those of one picture. */
   batchSize: z.exactOptional(index(mostPictures + 1).check(z.positive())),
+});
+
+/** Pixels along a side of a thumbnail. */
+const mostThumbnailSide = 256;
+const thumbnailSide = positiveCount.check(z.maximum(mostThumbnailSide));
+
+export const thumbnailParams = z.strictObject({
+  file,
+  /** Of the picture to make; the centre of the image is cut to its shape. */
+  width: thumbnailSide,
+  height: thumbnailSide,
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 const grid = z.strictObject({ rows: positiveCount, columns: positiveCount });
@@ -300,6 +492,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
   entropyBits: typedArray<Float32Array>(Float32Array),
   surprisalBits: typedArray<Float32Array>(Float32Array),
   expectedCodes: typedArray<Float32Array>(Float32Array),
+  keep: z.optional(typedArray<Uint8Array>(Uint8Array)),
 });
 
 /**
@@ -308,7 +501,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
  */
 function fits(
   image: TileLayout,
-  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
+  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes, keep }: Tokens,
 ): boolean {
   const [patches, tiles] = [cells(image.grid), cells(image.tiles)];
   const estimated = entropyBits.length;
@@ -317,6 +510,7 @@ function fits(
     [globalCodes, ...otherCodes].every(({ length }) => length % tiles === 0) &&
     (estimated === patches || estimated % tiles === 0) &&
     surprisalBits.length === estimated &&
+    (keep === undefined || keep.length === estimated) &&
     expectedCodes.length % Math.max(1, estimated) === 0
   );
 }
@@ -328,7 +522,8 @@ const manifest = z.string().check(z.maxLength(1 << 22));
 export const knownPicture = z
   .strictObject({
     choice: modelChoice,
-    file,
+    /** Absent where the tokens were opened without the picture that they were made of. */
+    file: z.exactOptional(file),
     image: geometry,
     tokens,
     /** Another model in the same folder would decode the tokens to another picture. */
@@ -363,6 +558,7 @@ export const fromClient: Contract = {
   answers: true,
   messages: new Map([
     carries(engine.open, asked(z.extend(openParams, pictureHandle.shape))),
+    carries(engine.openTokens, asked(z.extend(openTokensParams, pictureHandle.shape))),
     carries(engine.reopen, knownPicture),
     carries(engine.close, pictureHandle),
     // Checked by checkedAnalysis, with the limits of the picture.
@@ -371,6 +567,7 @@ export const fromClient: Contract = {
     carries(engine.prepareBatches, asked(modelChoice)),
     carries(engine.tokenizePictures, asked(picturesParams)),
     carries(engine.decodeTokens, asked(decodeTokensParams)),
+    carries(engine.thumbnail, asked(thumbnailParams)),
     carries(engine.excludeProvider, failedProvider),
   ]),
 };
@@ -379,7 +576,7 @@ export const fromClient: Contract = {
 
 const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
-  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount, table: z.optional(z.literal(true)) }),
   z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
   z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
 ]);
@@ -410,6 +607,7 @@ const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   streams: list(stream, mostStreams, 1),
   steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
   expectedDimensions: count,
+  givenOthers: z.boolean(),
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,
@@ -469,6 +667,7 @@ const tokenizedPicture: z.ZodMiniType<engine.TokenizedPicture> = z.strictObject(
     entropyBits: typedArray<Float32Array>(Float32Array),
     surprisalBits: typedArray<Float32Array>(Float32Array),
   }),
+  lostBits: typedArray<Float32Array>(Float32Array),
   filtered: z.strictObject({
     keep: typedArray<Uint8Array>(Uint8Array),
     keptTokens: count,
@@ -487,18 +686,102 @@ const decodedTokens: z.ZodMiniType<engine.DecodedTokens> = z
 
 const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 'float16']) };
 
-/** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
+const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
+
+const quality = { psnr: z.nullable(z.number()), ssim: z.nullable(z.number()) };
+const measurementShape = {
+  ...{ keptTokens: count, length: count, totalTokens: count, payloadBits: amount, maskBits: amount },
+  ...quality,
+};
+const region = z.strictObject({ row: count, column: count, rows: positiveCount, columns: positiveCount });
+const valuesOfRegion = 'the values are not those of the region';
+const fileSize = { bytes: count, containerBytes: count };
+const anchorShape = {
+  codec,
+  limitBytes: count,
+  file: z.nullable(
+    z.strictObject({
+      ...{ ...fileSize, ...quality, quality: count },
+      encoded: z.strictObject({ width: positiveCount, height: positiveCount }),
+    }),
+  ),
+  smallest: z.strictObject(fileSize),
+};
+
+/** Entries of a table that are told of one code. */
+const mostNearest = 64;
+
+/**
+ * Answers of the analyses, which the host relays to a page that trusts it. Large arrays are looked at by type and length alone. One that is
+ * not named here is relayed as it is.
+ */
+const analysisAnswers = {
+  rank: z
+    .strictObject({
+      order: typedArray<Uint32Array>(Uint32Array),
+      cumulativeBits: typedArray<Float64Array>(Float64Array),
+      totalBits: amount,
+    })
+    .check(
+      z.refine(
+        ({ order, cumulativeBits }) => cumulativeBits.length === order.length + 1,
+        'the bits are not those of the order',
+      ),
+    ),
+  reconstruct: z.strictObject({
+    ...measurementShape,
+    settings: filter,
+    keep: typedArray<Uint8Array>(Uint8Array),
+    entropyBits: typedArray<Float32Array>(Float32Array),
+    budgetBits: amount,
+    lostBits: amount,
+    actualLossRate: amount,
+    rgb: typedArray<Uint8Array>(Uint8Array),
+    timings,
+  }),
+  measure: list(z.strictObject({ ...measurementShape, lossRate: amount }), mostSteps),
+  influence: z
+    .strictObject({ tile: count, region, globalToken: count, change: typedArray<Float32Array>(Float32Array) })
+    .check(z.refine(({ region, change }) => change.length === cells(region), valuesOfRegion)),
+  attention: z
+    .strictObject({
+      ...{ tile: count, region, layer: z.union([z.literal('mean'), count]), head: z.union([z.literal('mean'), count]) },
+      weights: typedArray<Float32Array>(Float32Array),
+    })
+    .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
+  nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
+  anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
+  sweep: file,
+  anchorCurve: list(z.strictObject(anchorShape), mostLimits),
+  draw: z
+    .strictObject({ patches: typedArray<Uint32Array>(Uint32Array), codes: typedArray<Int32Array>(Int32Array) })
+    .check(z.refine(({ patches, codes }) => patches.length === codes.length, 'the codes are not those of the patches')),
+} satisfies Record<keyof Analyses, z.ZodMiniType>;
+
+/** @throws TatokError bad-message for an answer of another shape than its analysis has. */
+export function checkAnalysisAnswer(name: string, answer: unknown): void {
+  const answers: Readonly<Record<string, z.ZodMiniType>> = analysisAnswers;
+  const parsed = Object.hasOwn(answers, name) ? answers[name]?.safeParse(answer) : undefined;
+  requireAnswer(name, parsed);
+}
+
+/** Answers of the process that its client itself reads, by method. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
-  [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
+  [engine.thumbnail.method, z.strictObject({ jpeg: file })],
+  [engine.open.method, openedTokens],
+  [engine.openTokens.method, openedTokens],
 ]);
 
 /** @throws TatokError bad-message for an answer of another shape. */
 export function checkAnswer(method: string, answer: unknown): void {
-  const parsed = processAnswers.get(method)?.safeParse(answer);
+  requireAnswer(method, processAnswers.get(method)?.safeParse(answer));
+}
+
+function requireAnswer(method: string, parsed: z.core.util.SafeParseResult<unknown> | undefined): void {
   if (parsed === undefined || parsed.success) return;
   throw new TatokError(
     'bad-message',

@@ -34,6 +34,7 @@ vi.mock('vscode', async () => {
 
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
 const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+const edits = { forcedKept: [], forcedDropped: [], replaced: [] };
 const png = Uint8Array.of(137, 80, 78, 71);
 
 it('a page that sends hostile messages opens no file, loads no model and writes no setting; the next true one is answered', async () => {
@@ -58,7 +59,7 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     onDidChange: never,
     saveFilter,
   };
-  const inference = { acquire: never, loadModel, open };
+  const inference = { acquire: never, loadModel, open, openTokens: vi.fn() };
   const services: DocumentServices = { inference, configuration, onDidRestart: never, onDidLoad: never, log };
   const memory = new Map<string, unknown>();
   const memento = {
@@ -112,6 +113,9 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['export', { kind: 'comparison.png', bytes: png, other: '../../../evil' }],
     ['export', { kind: 'comparison.png', bytes: png }],
     ['export', { kind: 'view.png', bytes: [137, 80] }],
+    ['export', { kind: 'view.png', bytes: png }],
+    ['export', { kind: 'sweep.webp', settings: filter, lossRates: Array<number>(1e5).fill(0.5) }],
+    ['analysis', { name: 'sweep', params: { settings: filter, lossRates: Array<number>(65).fill(0), format: 'gif' } }],
     ['export', { kind: 'view.png', bytes: { length: 1e9 } }],
     ['export', { kind: 'tokens.json', settings: { ...filter, lossRate: -1 } }],
     // Actions and crop modes: what no button offers now lifts no limit.
@@ -130,14 +134,30 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'attention', params: { tile: 0, layer: 1e9, head: 0 } }],
     ['analysis', { name: 'measure', params: { settings: filter, lossRates: Array<number>(1e5).fill(0.5) } }],
     ['analysis', { name: 'influence', params: { settings: filter, tile: -1, globalToken: 0 } }],
+    ['analysis', { name: 'anchor', params: { codec: '../../evil', bytes: 1 } }],
+    ['analysis', { name: 'anchor', params: { codec: 'webp', bytes: 1e12 } }],
+    ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
+    ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedKept: [1e9] } } }],
+    ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedDropped: { length: 1e9 } } } }],
+    ['analysis', { name: 'nearest', params: { patch: -1 } }],
+    ['analysis', { name: 'draw', params: { settings: filter, seed: -1 } }],
+    [
+      'export',
+      { kind: 'npz', settings: filter, edits: { ...edits, replaced: [{ token: '__proto__', index: 0, code: 0 }] } },
+    ],
     ['analysis', { name: 'rank', params: filter, picture: 1 }],
+    // Token files: edits that are none, and commands of VS Code that are not those of undoing.
+    ['edit', { edits: { ...edits, forcedKept: [1, 0] }, label: 'x' }],
+    ['edit', { edits, label: 'x'.repeat(1000) }],
+    ['travel', ['workbench.action.closeAllEditors']],
+    ['row/choose', ['/etc/passwd']],
     // The messages of other connections, and of none.
     ['open', { picture: 1, file: png }],
     ['provider/exclude', { provider: 'cpu' }],
     ['$/cancelRequest', null],
     ['$/progress', { token: 1, value: 1 }],
   ];
-  const notified = ['filtering', 'action', 'cropMode/choose', 'cancel'];
+  const notified = ['filtering', 'action', 'cropMode/choose', 'cancel', 'edit', 'travel', 'row/choose'];
   const requests = hostile.map(([method, params], n) => ({ jsonrpc: '2.0', id: 1000 + n, method, params }));
   const expected = requests.filter(({ method }) => !notified.includes(method)).map(({ id }) => id);
   for (const { id, ...message } of requests) {

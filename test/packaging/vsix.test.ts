@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join, posix, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../esbuild.mjs';
 import { packageExtension } from '../../scripts/package.mjs';
@@ -19,12 +20,17 @@ const expectedOfEvery = [
   'extension/changelog.md',
   'extension/LICENSE.txt',
   'extension/THIRD-PARTY-NOTICES.txt',
+  'extension/api.d.ts',
   'extension/media/icon.png',
   'extension/dist/extension.js',
   'extension/dist/inference.js',
   'extension/dist/sessionThread.js',
   'extension/dist/webview.js',
   'extension/dist/webview.css',
+  'extension/dist/dataset.js',
+  'extension/dist/dataset.css',
+  'extension/dist/modelTable.js',
+  'extension/dist/modelTable.css',
   'extension/models/manifest.schema.json',
   'extension/models/tatok-s-256/manifest.json',
   'extension/models/tatok-s-256/encoder.onnx',
@@ -37,11 +43,13 @@ const allowed = [
   /^\[Content_Types\]\.xml$/,
   /^extension\.vsixmanifest$/,
   /^extension\/(package\.json|readme\.md|changelog\.md|LICENSE\.txt|THIRD-PARTY-NOTICES\.txt)$/,
-  /^extension\/dist\/(extension|inference|sessionThread|webview)\.js$/,
-  /^extension\/dist\/webview\.css$/,
+  /^extension\/dist\/(extension|inference|sessionThread|webview|dataset|modelTable)\.js$/,
+  /^extension\/dist\/(webview|dataset|modelTable)\.css$/,
+  /^extension\/api\.d\.ts$/,
   /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
   /^extension\/models\/manifest\.schema\.json$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
+  /^extension\/python\/tatok-[\d.]+-py3-none-any\.whl$/,
   /^extension\/node_modules\/(sharp|@img\/[^/]+|detect-libc|semver|onnxruntime-node|onnxruntime-common)\//,
 ];
 
@@ -49,7 +57,7 @@ function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void
   const paths = [...files.keys()];
   expect(paths).toEqual(expect.arrayContaining(expectedOfEvery));
   expect(paths.filter((path) => !allowed.some((pattern) => pattern.test(path)))).toEqual([]);
-  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual([]);
+  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual(['extension/api.d.ts']);
   const [os = '', cpu = ''] = target.split('-');
   const bindings = paths.filter((path) => path.endsWith('onnxruntime_binding.node'));
   expect(bindings).toEqual([
@@ -142,6 +150,13 @@ describe(`the package for ${platform}`, () => {
     expect(text.decode(script)).not.toContain('sent a message that is not allowed');
   });
 
+  it('has a script of data sets under 130 kB compressed, without the checks of the host', () => {
+    const script = files.get('extension/dist/dataset.js') ?? new Uint8Array();
+    expect(gzipSync(script).length).toBeLessThan(130e3);
+    expect(text.decode(script)).not.toContain('calendar');
+    expect(text.decode(script)).not.toContain('sent a message that is not allowed');
+  });
+
   it('tells nothing of the machine that made it', () => {
     for (const [path, bytes] of files) {
       if (!path.startsWith('extension/dist/')) continue;
@@ -149,6 +164,18 @@ describe(`the package for ${platform}`, () => {
       expect(code, path).not.toContain('sourceMappingURL');
       expect(code, path).not.toContain(root);
     }
+  });
+
+  it('holds the Python package that imports tokenizers, in under 400 kB', () => {
+    const [name = '', wheel = new Uint8Array()] =
+      [...files].find(([path]) => path.startsWith('extension/python/')) ?? [];
+    expect(name).toMatch(/tatok-[\d.]+-py3-none-any\.whl$/);
+    expect(wheel.length).toBeLessThan(400e3);
+    const modules = Object.keys(unzipSync(wheel));
+    expect(modules).toEqual(
+      expect.arrayContaining(['tatok/cli.py', 'tatok/importers/titok.py', 'tatok/lens/command.py']),
+    );
+    expect(modules.filter((path) => !/^tatok(\/.+\.py|-[\d.]+\.dist-info\/.+)$/.test(path))).toEqual([]);
   });
 
   it('holds the model that its manifest describes', () => {
@@ -167,6 +194,21 @@ describe(`the package for ${platform}`, () => {
     );
     expect(bundled.length).toBeGreaterThan(30);
     checkLicences(files, [...bundled, ...shippedManifests(files)]);
+    // Packages hold code of others, which their own licence does not name.
+    const notices = text.decode(files.get('extension/THIRD-PARTY-NOTICES.txt'));
+    const holders = new Set<string>();
+    for (const input of inputs.filter((path) => path.includes('node_modules/'))) {
+      const source = await readFile(join(root, input), 'utf8');
+      for (const [comment] of source.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*/g)) {
+        for (const [, holder = ''] of comment.matchAll(
+          /Copyright (?:\(c\) |© )?(?:\d{4}[-\d, ]*)?([A-Z][\w.]+(?: [A-Z]\w+)?)/gi,
+        )) {
+          holders.add(holder);
+        }
+      }
+    }
+    expect(holders).toContain('Devon Govett');
+    for (const holder of holders) expect(notices.toLowerCase(), holder).toContain(holder.toLowerCase());
   });
 
   describe('unpacked away from the checkout', () => {

@@ -1,5 +1,7 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
+import { TokensFile } from './TokensFile';
+import { Neighbours } from '../experiments/Neighbours';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -13,11 +15,14 @@ import { exportChoices } from '../../src/protocol/exports';
 /** Name and size of the picture, the model, the provider and the times. */
 export function Header(): JSX.Element {
   const { inspector } = useServices();
+  const document = inspector.document.value;
   const picture = inspector.picture.value;
   const tokenization = inspector.tokenization.value;
   return (
     <header class="header">
-      <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      <h1 class="file-name">{document?.name ?? 'TaTok Inspector'}</h1>
+      {document && document.tokens === undefined && <Neighbours />}
+      <TokensFile />
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
       {picture && <ModelDetails model={picture.model} summary="About" />}
@@ -45,20 +50,30 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const { inspector, session } = useServices();
   const cropMode = inspector.cropMode.value;
   const tiles = image.tiles.rows * image.tiles.columns;
+  const fixed = inspector.document.value?.tokens !== undefined;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {image.sourceWidth}×{image.sourceHeight}
-      {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
-      {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
-      <Dropdown
-        plain
-        label="Crop mode"
-        testId="crop-mode"
-        title={cropHints[cropMode]}
-        options={cropOptions}
-        value={cropMode}
-        onChange={(mode) => session.chooseCropMode(mode)}
-      />
+      <span class="size">
+        {inspector.hasOriginal.value && (
+          <>
+            {image.sourceWidth}×{image.sourceHeight}
+            {image.page && ` (${describePage(image.page)})`} →{' '}
+          </>
+        )}
+        {image.width}×{image.height}
+        {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}
+      </span>{' '}
+      {!fixed && (
+        <Dropdown
+          plain
+          label="Crop mode"
+          testId="crop-mode"
+          title={cropHints[cropMode]}
+          options={cropOptions}
+          value={cropMode}
+          onChange={(mode) => session.chooseCropMode(mode)}
+        />
+      )}
     </span>
   );
 }
@@ -66,7 +81,7 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
 const chooseFolder = 'choose folder';
 
 /** The model in use, and the others: chosen for this image only. */
-function ModelSelect(): JSX.Element | null {
+export function ModelSelect(): JSX.Element | null {
   const { inspector, session } = useServices();
   const menu = inspector.models.value;
   if (menu === undefined) return null;
@@ -112,9 +127,10 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
 /** Announces to screen readers, once each, that work began and that its result can be read. */
 function PhaseAnnouncement(): JSX.Element {
   const { inspector } = useServices();
-  const name = inspector.document.value?.name;
+  const { name = '', tokens } = inspector.document.value ?? {};
   const { kind } = inspector.phase.value;
-  const text = kind === 'working' ? `Tokenizing ${name ?? ''}` : kind === 'ready' ? `${name ?? ''} is tokenized` : '';
+  const [work, done] = tokens === undefined ? ['Tokenizing', 'is tokenized'] : ['Opening', 'is open'];
+  const text = kind === 'working' ? `${work} ${name}` : kind === 'ready' ? `${name} ${done}` : '';
   return (
     <span class="visually-hidden" role="status" data-testid="phase-said">
       {text}
@@ -125,12 +141,14 @@ function PhaseAnnouncement(): JSX.Element {
 /** Everything that can be taken away from here, and word of what was. */
 function ExportMenu(): JSX.Element | null {
   const exporter = useExporter();
-  const model = useServices().inspector.picture.value?.model;
+  const { inspector, session } = useServices();
+  const model = inspector.picture.value?.model;
   if (model === undefined) return null;
   const [view = [], ...others] = exportChoices(model).map((group) =>
     group.map(({ kind, label, detail }) => ({
       label,
       title: detail,
+      disabled: exporter.unavailable(kind, session.rateDistortion),
       testId: `export-${kind}`,
       onChoose: () => void exporter.save(kind),
     })),

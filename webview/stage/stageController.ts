@@ -3,8 +3,9 @@ import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
 import { contextOf } from '../canvas/bitmaps';
 import { KeptBackdrops, paintBackdrop } from '../canvas/backdrop';
+import { alignedPlacement } from '../canvas/alignment';
 import type { Layers } from '../state/layers';
-import { paint, type Scene } from '../canvas/painter';
+import { paint, type Marks, type Scene } from '../canvas/painter';
 import type { Theme } from '../canvas/theme';
 import {
   cameraTransform,
@@ -14,6 +15,7 @@ import {
   transformCamera,
   type Frame,
 } from '../canvas/viewport';
+import type { Experiments } from '../state/experiments';
 import type { Inspector } from '../state/inspector';
 import { patchSide } from '../../src/method/patch';
 import type { Grid } from '../../src/method/types';
@@ -30,7 +32,11 @@ const nothingKnown = new Uint8Array();
 export interface StagePicture {
   readonly inspector: Inspector;
   readonly layers: Layers;
+  /** Absent where there are none to make. */
+  readonly experiments?: Experiments | undefined;
 }
+
+const noMarks: Marks = { kept: [], dropped: [], replaced: [], twins: [] };
 
 /** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
 export class StageController {
@@ -45,11 +51,13 @@ export class StageController {
   private applying = false;
 
   constructor(
-    private readonly canvas: HTMLCanvasElement,
+    readonly canvas: HTMLCanvasElement,
     private readonly picture: StagePicture,
     private readonly theme: Theme,
     /** The picture right of the swipe line in place of this one. */
     private readonly other?: StagePicture,
+    /** True if both are of one photograph. */
+    private readonly onOnePhotograph?: ReadonlySignal<boolean>,
   ) {
     this.context = contextOf(canvas);
     this.behaviour = this.attachZoom();
@@ -105,6 +113,28 @@ export class StageController {
     return row * grid.columns + column;
   }
 
+  /** Where a patch lies in the page, CSS pixels; undefined while nothing is shown. Follows zoom and pan. */
+  boxOf(patch: number): { x: number; y: number; width: number; height: number } | undefined {
+    const picture = this.picture.inspector.picture.value;
+    const { x, y, k } = this.transform.value;
+    if (picture === undefined || this.size.value.width === 0) return undefined;
+    const { columns } = picture.image.grid;
+    const side = k * patchSide(picture.model);
+    const canvas = this.canvas.getBoundingClientRect();
+    return {
+      x: canvas.x + x + side * (patch % columns),
+      y: canvas.y + y + side * Math.floor(patch / columns),
+      width: side,
+      height: side,
+    };
+  }
+
+  /** CSS pixels between two places of a stroke that lie in one patch or in neighbours. */
+  get brushStep(): number {
+    const model = this.picture.inspector.picture.peek()?.model;
+    return model === undefined ? 1 : Math.max(1, (this.transform.peek().k * patchSide(model)) / 2);
+  }
+
   /** Pans as little as needed to bring a patch into view. */
   reveal(patch: number): void {
     const picture = this.picture.inspector.picture.peek();
@@ -138,6 +168,11 @@ export class StageController {
         const frame = this.frame.peek();
         return frame === undefined ? transform : clampTransform(transform, frame);
       })
+      .filter((event: MouseEvent) => {
+        // As it is by default, but that a brush does not pan.
+        if (event.type === 'wheel') return true;
+        return !event.ctrlKey && event.button === 0 && !this.isBrushing();
+      })
       .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
         this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
         batch(() => {
@@ -149,6 +184,11 @@ export class StageController {
       .on('end', () => this.canvas.classList.remove('panning'));
     select(this.canvas).call(behaviour).on('dblclick.zoom', null);
     return behaviour;
+  }
+
+  private isBrushing(): boolean {
+    const { experiments } = this.picture;
+    return experiments !== undefined && experiments.tool.peek() !== 'inspect';
   }
 
   private rememberCamera(transform: ZoomTransform): void {
@@ -195,11 +235,22 @@ export class StageController {
     const scene = this.sceneOf(this.picture, this.transform.value);
     if (scene === undefined || this.other === undefined) return scene;
     const frame = this.frameOf(this.other);
-    const camera = this.other.inspector.camera.value;
-    return { ...scene, other: frame && this.sceneOf(this.other, cameraTransform(camera, frame)) };
+    if (frame === undefined) return scene;
+    return { ...scene, other: this.sceneOf(this.other, this.transformOf(this.other, frame)) };
   });
 
-  private sceneOf({ inspector, layers }: StagePicture, transform: ZoomTransform): Scene | undefined {
+  /** Where the other picture lies: on the photograph, where both are of one; else as its own camera says. */
+  private transformOf({ inspector }: StagePicture, frame: Frame): ZoomTransform {
+    const [own, other] = [this.picture.inspector.picture.value?.image, inspector.picture.value?.image];
+    const transform = this.transform.value;
+    if (own === undefined || other === undefined || this.onOnePhotograph?.value !== true) {
+      return cameraTransform(inspector.camera.value, frame);
+    }
+    const { x, y, k } = alignedPlacement(transform, own, other);
+    return zoomIdentity.translate(x, y).scale(k);
+  }
+
+  private sceneOf({ inspector, layers, experiments }: StagePicture, transform: ZoomTransform): Scene | undefined {
     const picture = inspector.picture.value;
     const base = layers.base.value;
     const { width, height, ratio } = this.size.value;
@@ -226,6 +277,7 @@ export class StageController {
       showDropped: overlay === 'kept',
       focused: inspector.focused.value,
       pinned: inspector.pinned.value,
+      marks: experiments?.marks.value ?? noMarks,
       other: undefined,
       palette: this.theme.palette.value,
     };

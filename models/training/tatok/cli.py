@@ -17,6 +17,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from .generation.config import GeneratorConfig
 from .importers.families import Kind
+from .lens.sizes import Filling, Size
 from .training.command import Run, Train, defaults_of_run, options_of
 
 GeneratorOptions = options_of(GeneratorConfig, "GeneratorOptions")
@@ -608,6 +609,59 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """Fit an entropy model to a frozen tokenizer, so that its tokens can be dropped; go on after a stop."""
+
+    bundle: Positional[Path]
+    """Folder of a bundle without an entropy model."""
+    images: Positional[Path]
+    """Folder of photographs, better thousands than hundreds."""
+    out: Path
+    """Folder of the new bundle, with its figures in lens.md and lens.json; until it is whole, codes and a checkpoint."""
+    size: Size = "tiny"
+    """Parameters: tiny 1 million, small 5, base 25."""
+    steps: int = 2000
+    """Steps of the fit (1 or more)."""
+    batch: int = 16
+    """Photographs of a step (1 or more)."""
+    filling: Filling = "expectation"
+    """Code in place of a dropped one: the nearest to the expectation, or the likeliest."""
+    seed: int = 0
+    """Decides which photographs are held out, the first weights, and what each step hides."""
+    held_out: int = 64
+    """Photographs that are not fitted to, a quarter at most; half of them choose the step, figures are of the other half."""
+    threads: int = 0
+    """Threads of the CPU; 0: all."""
+
+    def run(self) -> None:
+        from .lens.command import make_lens
+        from .lens.fit import FitConfig
+        from .training.stop_signals import StopSignals
+
+        for option, value, least in (
+            ("--steps", self.steps, 1),
+            ("--batch", self.batch, 1),
+            ("--held-out", self.held_out, 2),
+            ("--threads", self.threads, 0),
+        ):
+            _require(option, value, least)
+        config = FitConfig(self.size, self.steps, self.batch, self.seed)
+        with StopSignals() as signals:
+            text = make_lens(
+                self.bundle,
+                self.images,
+                self.out,
+                config,
+                filling=self.filling,
+                held_out=self.held_out,
+                threads=self.threads,
+                say=lambda line: print(line, flush=True),
+                stopped=lambda: signals.requested,
+            )
+        print(text or f"Stopped; the same command goes on from {self.out}.")
+
+
+@dataclass(frozen=True)
 class Tokenize:
     """Write the tokens of many images to a token data set, on this machine or on a cluster; go on after a stop."""
 
@@ -730,6 +784,7 @@ COMMANDS: dict[str, type] = {
     "golden": Golden,
     "import": Import,
     "check": Check,
+    "lens": Lens,
     "tokenize": Tokenize,
     "convert": Convert,
 }

@@ -4,12 +4,16 @@ import { TatokError } from '../../../src/method/errors';
 import { examine, type Contract } from '../../../src/protocol/contract';
 import {
   analysisRequests,
+  checkAnalysisAnswer,
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromModelTablePage,
+  fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
+import { tinyTokenization } from '../export/tokenization';
 import { tinyModel } from '../model';
 
 const filter = { lossRate: 0.2, edgePriority: 1.5, budget: 'reference', ranking: 'sequential' };
@@ -24,6 +28,7 @@ const geometry = {
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
+  keep: new Uint8Array(6),
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -33,6 +38,8 @@ const provider = { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'Ther
 const loaded = { model: tinyModel, provider };
 const opened = { ...loaded, tokens: tokens(), manifest: '{}', timings: { read: 0.5, decode: 1 } };
 const tiles = { done: 0, total: 3 };
+
+const replaced = [{ token: 'patch', index: 2, code: 5 }];
 
 /** True for keys of a message that may be absent. */
 type Optional = (path: string) => boolean;
@@ -56,7 +63,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -67,15 +74,52 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       filtering: [{ params: filter }],
       'settings/save': [{ params: filter }],
       export: [
+        { params: { kind: 'comparison.csv', bytes: file() } },
         { params: { kind: 'npz', settings: filter } },
-        { params: { kind: 'view.png', bytes: file() } },
+        {
+          params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
+          optional: only('edits'),
+        },
+        { params: { kind: 'view.png', bytes: file(), settings: filter } },
+        { params: { kind: 'sweep.webp', settings: filter } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
+      'row/choose': [{ params: ['list'] }],
+      'tokens/other': [{ params: undefined }],
+      'neighbour/open': [{ params: { step: -1, view: '{}', cropMode: 'fit' }, optional: only('cropMode') }],
+      'view/remember': [{ params: ['{}'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromModelTablePage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      resume: [{ params: undefined }],
+      'table/reference': [{ params: [1] }],
+      'table/save': [{ params: { kind: 'models.csv', order: [1, 0] } }],
+    },
+  ],
+  [
+    fromDatasetPage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      'dataset/resume': [{ params: undefined }],
+      'dataset/open': [{ params: [3] }],
+      'dataset/thumbnail': [{ params: [3] }],
+      'dataset/export': [{ params: { kind: 'table.csv', bytes: file() } }],
+      'dataset/curves': [{ params: undefined }],
+      'dataset/budgets': [{ params: [56.5] }],
+      'dataset/saveBudget': [{ params: ['image'] }],
+      action: [{ params: ['retry'] }],
     },
   ],
   [
@@ -90,10 +134,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           optional: (path) => /settings\.|choice\.cuda|cropMode|maxMegapixels/.test(path),
         },
       ],
+      'tokens/open': [
+        {
+          params: {
+            id: 7,
+            params: {
+              ...{ picture: 1, choice, tokens: tokensToDecode(), cropMode: 'fit', everyCode: false, settings: filter },
+              ...{ original: file(), maxMegapixels: 0.5 },
+            },
+          },
+          optional: (path) => /settings\.|choice\.cuda|original|maxMegapixels/.test(path),
+        },
+      ],
       reopen: [
         {
           params: { picture: 1, choice, file: file(), image: geometry, tokens: tokens(), manifest: '{}' },
-          optional: (path) => /choice\.cuda|image\.page$/.test(path),
+          // Tokens of a file may have been opened without an image.
+          optional: (path) => /choice\.cuda|image\.page$|^file$|tokens\.keep$/.test(path),
         },
       ],
       close: [{ params: { picture: 1 } }],
@@ -113,14 +170,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       ],
       'pictures/tokenize': [
         {
-          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
-          optional: (path) => /settings\.|choice\.cuda/.test(path),
+          params: {
+            id: 1,
+            params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2, maxMegapixels: 0.5 },
+          },
+          optional: (path) => /settings\.|choice\.cuda|maxMegapixels/.test(path),
         },
       ],
       'tokens/decode': [
         {
           params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
           optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
+      thumbnail: [
+        {
+          params: { id: 1, params: { file: file(), width: 96, height: 64, maxMegapixels: 0.5 } },
+          optional: only('params.maxMegapixels'),
         },
       ],
       'provider/exclude': [
@@ -350,14 +416,29 @@ describe('a message', () => {
 describe('an analysis', () => {
   const limits = { patches: 6, tiles: 2, globalTokens: 3, layers: 4, heads: 5 };
   const settings = filter;
+  const edits = {
+    forcedKept: [0, 3],
+    forcedDropped: [5],
+    replaced: [
+      { token: 'global', index: 5, code: 70_000 },
+      { token: 'patch', index: 5, code: 0 },
+    ],
+  };
   const ask = (name: string, params: unknown) => checkedAnalysis({ name, params }, limits);
   const good: readonly (readonly [string, object])[] = [
     ['rank', filter],
     ['reconstruct', filter],
+    ['reconstruct', { ...filter, edits }],
     ['measure', { settings, lossRates: [0, 0.5, 1] }],
     ['influence', { settings, tile: 1, globalToken: 2 }],
+    ['influence', { settings, edits, tile: 1, globalToken: 2 }],
+    ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
+    ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['sweep', { settings, lossRates: [0, 1], format: 'webp' }],
+    ['anchor', { codec: 'webp', bytes: 173 }],
+    ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
 
   it('is tried below, whichever it is', () => {
@@ -374,7 +455,8 @@ describe('an analysis', () => {
         if (value === 'mean' && stranger === 1) continue;
         expect(() => ask(name, replaced(stranger)), `${path}: ${typeof stranger}`).toThrow(TatokError);
       }
-      if (path !== '' && !/\.\d+$/.test(path)) expect(() => ask(name, replaced()), path).toThrow(TatokError);
+      if (path !== '' && path !== 'edits' && !/\.\d+$/.test(path))
+        expect(() => ask(name, replaced()), path).toThrow(TatokError);
     }
     expect(() => ask(name, { ...params, more: 1 })).toThrow('it has keys that are not known');
   });
@@ -383,6 +465,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 2, globalToken: 0 }, 'tile: must be below 2'],
     ['influence', { settings, tile: 0, globalToken: 3 }, 'globalToken: must be below 3'],
     ['influence', { settings, tile: 0.5, globalToken: 0 }, 'tile: '],
+    ['nearest', { patch: 6 }, 'patch: must be below 6'],
     ['attention', { tile: 2, layer: 0, head: 0 }, 'tile: must be below 2'],
     ['attention', { tile: 0, layer: 4, head: 0 }, 'layer: '],
     ['attention', { tile: 0, layer: 0, head: 5 }, 'head: '],
@@ -390,6 +473,18 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    ['anchor', { codec: 'png', bytes: 1 }, 'codec: '],
+    ['anchor', { codec: 'webp', bytes: 2 ** 31 }, 'bytes: '],
+    ['anchorCurve', { codec: 'webp', bytes: Array(33).fill(1) }, 'bytes: must be a list of 1 to 32 values'],
+    [
+      'reconstruct',
+      { ...filter, edits: { ...edits, forcedKept: [6] } },
+      'edits: must be of tokens that the picture has',
+    ],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: [5] } }, 'edits: a patch is both kept and dropped'],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: Array(7).fill(0) } }, 'edits: must be lists of'],
+    ['draw', { settings, edits: { ...edits, replaced: [{ token: 'global', index: 6, code: 0 }] }, seed: 0 }, 'edits: '],
+    ['draw', { settings, seed: 2 ** 32 }, 'seed: must be below 4294967296'],
   ])('%s of %j is beyond the picture or its model', (name, params, reason) => {
     expect(() => ask(name, params)).toThrow(reason);
   });
@@ -410,6 +505,7 @@ describe('what a picture consists of', () => {
       { patchCodes: new Int32Array(7) },
       { entropyBits: new Float32Array(5) },
       { surprisalBits: new Float32Array(1) },
+      { keep: new Uint8Array(5) },
       { expectedCodes: new Float32Array(13) },
       { globalCodes: new Int32Array(3) },
       { entropyBits: new Float64Array(6) },
@@ -430,8 +526,53 @@ describe('what a picture consists of', () => {
 });
 
 describe('an answer of the inference process', () => {
+  it('analyses are answered with what they promise: arrays of their type and length, and numbers that are numbers', () => {
+    const { image, reconstruction, ranking } = tinyTokenization;
+    const region = { row: 0, column: 0, rows: 1, columns: 2 };
+    const { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits } = reconstruction;
+    const measurement = { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits, lossRate: 0.5 };
+    const smallest = { bytes: 5, containerBytes: 3 };
+    const file = { ...smallest, psnr: 30, ssim: null, quality: 4, encoded: { width: 2, height: 1 } };
+    const anchor = { codec: 'webp', limitBytes: 9, file, smallest };
+    const answers: Record<string, object> = {
+      rank: { ...ranking },
+      reconstruct: { ...reconstruction, timings: { decode: 1 } },
+      measure: [measurement],
+      influence: { tile: 0, globalToken: 1, region, change: new Float32Array(2) },
+      attention: { tile: 0, layer: 0, head: 'mean', region, weights: new Float32Array(4) },
+      nearest: [[{ code: 3, distance: 0.5 }], []],
+      anchor: { ...anchor, rgb: image.rgb },
+      anchorCurve: [anchor, { ...anchor, file: null }],
+      draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
+    };
+    const spoilt: Record<string, object[]> = {
+      rank: [{ order: new Int32Array(6) }, { order: new Uint32Array(9) }, { totalBits: NaN }, { more: 1 }],
+      reconstruct: [{ keep: [1] }, { rgb: 'no' }, { payloadBits: -1 }, { psnr: Infinity }, { settings: {} }],
+      influence: [{ change: new Float32Array(3) }, { region: { ...region, rows: 0 } }],
+      attention: [{ weights: new Float32Array(3) }, { head: 'all' }],
+      anchor: [{ codec: 'svg' }, { rgb: undefined }, { file: { ...file, quality: 'good' } }],
+      draw: [{ codes: new Int32Array(3) }, { patches: new Int32Array(2) }],
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      expect(() => checkAnalysisAnswer(name, answer), name).not.toThrow();
+      for (const bad of [
+        ...(spoilt[name] ?? []).map((change) => ({ ...answer, ...change })),
+        null,
+        'text',
+        [answer, 7],
+      ]) {
+        expect(() => checkAnalysisAnswer(name, bad), name).toThrow(`wrong answer to ${name}: `);
+      }
+    }
+    expect(() => checkAnalysisAnswer('measure', [{ ...measurement, ssim: NaN }])).toThrow('wrong answer to measure');
+    expect(() => checkAnalysisAnswer('nearest', [[{ code: 3, distance: -1 }]])).toThrow('wrong answer to nearest');
+    // One that is made up is none of the table.
+    for (const other of ['made-up', 'toString']) expect(() => checkAnalysisAnswer(other, null)).not.toThrow();
+  });
+
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
+    expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
     expect(() => checkAnswer('model/load', loaded)).not.toThrow();
     for (const bad of [
       { ...opened, model: { ...tinyModel, grid: { rows: NaN, columns: 3 } } },

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from ..filter import MOST_ROUNDS
-from .manifest import FORMAT
+from .manifest import FORMAT, manifest_bytes
 
 Count = Annotated[int, Field(gt=0)]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -179,6 +179,12 @@ class Expected(Part):
 
     dimensions: Count
     stream: StreamName | None = None
+    given: Literal["streams", "others"] = "streams"
+    """What a token's entropy is given where nothing was dropped: the other streams, or the other tokens of its own stream.
+
+    With "others" the entropies with no token visible tell nothing of a picture, as those of a lens: it is shown with the others
+    visible, and tokens are dropped by backward elimination.
+    """
 
 
 class Attention(Part):
@@ -403,8 +409,9 @@ def signatures(manifest: Manifest) -> dict[str, Signature]:
 def read_manifest(bundle: Path) -> Manifest:
     """The manifest of a bundle of format 1 or 2. Raises ValueError with one line for every fault, and OSError."""
     path = bundle / "manifest.json"
+    content = manifest_bytes(bundle)
     try:
-        given = json.loads(path.read_text(encoding="utf-8-sig"))
+        given = json.loads(content.decode("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(given, dict) or given.get("format") != FORMAT:
