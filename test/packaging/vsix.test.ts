@@ -194,6 +194,21 @@ describe(`the package for ${platform}`, () => {
     );
     expect(bundled.length).toBeGreaterThan(30);
     checkLicences(files, [...bundled, ...shippedManifests(files)]);
+    // Packages hold code of others, which their own licence does not name.
+    const notices = text.decode(files.get('extension/THIRD-PARTY-NOTICES.txt'));
+    const holders = new Set<string>();
+    for (const input of inputs.filter((path) => path.includes('node_modules/'))) {
+      const source = await readFile(join(root, input), 'utf8');
+      for (const [comment] of source.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*/g)) {
+        for (const [, holder = ''] of comment.matchAll(
+          /Copyright (?:\(c\) |© )?(?:\d{4}[-\d, ]*)?([A-Z][\w.]+(?: [A-Z]\w+)?)/gi,
+        )) {
+          holders.add(holder);
+        }
+      }
+    }
+    expect(holders).toContain('Devon Govett');
+    for (const holder of holders) expect(notices.toLowerCase(), holder).toContain(holder.toLowerCase());
   });
 
   describe('unpacked away from the checkout', () => {

@@ -16,7 +16,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from .importers.families import Kind
-from .lens.sizes import Size
+from .lens.sizes import Filling, Size
 from .training.command import Run, Train, defaults_of_run
 
 
@@ -493,6 +493,8 @@ class Lens:
     """Steps of the fit (1 or more)."""
     batch: int = 16
     """Photographs of a step (1 or more)."""
+    filling: Filling = "expectation"
+    """Code in place of a dropped one: the nearest to the expectation, or the likeliest."""
     seed: int = 0
     """Decides which photographs are held out, the first weights, and what each step hides."""
     held_out: int = 64
@@ -519,6 +521,7 @@ class Lens:
                 self.images,
                 self.out,
                 config,
+                filling=self.filling,
                 held_out=self.held_out,
                 threads=self.threads,
                 say=lambda line: print(line, flush=True),
