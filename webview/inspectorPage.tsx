@@ -10,17 +10,19 @@ import { readViewState, saveState } from './state/viewState';
 import { ExperimentsPanel } from './experiments/ExperimentsPanel';
 import { PictureMenu } from './experiments/PictureMenu';
 import { usePageKeys } from './experiments/pictureInput';
-import { Targets } from './experiments/Targets';
 import { PictureStage } from './stage/PictureStage';
+import { AnchorsPanel } from './controls/AnchorsPanel';
 import { GlobalTokens } from './controls/GlobalTokens';
 import { Header } from './controls/Header';
 import { LossRate } from './controls/LossRate';
-import { PatchReadout } from './controls/PatchReadout';
-import { TokenCounts } from './controls/TokenCounts';
+import { PatchCard } from './controls/PatchCard';
+import { Results } from './controls/Results';
 import { Toolbar } from './controls/Toolbar';
 import { BitsHistogram } from './plots/BitsHistogram';
 import { EntropyCurve } from './plots/EntropyCurve';
 import { RateDistortionPlot } from './plots/RateDistortionPlot';
+import { compact, low, stacked } from './ui/media';
+import { Splitter } from './ui/ownControls';
 
 /** The page of one tokenization. */
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
@@ -38,7 +40,13 @@ export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
   );
 }
 
-/** The inspector: picture at the left, what it costs at the right, its parts below. */
+/** Least and greatest width of figures and plots, CSS pixels. */
+const widths = { min: 180, max: 640 } as const;
+
+/**
+ * The inspector: the picture with ε below it, its results and plots beside it or below, its global tokens at the foot. Picture, ε and
+ * results are in sight whatever the size of the panel.
+ */
 function App(): JSX.Element {
   const services = useServices();
   const { inspector } = services;
@@ -46,35 +54,58 @@ function App(): JSX.Element {
   const exporter = useExporter();
   const picture = inspector.picture.value;
   const shown = picture !== undefined;
-  const filters = inspector.filters.value;
-  const rates = inspector.rates.value;
+  const { sideWidth } = inspector.arrangement.value;
   const hasGlobals = picture !== undefined && picture.model.globalTokens > 0;
+  const kind = !shown ? 'empty' : stacked.value ? 'stacked' : 'beside';
   return (
-    <div class={!shown ? 'inspector empty' : hasGlobals ? 'inspector' : 'inspector no-globals'} data-testid="inspector">
-      <Header />
-      <main>
-        {shown && <Toolbar />}
-        <PictureStage experimental onScene={(scene) => exporter.picture(scene)}>
-          {(controller) => <PictureMenu controller={controller} />}
-        </PictureStage>
-      </main>
-      {shown && (
-        <>
-          <aside class="sidebar" aria-label={rates ? 'Filtering' : 'Tokens and quality'}>
-            {rates && <LossRate />}
-            {rates && <Targets />}
-            <TokenCounts />
-            <ExperimentsPanel />
-            {filters && (
+    <div
+      class={`inspector ${kind}${compact.value ? ' compact' : ''}${low.value ? ' low' : ''}`}
+      style={sideWidth === undefined ? undefined : { '--side-width': `${sideWidth}px` }}
+      data-testid="inspector"
+    >
+      <div class="first-screen">
+        <Header />
+        <main>
+          {shown && <Toolbar />}
+          <PictureStage experimental onScene={(scene) => exporter.picture(scene)}>
+            {(controller) => (
               <>
-                <EntropyCurve />
-                <BitsHistogram />
+                <PatchCard controller={controller} />
+                <PictureMenu controller={controller} />
               </>
             )}
-            {rates && <RateDistortionPlot />}
+          </PictureStage>
+          {shown && inspector.rates.value && <LossRate />}
+        </main>
+        {kind === 'stacked' && <Results />}
+      </div>
+      {shown && (
+        <>
+          <aside class="sidebar" aria-label="Results and plots">
+            {kind === 'beside' && (
+              <Splitter
+                label="Width of results and plots"
+                testId="side-width"
+                sets="width"
+                {...widths}
+                onResize={(width) => inspector.arrange({ sideWidth: width })}
+                onReset={() => inspector.arrange({ sideWidth: undefined })}
+              />
+            )}
+            {kind === 'beside' && <Results />}
+            <div class="plots">
+              <ExperimentsPanel />
+              {inspector.rates.value && <RateDistortionPlot />}
+              <AnchorsPanel />
+              {inspector.filters.value && (
+                <>
+                  <EntropyCurve />
+                  <BitsHistogram />
+                </>
+              )}
+            </div>
           </aside>
           {hasGlobals && <GlobalTokens />}
-          <PatchReadout />
         </>
       )}
     </div>

@@ -1,6 +1,7 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { AnchorPoint, Codec } from '../method/anchors';
 import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
@@ -18,12 +19,14 @@ import type {
   StageTimings,
 } from '../method/types';
 import { limitsOf, type PictureLimits } from '../protocol/schemas';
+import { CodecLadder } from './codecs';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
 import type { KeyedBundle, RunningModels } from './runningModels';
 import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
+import { reduce } from './tiles';
 
 /**
  * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
@@ -79,6 +82,7 @@ export class OpenPicture {
   private readonly influences = new LRUCache<string, InfluenceMap>({ max: keptInfluences });
   private readonly references = new LRUCache<string, Rendered>({ max: keptReferences });
   private readonly attentions = new LRUCache<number, Float32Array>({ max: keptAttentions });
+  private readonly ladders = new Map<Codec, CodecLadder>();
   private readonly closing = new CancellationTokenSource();
   /** All pixels, where the image that is shown has them all. */
   private pixels: Picture | undefined;
@@ -106,7 +110,7 @@ export class OpenPicture {
         const { tokens, image } = this.known;
         const model = await this.model(run);
         const ranked = await this.ranking(model, settings, run);
-        const picture = await this.picture(model.tatok.model, run);
+        const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
         const { timings, ...reconstruction } = await model.tatok.reconstruct(
           tokens,
           image,
@@ -129,7 +133,7 @@ export class OpenPicture {
           const { tokens, image } = this.known;
           const model = await this.model(run);
           const { ranking } = await this.ranking(model, settings, run);
-          const picture = await this.picture(model.tatok.model, run);
+          const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
           const { tatok } = model;
           const points = await tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
           for (const point of points) this.measurements.set(key(point.lossRate), point);
@@ -171,6 +175,31 @@ export class OpenPicture {
           return tatok.attentionOf(weights, this.known.image, tile, layer, head);
         },
         'soon',
+      ),
+
+    anchor: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const point = await ladder.within(bytes, () => run.observer('metrics'));
+          if (point.file === null) return { ...point, rgb: null };
+          const { width, height, reduction } = this.known.image;
+          return { ...point, rgb: reduce(await ladder.decode(point.file), width, height, reduction) };
+        },
+        'long',
+      ),
+
+    anchorCurve: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const points: AnchorPoint[] = [];
+          for (const limit of bytes) points.push(await ladder.within(limit, () => run.observer('metrics')));
+          return points;
+        },
+        'long',
       ),
 
     draw: ({ settings, edits = noEdits, seed }, call) =>
@@ -238,7 +267,8 @@ export class OpenPicture {
     run: Run,
     need?: 'required',
   ): Promise<TimedRanking> {
-    if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
+    const decided = !tatok.model.filters || this.known.tokens.keep !== undefined;
+    if (need === undefined && decided) return { ranking: undefined, timings: {} };
     const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
@@ -251,11 +281,24 @@ export class OpenPicture {
     return { ranking, timings };
   }
 
-  /** All pixels of the picture. @throws TatokError of the image. */
+  /** Files of the picture in a format, as far as they were made. It holds all pixels while it is at work, and longer only where they are kept. */
+  private async ladder(codec: Codec, run: Run): Promise<CodecLadder> {
+    const known = this.ladders.get(codec);
+    if (known !== undefined) return known;
+    this.bundle ??= await this.readBundle(run.choice);
+    const ladder = new CodecLadder(codec, await this.picture(this.bundle.model, run));
+    if (this.pixels !== undefined) this.ladders.set(codec, ladder);
+    return ladder;
+  }
+
+  /** All pixels of the picture. @throws TatokError of the image; image-unreadable where there is none. */
   private async picture(model: ModelDescription, run: Run): Promise<Picture> {
     const known = this.pixels ?? this.shared.largePicture.get(this);
     if (known !== undefined) return known;
     const { file, image } = this.known;
+    if (file === undefined) {
+      throw new TatokError('image-unreadable', 'The tokens were opened without the picture that they were made of.');
+    }
     const { picture } = await readPicture(file, model, { cropMode: image.cropMode }, run.observer);
     this.keepPixels(picture);
     return picture;

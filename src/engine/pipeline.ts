@@ -1,7 +1,15 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
 import { drawCodes } from './drawnCodes';
-import { forcedSelection, noEdits, requireEdits, withForced, withReplaced, type Edits } from '../method/edits';
+import {
+  forcedSelection,
+  givenSelection,
+  noEdits,
+  requireEdits,
+  withForced,
+  withReplaced,
+  type Edits,
+} from '../method/edits';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
 import { maskBits, selectKept } from '../method/filter';
@@ -122,8 +130,8 @@ export class TaTok {
    * Filters and decodes tokens under some settings, without encoding.
    *
    * @param image of the tokens.
-   * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   * @param picture the same at full size, for PSNR and SSIM; undefined: there is none, and they are null.
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept, or those that the tokens say.
    * @param edits lie over the tokens and over what the filter keeps. Bits lost are then Σ_D ĥ as the decoder is given it, and may be more
    *   than ε allows.
    * @throws TatokError bad-settings for edits that are of another model or picture.
@@ -131,7 +139,7 @@ export class TaTok {
   async reconstruct(
     tokens: Tokens,
     image: ShownGeometry,
-    picture: Picture,
+    picture: Picture | undefined,
     given: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
@@ -163,7 +171,7 @@ export class TaTok {
    */
   filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
     const tiling = this.tiling(geometry);
-    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const selection = this.selection(undefined, ranking, resolveSettings(given, this.model), tiling);
     const { length: _, ...rate } = this.rate(selection, tiling);
     return { keep: selection.keep, ...rate };
   }
@@ -183,9 +191,7 @@ export class TaTok {
     this.requireTokens(tokens, tiling);
     const codes = { globalCodes, patchCodes, otherCodes: [] };
     const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
-      : [];
+    const estimate = await this.estimateCodes(codes, visible, tiling, clock);
     const reduction = reductionFor(width, height, patchSide(this.model));
     const [decoded] = await this.decode(
       codes,
@@ -198,6 +204,44 @@ export class TaTok {
     );
     if (decoded === undefined) throw new RangeError('no picture');
     return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction), rgb: decoded.rgb };
+  }
+
+  /**
+   * Tokens out of a file with what the entropy model says of them given G, as {@link tokenize} has those of a picture: they can be decoded,
+   * and analysed as far as that takes no picture.
+   *
+   * @param everyCode false where the codes of dropped patches are not in the file: their surprisal is NaN.
+   * @throws TatokError tokens-invalid unless the model can have given the tokens.
+   */
+  async estimateTokens(
+    given: TokensToDecode,
+    everyCode: boolean,
+    observer?: StageObserver,
+  ): Promise<Pick<Tokenized, 'tokens' | 'timings'>> {
+    const clock = new StageClock(observer);
+    const { globalCodes, patchCodes, keep } = given;
+    const tiling = this.tiling(given);
+    this.requireTokens(given, tiling);
+    const codes = { globalCodes, patchCodes, otherCodes: [] };
+    const estimate = await this.estimateCodes(codes, new Uint8Array(keep.length), tiling, clock);
+    const surprisalBits = everyCode
+      ? estimate.surprisalBits
+      : estimate.surprisalBits.map((bits, patch) => (keep[patch] === 1 ? bits : NaN));
+    const tokens = { ...codes, ...estimate, surprisalBits, ...(this.model.filters && { keep }) };
+    return { tokens, timings: clock.timings };
+  }
+
+  /** Nothing for a model without an entropy model. */
+  private async estimateCodes(
+    codes: Codes,
+    visible: Uint8Array,
+    tiling: Tiling,
+    clock: StageClock,
+  ): Promise<EntropyEstimate> {
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
+      : [];
+    return estimate;
   }
 
   /** @throws TatokError tokens-invalid. */
@@ -222,7 +266,7 @@ export class TaTok {
    * Rate and distortion of the same tokens under several ε, decoded as one batch.
    *
    * @param image of the tokens.
-   * @param picture the same at full size.
+   * @param picture the same at full size; undefined: there is none, and PSNR and SSIM are null.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
    * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
@@ -230,7 +274,7 @@ export class TaTok {
   async measure(
     tokens: Tokens,
     image: ShownGeometry,
-    picture: Picture,
+    picture: Picture | undefined,
     settings: FilterSettings,
     lossRates: readonly number[],
     ranking: Ranking | undefined,
@@ -263,7 +307,7 @@ export class TaTok {
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
     requireEdits(edits, this.model, tiling);
-    const selection = this.selection(ranking, checked, tiling);
+    const selection = this.selection(tokens, ranking, checked, tiling);
     const codes = this.tileGraphs.codesOf(withReplaced(tokens, edits), tiling, tile);
     const keep = this.tileGraphs.maskOf(withForced(selection.keep, edits), tiling, tile);
     const { length } = selection;
@@ -337,7 +381,7 @@ export class TaTok {
   ): Promise<DrawnCodes> {
     requireEdits(edits, this.model, geometry);
     const tiling = this.tiling(geometry);
-    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const selection = this.selection(tokens, ranking, resolveSettings(given, this.model), tiling);
     const drawn = { codes: withReplaced(tokens, edits), keep: withForced(selection.keep, edits), tiling };
     return drawCodes(this.model, this.tileGraphs, drawn, seed, new StageClock(observer));
   }
@@ -371,8 +415,16 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  /** The kept tokens of a picture. */
-  private selection(ranking: Ranking | undefined, settings: FilterSettings, tiling: Tiling): KeptSet {
+  /** The kept tokens of a picture: those that the tokens came with, or those of the filter. */
+  private selection(
+    tokens: Pick<Tokens, 'keep' | 'entropyBits'> | undefined,
+    ranking: Ranking | undefined,
+    settings: FilterSettings,
+    tiling: Tiling,
+  ): KeptSet {
+    if (tokens?.keep !== undefined) {
+      return { ...givenSelection(tokens.keep, tokens.entropyBits), length: this.model.steps.length };
+    }
     if (ranking === undefined) return keepPrefix(this.model, tiling, settings.lossRate);
     const kept = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling));
     return { ...kept, length: this.model.steps.length };
@@ -403,10 +455,7 @@ export class TaTok {
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
     const none = this.noEstimate(tiling).entropyBits;
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [new Uint8Array(none.length)], tiling, 'entropy', clock)
-      : [];
-    return { ...codes, ...estimate };
+    return { ...codes, ...(await this.estimateCodes(codes, new Uint8Array(none.length), tiling, clock)) };
   }
 
   private noCodes(tiling: Tiling): Codes {
@@ -519,7 +568,7 @@ export class TaTok {
       // The last strip's is a stage of its own, so that a picture of one strip has a time for decoding and one for measuring.
       if (last + 1 < tiling.count) measure(strip);
     });
-    await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
+    if (picture !== undefined) await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
     return decoded.map(({ rgb, meter }) => ({ rgb, psnr: meter.psnr, ssim: meter.ssim }));
   }
 
@@ -539,7 +588,9 @@ export class TaTok {
     readonly selections: readonly KeptSet[];
     readonly estimates: readonly EntropyEstimate[];
   }> {
-    const filtered = await clock.run('filter', () => each.map((settings) => this.selection(ranking, settings, tiling)));
+    const filtered = await clock.run('filter', () =>
+      each.map((settings) => this.selection(tokens, ranking, settings, tiling)),
+    );
     const codes = withReplaced(tokens, edits);
     const masks = filtered.map(({ keep }) => withForced(keep, edits));
     const sequential = each[0] !== undefined && isSequential(each[0].ranking);

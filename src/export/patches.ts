@@ -22,7 +22,7 @@ interface PatchRecord {
   /** The vector of a patch that has no code. */
   readonly latent?: readonly number[];
   readonly entropyBits?: number;
-  readonly surprisalBits?: number;
+  readonly surprisalBits?: number | undefined;
   readonly rank?: number;
   readonly lostBits?: number | undefined;
   readonly kept?: boolean;

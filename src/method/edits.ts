@@ -145,6 +145,11 @@ export function forcedSelection(
   return { keep, keptTokens, lostBits };
 }
 
+/** A kept set that tokens came with, out of a file, in place of the filter's. @param entropyBits ĥ given G, N values in bits. */
+export function givenSelection(keep: Uint8Array, entropyBits: Float32Array): Selection {
+  return { ...forcedSelection(keep, entropyBits), budgetBits: entropyBits.reduce((sum, bits) => sum + bits, 0) };
+}
+
 /** True if codes of a stream can be replaced: it has one code of 32 bits for every token. */
 export function isReplaceable(model: Pick<ModelDescription, 'streams'>, token: ReplaceableToken): boolean {
   const stream = streamOf(model, token);

@@ -1,28 +1,24 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  CancellationTokenSource,
-  type CancellationToken,
-  type Logger,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import { imageExtensions } from '../host/imageFiles';
 import type { Models } from '../host/models';
-import { plain } from '../host/text';
+import { plain, sentences } from '../host/text';
 import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import type { FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
-import { WebviewPages, type MessagePort } from './webviewConnection';
+import { rpcLogger, WebviewPages, type MessagePort } from './webviewConnection';
 import { hasPart } from '../method/parts';
 
 export interface ServerServices {
@@ -39,6 +35,8 @@ export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' |
   readonly openNeighbour?: ((request: protocol.NeighbourRequest) => Promise<boolean>) | undefined;
   /** Keeps how pages of other images begin; absent where that is not kept. Not sent. */
   readonly rememberView?: ((view: string) => void) | undefined;
+  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
+  readonly travel?: ((way: protocol.Travel) => void) | undefined;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -61,6 +59,7 @@ export class DocumentServer extends Disposable {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
     this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+    this.register(document.onDidEdit((edits) => this.sendEdits(edits)));
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -77,10 +76,11 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    const { comparedWith, openNeighbour, rememberView, ...start } = this.start;
+    const { comparedWith, openNeighbour, rememberView, travel, ...start } = this.start;
     this.sentImage = undefined;
-    connection.onRequest(protocol.ready, ({ cropMode }) => {
+    connection.onRequest(protocol.ready, ({ cropMode, row }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
@@ -119,6 +119,9 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
     );
     connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
+    connection.onNotification(protocol.edit, (request) => document.edit(request));
+    connection.onNotification(protocol.travel, (way) => travel?.(way));
+    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -205,6 +208,12 @@ export class DocumentServer extends Disposable {
       case 'showOutput':
         this.services.log.show();
         return;
+      case 'chooseModel':
+        await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
+          const { message, advice } = toTatokError(error, this.document.name);
+          void window.showErrorMessage(sentences(message, advice));
+        });
+        return;
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
     }
@@ -218,6 +227,11 @@ export class DocumentServer extends Disposable {
       this.tokenizedUnder = settings;
     }
     void this.send(state);
+  }
+
+  private sendEdits(edits: Edits): void {
+    // A page that went away meanwhile is told when it is back.
+    this.pages.connection?.sendNotification(protocol.edited, edits).catch(() => undefined);
   }
 
   private async send(state: DocumentState): Promise<void> {
@@ -262,13 +276,4 @@ export class DocumentServer extends Disposable {
     this.sentImage = picture.image;
     await connection.sendNotification(protocol.pictured, picture);
   }
-}
-
-function rpcLogger(log: vscode.LogOutputChannel): Logger {
-  return {
-    error: (message) => log.error(message),
-    warn: (message) => log.warn(message),
-    info: (message) => log.info(message),
-    log: (message) => log.debug(message),
-  };
 }

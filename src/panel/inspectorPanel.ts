@@ -6,16 +6,12 @@ import { window } from '../host/window';
 import { exportChoices, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/document';
 import type { ComparedSide } from './comparisonPanel';
-import { DocumentServer, type ServerServices } from './documentServer';
+import { DocumentServer, type DocumentStart, type ServerServices } from './documentServer';
 import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
 import { neighbourOf, type Views } from './views';
 import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
 import { ImageFile } from './imageFile';
-
-export interface InspectorServices extends PanelServices {
-  readonly views: Views;
-}
 
 export interface PanelServices extends ServerServices {
   readonly extensionUri: vscode.Uri;
@@ -29,17 +25,11 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
   constructor(
     private readonly document: TokenizationDocument,
     private readonly panel: vscode.WebviewPanel,
-    private readonly services: InspectorServices,
+    private readonly services: PanelServices,
+    start: DocumentStart = {},
   ) {
     super();
-    const { views } = services;
-    this.server = this.register(
-      new DocumentServer(document, panel.webview, services, {
-        view: views.beginning(document.uri),
-        rememberView: (view) => views.remember(view),
-        openNeighbour: (request) => this.openNeighbour(request),
-      }),
-    );
+    this.server = this.register(new DocumentServer(document, panel.webview, services, start));
     this.register(document.onDidChangeState(() => this.showStatus()));
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));
@@ -92,22 +82,6 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     await connection.sendNotification(protocol.exportRequested, { kind });
   }
 
-  /** Shows another image of the folder, with model and view of this one, and closes this one. @returns false where there is none. */
-  private async openNeighbour({ step, view, cropMode }: protocol.NeighbourRequest): Promise<boolean> {
-    const { document, panel, services } = this;
-    const target = await neighbourOf(document.uri, step);
-    if (target === undefined) return false;
-    const { models, views } = services;
-    if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);
-    views.hand(target, { view, cropMode });
-    await vscode.commands.executeCommand('vscode.openWith', target, inspectorViewType, {
-      viewColumn: panel.viewColumn ?? vscode.ViewColumn.Active,
-      preview: false,
-    } satisfies vscode.TextDocumentShowOptions);
-    panel.dispose();
-    return true;
-  }
-
   private showStatus(): void {
     const { state } = this.document;
     if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
@@ -121,11 +95,15 @@ export const inspectorViewType = 'tatok.inspector';
 export interface EditorServices
   extends PanelServices, Pick<DocumentServices, 'inference' | 'onDidRestart' | 'onDidLoad'> {}
 
+export interface InspectorServices extends EditorServices {
+  readonly views: Views;
+}
+
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
   private readonly panels = new Set<InspectorPanel>();
 
-  constructor(private readonly services: EditorServices & InspectorServices) {
+  constructor(private readonly services: InspectorServices) {
     super();
     this.register(
       window.registerCustomEditorProvider(inspectorViewType, this, {
@@ -146,10 +124,34 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
-    const cropMode = this.services.views.cropModeOf(document.uri);
+    const { views } = this.services;
+    const cropMode = views.cropModeOf(document.uri);
     if (cropMode !== undefined) document.restoreCropMode(cropMode);
-    const inspector = new InspectorPanel(document, panel, this.services);
+    const inspector = new InspectorPanel(document, panel, this.services, {
+      view: views.beginning(document.uri),
+      rememberView: (view) => views.remember(view),
+      openNeighbour: (request) => this.openNeighbour(document, panel, request),
+    });
     this.panels.add(inspector);
     panel.onDidDispose(() => this.panels.delete(inspector));
+  }
+
+  /** Shows another image of the folder, with model and view of one that is open, and closes that. @returns false where there is none. */
+  private async openNeighbour(
+    document: TokenizationDocument,
+    panel: vscode.WebviewPanel,
+    { step, view, cropMode }: protocol.NeighbourRequest,
+  ): Promise<boolean> {
+    const target = await neighbourOf(document.uri, step);
+    if (target === undefined) return false;
+    const { models, views } = this.services;
+    if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);
+    views.hand(target, { view, cropMode });
+    await vscode.commands.executeCommand('vscode.openWith', target, inspectorViewType, {
+      viewColumn: panel.viewColumn ?? vscode.ViewColumn.Active,
+      preview: false,
+    } satisfies vscode.TextDocumentShowOptions);
+    panel.dispose();
+    return true;
   }
 }

@@ -5,6 +5,7 @@
  */
 import { ProgressType, RequestType, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
+import type { Anchor, AnchorPoint } from '../method/anchors';
 import { TatokError } from '../method/errors';
 import type {
   AttentionMap,
@@ -32,6 +33,10 @@ export interface Analyses {
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
+  anchor(request: AnchorRequest, call?: Call): Promise<Anchor>;
+  /** The same within several limits, in their order, without pictures. */
+  anchorCurve(request: AnchorCurveRequest, call?: Call): Promise<readonly AnchorPoint[]>;
   /** Codes for the dropped patches, drawn from the entropy model given the kept tokens. */
   draw(request: DrawRequest, call?: Call): Promise<DrawnCodes>;
 }
@@ -43,6 +48,8 @@ export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
+export type AnchorRequest = RequestOf<'anchor'>;
+export type AnchorCurveRequest = RequestOf<'anchorCurve'>;
 
 /** The place of the pipeline. */
 export interface Progress {

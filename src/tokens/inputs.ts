@@ -1,7 +1,7 @@
 /** The images that a data set is made of: in folders, lists, WebDataset tars and Parquet files, each read when it is its turn. */
 import { createReadStream } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
-import { basename, dirname, extname, isAbsolute, join, sep } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import {
   asyncBufferFromFile,
@@ -9,6 +9,7 @@ import {
   parquetReadObjects,
   parquetSchema,
   type FileMetaData,
+  type RowGroup,
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { LRUCache } from 'lru-cache';
@@ -16,13 +17,15 @@ import { extract as tarExtract } from 'tar-stream';
 import { FileTooLarge, openRegular, readRegular } from '../bundle/regularFile';
 import { TatokError } from '../method/errors';
 import { mostFileBytes, requireFileSize } from '../method/imageLimits';
-import { requireFewValues } from './tokenRows';
+import { requireFewValues, requireSoundPages } from './tokenRows';
 
 /** An image by its name among the inputs. */
 export interface ImageInput {
   /** Relative to the folder or as the list has it, with `/`; the name in an archive. */
   readonly path: string;
   readonly label: string | null;
+  /** Absolute path of its file; absent for one in an archive. */
+  readonly file?: string;
   /** The encoded file. @throws TatokError or an error of the file system, of this image alone. */
   read(): Promise<Uint8Array>;
 }
@@ -126,7 +129,8 @@ function files(folder: string, paths: readonly string[], labelOf: (path: string)
     count: paths.length,
     at: (index) => {
       const path = paths[index] ?? '';
-      return { path, label: labelOf(path), read: () => readImage(isAbsolute(path) ? path : join(folder, path)) };
+      const file = isAbsolute(path) ? path : resolve(folder, path);
+      return { path, label: labelOf(path), file, read: () => readImage(file) };
     },
   };
 }
@@ -174,6 +178,8 @@ interface TarEntry {
 }
 
 const mostLabelBytes = 1024;
+/** Of a name in an archive: file systems take a quarter. An archive may have millions. */
+const mostNameLength = 1024;
 
 /** A sample's key in a WebDataset: the name up to the first dot of its last part. */
 function sampleKey(name: string): string {
@@ -194,6 +200,7 @@ async function listTar(archive: string, prefix: string): Promise<Source> {
     for await (const entry of tar) {
       const { name, type, size, byteOffset: offset } = entry.header as typeof entry.header & { byteOffset: number };
       end = offset + size;
+      if (name.length > mostNameLength) throw new RangeError(`a name has ${name.length} characters`);
       // Links and devices are no images, wherever they lead.
       if (type === 'file' && imageExtension.test(name)) entries.push({ name, offset, size });
       if (type === 'file' && extname(name) === '.cls' && size <= mostLabelBytes) {
@@ -261,14 +268,18 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
   const names = parquetSchema(metadata).children.map(({ element }) => element.name);
   const key = keyColumns.find((name) => names.includes(name));
   const label = labelColumns.find((name) => names.includes(name));
-  const read = (columns: string[], rowStart: number, rowEnd: number): Promise<Record<string, unknown>[]> =>
-    parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, utf8: false });
+  const read = async (columns: string[], group: RowsOfGroup): Promise<Record<string, unknown>[]> => {
+    const { start: rowStart, end: rowEnd } = group;
+    await requireSoundPages(file, group.of, columns);
+    return parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, utf8: false });
+  };
   const groups = groupsOf(metadata);
   const keys: string[] = [];
   const labels: (string | null)[] = [];
   const wanted = [key ?? (nested ? image : undefined), label].filter((name) => name !== undefined);
-  for (const [start, end] of groups) {
-    const rows = wanted.length === 0 ? [] : await read(wanted, start, end);
+  for (const group of groups) {
+    const { start, end } = group;
+    const rows = wanted.length === 0 ? [] : await read(wanted, group);
     for (let row = start; row < end; row++) {
       const values = rows[row - start] ?? {};
       const found: unknown = key === undefined ? (values[image] as { path?: unknown } | undefined)?.path : values[key];
@@ -276,18 +287,18 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
       labels.push(label === undefined ? null : plainText(values[label]));
     }
   }
-  const held = new LRUCache<number, Promise<Record<string, unknown>[]>>({ max: heldGroups });
+  const held = new LRUCache<RowsOfGroup, Promise<Record<string, unknown>[]>>({ max: heldGroups });
   return {
     count: keys.length,
     at: (index) => ({
       path: keys[index] ?? '',
       label: labels[index] ?? null,
       read: async () => {
-        const group = groups.findIndex(([, end]) => index < end);
-        const [start, end] = groups[group] ?? [0, 0];
-        const rows = held.get(group) ?? read([image], start, end);
+        const group = groups.find(({ end }) => index < end);
+        if (group === undefined) throw new RangeError(`there is no row ${index}`);
+        const rows = held.get(group) ?? read([image], group);
         held.set(group, rows);
-        const value = (await rows)[index - start]?.[image];
+        const value = (await rows)[index - group.start]?.[image];
         const bytes = nested ? (value as { bytes?: unknown } | null | undefined)?.bytes : value;
         if (bytes instanceof Uint8Array) return bytes;
         throw new TatokError('image-unreadable', 'The row of the Parquet file has no image.');
@@ -296,10 +307,19 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
   };
 }
 
-/** First and last row (exclusive) of each group that is not empty. */
-function groupsOf({ row_groups }: FileMetaData): (readonly [number, number])[] {
+/** A group, and its first and last row (exclusive). */
+interface RowsOfGroup {
+  readonly of: RowGroup;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Groups that are not empty. */
+function groupsOf({ row_groups }: FileMetaData): RowsOfGroup[] {
   let start = 0;
-  return row_groups.map(({ num_rows }) => [start, (start += Number(num_rows))] as const).filter(([a, b]) => b > a);
+  return row_groups
+    .map((of) => ({ of, start, end: (start += Number(of.num_rows)) }))
+    .filter((group) => group.end > group.start);
 }
 
 /** The column of images: bytes, or a structure with a field `bytes` as Hugging Face's data sets have it. */

@@ -3,13 +3,18 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   type AsyncBuffer,
+  type ColumnMetaData,
   type FileMetaData,
+  type RowGroup,
   type SchemaElement,
 } from 'hyparquet';
+import { parquetHeader } from 'hyparquet/src/column.js';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { compressors } from 'hyparquet-compressors';
 import { z } from 'zod';
 import { TatokError } from '../method/errors';
+import type { ModelDescription, RankingCriterion } from '../method/types';
+import type { FailedPicture, TokensToDecode } from '../protocol/engineMessages';
 
 /** Columns in their order, and the type of each. Bits are −log2 of probabilities, sizes are in pixels. */
 const columnTypes = {
@@ -36,6 +41,8 @@ const columnTypes = {
   entropy: 'numbers',
   /** −log2 q of the patch's own code, the same way. */
   surprisal: 'numbers',
+  /** Bits that are lost when the patch and all that are dropped before it are dropped: it is dropped where they are at most ε·B. N values. */
+  lost: 'numbers',
   /** |S|. */
   kept: 'integer',
   /** K + |S|. */
@@ -76,6 +83,7 @@ const rowSchema = z.object({
   keep: orNull(z.instanceof(Uint8Array)),
   entropy: orNull(z.array(z.number())),
   surprisal: orNull(z.array(z.number())),
+  lost: orNull(z.array(z.number())),
   kept: integer,
   tokens: integer,
   payload_bits: number,
@@ -111,9 +119,14 @@ export function rowsToParquet(rows: readonly TokenRow[]): Uint8Array {
  * Rows of a shard, whichever implementation wrote it.
  *
  * @param name of the file, for messages.
+ * @param wanted columns, `path` among them; the others are null. Absent: all.
  * @throws TatokError tokens-invalid for what is no shard.
  */
-export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<TokenRow[]> {
+export async function rowsFromParquet(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  wanted?: readonly Column[],
+): Promise<TokenRow[]> {
   const file: AsyncBuffer = {
     byteLength: bytes.byteLength,
     slice: (start, end) => bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + (end ?? bytes.byteLength)),
@@ -122,7 +135,11 @@ export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffe
     // Byte arrays are text only where the schema says so.
     const metadata = await parquetMetadataAsync(file);
     requireFewValues(metadata, bytes.byteLength);
-    const rows = await parquetReadObjects({ file, metadata, compressors, utf8: false });
+    for (const group of metadata.row_groups) await requireSoundPages(file, group, wanted);
+    const rows = await parquetReadObjects({
+      ...{ file, metadata, compressors, utf8: false },
+      ...(wanted && { columns: [...wanted] }),
+    });
     return rows.map((row) => rowSchema.parse(row));
   } catch (error) {
     const reason =
@@ -139,6 +156,10 @@ export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffe
 
 /** Of a column of one group of rows: more do not fit into memory. */
 const mostValues = 2 ** 27;
+/** Of a page that is unpacked. */
+const mostPageBytes = 2 ** 30;
+/** A page's header has some dozens, and its least and greatest value. */
+const headerBytes = 2 ** 16;
 
 /**
  * Equal values take next to nothing in Parquet, so a small file may unpack to any size. Rows that are of use differ in more than a byte.
@@ -152,6 +173,43 @@ export function requireFewValues({ num_rows, row_groups }: FileMetaData, bytes: 
     columns.map(({ meta_data }) => Number(meta_data?.num_values ?? 0)),
   );
   if (values.some((count) => count > mostValues)) throw new RangeError('a column of it has too many values');
+}
+
+/**
+ * Reads the header of every page of a group of rows: the reader makes room for what these claim.
+ *
+ * @param columns that are to be read; absent: all.
+ * @throws RangeError for pages that claim more than their column, or that are too large; an Error for a damaged header.
+ */
+export async function requireSoundPages(
+  file: AsyncBuffer,
+  group: RowGroup,
+  columns?: readonly string[],
+): Promise<void> {
+  for (const { meta_data: chunk } of group.columns) {
+    const [name = ''] = chunk?.path_in_schema ?? [];
+    if (chunk !== undefined && columns?.includes(name) !== false) await requirePagesOf(file, chunk);
+  }
+}
+
+async function requirePagesOf(file: AsyncBuffer, chunk: ColumnMetaData): Promise<void> {
+  const most = Number(chunk.num_values);
+  let at = Number(chunk.dictionary_page_offset ?? chunk.data_page_offset);
+  const end = Math.min(file.byteLength, at + Number(chunk.total_compressed_size));
+  let values = 0;
+  while (at < end - 1) {
+    const bytes = await file.slice(at, Math.min(end, at + headerBytes));
+    const reader = { view: new DataView(bytes), offset: 0 };
+    const page = parquetHeader(reader);
+    const { dictionary_page_header: dictionary, data_page_header: first, data_page_header_v2: second } = page;
+    values += (first ?? second)?.num_values ?? 0;
+    const sizes = [page.compressed_page_size, page.uncompressed_page_size, dictionary?.num_values ?? 0, values];
+    if (sizes.some((size) => !(size >= 0)) || Math.max(dictionary?.num_values ?? 0, values) > most) {
+      throw new RangeError('a page of it claims more values than its column');
+    }
+    if (page.uncompressed_page_size > mostPageBytes) throw new RangeError('a page of it is too large');
+    at += reader.offset + page.compressed_page_size;
+  }
 }
 
 function schemaOf(name: Column): SchemaElement[] {
@@ -191,6 +249,26 @@ export function packBits(values: Uint8Array): Uint8Array<ArrayBuffer> {
 export function unpackBits(bytes: Uint8Array, count: number): Uint8Array {
   if (bytes.length !== Math.ceil(count / 8)) throw new RangeError(`${bytes.length} bytes do not hold ${count} bits`);
   return Uint8Array.from({ length: count }, (_, i) => ((bytes[i >> 3] ?? 0) >> (7 - (i & 7))) & 1);
+}
+
+/** The tokens of a row as the decoder wants them, or why they are not of the model. */
+export function tokensOfRow(
+  row: TokenRow,
+  model: ModelDescription,
+  ranking: RankingCriterion,
+): TokensToDecode | FailedPicture {
+  const { imageSize, patchTokens } = model;
+  const codes = row.patch_codes ?? [];
+  if (row.keep !== null && row.keep.length !== Math.ceil(patchTokens / 8)) {
+    return { failure: `Its kept mask has ${row.keep.length} bytes, which do not hold ${patchTokens} patches.` };
+  }
+  const keep = row.keep === null ? new Uint8Array(patchTokens).fill(1) : unpackBits(row.keep, patchTokens);
+  const kept = keep.reduce((sum, each) => sum + each, 0);
+  if (codes.length !== kept) return { failure: `It has ${codes.length} patch codes for ${kept} kept patches.` };
+  const next = codes.values();
+  const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (next.next().value ?? 0) : 0));
+  const globalCodes = Int32Array.from(row.global_codes ?? []);
+  return { ...imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
 /** Nearest values of IEEE 754's binary16, ties to even; beyond its greatest value it is infinite. */

@@ -16,11 +16,18 @@ export async function settled(inspector: FrameLocator, timeout = 60_000): Promis
 }
 
 export async function chooseView(inspector: FrameLocator, view: string): Promise<void> {
-  await inspector.getByTestId(`view-${view}`).click();
+  await press(inspector, 'view', view);
 }
 
 export async function chooseOverlay(inspector: FrameLocator, overlay: string): Promise<void> {
-  await inspector.getByTestId(`overlay-${overlay}`).click();
+  await press(inspector, 'overlay', overlay);
+}
+
+/** One of some choices, which stand side by side or, where there is no room for that, in a list to be opened. */
+async function press(inspector: FrameLocator, name: string, choice: string): Promise<void> {
+  const list = inspector.getByTestId(name);
+  if ((await list.count()) > 0) await list.click();
+  await inspector.getByTestId(`${name}-${choice}`).click();
 }
 
 /** Reads the picture from the canvas' own memory, after the next repaint. */

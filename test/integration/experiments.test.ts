@@ -59,7 +59,7 @@ describe('an experiment', () => {
 
       const json = readTokenFile('a', JSON.parse(JSON.stringify(tokensRecord(tokenization))), result.model);
       const npz = readTokensNpz('a', tokenizationNpz('kodim23.png', tokenization), result.model);
-      for (const { edits: written, note, ...tokens } of [json, npz]) {
+      for (const { edits: written, note, tokens } of [json, npz]) {
         expect(written).toEqual({
           forcedKept: edits.forcedKept,
           forcedDropped: edits.forcedDropped,

@@ -18,7 +18,7 @@ async function open(options: OpenOptions = {}): Promise<Page> {
 async function pixel(page: Page, row: number, column: number, dx = 0, dy = 0): Promise<[number, number, number]> {
   return page.getByTestId('canvas').evaluate(
     (canvas: HTMLCanvasElement, [row, column, dx, dy]) => {
-      // At fit the picture is centred in the canvas; 1280×800 shows it at 200 %.
+      // At fit the picture is centred in the canvas; 1280×868 shows it at 200 %.
       const size = 512 * devicePixelRatio;
       const cell = size / 16;
       const x = (canvas.width - size) / 2 + (column + 0.5 + dx) * cell;
@@ -418,6 +418,8 @@ describe('influence', () => {
     await expect.poll(() => page.getByTestId('overlay-influence').isChecked()).toBe(true);
     expect(Number(await page.getByTestId('colour-bar').getAttribute('data-high'))).toBeGreaterThan(ofAll);
     await page.getByTestId('overlay-entropy').click();
+    await page.getByTestId('canvas').focus();
+    await page.keyboard.press('ArrowDown');
     expect(await page.getByTestId('readout').locator('.rows').innerText()).not.toContain('influence');
     await page.close();
   });
@@ -634,7 +636,7 @@ describe('life of the page', () => {
     const page = await open();
     await page.getByTestId('model').focus();
     const order: string[] = [];
-    for (let i = 0; i < 27; i++) {
+    for (let i = 0; i < 42; i++) {
       order.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
@@ -644,7 +646,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size reset save-defaults loss-rate-number loss-rate edge-priority ranking budget loss-line rate-compute layer head global-0/,
+      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size about-lossRate loss-rate-number ranking about-ranking budget about-budget edge-priority about-edgePriority reset save-defaults loss-rate side-width fold-rate-distortion-title about-rateDistortion rate-compute fold-curve-title about-curve loss-line fold-histogram-title about-histogram strip-height fold-globals layer head global-0/,
     );
     await page.close();
   });

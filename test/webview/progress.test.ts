@@ -11,7 +11,7 @@ const received = (page: Page, method: string) =>
 /** Edges of what stands in the page, which must not move while results arrive. */
 const places = (page: Page) =>
   page.evaluate(() =>
-    [...document.querySelectorAll('canvas.picture, .sidebar > section, .globals, .readout')].map((element) => {
+    [...document.querySelectorAll('canvas.picture, .loss-rate, .sidebar section, .globals')].map((element) => {
       const { x, y, width, height } = element.getBoundingClientRect();
       return [x, y, width, height].map(Math.round).join(' ');
     }),

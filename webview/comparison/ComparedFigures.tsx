@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
-import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchReadout';
+import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchCard';
 import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
 import type { Selected } from '../state/inspector';
@@ -167,7 +167,10 @@ const patchRows: readonly {
 }[] = [
   { name: 'patch', of: ({ facts: { row, column } }) => `(${row}, ${column})` },
   { name: 'conditional entropy', of: ({ facts: { bits } }) => bits && `${bits.entropy.toFixed(2)} bits` },
-  { name: 'surprisal', of: ({ facts: { bits } }) => bits && `${bits.surprisal.toFixed(2)} bits` },
+  {
+    name: 'surprisal',
+    of: ({ facts: { bits } }) => (bits?.surprisal === undefined ? undefined : `${bits.surprisal.toFixed(2)} bits`),
+  },
   { name: 'rank', of: ({ place }) => place && `${place.rank} / ${place.patches}` },
   { name: 'state', of: ({ place }) => place && (place.kept ? 'kept' : 'dropped') },
   {

@@ -4,10 +4,15 @@ import { max } from 'd3-array';
 import { mapBitmap } from '../canvas/bitmaps';
 import { useServices } from '../state/context';
 import type { ColormapName } from '../canvas/colormaps';
+import { low, stacked } from '../ui/media';
+import { Fold, Splitter } from '../ui/ownControls';
 import { Button, Dropdown } from '../ui/toolkit';
 import { hasPart } from '../../src/method/parts';
 import { streamOf } from '../../src/method/streams';
 import type { AttentionChoice } from '../../src/method/types';
+
+/** Least and greatest height of the strip, CSS pixels. */
+const heights = { min: 76, max: 600 } as const;
 
 /** Attention or influence of all K global tokens at a glance; pressing one shows it large. */
 export function GlobalTokens(): JSX.Element {
@@ -15,15 +20,37 @@ export function GlobalTokens(): JSX.Element {
   const influence = inspector.overlay.value === 'influence';
   const model = inspector.picture.value?.model;
   const attention = model !== undefined && hasPart(model, 'attention');
+  const { strip, stripHeight } = inspector.arrangement.value;
+  const open = strip ?? (stacked.value || !low.value);
+  const resizable = open && !stacked.value;
   return (
-    <section class="panel globals" aria-labelledby="globals-title">
+    <section
+      class="panel globals"
+      aria-labelledby="globals"
+      style={resizable && stripHeight !== undefined ? { height: `${stripHeight}px` } : undefined}
+    >
+      {resizable && (
+        <Splitter
+          label="Height of the global tokens"
+          testId="strip-height"
+          sets="height"
+          {...heights}
+          onResize={(height) => inspector.arrange({ stripHeight: height })}
+          onReset={() => inspector.arrange({ stripHeight: undefined })}
+        />
+      )}
       <div class="title-line">
-        <h2 id="globals-title">Global tokens · {influence ? 'influence' : attention ? 'attention' : 'codes'}</h2>
+        <Fold
+          id="globals"
+          title={`Global tokens · ${influence ? 'influence' : attention ? 'attention' : 'codes'}`}
+          open={open}
+          onToggle={(to) => inspector.arrange({ strip: to })}
+        />
         <Isolated />
         <span class="spacer" />
-        {influence ? <InfluenceProgress /> : attention && <AttentionChoices />}
+        {influence ? <InfluenceProgress /> : attention && open && <AttentionChoices />}
       </div>
-      {influence ? <InfluenceThumbnails /> : <AttentionThumbnails />}
+      {open && (influence ? <InfluenceThumbnails /> : <AttentionThumbnails />)}
     </section>
   );
 }
@@ -163,7 +190,7 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
 
   return (
     <div
-      class={count > 32 ? 'thumbnails many' : 'thumbnails'}
+      class="thumbnails"
       ref={strip}
       role="group"
       aria-label="Global tokens"
@@ -191,6 +218,9 @@ function Thumbnails({ rowOf, most }: ThumbnailsProps): JSX.Element {
             columns={inspector.tileRegion.value?.columns ?? 1}
             colormap={inspector.colormap.value}
           />
+          <span class="index" aria-hidden="true">
+            {token}
+          </span>
         </button>
       ))}
     </div>

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
 import { Neighbours } from '../experiments/Neighbours';
+import { TokensFile } from './TokensFile';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -19,7 +20,8 @@ export function Header(): JSX.Element {
   return (
     <header class="header">
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
-      {inspector.document.value && <Neighbours />}
+      {inspector.document.value && inspector.document.value.tokens === undefined && <Neighbours />}
+      <TokensFile />
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
       {picture && <ModelDetails model={picture.model} summary="About" />}
@@ -47,20 +49,30 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const { inspector, session } = useServices();
   const cropMode = inspector.cropMode.value;
   const tiles = image.tiles.rows * image.tiles.columns;
+  const fixed = inspector.document.value?.tokens !== undefined;
   return (
     <span class="dimensions" data-testid="dimensions">
-      {image.sourceWidth}×{image.sourceHeight}
-      {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
-      {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}{' '}
-      <Dropdown
-        plain
-        label="Crop mode"
-        testId="crop-mode"
-        title={cropHints[cropMode]}
-        options={cropOptions}
-        value={cropMode}
-        onChange={(mode) => session.chooseCropMode(mode)}
-      />
+      <span class="size">
+        {inspector.hasOriginal.value && (
+          <>
+            {image.sourceWidth}×{image.sourceHeight}
+            {image.page && ` (${describePage(image.page)})`} →{' '}
+          </>
+        )}
+        {image.width}×{image.height}
+        {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}
+      </span>{' '}
+      {!fixed && (
+        <Dropdown
+          plain
+          label="Crop mode"
+          testId="crop-mode"
+          title={cropHints[cropMode]}
+          options={cropOptions}
+          value={cropMode}
+          onChange={(mode) => session.chooseCropMode(mode)}
+        />
+      )}
     </span>
   );
 }

@@ -1,8 +1,12 @@
 import type { JSX } from 'preact';
-import { useState } from 'preact/hooks';
+import { useMemo, useRef, useState } from 'preact/hooks';
+import { Explanation } from './Explanation';
+import { useWidth } from '../plots/Axis';
+import { Targets } from '../experiments/Targets';
 import { useServices } from '../state/context';
-import { lossRateStep, snapLossRate } from '../state/lossRate';
-import { Range, Row } from '../ui/ownControls';
+import { lossRateStep, snapLossRate, tokenMarks } from '../state/lossRate';
+import { compact } from '../ui/media';
+import { Disclosure, Range } from '../ui/ownControls';
 import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import { stepUnit } from '../../src/method/streams';
 import type { Budget, RankingCriterion } from '../../src/method/types';
@@ -18,27 +22,24 @@ const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'reference', label: 'reference' },
 ];
 
-/** ε with all that decides what it drops. */
+/** ε with all that decides what it drops: as wide as the picture above it, with numbers of tokens along it. */
 export function LossRate(): JSX.Element {
   const { inspector } = useServices();
-  const lossRate = inspector.lossRate.value;
   return (
     <section class="panel loss-rate" aria-labelledby="loss-rate-title">
       <div class="title-line">
         <h2 id="loss-rate-title">
           Information loss rate <span class="symbol">ε</span>
         </h2>
+        <Explanation of="lossRate" />
+        <LossRateNumber />
+        {!inspector.filters.value ? <Length /> : compact.value ? <FilterCard /> : <FilterChoices />}
+        {!compact.value && <Targets />}
         <span class="spacer" />
         <Defaults />
       </div>
-      <div class="loss-rate-value">
-        <output class="figure" for="loss-rate">
-          {lossRate.toFixed(Number.isInteger(Math.round(lossRate * 1000) / 10) ? 2 : 3)}
-        </output>
-        <LossRateNumber />
-      </div>
       <LossRateRange id="loss-rate" />
-      {inspector.filters.value ? <FilterChoices /> : <Length />}
+      <TokenMarks />
     </section>
   );
 }
@@ -62,15 +63,73 @@ export function LossRateNumber({ of = '' }: { readonly of?: string }): JSX.Eleme
 
 export function LossRateRange({ id, of = '' }: { readonly id?: string; readonly of?: string }): JSX.Element {
   const { inspector } = useServices();
+  const lossRate = inspector.lossRate.value;
+  const tokens = inspector.selected.value?.totalTokens;
   return (
     <Range
       id={id}
       label={`Information loss rate ε${of}`}
       testId="loss-rate"
       step={lossRateStep}
-      value={inspector.lossRate.value}
+      value={lossRate}
+      valueText={tokens === undefined ? undefined : `${lossRate.toFixed(3)}: ${tokens} tokens`}
       onInput={(value) => (inspector.lossRate.value = snapLossRate(value))}
     />
+  );
+}
+
+/** Half of the thumb of a slider, which its value does not pass, CSS pixels. */
+const thumb = 8;
+/** Room that a number of tokens takes, CSS pixels. */
+const markWidth = 52;
+const currentWidth = 76;
+
+/** Numbers of tokens along ε: a click goes to one. The slider and its field do the same from the keyboard. */
+function TokenMarks(): JSX.Element {
+  const { inspector } = useServices();
+  const line = useRef<HTMLDivElement>(null);
+  const width = Math.max(1, useWidth(line, 600) - 2 * thumb);
+  const sampled = inspector.sampled.value;
+  const picture = inspector.picture.value;
+  const budgetBits = inspector.budgetBits.value;
+  const marks = useMemo(
+    () =>
+      sampled === undefined || picture === undefined
+        ? []
+        : tokenMarks(sampled, budgetBits, picture.model, picture.image, markWidth / width),
+    [sampled, budgetBits, picture, width],
+  );
+  const lossRate = inspector.lossRate.value;
+  const selected = inspector.selected.value;
+  const room = (currentWidth + markWidth) / 2 / width;
+  return (
+    <div class="token-marks" ref={line} data-testid="token-marks" aria-hidden="true">
+      {marks
+        .filter((mark) => selected === undefined || Math.abs(mark.lossRate - lossRate) > room)
+        .map((mark) => (
+          <span
+            key={mark.tokens}
+            class="token-mark"
+            style={{ left: `${thumb + width * mark.lossRate}px` }}
+            title={`${mark.tokens} tokens`}
+            onClick={() =>
+              (inspector.lossRate.value = Math.min(1, Math.ceil(mark.lossRate / lossRateStep) * lossRateStep))
+            }
+          >
+            {mark.tokens}
+          </span>
+        ))}
+      {selected !== undefined && (
+        <span
+          class="token-mark current"
+          style={{
+            left: `${Math.min(width + 2 * thumb - currentWidth / 2, Math.max(currentWidth / 2, thumb + width * lossRate))}px`,
+          }}
+        >
+          {selected.totalTokens} tokens
+        </span>
+      )}
+    </div>
   );
 }
 
@@ -79,25 +138,63 @@ function Length(): JSX.Element | null {
   const { inspector } = useServices();
   const model = inspector.picture.value?.model;
   if (model === undefined) return null;
-  const unit = `${stepUnit(model)}s`;
   return (
-    <dl class="rows">
-      <Row name={`leading ${unit}`}>
-        <span data-testid="length">
-          {inspector.selected.value?.length ?? '–'} of {model.steps.length}
-        </span>
-      </Row>
-    </dl>
+    <span class="muted">
+      leading {stepUnit(model)}s{' '}
+      <span data-testid="length">
+        {inspector.selected.value?.length ?? '–'} of {model.steps.length}
+      </span>
+    </span>
+  );
+}
+
+/** The choices of the filter where there is no room for them: their values, and a card with them. */
+function FilterCard(): JSX.Element {
+  const { inspector } = useServices();
+  const label = (options: readonly { value: string; label: string }[], value: string): string =>
+    options.find((option) => option.value === value)?.label ?? value;
+  return (
+    <Disclosure
+      title="Ranking, budget and edge priority"
+      testId="filter"
+      summary={`${label(rankingOptions, inspector.criterion.value)} · ${label(budgetOptions, inspector.budget.value)}`}
+    >
+      <FilterChoices />
+      <Targets />
+    </Disclosure>
   );
 }
 
 function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
-  const globalTokens = inspector.picture.value?.model.globalTokens ?? 0;
   return (
-    <div class="rows">
-      <div class="row" title="Added to the priority of patches on the outer ring of the grid">
-        <span>edge priority β</span>
+    <div class="filter-choices">
+      <span class="choice">
+        <span class="muted">ranking</span>
+        <Dropdown
+          plain
+          label="Ranking"
+          testId="ranking"
+          options={rankingOptions}
+          value={inspector.criterion.value}
+          onChange={(criterion) => (inspector.criterion.value = criterion)}
+        />
+        <Explanation of="ranking" />
+      </span>
+      <span class="choice">
+        <span class="muted">budget</span>
+        <Dropdown
+          plain
+          label="Budget"
+          testId="budget"
+          options={budgetOptions}
+          value={inspector.budget.value}
+          onChange={(budget) => (inspector.budget.value = budget)}
+        />
+        <Explanation of="budget" />
+      </span>
+      <span class="choice">
+        <span class="muted">edge priority β</span>
         <span class="with-unit">
           <NumberField
             label="Edge priority β in bits"
@@ -111,39 +208,8 @@ function FilterChoices(): JSX.Element {
           />
           bits
         </span>
-      </div>
-      <div
-        class="row"
-        title={
-          globalTokens > 0
-            ? 'Entropy given the global tokens, or given them and the patches already kept'
-            : 'Entropy given nothing, or given the patches already kept'
-        }
-      >
-        <span>ranking</span>
-        <Dropdown
-          plain
-          label="Ranking"
-          testId="ranking"
-          options={rankingOptions}
-          value={inspector.criterion.value}
-          onChange={(criterion) => (inspector.criterion.value = criterion)}
-        />
-      </div>
-      <div
-        class="row"
-        title="The total that ε is a share of: this image's own bits, or the model's reference, the same for every image"
-      >
-        <span>budget</span>
-        <Dropdown
-          plain
-          label="Budget"
-          testId="budget"
-          options={budgetOptions}
-          value={inspector.budget.value}
-          onChange={(budget) => (inspector.budget.value = budget)}
-        />
-      </div>
+        <Explanation of="edgePriority" />
+      </span>
     </div>
   );
 }
@@ -158,7 +224,7 @@ function Defaults(): JSX.Element {
     setTimeout(() => setSaved(false), 2000);
   };
   return (
-    <>
+    <span class="defaults">
       <Button
         appearance="icon"
         testId="reset"
@@ -175,6 +241,6 @@ function Defaults(): JSX.Element {
       >
         {saved ? 'Saved' : 'Save'}
       </Button>
-    </>
+    </span>
   );
 }

@@ -2,15 +2,24 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
+import { compact } from '../ui/media';
 import { Range } from '../ui/ownControls';
 import { Dropdown, RadioGroup } from '../ui/toolkit';
 
-const viewOptions: readonly { value: View; label: string }[] = [
+const viewOptions: readonly { value: View; label: string; title?: string }[] = [
   { value: 'original', label: 'Original' },
   { value: 'reconstruction', label: 'Reconstruction' },
   { value: 'difference', label: 'Difference' },
   { value: 'swipe', label: 'Swipe' },
+  {
+    value: 'anchor',
+    label: 'Codec',
+    title: 'The reconstruction, and right of the line the photograph in WebP, AVIF or JPEG at the same bytes',
+  },
 ];
+
+/** In place of an original that was not found. */
+const unedited: (typeof viewOptions)[number] = { value: 'original', label: 'Unedited' };
 
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
@@ -41,20 +50,26 @@ interface ToolbarProps {
 /** Choices of the canvas: view, overlay, opacity and colour map. */
 export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
+  const { hasOriginal } = inspector;
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
+  // A list takes the room of its longest choice alone.
+  const Choice = compact.value ? Dropdown : RadioGroup;
   return (
     <div class="toolbar" role="group" aria-label="View and overlay">
       {children}
-      <RadioGroup
+      <Choice<View>
         label="View"
         testId="view"
-        options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
+        options={viewOptions
+          .filter(({ value }) => views?.includes(value) ?? true)
+          .filter(({ value }) => value !== 'anchor' || hasOriginal.value)
+          .map((option) => (option.value === 'original' && !hasOriginal.value ? unedited : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />
       {offered.length > 1 && (
-        <RadioGroup
+        <Choice<Overlay>
           label="Overlay"
           testId="overlay"
           options={overlayOptions.filter(({ value }) => offered.includes(value))}

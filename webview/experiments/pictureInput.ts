@@ -92,23 +92,31 @@ export function experimentKey(
 
 /**
  * Keys of the whole page, wherever its focus is: Ctrl+Z and Ctrl+Shift+Z or Ctrl+Y, with ⌘ as well, undo and redo experiments; N and P go to
- * the next and the former image of the folder. Fields for text keep these keys for themselves.
+ * the next and the former image of the folder, or row of a data set. Fields for text keep these keys for themselves.
  */
-export function usePageKeys({ session }: Services): void {
+export function usePageKeys({ inspector, session }: Services): void {
   useEffect(() => {
     const { experiments } = session;
+    const go = (step: 1 | -1): void => {
+      const kind = inspector.document.peek()?.tokens;
+      if (kind === undefined) void session.openNeighbour(step);
+      else if (kind === 'dataset') session.chooseRow(step === 1 ? 'next' : 'previous');
+    };
     const onKey = (event: KeyboardEvent): void => {
       if (event.defaultPrevented || event.altKey || isField(event)) return;
       const key = event.key.toLowerCase();
       const control = event.ctrlKey || event.metaKey;
+      // A token file is a document of VS Code's, which has these keys itself.
+      if (control && inspector.document.peek()?.tokens === 'file') return;
       if (control && key === 'z') {
         if (event.shiftKey) experiments.redo();
         else experiments.undo();
       } else if (control && key === 'y') experiments.redo();
-      else if (!control && !event.shiftKey && (key === 'n' || key === 'p'))
-        void session.openNeighbour(key === 'n' ? 1 : -1);
+      else if (!control && !event.shiftKey && (key === 'n' || key === 'p')) go(key === 'n' ? 1 : -1);
       else return;
       event.preventDefault();
+      // VS Code would undo by itself as well.
+      event.stopPropagation();
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);

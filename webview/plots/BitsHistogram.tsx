@@ -3,6 +3,7 @@ import { scaleLinear } from 'd3-scale';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis, PlotToCome, useWidth } from './Axis';
+import { PlotPanel } from './PlotPanel';
 import { cssColour } from '../canvas/colormaps';
 import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
@@ -18,8 +19,7 @@ export function BitsHistogram(): JSX.Element {
   const surprisal = inspector.overlay.value === 'surprisal';
   const title = surprisal ? 'Surprisal per patch' : 'Bits per patch';
   return (
-    <section class="panel histogram" aria-labelledby="histogram-title">
-      <h2 id="histogram-title">{title}</h2>
+    <PlotPanel name="histogram" title={title} help="histogram">
       {tokenization === undefined ? (
         <PlotToCome height={height} />
       ) : (
@@ -29,7 +29,7 @@ export function BitsHistogram(): JSX.Element {
           mostBits={tokenBits(tokenization.model)}
         />
       )}
-    </section>
+    </PlotPanel>
   );
 }
 

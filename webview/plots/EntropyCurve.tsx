@@ -3,6 +3,7 @@ import { line } from 'd3-shape';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
 import { Axis, labelHeight, PlotToCome, useWidth } from './Axis';
+import { PlotPanel } from './PlotPanel';
 import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
@@ -21,10 +22,9 @@ export function EntropyCurve(): JSX.Element | null {
   const ranking = inspector.ranking.value;
   if (ranking?.totalBits === 0) return null;
   return (
-    <section class="panel curve" aria-labelledby="curve-title">
-      <h2 id="curve-title">Cumulative conditional entropy</h2>
+    <PlotPanel name="curve" title="Bits held" help="curve">
       {ranking === undefined ? <PlotToCome height={height} /> : <Plot inspector={inspector} ranking={ranking} />}
-    </section>
+    </PlotPanel>
   );
 }
 
@@ -72,20 +72,23 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
       aria-label={`${count} patches hold ${ranking.totalBits.toFixed(0)} bits`}
       data-testid="curve"
       onPointerMove={focusAt}
+      onPointerLeave={() => (inspector.pointing.value = false)}
     >
       <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
       <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
       <path class="curve-line" d={geometry.path} />
       <FocusedDot inspector={inspector} ranking={ranking} x={x} y={y} />
-      <LossLine
-        inspector={inspector}
-        ranking={ranking}
-        x={x}
-        y={y}
-        left={margin.left}
-        right={width - margin.right}
-        bottom={height - margin.bottom}
-      />
+      {inspector.rates.value && (
+        <LossLine
+          inspector={inspector}
+          ranking={ranking}
+          x={x}
+          y={y}
+          left={margin.left}
+          right={width - margin.right}
+          bottom={height - margin.bottom}
+        />
+      )}
     </svg>
   );
 }

@@ -6,10 +6,17 @@ import { movedFocus, StageController, type StagePicture } from './stageControlle
 import { StageMessages } from './StageMessages';
 import { experimentKey, useBrush } from '../experiments/pictureInput';
 import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
+import { codecNames } from '../../src/method/anchors';
 import { shownGrid } from '../../src/method/patch';
 
-/** Names of the pictures left and right of the swipe line. */
-const ownNames = ['original', 'reconstruction'] as const;
+/** Names of the pictures left and right of the swipe line; undefined where there is none. */
+function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
+  // Where the original was not found, the picture of the unedited tokens stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'unedited', 'reconstruction'];
+  if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
+  return undefined;
+}
 
 interface PictureStageProps {
   /** Where there are several. */
@@ -47,7 +54,7 @@ export function PictureStage({
   }, [inspector, layers, theme, other?.inspector]);
   useBrush(controller, experiments);
   const brushing = experiments !== undefined && experiments.tool.value !== 'inspect';
-  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? ownNames : undefined);
+  const swiped = other?.names ?? ownNames(inspector);
   const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label={name}>
@@ -64,6 +71,11 @@ export function PictureStage({
         onPointerMove={(event) => {
           if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
         }}
+        onPointerLeave={(event) => {
+          // The keyboard may still be at a patch.
+          if (!event.currentTarget.matches(':focus-visible')) inspector.pointing.value = false;
+        }}
+        onBlur={() => (inspector.pointing.value = false)}
         onClick={(event) => {
           if (brushing) return;
           // d3-zoom swallows the click that ends a drag.
@@ -109,6 +121,8 @@ export function PictureStage({
         stage.zoomBy(1 / 1.5);
         return true;
       case 'Escape':
+        // First what holds the card, then the card.
+        if (!inspector.pinned.peek()) inspector.pointing.value = false;
         inspector.pinned.value = false;
         return true;
       case 'Enter':
@@ -120,6 +134,7 @@ export function PictureStage({
         const target = movedFocus(focused, grid, shownGrid(picture.image, picture.model), event.key, event.ctrlKey);
         if (target === undefined) return false;
         inspector.focused.value = target;
+        inspector.pointing.value = true;
         stage.reveal(target);
         return true;
       }
@@ -133,7 +148,8 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+      {inspector.hasOriginal.value ? 'original' : 'unedited'}{' '}
+      {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );
 }

@@ -3,12 +3,13 @@ import type { Marks } from '../canvas/painter';
 import type { Inspector } from './inspector';
 import { LatestRequest } from './latestRequest';
 import type { Analyses } from '../../src/protocol/analyses';
-import type { OtherTokens } from '../../src/protocol/document';
+import type { EditRequest, OtherTokens, Travel } from '../../src/protocol/document';
 import {
   carried,
   commit,
   force,
   forceOf,
+  historyOf,
   isEdited,
   isForceable,
   isReplaceable,
@@ -47,7 +48,20 @@ type Plain = Pick<Measurement, 'psnr' | 'ssim'> & { readonly tokens: Tokens; rea
 
 const nowhere: readonly number[] = [];
 
+/** Characters of the name of a change of a file. */
+const mostLabel = 200;
+
 const done: Readonly<Record<Force, string>> = { keep: 'kept', drop: 'dropped', free: 'left to the filter' };
+
+/** The extension host, as experiments need it. */
+export interface ExperimentsHost {
+  /** Has the user choose an image, and tokenizes it as this one is; null when none was chosen. */
+  chooseOther(): Promise<OtherTokens | null>;
+  /** Tells of a change of a token file. */
+  edit(request: EditRequest): void;
+  /** Undoes or redoes such a change. */
+  travel(way: Travel): void;
+}
 
 /** Everything that the user tries on the tokens: forced patches, other codes, codes that are drawn. */
 export class Experiments {
@@ -69,8 +83,7 @@ export class Experiments {
     private readonly inspector: Inspector,
     private readonly analyses: Pick<Analyses, 'measure' | 'draw'>,
     private readonly fail: (error: unknown) => void,
-    /** Has the user choose an image, and tokenizes it as this one is; null when none was chosen. */
-    private readonly chooseOther: () => Promise<OtherTokens | null>,
+    private readonly host: ExperimentsHost,
   ) {
     this.followPlain();
     effect(() => {
@@ -81,10 +94,10 @@ export class Experiments {
 
   readonly edited: ReadonlySignal<boolean> = computed(() => isEdited(this.inspector.edits.value));
 
-  /** True if single patches can be forced. */
+  /** True if single patches can be forced: the filter drops them, and their codes are known. */
   readonly forces: ReadonlySignal<boolean> = computed(() => {
-    const model = this.inspector.tokenization.value?.model;
-    return model !== undefined && isForceable(model);
+    const tokenization = this.inspector.tokenization.value;
+    return tokenization !== undefined && isForceable(tokenization.model) && tokenization.origin?.everyCode !== false;
   });
 
   /** True if codes can be drawn for dropped patches. */
@@ -175,6 +188,7 @@ export class Experiments {
     const { history } = this.inspector;
     this.stroke ??= { patches: new Set(), before: history.peek() };
     const { patches, before } = this.stroke;
+    // A document of VS Code's is told of the stroke when it ends: it is one change there too.
     if (patches.has(patch)) return;
     patches.add(patch);
     const label = `${this.named([...patches])} ${done[to]}`;
@@ -183,7 +197,11 @@ export class Experiments {
   }
 
   endStroke(): void {
+    const before = this.stroke?.before;
     this.stroke = undefined;
+    const now = this.inspector.history.peek();
+    const label = now.past.at(-1)?.label;
+    if (this.isFile && now !== before && label !== undefined) this.tell(now.present, label);
   }
 
   replace(codes: readonly ReplacedCode[], label: string): void {
@@ -264,7 +282,7 @@ export class Experiments {
   /** Has the user choose another image, whose global tokens can then be put here. */
   async choose(): Promise<void> {
     await this.attempt('tokenizing the other image', async () => {
-      const chosen = await this.chooseOther();
+      const chosen = await this.host.chooseOther();
       if (chosen === null) return;
       this.other.value = chosen;
       this.said.value = `Global tokens of ${chosen.name} can be put here`;
@@ -298,11 +316,28 @@ export class Experiments {
     const { history } = this.inspector;
     const before = history.peek();
     history.value = commit(before, edits, label);
-    this.said.value = history.peek() === before ? 'Nothing changed' : sentence(label);
+    const changed = history.peek() !== before;
+    this.said.value = changed ? sentence(label) : 'Nothing changed';
+    if (changed && this.isFile) this.tell(edits, label);
+  }
+
+  /** True for a token file, whose changes are VS Code's to undo and to save. */
+  private get isFile(): boolean {
+    return this.inspector.document.peek()?.tokens === 'file';
+  }
+
+  private tell(edits: Edits, label: string): void {
+    this.inspector.history.value = historyOf(edits);
+    this.host.edit({ edits, label: label.slice(0, mostLabel) });
   }
 
   private travel(nothing: string, way: typeof undo, say: (label: string) => string): void {
     const { history } = this.inspector;
+    if (this.isFile) {
+      this.host.travel(way === undo ? 'undo' : 'redo');
+      this.said.value = way === undo ? 'Undone' : 'Done again';
+      return;
+    }
     const before = history.peek();
     const now = way(before);
     history.value = now;

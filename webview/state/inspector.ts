@@ -6,6 +6,7 @@ import {
   offeredOverlays,
   overlays,
   readViewText,
+  type Arrangement,
   type Distortion,
   type Overlay,
   type Range,
@@ -17,9 +18,11 @@ import {
 import type { Progress } from '../../src/protocol/analyses';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
+import type { Anchor, Codec } from '../../src/method/anchors';
 import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
 import {
   forcedSelection,
+  givenSelection,
   historyOf,
   isEdited,
   keyOfEdits,
@@ -33,22 +36,23 @@ import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
 import { isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
-import type {
-  CodeArray,
-  AttentionChoice,
-  AttentionMap,
-  Budget,
-  FilterSettings,
-  ModelDescription,
-  ShownImage,
-  PatchRegion,
-  ProviderName,
-  Ranking,
-  RankingCriterion,
-  Reconstruction,
-  CropMode,
-  StageTimings,
-  Tokens,
+import {
+  decodedFormat,
+  type CodeArray,
+  type AttentionChoice,
+  type AttentionMap,
+  type Budget,
+  type FilterSettings,
+  type ModelDescription,
+  type ShownImage,
+  type PatchRegion,
+  type ProviderName,
+  type Ranking,
+  type RankingCriterion,
+  type Reconstruction,
+  type CropMode,
+  type StageTimings,
+  type Tokens,
 } from '../../src/method/types';
 
 export type Phase =
@@ -126,6 +130,8 @@ export class Inspector {
   /** Where the host is with the ranking or reconstruction asked for; undefined while there is none to wait for. */
   readonly reconstructing = signal<Progress | undefined>(undefined);
   readonly attention = signal<AttentionMap | undefined>(undefined);
+  /** The photograph at the bytes of its tokens, in the format chosen; undefined while it is not computed, or no file is so small. */
+  readonly anchor = signal<Anchor | undefined>(undefined);
 
   readonly lossRate: Signal<number>;
   readonly edgePriority: Signal<number>;
@@ -147,6 +153,11 @@ export class Inspector {
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
+  /** True if anchors are computed. */
+  readonly anchored: Signal<boolean>;
+  /** The format that is shown beside the reconstruction. */
+  readonly codec: Signal<Codec>;
+  readonly arrangement: Signal<Arrangement>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
@@ -154,6 +165,8 @@ export class Inspector {
   readonly pinned = signal(false);
   /** Experiments on these tokens, with what undoing and redoing lead to. */
   readonly history: Signal<EditHistory> = signal(historyOf(noEdits));
+  /** True while the pointer or the keyboard is at a patch, in the picture or in a plot. */
+  readonly pointing = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
   /** The last picture that was told of: that of the tokens to come. */
@@ -161,6 +174,8 @@ export class Inspector {
   private restored: FilterSettings | undefined;
   /** Experiments of the page that was here before, and what they were of. */
   private restoredEdits: StoredEdits | undefined;
+  /** The row of a data set that the page showed before. */
+  readonly restoredRow: number | undefined;
   /** The host's settings when those were stored. */
   private restoredHost: FilterSettings | undefined;
   /** True if the page was here before. */
@@ -189,7 +204,11 @@ export class Inspector {
     this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
+    this.anchored = signal(stored.anchored);
+    this.codec = signal(stored.codec);
+    this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
+    this.restoredRow = stored.row;
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -208,11 +227,18 @@ export class Inspector {
     return this.overlays.value.includes(chosen) ? chosen : 'none';
   });
 
+  /** The kept set that the tokens came with, out of a file; undefined where the filter decides. */
+  private readonly given = computed(() => this.tokenization.value?.tokens.keep);
+
   /** True if ε decides what is kept, single tokens or a length; until the model is known, as of TaTok. */
   readonly rates: ReadonlySignal<boolean> = computed(() => {
+    if (this.document.value?.tokens !== undefined) return false;
     const model = this.picture.value?.model;
     return model === undefined || hasPart(model, 'rates');
   });
+
+  /** True unless what tokens decode to stands in for an original that was not found. */
+  readonly hasOriginal: ReadonlySignal<boolean> = computed(() => this.picture.value?.image.format !== decodedFormat);
 
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
@@ -232,7 +258,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value)) {
+    if (isSequential(this.criterion.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -253,6 +279,7 @@ export class Inspector {
     () =>
       this.tokenization.value?.model.filters === true &&
       isSequential(this.criterion.value) &&
+      this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
         this.ranked.value.criterion !== this.criterion.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
@@ -278,6 +305,10 @@ export class Inspector {
       return keepPrefix(tokenization.model, tokenization.image, this.lossRate.value);
     const ranking = this.ranking.value;
     if (tokenization === undefined || ranking === undefined) return undefined;
+    const { keep } = tokenization.tokens;
+    if (keep !== undefined) {
+      return { ...givenSelection(keep, tokenization.tokens.entropyBits), length: tokenization.model.steps.length };
+    }
     const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
     const { length } = tokenization.model.steps;
     return answer ?? { ...selectKept(ranking, this.lossRate.value, this.budgetBits.value), length };
@@ -419,6 +450,9 @@ export class Inspector {
     this.isolatedTokens.value = state.isolated;
     this.rate.value = state.rate;
     this.distortion.value = state.distortion;
+    this.anchored.value = state.anchored;
+    this.codec.value = state.codec;
+    this.arrangement.value = state.arrangement;
     this.chosenCropMode.value = state.cropMode;
     this.restored = state.settings;
     this.restoredHost = state.hostSettings;
@@ -434,6 +468,9 @@ export class Inspector {
       range: this.range.value,
       rate: this.rate.value,
       distortion: this.distortion.value,
+      anchored: this.anchored.value,
+      codec: this.codec.value,
+      arrangement: this.arrangement.value,
     }),
   );
 
@@ -475,13 +512,29 @@ export class Inspector {
         this.timings.value = now.timings;
         // Experiments are of the tokens that they were made on.
         const { edits, of } = this.restoredEdits ?? { edits: noEdits, of: undefined };
-        this.history.value = historyOf(of === fingerprint(now) ? edits : noEdits);
+        this.history.value = historyOf(now.origin?.edits ?? (of === fingerprint(now) ? edits : noEdits));
         this.restoredEdits = undefined;
       }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
       if ((this.focused.value ?? 0) >= rows * columns) this.focused.value = undefined;
       this.notice.value = undefined;
       this.phase.value = { kind: 'ready' };
+    });
+  }
+
+  /** Takes the edits of a token file, whichever page or command made them. */
+  acceptEdits(edits: Edits): void {
+    if (keyOfEdits(edits) !== keyOfEdits(this.edits.peek())) this.history.value = historyOf(edits);
+  }
+
+  /** What failed. Of a data set the picture that is shown is another row's, which is no longer wanted. */
+  fail(failure: Failure): void {
+    batch(() => {
+      this.phase.value = { kind: 'failed', failure };
+      if (this.document.peek()?.tokens !== 'dataset') return;
+      this.tokenization.value = undefined;
+      this.picture.value = undefined;
+      this.reconstruction.value = undefined;
     });
   }
 
@@ -517,7 +570,13 @@ export class Inspector {
   }
 
   hover(patch: number | undefined): void {
+    this.pointing.value = patch !== undefined;
     if (!this.pinned.value && patch !== undefined) this.focused.value = patch;
+  }
+
+  /** Changes how the parts of the page share its room. */
+  arrange(change: Partial<Arrangement>): void {
+    this.arrangement.value = { ...this.arrangement.peek(), ...change };
   }
 
   /** Holds the readout on a patch, or lets it go again. */
@@ -564,6 +623,10 @@ export class Inspector {
       isolated: [...this.isolatedTokens.value],
       rate: this.rate.value,
       distortion: this.distortion.value,
+      anchored: this.anchored.value,
+      codec: this.codec.value,
+      arrangement: this.arrangement.value,
+      row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,
@@ -574,6 +637,8 @@ export class Inspector {
   private readonly storedEdits: ReadonlySignal<StoredEdits | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization === undefined) return this.restoredEdits;
+    // Those of a token file are in its document.
+    if (tokenization.origin?.edits) return undefined;
     return isEdited(this.edits.value) ? { edits: this.edits.value, of: fingerprint(tokenization) } : undefined;
   });
 }
@@ -610,7 +675,8 @@ function unchanged(before: InspectedTokenization | undefined, now: InspectedToke
 
 function equalCodes(a: Tokens, b: Tokens): boolean {
   const [before, now] = [a, b].map((each) => [each.globalCodes, each.patchCodes, ...each.otherCodes]);
-  return now?.every((codes, i) => equalValues(codes, before?.[i] ?? new Int32Array())) ?? false;
+  const kept = equalValues(a.keep ?? new Uint8Array(), b.keep ?? new Uint8Array());
+  return kept && (now?.every((codes, i) => equalValues(codes, before?.[i] ?? new Int32Array())) ?? false);
 }
 
 function equalValues(a: Uint8Array | CodeArray, b: Uint8Array | CodeArray): boolean {

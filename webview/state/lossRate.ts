@@ -1,5 +1,6 @@
-import type { FilterSettings, Ranking } from '../../src/method/types';
+import type { FilterSettings, ModelDescription, Ranking, TileLayout } from '../../src/method/types';
 import { droppedPrefix } from '../../src/method/filter';
+import { costOf } from '../../src/method/streams';
 import { roundsOf } from '../../src/method/sequential';
 import { filterKeys } from '../../src/method/settings';
 
@@ -46,4 +47,61 @@ function coarseToFine(points: number): number[] {
     for (let i = 0; i < last; i += step) order.add(i);
   }
   return [...order].map((i) => i / Math.max(1, last));
+}
+
+/** The least ε that leaves so many tokens or fewer. */
+export interface TokenMark {
+  readonly tokens: number;
+  readonly lossRate: number;
+}
+
+/** Multiples of smaller powers of two are no rounder than others. */
+const leastRound = 8;
+
+/**
+ * Round numbers of tokens along the axis of ε, as many as have room: first the ends, then multiples of ever smaller powers of two.
+ *
+ * @param sampled the ranking, or the steps of a prefix.
+ * @param budgetBits B; null is the image's own Σĥ.
+ * @param apart the least distance of two marks, as a share of the axis.
+ * @returns marks by ascending ε.
+ */
+export function tokenMarks(
+  sampled: Ranking,
+  budgetBits: number | null,
+  model: Pick<ModelDescription, 'streams' | 'steps' | 'filters'>,
+  { tiles }: Pick<TileLayout, 'tiles'>,
+  apart: number,
+): TokenMark[] {
+  const { order, cumulativeBits, totalBits } = sampled;
+  const budget = budgetBits ?? totalBits;
+  const after = (dropped: number): number =>
+    costOf(model, tiles, {
+      keptTokens: order.length - dropped,
+      length: model.filters ? model.steps.length : model.steps.length - dropped,
+    }).totalTokens;
+  const last = droppedPrefix(sampled, 1, budgetBits);
+  const [most, least] = [after(0), after(last)];
+  const marks: TokenMark[] = [{ tokens: most, lossRate: 0 }];
+  if (budget === 0 || least === most) return marks;
+  marks.push({ tokens: least, lossRate: 1 });
+  for (let step = 2 ** Math.floor(Math.log2(most)); step >= leastRound && marks.length < 1 / apart; step /= 2) {
+    for (let tokens = step * Math.ceil((least + 1) / step); tokens < most; tokens += step) {
+      const dropped = firstWhere(last, (count) => after(count) <= tokens);
+      const lossRate = (cumulativeBits[dropped] ?? 0) / budget;
+      if (marks.every((mark) => Math.abs(mark.lossRate - lossRate) >= apart)) marks.push({ tokens, lossRate });
+    }
+  }
+  return marks.sort((a, b) => a.lossRate - b.lossRate);
+}
+
+/** The least number from 0 to `last` that a condition holds for; it holds for all that are greater, and for `last`. */
+function firstWhere(last: number, holds: (count: number) => boolean): number {
+  let [low, high] = [0, last];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

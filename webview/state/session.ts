@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { Targets } from './targets';
 import { readViewState } from './viewState';
@@ -28,9 +29,11 @@ export interface Session {
   readonly influence: Influence;
   readonly experiments: Experiments;
   readonly targets: Targets;
-  chooseCropMode(mode: CropMode): void;
   /** Shows the image after this one in its folder (1) or before it (−1), with everything as it is here. */
   openNeighbour(step: 1 | -1): Promise<void>;
+  readonly anchors: Anchors;
+  chooseCropMode(mode: CropMode): void;
+  chooseRow(choice: protocol.RowChoice): void;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -49,9 +52,8 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
-  connection.onNotification(protocol.failed, (failure) => {
-    inspector.phase.value = { kind: 'failed', failure };
-  });
+  connection.onNotification(protocol.edited, (edits) => inspector.acceptEdits(edits));
+  connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
@@ -75,25 +77,35 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   followRanking(inspector, analyses, notify('The patches could not be ranked'));
   followReconstruction(inspector, analyses, notify('The reconstruction could not be updated'));
 
-  connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
-    (document) => inspector.open(document),
-    (error: unknown) => {
-      const { message } = fromResponseError(error);
-      inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
-    },
-  );
+  connection
+    .sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek(), row: inspector.restoredRow })
+    .then(
+      (document) => inspector.open(document),
+      (error: unknown) => {
+        const { message } = fromResponseError(error);
+        inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
+      },
+    );
 
   if (needs.remembered === true) followView(inspector, connection);
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
+  const rateDistortion = new RateDistortion(
+    inspector,
+    analyses,
+    notify('The rate–distortion curve could not be measured'),
+  );
   return {
-    rateDistortion: new RateDistortion(inspector, analyses, notify('The rate–distortion curve could not be measured')),
+    rateDistortion,
+    anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     targets: new Targets(inspector, analyses, notify('The target could not be reached')),
-    experiments: new Experiments(inspector, analyses, notify('The experiment could not be made'), () =>
-      connection.sendRequest(protocol.chooseOther),
-    ),
+    experiments: new Experiments(inspector, analyses, notify('The experiment could not be made'), {
+      chooseOther: () => connection.sendRequest(protocol.chooseOther),
+      edit: (request) => void connection.sendNotification(protocol.edit, request),
+      travel: (way) => void connection.sendNotification(protocol.travel, way),
+    }),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
       else inspector.stop();
@@ -130,6 +142,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
         notify('The other image could not be opened')(error);
       }
     },
+    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)

@@ -5,10 +5,12 @@ import type { Camera } from '../canvas/viewport';
 import type { VsCodeApi } from '../host/connection';
 import { editsSchema } from '../../src/method/edits';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
+import { codecs } from '../../src/method/anchors';
 import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
 import { cropModes } from '../../src/method/types';
 
-export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
+/** `anchor`: the reconstruction, and right of the swipe line the photograph in a common format at the same bytes. */
+export const views = ['original', 'reconstruction', 'difference', 'swipe', 'anchor'] as const;
 export type View = (typeof views)[number];
 
 export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
@@ -33,7 +35,7 @@ export const ranges = ['fixed', 'fit'] as const;
 export type Range = (typeof ranges)[number];
 
 /** Axes of the rate–distortion plot. */
-export const rates = ['tokens', 'bits'] as const;
+export const rates = ['tokens', 'bits', 'bpp'] as const;
 export type Rate = (typeof rates)[number];
 export const distortions = ['psnr', 'ssim'] as const;
 export type Distortion = (typeof distortions)[number];
@@ -45,6 +47,17 @@ const camera: z.ZodMiniType<Camera> = z.union([
   z.literal('fit'),
   z.object({ extent: z.number().check(z.positive()), x: z.number(), y: z.number() }),
 ]);
+
+/** How the parts of the page share its room; what is undefined follows the room that there is. Lengths in CSS pixels. */
+const arrangement = z.object({
+  sideWidth: z.catch(z.optional(z.number().check(z.gte(160), z.lte(800))), undefined),
+  stripHeight: z.catch(z.optional(z.number().check(z.gte(60), z.lte(1000))), undefined),
+  /** True if the strip below the picture is open. */
+  strip: z.catch(z.optional(z.boolean()), undefined),
+  /** Titles of the plots that are folded. */
+  folded: z.catch(z.array(z.string()), []),
+});
+export type Arrangement = z.infer<typeof arrangement>;
 
 /** Earlier versions kept the ranking as `conditioning`. */
 const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
@@ -69,6 +82,12 @@ const schema = z.object({
   isolated: z.catch(z.array(z.int().check(z.nonnegative())), []),
   rate: z.catch(z.enum(rates), 'tokens'),
   distortion: z.catch(z.enum(distortions), 'psnr'),
+  /** True if anchors are computed. */
+  anchored: z.catch(z.boolean(), false),
+  codec: z.catch(z.enum(codecs), 'webp'),
+  arrangement: z.catch(arrangement, { folded: [] }),
+  /** Of a data set; undefined: the first that has tokens. */
+  row: z.catch(z.optional(z.int().check(z.nonnegative())), undefined),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */

@@ -1,7 +1,20 @@
-// Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no slider and no list of names and values.
+// Controls that the UI toolkit does not offer: it has no menu, no card that a button opens, no fold, no splitter, no slider and no list of
+// names and values.
 import type { Button as ButtonElement } from '@vscode/webview-ui-toolkit';
-import { Fragment, type ComponentChildren, type JSX } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { Fragment, type ComponentChildren, type JSX, type RefObject } from 'preact';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useFloating } from './floating';
+
+/**
+ * Tells assistive technology what a button of the toolkit opens. The button that it sees is within the element, where an id of the page
+ * means nothing, so it is given the element itself. Engines before Chromium 135 ignore it.
+ */
+function useControls(button: RefObject<ButtonElement | null>, opened: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    if (button.current === null || opened.current === null) return;
+    Object.assign(button.current.control, { ariaControlsElements: [opened.current] });
+  }, []);
+}
 
 export interface MenuItem {
   readonly label: string;
@@ -27,11 +40,12 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   const root = useRef<HTMLSpanElement>(null);
   const button = useRef<ButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
+  useControls(button, menu);
+  useFloating(root, menu, open !== undefined, 'bottom-end');
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
   // Before the next input: a press elsewhere right after opening closes it too.
   useLayoutEffect(() => {
     if (open === undefined) return undefined;
-    if (root.current !== null && menu.current !== null) place(menu.current, root.current);
     items()
       .at(open === 'first' ? 0 : -1)
       ?.focus();
@@ -106,16 +120,6 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   );
 }
 
-/** Distance that a menu keeps from the edges of the page, CSS pixels. */
-const edge = 14;
-
-/** Under its button, the right edges in line as far as the page has room. */
-function place(menu: HTMLElement, root: HTMLElement): void {
-  const { left, right } = root.getBoundingClientRect();
-  const wanted = Math.min(right, document.documentElement.clientWidth - edge) - menu.getBoundingClientRect().width;
-  menu.style.left = `${Math.max(edge, wanted) - left}px`;
-}
-
 /** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
 export function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
   const current = items.findIndex((item) => item === document.activeElement);
@@ -146,8 +150,71 @@ interface DisclosureProps {
 
 /** A button that opens a small card with details; Escape and a press elsewhere close it. */
 export function Disclosure({ summary, children, title, testId }: DisclosureProps): JSX.Element {
+  const { open, toggle, root, card } = useCard();
+  const button = useRef<ButtonElement>(null);
+  useControls(button, card);
+  return (
+    <span class="disclosure" ref={root}>
+      <vscode-button
+        ref={button}
+        appearance="secondary"
+        ariaExpanded={String(open)}
+        title={open ? undefined : title}
+        data-testid={testId}
+        onClick={toggle}
+      >
+        {summary}
+      </vscode-button>
+      <div ref={card} class="card" hidden={!open}>
+        {children}
+      </div>
+    </span>
+  );
+}
+
+interface HelpProps {
+  /** That which is explained. */
+  readonly about: string;
+  readonly testId: string;
+  readonly children: ComponentChildren;
+}
+
+/** A question mark that opens an explanation; Escape and a press elsewhere close it. */
+export function Help({ about, testId, children }: HelpProps): JSX.Element {
+  const { open, toggle, root, card } = useCard();
+  return (
+    <span class="disclosure" ref={root}>
+      <button
+        type="button"
+        class="help"
+        aria-expanded={open}
+        aria-label={`About ${about}`}
+        title={open ? undefined : `About ${about}`}
+        data-testid={testId}
+        onClick={toggle}
+      >
+        ?
+      </button>
+      <div ref={card} class="card explanation" hidden={!open}>
+        {children}
+      </div>
+    </span>
+  );
+}
+
+interface Card {
+  readonly open: boolean;
+  readonly toggle: () => void;
+  readonly root: RefObject<HTMLSpanElement | null>;
+  readonly card: RefObject<HTMLDivElement | null>;
+}
+
+/** A card below the element that holds it. */
+function useCard(): Card {
   const [open, setOpen] = useState(false);
   const root = useRef<HTMLSpanElement>(null);
+  const card = useRef<HTMLDivElement>(null);
+  useFloating(root, card, open, 'bottom-start');
   // Before the card is painted, so that a visible card can be closed.
   useLayoutEffect(() => {
     if (!open) return undefined;
@@ -163,21 +230,91 @@ export function Disclosure({ summary, children, title, testId }: DisclosureProps
       document.removeEventListener('keydown', close);
     };
   }, [open]);
+  return { open, toggle: () => setOpen(!open), root, card };
+}
+
+interface FoldProps {
+  readonly title: ComponentChildren;
+  readonly id: string;
+  readonly open: boolean;
+  readonly onToggle: (open: boolean) => void;
+}
+
+/** A heading that folds what stands below it. */
+export function Fold({ title, id, open, onToggle }: FoldProps): JSX.Element {
   return (
-    <span class="disclosure" ref={root}>
-      <vscode-button
-        appearance="secondary"
-        ariaExpanded={String(open)}
-        title={open ? undefined : title}
-        data-testid={testId}
-        onClick={() => setOpen(!open)}
-      >
-        {summary}
-      </vscode-button>
-      <div class="card" hidden={!open}>
-        {children}
-      </div>
-    </span>
+    <h2 id={id} class="fold">
+      <button type="button" aria-expanded={open} data-testid={`fold-${id}`} onClick={() => onToggle(!open)}>
+        <span class={open ? 'twistie open' : 'twistie'} aria-hidden="true" />
+        <span>{title}</span>
+      </button>
+    </h2>
+  );
+}
+
+interface SplitterProps {
+  readonly label: string;
+  readonly testId: string;
+  /** `width` of what lies at the right of the line, `height` of what lies below it. */
+  readonly sets: 'width' | 'height';
+  /** CSS pixels, like all lengths here. */
+  readonly min: number;
+  readonly max: number;
+  readonly onResize: (size: number) => void;
+  /** Asks for the usual size. */
+  readonly onReset: () => void;
+}
+
+/** A line between two parts of the page that is dragged, or moved by arrow keys, and is doubly clicked to begin anew. */
+export function Splitter({ label, testId, sets, min, max, onResize, onReset }: SplitterProps): JSX.Element {
+  const line = useRef<HTMLDivElement>(null);
+  const [size, setSize] = useState(min);
+  const measured = (): number => Math.round(line.current?.parentElement?.getBoundingClientRect()[sets] ?? min);
+  useEffect(() => {
+    const parent = line.current?.parentElement;
+    if (!parent) return undefined;
+    const observer = new ResizeObserver(() => setSize(measured()));
+    observer.observe(parent);
+    return () => observer.disconnect();
+  }, [sets]);
+  const resize = (to: number): void => onResize(Math.round(Math.min(max, Math.max(min, to))));
+  return (
+    <div
+      ref={line}
+      class={`splitter ${sets}`}
+      role="separator"
+      tabIndex={0}
+      aria-label={label}
+      aria-orientation={sets === 'width' ? 'vertical' : 'horizontal'}
+      aria-valuemin={min}
+      aria-valuemax={Math.max(max, size)}
+      aria-valuenow={size}
+      aria-valuetext={`${size} pixels`}
+      title={`${label}: drag, or double-click for the usual one`}
+      data-testid={testId}
+      onPointerDown={(event) => event.currentTarget.setPointerCapture(event.pointerId)}
+      onPointerMove={(event) => {
+        if (!event.currentTarget.hasPointerCapture(event.pointerId)) return;
+        const box = line.current?.parentElement?.getBoundingClientRect();
+        if (box !== undefined) resize(sets === 'width' ? box.right - event.clientX : box.bottom - event.clientY);
+      }}
+      onDblClick={onReset}
+      onKeyDown={(event) => {
+        const step = event.shiftKey ? 50 : 10;
+        const targets: Record<string, number> = {
+          ArrowLeft: measured() + step,
+          ArrowUp: measured() + step,
+          ArrowRight: measured() - step,
+          ArrowDown: measured() - step,
+          Home: max,
+          End: min,
+        };
+        const target = targets[event.key];
+        if (target === undefined) return;
+        event.preventDefault();
+        resize(target);
+      }}
+    />
   );
 }
 
@@ -188,11 +325,13 @@ interface RangeProps {
   readonly testId: string;
   readonly step: number;
   readonly value: number;
+  /** The value as it is said; absent: the number. */
+  readonly valueText?: string | undefined;
   readonly onInput: (value: number) => void;
 }
 
 /** A slider of the browser's own, from 0 to 1, in the theme's colours. */
-export function Range({ label, id, testId, step, value, onInput }: RangeProps): JSX.Element {
+export function Range({ label, id, testId, step, value, valueText, onInput }: RangeProps): JSX.Element {
   return (
     <input
       id={id}
@@ -201,6 +340,7 @@ export function Range({ label, id, testId, step, value, onInput }: RangeProps): 
       max="1"
       step={step}
       aria-label={label}
+      aria-valuetext={valueText}
       data-testid={testId}
       value={value}
       onInput={(event) => onInput(event.currentTarget.valueAsNumber)}

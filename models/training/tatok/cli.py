@@ -44,6 +44,33 @@ class Pack:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """Put images into WebDataset tars, from which training reads a stream; go on after a stop."""
+
+    inputs: Positional[tuple[Path, ...]]
+    """Folders, lists of files (.txt), tars, Parquet files with the bytes of images."""
+    out: Path
+    """Folder of the shards; those that it has are not written again."""
+    shard_images: int = 2048
+    """Images of a shard (1 or more)."""
+    seed: int = 0
+    """Seed of the order of the images (0 or more)."""
+    workers: int | None = None
+    """Shards that are written at a time (1 or more); without it as many as there are processors."""
+
+    def run(self) -> None:
+        from .data.shards import write_shards
+
+        for option, value, least in (("--shard-images", self.shard_images, 1), ("--seed", self.seed, 0)):
+            _require(option, value, least)
+        _require("--workers", 1 if self.workers is None else self.workers, 1)
+        index = write_shards(list(self.inputs), self.out, shard_images=self.shard_images, seed=self.seed, workers=self.workers)
+        missing = index.inputs - sum(index.images)
+        left_out = f"; {missing:,} could not be read, which the shards' JSON files name" if missing else ""
+        print(f"{sum(index.images):,} images are in {index.count:,} shards in {self.out}{left_out}.")
+
+
+@dataclass(frozen=True)
 class Profile(Run):
     """Show where the time of a training step goes, by kind of kernel and by kernel."""
 
@@ -522,6 +549,7 @@ class Convert:
 
 COMMANDS: dict[str, type] = {
     "pack": Pack,
+    "shard": Shard,
     "train": Train,
     "profile": Profile,
     "weights": Weights,

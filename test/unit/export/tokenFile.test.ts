@@ -12,12 +12,16 @@ const { model } = tinyTokenization;
 const written = () => JSON.parse(JSON.stringify(tokensRecord(tinyTokenization))) as Record<string, unknown>;
 
 const tiny = {
-  width: 24,
-  height: 16,
-  globalCodes: Int32Array.of(1, 5),
-  patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
-  keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
-  ranking: 'entropy',
+  tokens: {
+    width: 24,
+    height: 16,
+    globalCodes: Int32Array.of(1, 5),
+    patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
+    keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
+    ranking: 'entropy',
+  },
+  cropMode: 'fit',
+  settings: { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' },
   edits: { forcedKept: [], forcedDropped: [], replaced: [] },
   note: undefined,
 };
@@ -32,14 +36,11 @@ describe('a token file', () => {
     const patches = fixedPatchesTokenization;
     const record: unknown = JSON.parse(JSON.stringify(tokensRecord(patches)));
     expect(readTokenFile('a', record, patches.model)).toMatchObject({
-      globalCodes: new Int32Array(),
-      keep: tiny.keep.map(() => 1),
+      tokens: { globalCodes: new Int32Array(), keep: tiny.tokens.keep.map(() => 1) },
     });
     const npz = tokenizationNpz('cat.png', fixedGlobalsTokenization);
     expect(readTokensNpz('a', npz, fixedGlobalsTokenization.model)).toMatchObject({
-      globalCodes: tiny.globalCodes,
-      patchCodes: new Int32Array(),
-      keep: new Uint8Array(),
+      tokens: { globalCodes: tiny.tokens.globalCodes, patchCodes: new Int32Array(), keep: new Uint8Array() },
     });
   });
 
@@ -116,7 +117,7 @@ describe('a file of an earlier version', () => {
     const { format: _, version: __, settings: ___, edits: ____, ...rest } = written();
     const earlier = { ...rest, model: { name: 'tiny', version: '0' } };
     const read = readTokenFile('cat.tokens.json', earlier, { ...model, hash: 'c'.repeat(64) });
-    expect(read).toEqual({ ...tiny, note: read.note });
+    expect(read).toEqual({ ...tiny, settings: model.defaults, note: read.note });
     expect(read.note).toBe(
       'cat.tokens.json is of an earlier version: it does not name the hash of its model, nor the ranking, for which the model’s own is taken (entropy). It is decoded by tiny 0.',
     );
@@ -152,7 +153,7 @@ describe('a file of an earlier version', () => {
         earlierNpz({ left: 0, top: 0, ...crop }, grid[0], grid[1]),
         model,
       );
-      expect(read).toMatchObject({ width, height, ranking: 'distortion', globalCodes: Int32Array.of(1, 5) });
+      expect(read.tokens).toMatchObject({ width, height, ranking: 'distortion', globalCodes: Int32Array.of(1, 5) });
       expect(note).toMatch(/^cat.npz is of an earlier version: it does not name the hash of its model\. /);
     },
   );

@@ -7,6 +7,7 @@ import {
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
@@ -24,6 +25,7 @@ const geometry = {
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
+  keep: new Uint8Array(6),
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -58,7 +60,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -83,8 +85,26 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'tokens/other': [{ params: undefined }],
       'neighbour/open': [{ params: { step: -1, view: '{}', cropMode: 'fit' }, optional: only('cropMode') }],
       'view/remember': [{ params: ['{}'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
+      'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromDatasetPage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      'dataset/resume': [{ params: undefined }],
+      'dataset/open': [{ params: [3] }],
+      'dataset/thumbnail': [{ params: [3] }],
+      'dataset/export': [{ params: { kind: 'table.csv', bytes: file() } }],
+      'dataset/curves': [{ params: undefined }],
+      'dataset/budgets': [{ params: [56.5] }],
+      'dataset/saveBudget': [{ params: ['image'] }],
+      action: [{ params: ['retry'] }],
     },
   ],
   [
@@ -99,10 +119,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           optional: (path) => /settings\.|choice\.cuda|cropMode|maxMegapixels/.test(path),
         },
       ],
+      'tokens/open': [
+        {
+          params: {
+            id: 7,
+            params: {
+              ...{ picture: 1, choice, tokens: tokensToDecode(), cropMode: 'fit', everyCode: false, settings: filter },
+              ...{ original: file(), maxMegapixels: 0.5 },
+            },
+          },
+          optional: (path) => /settings\.|choice\.cuda|original|maxMegapixels/.test(path),
+        },
+      ],
       reopen: [
         {
           params: { picture: 1, choice, file: file(), image: geometry, tokens: tokens(), manifest: '{}' },
-          optional: (path) => /choice\.cuda|image\.page$/.test(path),
+          // Tokens of a file may have been opened without an image.
+          optional: (path) => /choice\.cuda|image\.page$|^file$|tokens\.keep$/.test(path),
         },
       ],
       close: [{ params: { picture: 1 } }],
@@ -122,14 +155,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       ],
       'pictures/tokenize': [
         {
-          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
-          optional: (path) => /settings\.|choice\.cuda/.test(path),
+          params: {
+            id: 1,
+            params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2, maxMegapixels: 0.5 },
+          },
+          optional: (path) => /settings\.|choice\.cuda|maxMegapixels/.test(path),
         },
       ],
       'tokens/decode': [
         {
           params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
           optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
+      thumbnail: [
+        {
+          params: { id: 1, params: { file: file(), width: 96, height: 64, maxMegapixels: 0.5 } },
+          optional: only('params.maxMegapixels'),
         },
       ],
       'provider/exclude': [
@@ -378,6 +420,8 @@ describe('an analysis', () => {
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['anchor', { codec: 'webp', bytes: 173 }],
+    ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
 
   it('is tried below, whichever it is', () => {
@@ -411,6 +455,9 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    ['anchor', { codec: 'png', bytes: 1 }, 'codec: '],
+    ['anchor', { codec: 'webp', bytes: 2 ** 31 }, 'bytes: '],
+    ['anchorCurve', { codec: 'webp', bytes: Array(33).fill(1) }, 'bytes: must be a list of 1 to 32 values'],
     [
       'reconstruct',
       { ...filter, edits: { ...edits, forcedKept: [6] } },
@@ -440,6 +487,7 @@ describe('what a picture consists of', () => {
       { patchCodes: new Int32Array(7) },
       { entropyBits: new Float32Array(5) },
       { surprisalBits: new Float32Array(1) },
+      { keep: new Uint8Array(5) },
       { expectedCodes: new Float32Array(13) },
       { globalCodes: new Int32Array(3) },
       { entropyBits: new Float64Array(6) },
@@ -462,6 +510,7 @@ describe('what a picture consists of', () => {
 describe('an answer of the inference process', () => {
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
+    expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
     expect(() => checkAnswer('model/load', loaded)).not.toThrow();
     for (const bad of [
       { ...opened, model: { ...tinyModel, grid: { rows: NaN, columns: 3 } } },

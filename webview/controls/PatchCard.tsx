@@ -1,7 +1,9 @@
 import { computed } from '@preact/signals';
 import type { JSX } from 'preact';
-import { useMemo, useState, useEffect } from 'preact/hooks';
+import { useMemo, useRef, useState, useEffect } from 'preact/hooks';
+import type { StageController } from '../stage/stageController';
 import { useServices, type Services } from '../state/context';
+import { useFloatingAt } from '../ui/floating';
 import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
 import {
@@ -13,23 +15,30 @@ import {
   type PatchPlace,
 } from '../../src/method/patch';
 
-/** All that is known of the focused patch. */
-export function PatchReadout(): JSX.Element {
+/** All that is known of the focused patch, beside it: while it is pointed at, and longer where it is pinned. */
+export function PatchCard({ controller }: { readonly controller: StageController }): JSX.Element {
   const services = useServices();
   const { inspector } = services;
   const patch = useMemo(() => computed(() => focusedPatch(services)), [services]).value;
+  const card = useRef<HTMLElement>(null);
+  const pinned = inspector.pinned.value;
+  const shown = patch !== undefined && (pinned || inspector.pointing.value);
+  const box = shown ? controller.boxOf(patch.facts.index) : undefined;
+  useFloatingAt(card, box, controller.canvas);
   return (
-    <section class="panel readout" aria-labelledby="readout-title" data-testid="readout">
-      {patch === undefined ? (
-        <>
-          <h2 id="readout-title">Patch</h2>
-          <p class="muted">Point at a patch, or focus the picture and use the arrow keys. A click pins it.</p>
-        </>
-      ) : (
-        <Facts {...patch} pinned={inspector.pinned.value} />
+    <>
+      {shown && (
+        <section
+          ref={card}
+          class={pinned ? 'card patch-card pinned' : 'card patch-card'}
+          aria-labelledby="readout-title"
+          data-testid="readout"
+        >
+          <Facts {...patch} pinned={pinned} />
+        </section>
       )}
       <Announcement text={patch === undefined ? '' : describePatch(patch.facts, patch.place)} />
-    </section>
+    </>
   );
 }
 
@@ -63,13 +72,16 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         </h2>
         {pinned && <Badge>pinned</Badge>}
         <span class="spacer" />
-        <CopyButton text={describePatch(facts, place)} />
       </div>
       <dl class="rows">
         {facts.bits && (
           <>
             <Row name="conditional entropy">{facts.bits.entropy.toFixed(2)} bits</Row>
-            <Row name="surprisal">{facts.bits.surprisal.toFixed(2)} bits</Row>
+            <Row name="surprisal">
+              {facts.bits.surprisal === undefined
+                ? 'its code is not in the file'
+                : `${facts.bits.surprisal.toFixed(2)} bits`}
+            </Row>
             <Row name="rank · state">
               {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
               {facts.edge && <span class="muted"> · edge</span>}
@@ -87,6 +99,11 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
           </Row>
         )}
       </dl>
+      {pinned && (
+        <div class="buttons">
+          <CopyButton text={describePatch(facts, place)} />
+        </div>
+      )}
     </>
   );
 }
