@@ -118,7 +118,7 @@ export class DocumentServer extends Disposable {
     connection.onRequest(protocol.openNeighbour, (request, token) =>
       this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
     );
-    connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
+    connection.onNotification(protocol.rememberView, ({ view }) => rememberView?.(view));
     connection.onNotification(protocol.edit, (request) => document.edit(request));
     connection.onNotification(protocol.travel, (way) => travel?.(way));
     connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));

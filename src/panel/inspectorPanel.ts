@@ -140,9 +140,9 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   private async openNeighbour(
     document: TokenizationDocument,
     panel: vscode.WebviewPanel,
-    { step, view, cropMode }: protocol.NeighbourRequest,
+    { which, view, cropMode }: protocol.NeighbourRequest,
   ): Promise<boolean> {
-    const target = await neighbourOf(document.uri, step);
+    const target = await neighbourOf(document.uri, which);
     if (target === undefined) return false;
     const { models, views } = this.services;
     if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);

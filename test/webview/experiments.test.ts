@@ -337,11 +337,11 @@ describe('the next image', () => {
       page.evaluate(
         () =>
           window.fixture.received.filter(({ method }) => method === 'neighbour/open').at(-1)?.params as
-            { step: number; view: string } | undefined,
+            { which: string; view: string } | undefined,
       );
-    await expect.poll(async () => (await asked())?.step).toBe(1);
+    await expect.poll(async () => (await asked())?.which).toBe('next');
     expect(JSON.parse((await asked())?.view ?? '')).toMatchObject({ overlay: 'kept', camera: 'fit' });
-    await page.getByTestId('former-image').click();
+    await page.getByTestId('previous-image').click();
     await expect
       .poll(() => page.getByTestId('failure').innerText())
       .toContain('This is the first image of its folder.');

@@ -29,8 +29,8 @@ export interface Session {
   readonly influence: Influence;
   readonly experiments: Experiments;
   readonly targets: Targets;
-  /** Shows the image after this one in its folder (1) or before it (−1), with everything as it is here. */
-  openNeighbour(step: 1 | -1): Promise<void>;
+  /** Shows another image of the folder, with everything as it is here. */
+  openNeighbour(which: 'next' | 'previous'): Promise<void>;
   readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
@@ -131,13 +131,13 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       inspector.phase.value = { kind: 'working', progress: undefined };
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
-    openNeighbour: async (step) => {
+    openNeighbour: async (which) => {
       const { edits: _, uri: __, ...view } = inspector.viewState.peek() ?? readViewState(undefined);
-      const request = { step, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
+      const request = { which, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
       try {
         if (await connection.sendRequest(protocol.openNeighbour, request)) return;
-        const which = step === 1 ? 'last' : 'first';
-        inspector.notice.value = { message: `This is the ${which} image of its folder.`, actions: [] };
+        const end = which === 'next' ? 'last' : 'first';
+        inspector.notice.value = { message: `This is the ${end} image of its folder.`, actions: [] };
       } catch (error) {
         notify('The other image could not be opened')(error);
       }
@@ -263,7 +263,7 @@ function followView(inspector: Inspector, connection: MessageConnection): void {
     timer = setTimeout(() => {
       if (view === known) return;
       known = view;
-      void connection.sendNotification(protocol.rememberView, view);
+      void connection.sendNotification(protocol.rememberView, { view });
     }, rememberMs);
   });
 }
