@@ -1,6 +1,7 @@
 import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
+import { registerImportTokenizer } from './commands/importTokenizer';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
@@ -45,6 +46,7 @@ export function activate(context: vscode.ExtensionContext): void {
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
+  own(registerImportTokenizer({ extensionUri, storage: context.globalStorageUri, models, log }));
   own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };
   own(registerShowEnvironment({ inference, configuration, extensionVersion }));

@@ -9,6 +9,7 @@ import { startSession } from './state/session';
 import { readViewState, saveState } from './state/viewState';
 import { ExperimentsPanel } from './experiments/ExperimentsPanel';
 import { usePageKeys } from './experiments/pageKeys';
+import { Targets } from './experiments/Targets';
 import { PictureStage } from './stage/PictureStage';
 import { AnchorsPanel } from './controls/AnchorsPanel';
 import { GlobalTokens } from './controls/GlobalTokens';
@@ -94,6 +95,7 @@ function App(): JSX.Element {
             )}
             {kind === 'beside' && <Results />}
             <div class="plots">
+              {inspector.rates.value && <Targets />}
               <ExperimentsPanel />
               {inspector.rates.value && <RateDistortionPlot />}
               <AnchorsPanel />

@@ -3,7 +3,7 @@ import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { readRegular } from '../bundle/regularFile';
 import type { InferenceClient } from '../client/client';
-import { readTokens } from '../export/npz';
+import { mostBytes, readTokens } from '../export/npz';
 import { requireSameModel } from '../export/tokens';
 import { TatokError } from '../method/errors';
 import { rowFilter } from '../method/rowFilter';
@@ -16,9 +16,6 @@ import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
 import { terminalLine } from './report';
 import { workersFor } from './tokenizeDataset';
-
-/** A token file has less: one of 268 megapixels has a million patches. */
-const mostFileBytes = 2 ** 28;
 
 /**
  * @param start another inference process.
@@ -36,7 +33,7 @@ export async function decodeTokens(
   if (options.where !== undefined) throw new TatokError('bad-settings', '--where chooses rows of a token data set.');
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
-  const bytes = await readRegular(options.tokens, mostFileBytes);
+  const bytes = await readRegular(options.tokens, mostBytes);
   const { note, tokens } = readTokens(basename(options.tokens), bytes, model);
   if (note !== undefined) complain(note);
   const { pictures } = await client.decodeTokens({ choice, pictures: [tokens] });

@@ -1,6 +1,6 @@
 import sharp from 'sharp';
 import type { ThumbnailParams } from '../protocol/engineMessages';
-import { decodeImage } from './image';
+import { besideDecoders, decodeImage } from './image';
 
 /**
  * A JPEG file of an image's centre, cut as a model of that shape sees it.
@@ -11,8 +11,10 @@ export async function makeThumbnail({ file, width, height, maxMegapixels }: Thum
   const { rgb } = await decodeImage(file, { imageSize: { width, height }, resample: 'lanczos3' }, { maxMegapixels });
   // A copy of its own: sharp's buffers may lie in a pool.
   return new Uint8Array(
-    await sharp(rgb, { raw: { width, height, channels: 3 } })
-      .jpeg({ quality: 85 })
-      .toBuffer(),
+    await besideDecoders(() =>
+      sharp(rgb, { raw: { width, height, channels: 3 } })
+        .jpeg({ quality: 85 })
+        .toBuffer(),
+    ),
   );
 }

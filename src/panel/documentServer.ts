@@ -31,12 +31,12 @@ export interface ServerServices {
 export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
   /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
   readonly comparedWith?: string | undefined;
+  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
+  readonly travel?: ((way: protocol.Travel) => void) | undefined;
   /** Shows another image of the folder; absent where a page cannot. Not sent. */
   readonly openNeighbour?: ((request: protocol.NeighbourRequest) => Promise<boolean>) | undefined;
   /** Keeps how pages of other images begin; absent where that is not kept. Not sent. */
   readonly rememberView?: ((view: string) => void) | undefined;
-  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
-  readonly travel?: ((way: protocol.Travel) => void) | undefined;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -76,7 +76,7 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    const { comparedWith, openNeighbour, rememberView, travel, ...start } = this.start;
+    const { comparedWith, travel, openNeighbour, rememberView, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode, row }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
@@ -98,7 +98,11 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
+      this.answer(connection, [token], (cancellation) => {
+        const tokenizationUnder: TokenizationDocument['tokenizationUnder'] = (...under) =>
+          document.tokenizationUnder(...under);
+        return saveExport({ ...document.exportedAs, tokenizationUnder }, request, cancellation, comparedWith);
+      }),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
@@ -112,6 +116,9 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => document.edit(request));
+    connection.onNotification(protocol.travel, (way) => travel?.(way));
+    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onRequest(protocol.chooseOther, (token) =>
       this.answer(connection, [token, document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
     );
@@ -119,9 +126,6 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
     );
     connection.onNotification(protocol.rememberView, ({ view }) => rememberView?.(view));
-    connection.onNotification(protocol.edit, (request) => document.edit(request));
-    connection.onNotification(protocol.travel, (way) => travel?.(way));
-    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }

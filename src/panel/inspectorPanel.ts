@@ -13,6 +13,11 @@ import { neighbourOf, type Views } from './views';
 import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
 import { ImageFile } from './imageFile';
 
+export interface InspectorServices extends PanelServices {
+  /** Absent where one page has nothing to do with how others look. */
+  readonly views?: Views | undefined;
+}
+
 export interface PanelServices extends ServerServices {
   readonly extensionUri: vscode.Uri;
   readonly status: ProviderStatus;
@@ -25,11 +30,17 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
   constructor(
     private readonly document: TokenizationDocument,
     private readonly panel: vscode.WebviewPanel,
-    private readonly services: PanelServices,
+    private readonly services: InspectorServices,
     start: DocumentStart = {},
   ) {
     super();
-    this.server = this.register(new DocumentServer(document, panel.webview, services, start));
+    const { views } = services;
+    const beginning = views && {
+      view: views.beginning(document.uri),
+      rememberView: (view: string) => views.remember(view),
+      openNeighbour: (request: protocol.NeighbourRequest) => this.openNeighbour(request, views),
+    };
+    this.server = this.register(new DocumentServer(document, panel.webview, services, { ...beginning, ...start }));
     this.register(document.onDidChangeState(() => this.showStatus()));
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));
@@ -82,6 +93,22 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     await connection.sendNotification(protocol.exportRequested, { kind });
   }
 
+  /** Shows another image of the folder, with model and view of this one, and closes this one. @returns false where there is none. */
+  private async openNeighbour({ which, view, cropMode }: protocol.NeighbourRequest, views: Views): Promise<boolean> {
+    const { document, panel, services } = this;
+    const target = await neighbourOf(document.uri, which);
+    if (target === undefined) return false;
+    const { models } = services;
+    if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);
+    views.hand(target, { view, cropMode });
+    await vscode.commands.executeCommand('vscode.openWith', target, inspectorViewType, {
+      viewColumn: panel.viewColumn ?? vscode.ViewColumn.Active,
+      preview: false,
+    } satisfies vscode.TextDocumentShowOptions);
+    panel.dispose();
+    return true;
+  }
+
   private showStatus(): void {
     const { state } = this.document;
     if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
@@ -95,15 +122,11 @@ export const inspectorViewType = 'tatok.inspector';
 export interface EditorServices
   extends PanelServices, Pick<DocumentServices, 'inference' | 'onDidRestart' | 'onDidLoad'> {}
 
-export interface InspectorServices extends EditorServices {
-  readonly views: Views;
-}
-
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
   private readonly panels = new Set<InspectorPanel>();
 
-  constructor(private readonly services: InspectorServices) {
+  constructor(private readonly services: EditorServices & Required<InspectorServices>) {
     super();
     this.register(
       window.registerCustomEditorProvider(inspectorViewType, this, {
@@ -124,34 +147,10 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
-    const { views } = this.services;
-    const cropMode = views.cropModeOf(document.uri);
+    const cropMode = this.services.views?.cropModeOf(document.uri);
     if (cropMode !== undefined) document.restoreCropMode(cropMode);
-    const inspector = new InspectorPanel(document, panel, this.services, {
-      view: views.beginning(document.uri),
-      rememberView: (view) => views.remember(view),
-      openNeighbour: (request) => this.openNeighbour(document, panel, request),
-    });
+    const inspector = new InspectorPanel(document, panel, this.services);
     this.panels.add(inspector);
     panel.onDidDispose(() => this.panels.delete(inspector));
-  }
-
-  /** Shows another image of the folder, with model and view of one that is open, and closes that. @returns false where there is none. */
-  private async openNeighbour(
-    document: TokenizationDocument,
-    panel: vscode.WebviewPanel,
-    { which, view, cropMode }: protocol.NeighbourRequest,
-  ): Promise<boolean> {
-    const target = await neighbourOf(document.uri, which);
-    if (target === undefined) return false;
-    const { models, views } = this.services;
-    if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);
-    views.hand(target, { view, cropMode });
-    await vscode.commands.executeCommand('vscode.openWith', target, inspectorViewType, {
-      viewColumn: panel.viewColumn ?? vscode.ViewColumn.Active,
-      preview: false,
-    } satisfies vscode.TextDocumentShowOptions);
-    panel.dispose();
-    return true;
   }
 }

@@ -102,6 +102,12 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.file.name;
   }
 
+  /** The name that its exports are named after, and what they are proposed beside. */
+  get exportedAs(): { readonly name: string; readonly uri: vscode.Uri } {
+    const { name, uri } = this;
+    return { name, uri };
+  }
+
   /** Folder of the model that tokenizes, or is about to. */
   get modelDirectory(): string {
     return this.readSettings().choice.directory;

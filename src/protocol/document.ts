@@ -129,18 +129,18 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
-/** Asks for another image and tokenizes it; null when the user chose none. */
-export const chooseOther = new RequestType0<OtherTokens | null, ErrorData>('tokens/other');
-/** Shows the next or the previous image of the folder in place of this one. Answers whether there is one. */
-export const openNeighbour = new RequestType<NeighbourRequest, boolean, ErrorData>('neighbour/open');
-/** How pages of other images begin, from now on. */
-export const rememberView = new NotificationType<RememberedView>('view/remember');
 /** Changes a token file: all edits that it now has, and the name of the last. VS Code can undo it. */
 export const edit = new NotificationType<EditRequest>('edit');
 /** Undoes or redoes as VS Code's own command does, which knows the changes of a token file. */
 export const travel = new NotificationType<Travel>('travel');
 /** Shows another row of a data set: the one before or after, or one that the host asks for. */
 export const chooseRow = new NotificationType<RowChoice>('row/choose');
+/** Asks for another image and tokenizes it; null when the user chose none. */
+export const chooseOther = new RequestType0<OtherTokens | null, ErrorData>('tokens/other');
+/** Shows the next or the previous image of the folder in place of this one. Answers whether there is one. */
+export const openNeighbour = new RequestType<NeighbourRequest, boolean, ErrorData>('neighbour/open');
+/** How pages of other images begin, from now on. */
+export const rememberView = new NotificationType<RememberedView>('view/remember');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');

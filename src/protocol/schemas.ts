@@ -68,7 +68,7 @@ function list<T extends z.core.SomeType>(
 }
 
 /** A typed array of one kind: no list, no view of another kind, nothing that looks like one. */
-function typedArray<T extends Uint8Array | Int32Array | BigInt64Array | Float32Array>(
+function typedArray<T extends Uint8Array | Int32Array | Uint32Array | BigInt64Array | Float32Array | Float64Array>(
   kind: new () => T,
 ): z.ZodMiniType<T> {
   return z.custom<T>((value) => value instanceof kind && ArrayBuffer.isView(value), `must be a ${kind.name}`);
@@ -168,6 +168,7 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
@@ -237,7 +238,7 @@ const viewText = z.string().check(z.maxLength(1 << 16));
 export const rememberedView = z.strictObject({ view: viewText });
 
 export const neighbourRequest = z.strictObject({
-  /** Of the images of the folder in the order of their names: the one after this, or before it. */
+  /** Of the images of the folder in the order of their names: the one after this, or the one before. */
   which: z.enum(['next', 'previous']),
   /** How the page there is to begin. */
   view: viewText,
@@ -276,12 +277,12 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
-    carriesNothing(document.chooseOther),
-    carries(document.openNeighbour, neighbourRequest),
-    carries(document.rememberView, rememberedView),
     carries(document.edit, editRequest),
     carriesValue(document.travel, travelChoice),
     carriesValue(document.chooseRow, rowChoice),
+    carriesNothing(document.chooseOther),
+    carries(document.openNeighbour, neighbourRequest),
+    carries(document.rememberView, rememberedView),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
@@ -537,7 +538,7 @@ export const fromClient: Contract = {
 
 const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
-  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount, table: z.optional(z.literal(true)) }),
   z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
   z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
 ]);
@@ -568,6 +569,7 @@ const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   streams: list(stream, mostStreams, 1),
   steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
   expectedDimensions: count,
+  givenOthers: z.boolean(),
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,
@@ -648,7 +650,83 @@ const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 
 
 const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
 
-/** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
+const quality = { psnr: z.nullable(z.number()), ssim: z.nullable(z.number()) };
+const measurementShape = {
+  ...{ keptTokens: count, length: count, totalTokens: count, payloadBits: amount, maskBits: amount },
+  ...quality,
+};
+const region = z.strictObject({ row: count, column: count, rows: positiveCount, columns: positiveCount });
+const valuesOfRegion = 'the values are not those of the region';
+const fileSize = { bytes: count, containerBytes: count };
+const anchorShape = {
+  codec,
+  limitBytes: count,
+  file: z.nullable(
+    z.strictObject({
+      ...{ ...fileSize, ...quality, quality: count },
+      encoded: z.strictObject({ width: positiveCount, height: positiveCount }),
+    }),
+  ),
+  smallest: z.strictObject(fileSize),
+};
+
+/** Entries of a table that are told of one code. */
+const mostNearest = 64;
+
+/**
+ * Answers of the analyses, which the host relays to a page that trusts it. Large arrays are looked at by type and length alone. One that is
+ * not named here is relayed as it is.
+ */
+const analysisAnswers = {
+  rank: z
+    .strictObject({
+      order: typedArray<Uint32Array>(Uint32Array),
+      cumulativeBits: typedArray<Float64Array>(Float64Array),
+      totalBits: amount,
+    })
+    .check(
+      z.refine(
+        ({ order, cumulativeBits }) => cumulativeBits.length === order.length + 1,
+        'the bits are not those of the order',
+      ),
+    ),
+  reconstruct: z.strictObject({
+    ...measurementShape,
+    settings: filter,
+    keep: typedArray<Uint8Array>(Uint8Array),
+    entropyBits: typedArray<Float32Array>(Float32Array),
+    budgetBits: amount,
+    lostBits: amount,
+    actualLossRate: amount,
+    rgb: typedArray<Uint8Array>(Uint8Array),
+    timings,
+  }),
+  measure: list(z.strictObject({ ...measurementShape, lossRate: amount }), mostSteps),
+  influence: z
+    .strictObject({ tile: count, region, globalToken: count, change: typedArray<Float32Array>(Float32Array) })
+    .check(z.refine(({ region, change }) => change.length === cells(region), valuesOfRegion)),
+  attention: z
+    .strictObject({
+      ...{ tile: count, region, layer: z.union([z.literal('mean'), count]), head: z.union([z.literal('mean'), count]) },
+      weights: typedArray<Float32Array>(Float32Array),
+    })
+    .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
+  nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
+  anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
+  anchorCurve: list(z.strictObject(anchorShape), mostLimits),
+  draw: z
+    .strictObject({ patches: typedArray<Uint32Array>(Uint32Array), codes: typedArray<Int32Array>(Int32Array) })
+    .check(z.refine(({ patches, codes }) => patches.length === codes.length, 'the codes are not those of the patches')),
+} satisfies Record<keyof Analyses, z.ZodMiniType>;
+
+/** @throws TatokError bad-message for an answer of another shape than its analysis has. */
+export function checkAnalysisAnswer(name: string, answer: unknown): void {
+  const answers: Readonly<Record<string, z.ZodMiniType>> = analysisAnswers;
+  const parsed = Object.hasOwn(answers, name) ? answers[name]?.safeParse(answer) : undefined;
+  requireAnswer(name, parsed);
+}
+
+/** Answers of the process that its client itself reads, by method. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
@@ -661,7 +739,10 @@ const processAnswers = new Map<string, z.ZodMiniType>([
 
 /** @throws TatokError bad-message for an answer of another shape. */
 export function checkAnswer(method: string, answer: unknown): void {
-  const parsed = processAnswers.get(method)?.safeParse(answer);
+  requireAnswer(method, processAnswers.get(method)?.safeParse(answer));
+}
+
+function requireAnswer(method: string, parsed: z.core.util.SafeParseResult<unknown> | undefined): void {
   if (parsed === undefined || parsed.success) return;
   throw new TatokError(
     'bad-message',

@@ -140,6 +140,7 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedKept: [1e9] } } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedDropped: { length: 1e9 } } } }],
+    ['analysis', { name: 'nearest', params: { patch: -1 } }],
     ['analysis', { name: 'draw', params: { settings: filter, seed: -1 } }],
     [
       'export',

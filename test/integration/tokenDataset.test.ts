@@ -10,7 +10,7 @@ import sharp from 'sharp';
 import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QualityMeter } from '../../src/engine/metrics';
-import { npy } from '../../src/export/npy';
+import { npy } from '../../src/method/npy';
 import { TokenDataset } from '../../src/tokens/tokenDataset';
 import type { TokenRow } from '../../src/tokens/tokenRows';
 import { bundleFor, sample } from './support';

@@ -115,6 +115,7 @@ describe('forcing patches', () => {
     await expect.poll(() => kept(page)).toBe(before);
     await expect.poll(() => edits(page)).toBeUndefined();
     const zoom = await page.getByTestId('zoom').innerText();
+    await page.mouse.move(to.x, to.y);
     await page.mouse.wheel(0, -200);
     await expect.poll(() => page.getByTestId('zoom').innerText()).not.toBe(zoom);
     await page.close();
@@ -280,7 +281,7 @@ describe('the token sequence', () => {
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     await page.getByTestId('sequence').locator('summary').click();
     const list = page.getByTestId('tokens-in-order').locator('li');
-    expect(await list.count()).toBe(32 + (await kept(page)));
+    await expect.poll(async () => list.count()).toBe(32 + (await kept(page)));
     expect(await list.first().innerText()).toMatch(/^global 0: \d+$/);
     expect(await list.last().innerText()).toMatch(/^patch \(\d+, \d+\): \d+$/);
     await page.getByTestId('copy-json').click();

@@ -2,7 +2,6 @@ import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Explanation } from './Explanation';
 import { useWidth } from '../plots/Axis';
-import { Targets } from '../experiments/Targets';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate, tokenMarks } from '../state/lossRate';
 import { compact } from '../ui/media';
@@ -16,6 +15,9 @@ const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
   { value: 'sequential', label: 'sequential' },
   { value: 'distortion', label: 'by distortion' },
 ];
+
+/** Of a model whose tokens have entropies given each other. */
+const eliminationOptions = [{ value: 'sequential', label: 'elimination' }] as const;
 
 const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
@@ -34,7 +36,6 @@ export function LossRate(): JSX.Element {
         <Explanation of="lossRate" />
         <LossRateNumber />
         {!inspector.filters.value ? <Length /> : compact.value ? <FilterCard /> : <FilterChoices />}
-        {!compact.value && <Targets />}
         <span class="spacer" />
         <Defaults />
       </div>
@@ -160,13 +161,13 @@ function FilterCard(): JSX.Element {
       summary={`${label(rankingOptions, inspector.criterion.value)} · ${label(budgetOptions, inspector.budget.value)}`}
     >
       <FilterChoices />
-      <Targets />
     </Disclosure>
   );
 }
 
 function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
+  const model = inspector.picture.value?.model;
   return (
     <div class="filter-choices">
       <span class="choice">
@@ -175,8 +176,8 @@ function FilterChoices(): JSX.Element {
           plain
           label="Ranking"
           testId="ranking"
-          options={rankingOptions}
-          value={inspector.criterion.value}
+          options={model?.givenOthers === true ? eliminationOptions : rankingOptions}
+          value={inspector.ranks.value}
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
         <Explanation of="ranking" />

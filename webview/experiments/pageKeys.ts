@@ -8,11 +8,6 @@ import type { Services } from '../state/context';
 export function usePageKeys({ inspector, session }: Services): void {
   useEffect(() => {
     const { experiments } = session;
-    const go = (which: 'next' | 'previous'): void => {
-      const kind = inspector.document.peek()?.tokens;
-      if (kind === undefined) void session.openNeighbour(which);
-      else if (kind === 'dataset') session.chooseRow(which);
-    };
     const onKey = (event: KeyboardEvent): void => {
       if (event.defaultPrevented || event.altKey || isField(event)) return;
       const key = event.key.toLowerCase();
@@ -23,7 +18,8 @@ export function usePageKeys({ inspector, session }: Services): void {
         if (event.shiftKey) experiments.redo();
         else experiments.undo();
       } else if (control && key === 'y') experiments.redo();
-      else if (!control && !event.shiftKey && (key === 'n' || key === 'p')) go(key === 'n' ? 'next' : 'previous');
+      else if (!control && !event.shiftKey && (key === 'n' || key === 'p'))
+        void session.openNeighbour(key === 'n' ? 'next' : 'previous');
       else return;
       event.preventDefault();
       // VS Code would undo by itself as well.
@@ -31,7 +27,7 @@ export function usePageKeys({ inspector, session }: Services): void {
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);
-  }, [session]);
+  }, [inspector, session]);
 }
 
 /** True if a key goes to a field for text or a list, which is within an element of the toolkit. */

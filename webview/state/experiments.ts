@@ -3,13 +3,12 @@ import type { Marks } from '../canvas/painter';
 import type { Inspector } from './inspector';
 import { LatestRequest } from './latestRequest';
 import type { Analyses } from '../../src/protocol/analyses';
-import type { EditRequest, OtherTokens, Travel } from '../../src/protocol/document';
+import type { OtherTokens, Travel } from '../../src/protocol/document';
 import {
   carried,
   commit,
   force,
   forceOf,
-  historyOf,
   isEdited,
   isForceable,
   isReplaceable,
@@ -48,20 +47,7 @@ type Plain = Pick<Measurement, 'psnr' | 'ssim'> & { readonly tokens: Tokens; rea
 
 const nowhere: readonly number[] = [];
 
-/** Characters of the name of a change of a file. */
-const mostLabel = 200;
-
 const done: Readonly<Record<Force, string>> = { keep: 'kept', drop: 'dropped', free: 'left to the filter' };
-
-/** The extension host, as experiments need it. */
-export interface ExperimentsHost {
-  /** Has the user choose an image, and tokenizes it as this one is; null when none was chosen. */
-  chooseOther(): Promise<OtherTokens | null>;
-  /** Tells of a change of a token file. */
-  edit(request: EditRequest): void;
-  /** Undoes or redoes such a change. */
-  travel(way: Travel): void;
-}
 
 /** Everything that the user tries on the tokens: forced patches, other codes, codes that are drawn. */
 export class Experiments {
@@ -76,6 +62,8 @@ export class Experiments {
   /** Work under way, in words. */
   readonly working = signal<string | undefined>(undefined);
   private readonly plain = signal<Plain | undefined>(undefined);
+  /** True while a stroke is under way. */
+  readonly stroking = signal(false);
   /** Patches of the stroke under way, and what it began with. */
   private stroke: { readonly patches: Set<number>; readonly before: EditHistory } | undefined;
 
@@ -83,7 +71,10 @@ export class Experiments {
     private readonly inspector: Inspector,
     private readonly analyses: Pick<Analyses, 'measure' | 'draw'>,
     private readonly fail: (error: unknown) => void,
-    private readonly host: ExperimentsHost,
+    /** Has the user choose an image, and tokenizes it as this one is; null when none was chosen. */
+    private readonly chooseOther: () => Promise<OtherTokens | null>,
+    /** Undoes where VS Code knows the changes. @returns false where it does not. */
+    private readonly travelAtHost?: (way: Travel) => boolean,
   ) {
     this.followPlain();
     effect(() => {
@@ -94,10 +85,10 @@ export class Experiments {
 
   readonly edited: ReadonlySignal<boolean> = computed(() => isEdited(this.inspector.edits.value));
 
-  /** True if single patches can be forced: the filter drops them, and their codes are known. */
+  /** True if single patches can be forced. */
   readonly forces: ReadonlySignal<boolean> = computed(() => {
-    const tokenization = this.inspector.tokenization.value;
-    return tokenization !== undefined && isForceable(tokenization.model) && tokenization.origin?.everyCode !== false;
+    const model = this.inspector.tokenization.value?.model;
+    return model !== undefined && isForceable(model);
   });
 
   /** True if codes can be drawn for dropped patches. */
@@ -151,6 +142,7 @@ export class Experiments {
     const codes = this.inspector.decoded.value?.patchCodes;
     if (!this.replaces('patch') || !(codes instanceof Int32Array)) return places;
     codes.forEach((code, patch) => {
+      if (!this.knows(patch)) return;
       const known = places.get(code);
       if (known === undefined) places.set(code, [patch]);
       else known.push(patch);
@@ -163,7 +155,7 @@ export class Experiments {
     const tokens = this.inspector.decoded.value;
     if (tokens === undefined || !this.replaces(token)) return undefined;
     const code = (token === 'global' ? tokens.globalCodes : tokens.patchCodes)[at];
-    return typeof code === 'number' ? code : undefined;
+    return typeof code === 'number' && (token === 'global' || this.knows(at)) ? code : undefined;
   }
 
   /** The model's own code, where it is replaced. */
@@ -178,17 +170,27 @@ export class Experiments {
   }
 
   force(patches: readonly number[], to: Force): void {
+    const chosen = patches.filter((patch) => to !== 'keep' || this.knows(patch));
     if (!this.forces.peek() || patches.length === 0) return;
-    this.change(force(this.inspector.edits.peek(), patches, to), `${this.named(patches)} ${done[to]}`);
+    if (chosen.length === 0)
+      this.said.value = 'The data set has no code of a patch that it drops; replace its code first';
+    else this.change(force(this.inspector.edits.peek(), chosen, to), `${this.named(chosen)} ${done[to]}`);
+  }
+
+  /** True if there is a code to decode for a patch: a data set has none of those that it drops. */
+  private knows(patch: number): boolean {
+    const tokenization = this.inspector.tokenization.peek();
+    if (tokenization?.origin?.everyCode !== false || tokenization.tokens.keep?.[patch] === 1) return true;
+    return replacementOf(this.inspector.edits.peek(), 'patch', patch) !== undefined;
   }
 
   /** Forces a patch that the brush is on. A stroke is one change. */
   paint(patch: number, to: Force): void {
-    if (!this.forces.peek()) return;
+    if (!this.forces.peek() || (to === 'keep' && !this.knows(patch))) return;
     const { history } = this.inspector;
+    this.stroking.value = true;
     this.stroke ??= { patches: new Set(), before: history.peek() };
     const { patches, before } = this.stroke;
-    // A document of VS Code's is told of the stroke when it ends: it is one change there too.
     if (patches.has(patch)) return;
     patches.add(patch);
     const label = `${this.named([...patches])} ${done[to]}`;
@@ -197,11 +199,8 @@ export class Experiments {
   }
 
   endStroke(): void {
-    const before = this.stroke?.before;
     this.stroke = undefined;
-    const now = this.inspector.history.peek();
-    const label = now.past.at(-1)?.label;
-    if (this.isFile && now !== before && label !== undefined) this.tell(now.present, label);
+    this.stroking.value = false;
   }
 
   replace(codes: readonly ReplacedCode[], label: string): void {
@@ -250,10 +249,12 @@ export class Experiments {
   }
 
   undo(): void {
+    if (this.travelAtHost?.('undo') === true) return;
     this.travel('Nothing to undo', undo, (label) => `Undone: ${label}`);
   }
 
   redo(): void {
+    if (this.travelAtHost?.('redo') === true) return;
     this.travel('Nothing to redo', redo, (label) => `Done again: ${label}`);
   }
 
@@ -282,7 +283,7 @@ export class Experiments {
   /** Has the user choose another image, whose global tokens can then be put here. */
   async choose(): Promise<void> {
     await this.attempt('tokenizing the other image', async () => {
-      const chosen = await this.host.chooseOther();
+      const chosen = await this.chooseOther();
       if (chosen === null) return;
       this.other.value = chosen;
       this.said.value = `Global tokens of ${chosen.name} can be put here`;
@@ -316,28 +317,11 @@ export class Experiments {
     const { history } = this.inspector;
     const before = history.peek();
     history.value = commit(before, edits, label);
-    const changed = history.peek() !== before;
-    this.said.value = changed ? sentence(label) : 'Nothing changed';
-    if (changed && this.isFile) this.tell(edits, label);
-  }
-
-  /** True for a token file, whose changes are VS Code's to undo and to save. */
-  private get isFile(): boolean {
-    return this.inspector.document.peek()?.tokens === 'file';
-  }
-
-  private tell(edits: Edits, label: string): void {
-    this.inspector.history.value = historyOf(edits);
-    this.host.edit({ edits, label: label.slice(0, mostLabel) });
+    this.said.value = history.peek() === before ? 'Nothing changed' : sentence(label);
   }
 
   private travel(nothing: string, way: typeof undo, say: (label: string) => string): void {
     const { history } = this.inspector;
-    if (this.isFile) {
-      this.host.travel(way === undo ? 'undo' : 'redo');
-      this.said.value = way === undo ? 'Undone' : 'Done again';
-      return;
-    }
     const before = history.peek();
     const now = way(before);
     history.value = now;

@@ -35,7 +35,7 @@ export class Influence {
 
   /** Names the kept set shown; undefined while its reconstruction is still to come. */
   private readonly mask = computed(() => {
-    const { selected, stale, criterion, reconstruction } = this.inspector;
+    const { selected, stale, ranks, reconstruction } = this.inspector;
     if (selected.value === undefined || reconstruction.value === undefined || stale.value) return undefined;
     const region = this.inspector.tileRegion.value;
     if (region === undefined) return undefined;
@@ -46,7 +46,7 @@ export class Influence {
       return selected.value?.keep.subarray(first, first + region.columns).join('') ?? '';
     });
     const { replaced } = this.inspector.edits.value;
-    return `${criterion.value} ${this.inspector.tile.value} ${rows.join(' ')} ${keyOfEdits({ ...noEdits, replaced })}`;
+    return `${ranks.value} ${this.inspector.tile.value} ${rows.join(' ')} ${keyOfEdits({ ...noEdits, replaced })}`;
   });
 
   /** Maps under the kept set shown, or the last ones until there are any. */

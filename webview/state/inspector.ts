@@ -34,7 +34,7 @@ import {
 } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
-import { isSequential } from '../../src/method/sequential';
+import { criterionOf, isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
 import {
   decodedFormat,
@@ -172,10 +172,10 @@ export class Inspector {
   /** The last picture that was told of: that of the tokens to come. */
   private pictured: ShownImage | undefined;
   private restored: FilterSettings | undefined;
-  /** Experiments of the page that was here before, and what they were of. */
-  private restoredEdits: StoredEdits | undefined;
   /** The row of a data set that the page showed before. */
   readonly restoredRow: number | undefined;
+  /** Experiments of the page that was here before, and what they were of. */
+  private restoredEdits: StoredEdits | undefined;
   /** The host's settings when those were stored. */
   private restoredHost: FilterSettings | undefined;
   /** True if the page was here before. */
@@ -243,11 +243,17 @@ export class Inspector {
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
+  /** The ranking's criterion: the one chosen, or the only one that the model has. */
+  readonly ranks: ReadonlySignal<RankingCriterion> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined ? this.criterion.value : criterionOf(model, this.criterion.value);
+  });
+
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
-    ranking: this.criterion.value,
+    ranking: this.ranks.value,
     rankingRounds: this.rankingRounds.value,
   }));
 
@@ -258,7 +264,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value) && this.given.value === undefined) {
+    if (isSequential(this.ranks.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -278,10 +284,10 @@ export class Inspector {
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      isSequential(this.criterion.value) &&
+      isSequential(this.ranks.value) &&
       this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.criterion !== this.criterion.value ||
+        this.ranked.value.criterion !== this.ranks.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
@@ -359,7 +365,7 @@ export class Inspector {
     if (reconstruction === undefined || selected === undefined) return true;
     if (codesOf(this.edits.value) !== codesOf(reconstruction.edits ?? noEdits)) return true;
     if (this.ranking.value === undefined) return selected.length !== reconstruction.length;
-    if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
+    if (this.awaitsRanking.value || this.ranks.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
@@ -450,9 +456,6 @@ export class Inspector {
     this.isolatedTokens.value = state.isolated;
     this.rate.value = state.rate;
     this.distortion.value = state.distortion;
-    this.anchored.value = state.anchored;
-    this.codec.value = state.codec;
-    this.arrangement.value = state.arrangement;
     this.chosenCropMode.value = state.cropMode;
     this.restored = state.settings;
     this.restoredHost = state.hostSettings;
@@ -468,9 +471,6 @@ export class Inspector {
       range: this.range.value,
       rate: this.rate.value,
       distortion: this.distortion.value,
-      anchored: this.anchored.value,
-      codec: this.codec.value,
-      arrangement: this.arrangement.value,
     }),
   );
 
@@ -512,7 +512,9 @@ export class Inspector {
         this.timings.value = now.timings;
         // Experiments are of the tokens that they were made on.
         const { edits, of } = this.restoredEdits ?? { edits: noEdits, of: undefined };
-        this.history.value = historyOf(now.origin?.edits ?? (of === fingerprint(now) ? edits : noEdits));
+        const kept = of === fingerprint(now) ? edits : noEdits;
+        // Those of a file the host keeps.
+        this.history.value = historyOf(now.origin?.edits ?? kept);
         this.restoredEdits = undefined;
       }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
@@ -520,11 +522,6 @@ export class Inspector {
       this.notice.value = undefined;
       this.phase.value = { kind: 'ready' };
     });
-  }
-
-  /** Takes the edits of a token file, whichever page or command made them. */
-  acceptEdits(edits: Edits): void {
-    if (keyOfEdits(edits) !== keyOfEdits(this.edits.peek())) this.history.value = historyOf(edits);
   }
 
   /** What failed. Of a data set the picture that is shown is another row's, which is no longer wanted. */
@@ -637,7 +634,6 @@ export class Inspector {
   private readonly storedEdits: ReadonlySignal<StoredEdits | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization === undefined) return this.restoredEdits;
-    // Those of a token file are in its document.
     if (tokenization.origin?.edits) return undefined;
     return isEdited(this.edits.value) ? { edits: this.edits.value, of: fingerprint(tokenization) } : undefined;
   });

@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { followNearest, type NearCodes } from './nearest';
 import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { Targets } from './targets';
@@ -14,6 +15,7 @@ import type { CropMode, FilterSettings } from '../../src/method/types';
 import { carried, type Edits } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { Experiments } from './experiments';
+import { followHostEdits } from './hostEdits';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;
@@ -27,13 +29,15 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  /** The entries near to the codes of the patch in focus, once they are known. Follows signals. */
+  readonly nearest: () => NearCodes | undefined;
+  readonly anchors: Anchors;
   readonly experiments: Experiments;
   readonly targets: Targets;
-  /** Shows another image of the folder, with everything as it is here. */
-  openNeighbour(which: 'next' | 'previous'): Promise<void>;
-  readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
+  /** Shows another image of the folder, with everything as it is here; of a data set another row. */
+  openNeighbour(which: 'next' | 'previous'): Promise<void>;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -52,7 +56,6 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
-  connection.onNotification(protocol.edited, (edits) => inspector.acceptEdits(edits));
   connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
   connection.listen();
 
@@ -91,6 +94,18 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
+  const experiments = new Experiments(
+    inspector,
+    analyses,
+    notify('The experiment could not be made'),
+    () => connection.sendRequest(protocol.chooseOther),
+    (way) => {
+      if (inspector.document.peek()?.tokens !== 'file') return false;
+      void connection.sendNotification(protocol.travel, way);
+      return true;
+    },
+  );
+  followHostEdits(inspector, experiments, connection);
   const rateDistortion = new RateDistortion(
     inspector,
     analyses,
@@ -99,13 +114,10 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   return {
     rateDistortion,
     anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
+    nearest: followNearest(inspector, analyses, notify('The nearest entries could not be read')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     targets: new Targets(inspector, analyses, notify('The target could not be reached')),
-    experiments: new Experiments(inspector, analyses, notify('The experiment could not be made'), {
-      chooseOther: () => connection.sendRequest(protocol.chooseOther),
-      edit: (request) => void connection.sendNotification(protocol.edit, request),
-      travel: (way) => void connection.sendNotification(protocol.travel, way),
-    }),
+    experiments,
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
       else inspector.stop();
@@ -131,7 +143,11 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       inspector.phase.value = { kind: 'working', progress: undefined };
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
+    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     openNeighbour: async (which) => {
+      const kind = inspector.document.peek()?.tokens;
+      if (kind === 'dataset') void connection.sendNotification(protocol.chooseRow, which);
+      if (kind !== undefined) return;
       const { edits: _, uri: __, ...view } = inspector.viewState.peek() ?? readViewState(undefined);
       const request = { which, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
       try {
@@ -142,7 +158,6 @@ export function startSession(inspector: Inspector, connection: MessageConnection
         notify('The other image could not be opened')(error);
       }
     },
-    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)
@@ -169,7 +184,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       request.stop();
       return;
     }
-    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.ranks.value];
     const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(

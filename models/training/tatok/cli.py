@@ -16,6 +16,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from .importers.families import Kind
+from .lens.sizes import Size
 from .training.command import Run, Train, defaults_of_run
 
 
@@ -68,6 +69,35 @@ class Shard:
         missing = index.inputs - sum(index.images)
         left_out = f"; {missing:,} could not be read, which the shards' JSON files name" if missing else ""
         print(f"{sum(index.images):,} images are in {index.count:,} shards in {self.out}{left_out}.")
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Run a recipe: shards, two stages of training, export, evaluation and the table; go on after a stop."""
+
+    recipe: Positional[Path]
+    """YAML file such as models/training/configs/imagenet-256-s.yaml."""
+    data: Path
+    """Folder of training images, or of shards of them."""
+    held_out: Path
+    """Folder of images that the models are measured on."""
+    out: Path
+    """Folder of everything that is made."""
+    gpus: int | None = None
+    """GPUs of this machine that train (1 or more); without it the recipe's number."""
+    models: tuple[str, ...] = ()
+    """Models of the recipe to make; without it all."""
+    inception: Path | None = None
+    """torch-fidelity's pt_inception-2015-12-05-….pth, for rFID."""
+    dry_run: bool = False
+    """Only print the cost on paper and the commands."""
+
+    def run(self) -> None:
+        from .recipes.reproduce import Places, reproduce
+
+        _require("--gpus", 1 if self.gpus is None else self.gpus, 1)
+        places = Places(self.recipe, self.data, self.held_out, self.out, self.inception)
+        print(reproduce(places, main, gpus=self.gpus, only=self.models, dry_run=self.dry_run), end="")
 
 
 @dataclass(frozen=True)
@@ -448,6 +478,56 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """Fit an entropy model to a frozen tokenizer, so that its tokens can be dropped; go on after a stop."""
+
+    bundle: Positional[Path]
+    """Folder of a bundle without an entropy model."""
+    images: Positional[Path]
+    """Folder of photographs, better thousands than hundreds."""
+    out: Path
+    """Folder of the new bundle, with its figures in lens.md and lens.json; until it is whole, codes and a checkpoint."""
+    size: Size = "tiny"
+    """Parameters: tiny 1 million, small 5, base 25."""
+    steps: int = 2000
+    """Steps of the fit (1 or more)."""
+    batch: int = 16
+    """Photographs of a step (1 or more)."""
+    seed: int = 0
+    """Decides which photographs are held out, the first weights, and what each step hides."""
+    held_out: int = 64
+    """Photographs that are not fitted to, a quarter at most; half of them choose the step, figures are of the other half."""
+    threads: int = 0
+    """Threads of the CPU; 0: all."""
+
+    def run(self) -> None:
+        from .lens.command import make_lens
+        from .lens.fit import FitConfig
+        from .training.stop_signals import StopSignals
+
+        for option, value, least in (
+            ("--steps", self.steps, 1),
+            ("--batch", self.batch, 1),
+            ("--held-out", self.held_out, 2),
+            ("--threads", self.threads, 0),
+        ):
+            _require(option, value, least)
+        config = FitConfig(self.size, self.steps, self.batch, self.seed)
+        with StopSignals() as signals:
+            text = make_lens(
+                self.bundle,
+                self.images,
+                self.out,
+                config,
+                held_out=self.held_out,
+                threads=self.threads,
+                say=lambda line: print(line, flush=True),
+                stopped=lambda: signals.requested,
+            )
+        print(text or f"Stopped; the same command goes on from {self.out}.")
+
+
+@dataclass(frozen=True)
 class Tokenize:
     """Write the tokens of many images to a token data set, on this machine or on a cluster; go on after a stop."""
 
@@ -552,6 +632,7 @@ COMMANDS: dict[str, type] = {
     "shard": Shard,
     "train": Train,
     "profile": Profile,
+    "reproduce": Reproduce,
     "weights": Weights,
     "export": Export,
     "calibrate-budget": CalibrateBudget,
@@ -565,6 +646,7 @@ COMMANDS: dict[str, type] = {
     "golden": Golden,
     "import": Import,
     "check": Check,
+    "lens": Lens,
     "tokenize": Tokenize,
     "convert": Convert,
 }

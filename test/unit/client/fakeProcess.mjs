@@ -126,6 +126,10 @@ connection.onRequest('analysis', async ({ id, params: { picture, name, params } 
   if (behaviour === 'crash-in-analysis' && lives === 1) process.kill(process.pid, 'SIGKILL');
   if (name === 'endless') await new Promise(() => undefined);
   await connection.sendNotification('progress', { id, stage: 'rank' });
+  if (name === 'rank') {
+    const bits = behaviour === 'wrong-analysis' ? [0, 1] : [0, 1, 3];
+    return { order: Uint32Array.of(1, 0), cumulativeBits: Float64Array.from(bits), totalBits: 3 };
+  }
   return { codes: pictures.get(picture), life: lives, params };
 });
 

@@ -40,6 +40,7 @@ function openEditor() {
   const document = {
     name: 'cat.png',
     uri: vscode.Uri.parse('memfs:/photos/cat.png'),
+    exportedAs: { name: 'cat.png', uri: vscode.Uri.parse('memfs:/photos/cat.png') },
     state: { kind: 'idle' } as DocumentState,
     onDidChangeState: changed.event,
     start: vi.fn(),

@@ -54,11 +54,10 @@ function tokenizationOf(of: ModelDescription) {
 const { fs } = vscode.workspace;
 /** What is in the folder of the file. */
 let folder: Map<string, Uint8Array>;
-
 beforeEach(() => {
   folder = new Map();
   vi.mocked(fs.readDirectory).mockImplementation(() =>
-    Promise.resolve([...folder.keys()].map((name): [string, vscode.FileType] => [name, 1])),
+    Promise.resolve([...folder.keys()].map((name): [string, vscode.FileType] => [name, vscode.FileType.File])),
   );
   const at = (uri: vscode.Uri) => {
     const found = folder.get(uri.path.slice(uri.path.lastIndexOf('/') + 1));
@@ -177,6 +176,7 @@ describe('a token file', () => {
     await opened();
     expect(openTokens.mock.calls[0]?.[0].original).toEqual(Uint8Array.of(3));
     expect(tokenization(document).origin?.original).toBe(picture);
+    expect(document.exportedAs.name).toBe(name.replace('.json', ''));
   });
 
   it('of another model is refused with both names and the offer to choose that, before a model is loaded', async () => {
@@ -320,7 +320,7 @@ describe('a data set', () => {
     expect(await rows.choose('previous')).toBe(false);
     expect(await rows.choose('next')).toBe(true);
     expect((await rows.read(made())).origin.row).toMatchObject({ index: 1, path: 'a/dog.png' });
-    vi.mocked(vscode.window.showQuickPick).mockImplementationOnce(async (items) => (await items)[3] as never);
+    vi.mocked(vscode.window.showQuickPick).mockImplementationOnce(async (items) => (await items)[3]);
     expect(await rows.choose('list')).toBe(true);
     const all = await rows.read(made());
     expect([all.origin.row?.path, all.params.everyCode]).toEqual(['Ж😀.webp', true]);
@@ -342,8 +342,8 @@ describe('a data set', () => {
     await rows.read(made());
     let listed: readonly vscode.QuickPickItem[] = [];
     vi.mocked(vscode.window.showQuickPick).mockImplementationOnce(async (items) => {
-      listed = (await items) as unknown as vscode.QuickPickItem[];
-      return listed[2] as never;
+      listed = await items;
+      return listed[2];
     });
     expect(await rows.choose('list')).toBe(true);
     expect(listed).toMatchObject([
