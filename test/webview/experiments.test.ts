@@ -172,7 +172,7 @@ describe('forcing patches', () => {
 
 describe('other codes', () => {
   const codeOf = async (page: Page, token: 'patch' | 'global'): Promise<number> =>
-    Number((await page.getByTestId(`code-now-${token}`).innerText()).match(/^code (\d+)/)?.[1]);
+    Number(/^code (\d+)/.exec(await page.getByTestId(`code-now-${token}`).innerText())?.[1]);
 
   it('come of a level, of another patch, and go back', async () => {
     const page = await open();

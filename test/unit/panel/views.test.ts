@@ -44,8 +44,9 @@ describe('the neighbour of an image', () => {
 describe('the look of a page', () => {
   it('is that which another page handed to the image, once, and otherwise the last one', () => {
     const state = new Map<string, unknown>();
+    const get = (key: string) => state.get(key);
     const update = (key: string, value: unknown) => Promise.resolve(void state.set(key, value));
-    const views = new Views({ get: (key: string) => state.get(key), update } as unknown as vscode.Memento);
+    const views = new Views({ get, update });
     const [a, b] = [uri('/a.png'), uri('/b.png')];
     expect(views.beginning(a)).toBeUndefined();
     views.remember('{"view":"difference"}');
@@ -56,8 +57,6 @@ describe('the look of a page', () => {
     expect(views.beginning(a)).toBe('{"view":"swipe"}');
     expect([views.beginning(a), views.cropModeOf(a)]).toEqual(['{"view":"difference"}', undefined]);
     // In another window too.
-    expect(new Views({ get: (key: string) => state.get(key), update } as unknown as vscode.Memento).beginning(a)).toBe(
-      '{"view":"difference"}',
-    );
+    expect(new Views({ get, update }).beginning(a)).toBe('{"view":"difference"}');
   });
 });
