@@ -61,6 +61,10 @@ async function content(
   request: ExportRequest,
   token: CancellationToken,
 ): Promise<Uint8Array> {
+  if ('bytes' in request) {
+    if (!('settings' in request) || !request.kind.endsWith('.png')) return request.bytes;
+    return withPngText(request.bytes, provenance(document, request.kind, request.settings));
+  }
   switch (request.kind) {
     case 'sweep.webp':
     case 'sweep.gif':
@@ -72,9 +76,6 @@ async function content(
       const tokenization = await document.tokenizationUnder(request.settings, token, request.edits);
       return dataFile(request.kind, document.name, tokenization);
     }
-    default:
-      if (!('settings' in request) || !request.kind.endsWith('.png')) return request.bytes;
-      return withPngText(request.bytes, provenance(document, request.kind, request.settings));
   }
 }
 

@@ -94,7 +94,7 @@ describe('the interface for other extensions', () => {
 
   it('opens an inspector where it is wanted', async () => {
     const { api } = setUp();
-    await api.openInspector(cat, { viewColumn: 2, preserveFocus: true });
+    await api.openInspector(cat, { viewColumn: vscode.ViewColumn.Two, preserveFocus: true });
     expect(vscode.commands.executeCommand).toHaveBeenCalledWith('vscode.openWith', cat, 'tatok.inspector', {
       ...{ viewColumn: 2, preserveFocus: true, preview: false },
     });

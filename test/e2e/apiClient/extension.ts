@@ -12,7 +12,7 @@ async function use(): Promise<void> {
   const few = await tatok.tokenize(uri, { settings: { lossRate: 0.8, ranking: 'entropy' } });
   const refused = await tatok.tokenize(uri, { settings: { lossRate: 2 } }).then(
     () => undefined,
-    (error: unknown) => (error instanceof Error ? { ...error, message: error.message } : undefined),
+    (error: unknown) => (error instanceof Error ? Object.assign({ message: error.message }, error) : undefined),
   );
   const told = new Promise<InspectedTokens>((resolve) => tatok.onDidTokenize(resolve));
   await tatok.openInspector(uri);
