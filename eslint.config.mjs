@@ -109,8 +109,8 @@ export default defineConfig(
     [vscode, toolkit],
   ),
   border('src/host', ['method', 'protocol', 'bundle', 'cuda', 'client'], [...native, toolkit]),
-  border('src/panel', ['method', 'protocol', 'bundle', 'client', 'export', 'host'], [...native, toolkit]),
-  border('src/commands', ['method', 'protocol', 'cuda', 'host', 'panel'], [...native, toolkit]),
+  border('src/panel', ['method', 'protocol', 'bundle', 'client', 'export', 'host', 'tokens'], [...native, toolkit]),
+  border('src/commands', ['method', 'protocol', 'cuda', 'host', 'panel', 'tokens'], [...native, toolkit]),
   { files: ['webview/**'], languageOptions: { globals: globals.browser } },
   {
     files: ['webview/**'],

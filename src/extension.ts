@@ -1,8 +1,10 @@
 import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
+import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
+import { registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -10,7 +12,9 @@ import { Models } from './host/models';
 import { ProviderFallbacks, ProviderStatus } from './host/providerStatus';
 import { window } from './host/window';
 import { Comparisons } from './panel/comparisonPanel';
+import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
+import { TokensEditor } from './panel/tokensEditor';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
@@ -30,10 +34,14 @@ export function activate(context: vscode.ExtensionContext): void {
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
   const editor = own(new InspectorEditor(services));
+  const tokens = own(new TokensEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
+  const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
+  own(registerTokenizeFolder(datasets));
+  own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
-  own(registerExports(editor, comparisons));
+  own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
   own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };

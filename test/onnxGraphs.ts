@@ -149,6 +149,8 @@ export interface ToyOptions {
   readonly value?: { readonly output: string; readonly value: number };
   /** True if running the graph never ends. */
   readonly endless?: boolean;
+  /** Bytes that it takes, and holds while it runs; with `endless` it never gives them back. */
+  readonly hungry?: number;
   /** An output of another shape than its metadata promise. */
   readonly gives?: { readonly output: string; readonly shape: readonly number[] };
   /** Where the constant of the first output is kept, instead of in the graph. */
@@ -156,7 +158,10 @@ export interface ToyOptions {
 }
 
 /** A graph that gives the same for every image of a batch, whatever it is given. */
-export function toyGraph(name: ToyGraph, { value, endless = false, gives, external }: ToyOptions = {}): Uint8Array {
+export function toyGraph(
+  name: ToyGraph,
+  { value, endless = false, hungry, gives, external }: ToyOptions = {},
+): Uint8Array {
   const { inputs, outputs } = signatures[name];
   const batched = (values: Values): Record<string, TensorOf> =>
     Object.fromEntries(
@@ -164,11 +169,34 @@ export function toyGraph(name: ToyGraph, { value, endless = false, gives, extern
     );
   const constants: Record<string, Constant> = { zero: constant('int64', [1], [0]) };
   const nodes: Node[] = [{ op: 'Shape', inputs: [Object.keys(inputs)[0] ?? ''], outputs: ['input shape'] }];
+  let index = 'zero';
+  if (hungry !== undefined) {
+    constants['many'] = constant('int64', [1], [hungry / 8]);
+    nodes.push(
+      // How many is known only when the graph runs.
+      { op: 'Gather', inputs: ['input shape', 'zero'], outputs: ['images'] },
+      { op: 'Mul', inputs: ['images', 'many'], outputs: ['length'] },
+      {
+        op: 'ConstantOfShape',
+        inputs: ['length'],
+        outputs: ['heap'],
+        attributes: { value: constant('int64', [1], [0]) },
+      },
+      { op: 'Gather', inputs: ['heap', index], outputs: ['first of heap'] },
+    );
+    index = 'first of heap';
+  }
   if (endless) {
     Object.assign(constants, { always: constant('bool', [], [1]), step: constant('int64', [1], [0]) });
-    nodes.push({ op: 'Loop', inputs: ['', 'always', 'zero'], outputs: ['index'], attributes: { body: endlessBody } });
+    nodes.push({ op: 'Loop', inputs: ['', 'always', index], outputs: ['index'], attributes: { body: endlessBody } });
+    index = 'index';
   }
-  nodes.push({ op: 'Gather', inputs: ['input shape', endless ? 'index' : 'zero'], outputs: ['batch size'] });
+  if (hungry !== undefined) {
+    // It is needed until the end.
+    nodes.push({ op: 'Gather', inputs: ['heap', index], outputs: ['last of heap'] });
+    index = 'last of heap';
+  }
+  nodes.push({ op: 'Gather', inputs: ['input shape', index], outputs: ['batch size'] });
   for (const [index, [output, { type, shape: promised }]] of Object.entries(outputs).entries()) {
     const shape = gives?.output === output ? gives.shape.slice(1) : promised;
     // One number that is spread over all: of more, their shape would be known before the run.

@@ -8,6 +8,7 @@ import { Inspector } from './state/inspector';
 import { startSession } from './state/session';
 import { readViewState, saveState } from './state/viewState';
 import { PictureStage } from './stage/PictureStage';
+import { AnchorsPanel } from './controls/AnchorsPanel';
 import { GlobalTokens } from './controls/GlobalTokens';
 import { Header } from './controls/Header';
 import { LossRate } from './controls/LossRate';
@@ -90,6 +91,7 @@ function App(): JSX.Element {
                   <BitsHistogram />
                 </>
               )}
+              <AnchorsPanel />
             </div>
           </aside>
           {hasGlobals && <GlobalTokens />}

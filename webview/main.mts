@@ -7,13 +7,14 @@ import { connectToVsCode, type VsCodeApi } from './host/connection';
 import type { PageName } from '../src/protocol/document';
 import './styles/index.css';
 
-const pages: Readonly<Record<PageName, (api: VsCodeApi, theme: Theme) => JSX.Element>> = {
+/** Pages of this bundle. */
+const pages = {
   inspector: inspectorPage,
   comparison: comparisonPage,
-};
+} satisfies Partial<Record<PageName, (api: VsCodeApi, theme: Theme) => JSX.Element>>;
 
 registerToolkit();
 const root = document.getElementById('root');
-const name = root?.dataset['page'];
-if (root === null || (name !== 'inspector' && name !== 'comparison')) throw new Error('the page has no #root');
-render(pages[name](connectToVsCode(), watchTheme()), root);
+const page = Object.entries(pages).find(([name]) => name === root?.dataset['page'])?.[1];
+if (root === null || page === undefined) throw new Error('the page has no #root');
+render(page(connectToVsCode(), watchTheme()), root);

@@ -3,14 +3,14 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { readRegular } from '../bundle/regularFile';
 import type { InferenceClient } from '../client/client';
-import { readTokensNpz } from '../export/npz';
-import { readTokenFile, requireSameModel, type TokenFile } from '../export/tokens';
+import { readTokens } from '../export/npz';
+import { requireSameModel } from '../export/tokens';
 import { TatokError } from '../method/errors';
+import { rowFilter } from '../method/rowFilter';
 import type { ModelDescription, RankingCriterion } from '../method/types';
-import type { DecodedTokens, FailedPicture, ModelChoice, TokensToDecode } from '../protocol/engineMessages';
-import { rowFilter } from '../tokens/rowFilter';
+import type { DecodedTokens, ModelChoice } from '../protocol/engineMessages';
 import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
-import { unpackBits, type TokenRow } from '../tokens/tokenRows';
+import { numberColumns, tokensOfRow, type TokenRow } from '../tokens/tokenRows';
 import type { DecodeOptions } from './options';
 import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
@@ -35,7 +35,8 @@ export async function decodeTokens(
   if (options.where !== undefined) throw new TatokError('bad-settings', '--where chooses rows of a token data set.');
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
-  const { note, edits: _, ...tokens } = await readTokens(options.tokens, model);
+  const bytes = await readRegular(options.tokens, mostFileBytes);
+  const { note, tokens } = readTokens(basename(options.tokens), bytes, model);
   if (note !== undefined) complain(note);
   const { pictures } = await client.decodeTokens({ choice, pictures: [tokens] });
   const [picture] = pictures;
@@ -49,27 +50,8 @@ export async function decodeTokens(
   return 0;
 }
 
-/** Tokens of a `.tokens.json` or `.npz` file. @throws TatokError tokens-invalid; tokens-of-another-model. */
-async function readTokens(path: string, model: ModelDescription): Promise<TokenFile> {
-  const bytes = await readRegular(path, mostFileBytes);
-  const name = basename(path);
-  if (bytes[0] === 0x50 && bytes[1] === 0x4b) return readTokensNpz(name, bytes, model);
-  let content: unknown;
-  try {
-    content = JSON.parse(new TextDecoder().decode(bytes));
-  } catch (error) {
-    throw new TatokError(
-      'tokens-invalid',
-      `${name} is neither a token data set nor a token file.`,
-      'Give the folder of a data set, a .tokens.json or an .npz file.',
-      { cause: error },
-    );
-  }
-  return readTokenFile(name, content, model);
-}
-
 async function decodeDataset(options: DecodeOptions, directory: string, start: () => InferenceClient): Promise<number> {
-  const wanted = options.where === undefined ? () => true : rowFilter(options.where);
+  const wanted = options.where === undefined ? () => true : rowFilter(options.where, numberColumns);
   const dataset = await TokenDataset.open(options.tokens);
   const { recipe } = dataset;
   const { batchSize, threads } = recipe;
@@ -150,26 +132,6 @@ async function decodeRows(
     }),
   );
   return failures;
-}
-
-/** The tokens of a row as the decoder wants them, or why they are not of the model. */
-function tokensOfRow(
-  row: TokenRow,
-  model: ModelDescription,
-  ranking: RankingCriterion,
-): TokensToDecode | FailedPicture {
-  const { imageSize, patchTokens } = model;
-  const codes = row.patch_codes ?? [];
-  if (row.keep !== null && row.keep.length !== Math.ceil(patchTokens / 8)) {
-    return { failure: `Its kept mask has ${row.keep.length} bytes, which do not hold ${patchTokens} patches.` };
-  }
-  const keep = row.keep === null ? new Uint8Array(patchTokens).fill(1) : unpackBits(row.keep, patchTokens);
-  const kept = keep.reduce((sum, each) => sum + each, 0);
-  if (codes.length !== kept) return { failure: `It has ${codes.length} patch codes for ${kept} kept patches.` };
-  const next = codes.values();
-  const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (next.next().value ?? 0) : 0));
-  const globalCodes = Int32Array.from(row.global_codes ?? []);
-  return { ...imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
 /** Codes of the file system for a name that it does not take. */

@@ -1,13 +1,12 @@
 /** `--dataset`: tokens of many images into a folder that can be gone on with. */
 import { availableParallelism } from 'node:os';
-import { dirname, relative, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import type { InferenceClient } from '../client/client';
 import { TatokError } from '../method/errors';
-import { codebookSize } from '../method/codebook';
-import { recordOf, resolveSettings } from '../method/settings';
-import { mainStream } from '../method/streams';
+import { resolveSettings } from '../method/settings';
+import { recipeOf } from '../tokens/datasetRecipe';
 import { ImageInputs } from '../tokens/inputs';
-import { inputHash, isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
+import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
 import { tokenizeInputs } from '../tokens/tokenizeInputs';
 import { defaultShardSize, type DatasetOptions } from './options';
 import { modelLine, terminalLine } from './report';
@@ -56,28 +55,19 @@ export async function tokenizeDataset(
   const reasons: string[] = [];
   const stop = stopOnSignals(() => progress?.end());
   try {
-    const dataset = await TokenDataset.begin(folder, {
-      format: 'tatok-tokens',
-      version: 1,
-      model: { name: model.name, version: model.version, hash: model.hash },
-      image: [model.imageSize.width, model.imageSize.height],
-      grid: [model.grid.rows, model.grid.columns],
-      globalTokens: model.globalTokens,
-      codebookSize: codebookSize(mainStream(model).codebook),
-      settings: model.filters ? recordOf(settings) : {},
-      provider: loaded.provider.provider,
-      precision: loaded.precision,
-      batchSize: loaded.batchSize,
-      threads,
-      crop: 'centre',
-      columns: { entropies, quality },
-      input: {
-        count: inputs.count,
-        hash: inputHash(pathsOf(inputs)),
-        sources: options.inputs.map((input) => relative(dirname(folder), resolve(input)) || '.'),
-      },
-      shardSize: options.shardSize ?? begun?.shardSize ?? defaultShardSize,
-    });
+    const dataset = await TokenDataset.begin(
+      folder,
+      recipeOf({
+        loaded,
+        settings,
+        columns: { entropies, quality },
+        inputs,
+        sources: options.inputs,
+        folder,
+        shardSize: options.shardSize ?? begun?.shardSize ?? defaultShardSize,
+        threads,
+      }),
+    );
     const { rows: before } = dataset.counts;
     if (before > 0)
       print(`${terminalLine(options.dataset)} has ${grouped(before)} of ${grouped(inputs.count)} images.`);
@@ -132,10 +122,6 @@ function report(
 export function workersFor(provider: string, threads: number | undefined): number {
   if (provider !== 'cpu' || threads === undefined) return 1;
   return Math.max(1, Math.min(mostWorkers, Math.floor(availableParallelism() / threads)));
-}
-
-function* pathsOf(inputs: ImageInputs): Generator<string> {
-  for (const { path } of inputs) yield path;
 }
 
 /** The first signal ends the run after the open shards, the second one at once. */

@@ -1,10 +1,11 @@
 /** `verify`: is a token data set what was written, and do its images still have these tokens? */
-import { dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { InferenceClient } from '../client/client';
 import { requireSameModel } from '../export/tokens';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
+import { sourcesOf } from '../tokens/datasetRecipe';
 import { ImageInputs } from '../tokens/inputs';
 import { inputHash, TokenDataset } from '../tokens/tokenDataset';
 import { rowsOf, sentenceOf } from '../tokens/tokenizeInputs';
@@ -96,9 +97,7 @@ async function compareSample(
 ): Promise<string[]> {
   if (sample.size === 0) return [];
   const { recipe } = dataset;
-  const base = dirname(resolve(options.dataset));
-  const sources =
-    options.inputs.length > 0 ? options.inputs : recipe.input.sources?.map((input) => resolve(base, input));
+  const sources = options.inputs.length > 0 ? options.inputs : sourcesOf(recipe, resolve(options.dataset));
   if (sources === undefined) {
     print('Codes were not compared: the data set does not say where its images are, which may be given after it.');
     return [];

@@ -22,15 +22,19 @@ import type {
   KnownPicture,
   LoadedModel,
   ModelChoice,
+  OpenedTokens,
   OpenParams,
+  OpenTokensParams,
+  PictureHandle,
   Pictures,
   PicturesParams,
+  ThumbnailParams,
   TokenizedPicture,
 } from '../protocol/engineMessages';
 import { TatokError } from '../method/errors';
-import type { Tokenization, Tokenized } from '../method/types';
+import { decodedFormat, type Tokenization, type Tokenized } from '../method/types';
 import { cudaVariables, type CudaOptions } from '../cuda/environment';
-import { fromResponseError } from '../protocol/errorTransfer';
+import { fromResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
 import { failureWithProvider } from '../protocol/schemas';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
 import { mayFallBack } from '../protocol/providerOrder';
@@ -101,7 +105,22 @@ export class InferenceClient {
   }
 
   /** Decodes and tokenizes a picture. It stays open until it is closed, and keeps the process alive as long. */
-  async open(params: OpenParams, call: OpenCall = {}): Promise<OpenedPicture> {
+  open(params: OpenParams, call?: OpenCall): Promise<OpenedPicture> {
+    return this.opening(protocol.open, params, params.file, call);
+  }
+
+  /** Opens tokens out of a file, with the picture that they were made of where that is given and fits. They stay open as {@link open} says. */
+  openTokens(params: OpenTokensParams, call?: OpenCall): Promise<OpenedPicture> {
+    return this.opening(protocol.openTokens, params, params.original, call);
+  }
+
+  /** @param file of the picture, if there is one. */
+  private async opening<Params extends { readonly choice: ModelChoice }>(
+    type: RequestType<Asked<Params & PictureHandle>, OpenedTokens, InferenceErrorData>,
+    params: Params,
+    file: Uint8Array | undefined,
+    call: OpenCall = {},
+  ): Promise<OpenedPicture> {
     const picture = this.nextId++;
     let decoded: DecodedPicture | undefined;
     const onPicture = (news: DecodedPicture): void => {
@@ -113,13 +132,14 @@ export class InferenceClient {
       openedIn = running;
     };
     try {
-      const opened = await this.request(protocol.open, { ...params, picture }, { ...call, onPicture }, note);
+      const opened = await this.request(type, { ...params, picture }, { ...call, onPicture }, note);
       if (decoded === undefined) throw new TatokError('inference-failed', 'The file was tokenized but not decoded.');
       openedIn?.pictures.add(picture);
       const { image, settings } = decoded;
       const { rgb: _, ...geometry } = image;
       const { manifest, ...shown } = opened;
-      const known = { choice: params.choice, file: params.file, image: geometry, tokens: opened.tokens, manifest };
+      const source = file === undefined || image.format === decodedFormat ? {} : { file };
+      const known = { choice: params.choice, ...source, image: geometry, tokens: opened.tokens, manifest };
       return { ...shown, image, settings, ...this.handle(picture, known) };
     } catch (error) {
       // The process may have opened it before it learned that nobody waits.
@@ -141,18 +161,23 @@ export class InferenceClient {
   }
 
   /** Loads a model for {@link tokenizePictures}. */
-  prepareBatches(choice: ModelChoice): Promise<LoadedModel & Batching> {
-    return this.request(protocol.prepareBatches, choice, {});
+  prepareBatches(choice: ModelChoice, token?: CancellationToken): Promise<LoadedModel & Batching> {
+    return this.request(protocol.prepareBatches, choice, { token });
   }
 
   /** Tokenizes several pictures together; none stays open. Requests that are sent ahead have their files decoded meanwhile. */
-  tokenizePictures(params: PicturesParams): Promise<Pictures<TokenizedPicture>> {
-    return this.request(protocol.tokenizePictures, params, {});
+  tokenizePictures(params: PicturesParams, token?: CancellationToken): Promise<Pictures<TokenizedPicture>> {
+    return this.request(protocol.tokenizePictures, params, { token });
   }
 
   /** Decodes tokens whose pictures are not at hand. */
   decodeTokens(params: DecodeTokensParams): Promise<Pictures<DecodedTokens>> {
     return this.request(protocol.decodeTokens, params, {});
+  }
+
+  /** A JPEG file of the centre of an image. */
+  async thumbnail(params: ThumbnailParams, token?: CancellationToken): Promise<Uint8Array> {
+    return (await this.request(protocol.thumbnail, params, { token })).jpeg;
   }
 
   private handle(picture: number, known: KnownPicture): Pick<OpenedPicture, 'analyses' | 'ask' | 'close'> {

@@ -24,6 +24,7 @@ import {
   type ProviderInUse,
 } from '../protocol/engineMessages';
 import { checkAnswer, fromProcess } from '../protocol/schemas';
+import { mostResidentBytes, residentBytes } from './processMemory';
 import { TatokError } from '../method/errors';
 import type { Stage } from '../method/types';
 
@@ -43,6 +44,8 @@ export interface ForkSettings {
    * time. Asked at the start of every step.
    */
   readonly stepLimitMs?: (() => number | undefined) | undefined;
+  /** Memory that the process may hold before it is replaced, in bytes; absent: {@link mostResidentBytes}. Linux alone tells it. */
+  readonly memoryLimit?: number | undefined;
   /** Told of every model that the process loads, before the request that it was loaded for is answered. */
   readonly onLoaded?: ((loaded: LoadedChoice) => void) | undefined;
 }
@@ -81,6 +84,8 @@ interface Pending {
 const cancelledStepMs = 2000;
 /** How long, where the step loads a model: the next request mostly wants the same one. */
 const cancelledLoadMs = 10_000;
+/** How often the memory of a process that works is looked at: a graph that fills it takes about a second for 3 GB. */
+const memoryCheckMs = 250;
 /** Timers take no longer times. */
 const longestTimerMs = 2 ** 31 - 1;
 
@@ -97,6 +102,7 @@ export class RunningProcess {
   /** The step that the process reported last, and its request. */
   private step: { readonly id: number; readonly stage: Stage } | undefined;
   private stepLimit: NodeJS.Timeout | undefined;
+  private memoryWatch: NodeJS.Timeout | undefined;
   /** Rejects with {@link ProcessExited}; never resolves. */
   private readonly ended: Promise<never>;
   private readonly end: (reason: string) => void;
@@ -122,6 +128,7 @@ export class RunningProcess {
       this.connection.dispose();
       if (!this.stopping) log(`The inference process ended: ${reason}.`);
       clearTimeout(this.stepLimit);
+      clearInterval(this.memoryWatch);
       onEnd();
       const exited = new ProcessExited(reason, this.stopping, this.inUse);
       rejectEnded(exited);
@@ -155,8 +162,8 @@ export class RunningProcess {
   /**
    * Sends a request. Once it is cancelled it frees the process within seconds, by its end or by the process's.
    *
-   * @throws ProcessExited when the process ends before it answers; TatokError time-limit when a step of it takes too long; otherwise
-   *   what the request rejects with.
+   * @throws ProcessExited when the process ends before it answers; TatokError time-limit when a step of it takes too long, memory-limit
+   *   when it takes too much memory; otherwise what the request rejects with.
    */
   ask<Params, Result, Failure>(
     type: RequestType<Asked<Params>, Result, Failure>,
@@ -176,11 +183,15 @@ export class RunningProcess {
     const cancellation = token.onCancellationRequested(() => this.expectEnd(id));
     return new Promise((resolve, reject) => {
       this.pending.set(id, { listener, reject });
-      if (this.pending.size === 1) this.limitStep();
+      if (this.pending.size === 1) {
+        this.limitStep();
+        this.watchMemory();
+      }
       void answer.then(resolve, reject).finally(() => {
         cancellation.dispose();
         this.pending.delete(id);
         if (this.step?.id === id) this.step = undefined;
+        if (this.pending.size === 0) clearInterval(this.memoryWatch);
         this.limitStep();
       });
     });
@@ -210,16 +221,36 @@ export class RunningProcess {
     this.stepLimit.unref();
   }
 
-  /** The request whose step it is has failed; the others are repeated with the next process. */
   private overdue(limit: number): void {
+    this.replace('time-limit', (step) => [
+      `${step} took longer than ${limit / 1000} seconds, so the inference process was replaced.`,
+      'If the model needs that long, raise the setting tatok.timeLimit; otherwise another model or execution provider may work.',
+    ]);
+  }
+
+  /** Of a process that is asked something. Otherwise the system would end some process, and that might be the editor. */
+  private watchMemory(): void {
+    const { pid } = this.child;
+    if (pid === undefined) return;
+    const limit = this.settings.memoryLimit ?? mostResidentBytes();
+    this.memoryWatch = setInterval(() => {
+      if ((residentBytes(pid) ?? 0) <= limit) return;
+      this.replace('memory-limit', (step) => [
+        `${step} took more than ${(limit / 1e9).toFixed(1)} GB of memory, so the inference process was replaced.`,
+        'A smaller picture or another model may need less.',
+      ]);
+    }, memoryCheckMs);
+    this.memoryWatch.unref();
+  }
+
+  /** The request whose step it is has failed; the others are repeated with the next process. */
+  private replace(
+    code: 'time-limit' | 'memory-limit',
+    say: (step: string) => readonly [message: string, advice: string],
+  ): void {
     const { id, stage } = this.step ?? {};
     const own = id === undefined ? undefined : this.pending.get(id);
-    const step = own === undefined ? 'start' : stage;
-    const error = new TatokError(
-      'time-limit',
-      `The step “${step}” took longer than ${limit / 1000} seconds, so the inference process was replaced.`,
-      'If the model needs that long, raise the setting tatok.timeLimit; otherwise another model or execution provider may work.',
-    );
+    const error = new TatokError(code, ...say(`The step “${own === undefined ? 'start' : stage}”`));
     for (const { reject } of own === undefined ? this.pending.values() : [own]) reject(error);
     this.abandon(error.message);
   }

@@ -5,7 +5,7 @@ import { window } from '../host/window';
 import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
 import { TatokError } from '../method/errors';
 import type { FilterSettings } from '../method/types';
-import { imageExtensions, isImagePath } from './imageFiles';
+import { imageExtensions, isImagePath } from '../host/imageFiles';
 import { chosenResources } from './tokenizeImage';
 
 export const compareCommand = 'tatok.compare';

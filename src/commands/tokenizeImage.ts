@@ -2,7 +2,7 @@ import * as vscode from 'vscode';
 import { plain } from '../host/text';
 import { window } from '../host/window';
 import { inspectorViewType } from '../panel/inspectorPanel';
-import { imageExtensions, isImagePath } from './imageFiles';
+import { imageExtensions, isImagePath } from '../host/imageFiles';
 
 export const tokenizeImageCommand = 'tatok.tokenizeImage';
 

@@ -230,17 +230,17 @@ function inverse([a, b, c, d, e, f, g, h, i]: Matrix): Matrix {
   return [p, q, r, s, t, u, v, w, x];
 }
 
-function profileTags(icc: Uint8Array): ReadonlyMap<string, DataView> {
-  const view = new DataView(icc.buffer, icc.byteOffset, icc.byteLength);
+/** @throws RangeError where a tag points beyond the end. */
+function profileTags(profile: Uint8Array): ReadonlyMap<string, DataView> {
+  // A buffer of its own, beyond which nothing can be read.
+  const icc = Uint8Array.from(profile);
+  const view = new DataView(icc.buffer);
   const tags = new Map<string, DataView>();
   // No profile has more; a damaged count must not keep anyone busy.
   const count = Math.min(view.getUint32(128), 200);
   for (let at = 132; at < 132 + 12 * count; at += 12) {
-    const offset = icc.byteOffset + view.getUint32(at + 4);
-    tags.set(
-      String.fromCharCode(...icc.subarray(at, at + 4)),
-      new DataView(icc.buffer, offset, view.getUint32(at + 8)),
-    );
+    const name = String.fromCharCode(...icc.subarray(at, at + 4));
+    tags.set(name, new DataView(icc.buffer, view.getUint32(at + 4), view.getUint32(at + 8)));
   }
   return tags;
 }
@@ -262,6 +262,8 @@ function profileCurve(tag: DataView | undefined): Curve | undefined {
     const count = tag.getUint32(8);
     if (count === 0) return (value) => value;
     if (count === 1) return power(tag.getUint16(12) / 256);
+    // A damaged count must not take memory.
+    if (12 + 2 * count > tag.byteLength) return undefined;
     const values = Float64Array.from({ length: count }, (_, i) => tag.getUint16(12 + 2 * i) / 65535);
     return (value) => {
       const below = Math.min(count - 2, Math.floor(value * (count - 1)));

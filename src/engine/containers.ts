@@ -2,6 +2,7 @@
  * Facts that containers of images hold and decoders ignore: the meaning of samples, the number of pages or frames, and
  * whether it is a kind that can be read at all. Refusals name the kind; damage is found by the decoder.
  */
+import { crc32 } from 'node:zlib';
 import { TatokError } from '../method/errors';
 import { cameraCurve, gammaSpace, type Chromaticities, type ColourSpace } from './colour';
 import { inspectIsoMedia } from './heif';
@@ -93,9 +94,11 @@ function inspectPng(bytes: Bytes): Container {
     // The first picture is the animation's first frame where its frame control comes before it.
     if (type === 'IDAT') break;
     if (type === 'fcTL') animated = true;
-    // What has another length than its kind says nothing; decoders pass it over too.
+    // What has another length than its kind, or a wrong checksum, says nothing; decoders pass it over too.
     const length = chunkLengths.get(type);
-    if (!chunks.has(type) && (length === undefined || length === bytes.u32(at))) chunks.set(type, at + 8);
+    if (!chunks.has(type) && (length === undefined || length === bytes.u32(at)) && isSound(bytes, at)) {
+      chunks.set(type, at + 8);
+    }
   }
   const frames = chunks.get('acTL');
   return {
@@ -104,6 +107,12 @@ function inspectPng(bytes: Bytes): Container {
     page: animated && frames !== undefined ? pageOf('frame', 0, bytes.u32(frames)) : undefined,
     space: pngSpace(bytes, chunks),
   };
+}
+
+/** True if the checksum of the chunk at `at` is that of its name and data. */
+function isSound(bytes: Bytes, at: number): boolean {
+  const end = at + 8 + bytes.u32(at);
+  return bytes.u32(end) === crc32(bytes.data.subarray(at + 4, end));
 }
 
 /** PNG (third edition), 4.3: cICP before iCCP, sRGB, and gAMA with cHRM. */
@@ -149,20 +158,28 @@ const otherProcesses = new Map([
   [0xf7, 'LS'],
 ]);
 
+/** Markers without a length: restart, the start of the image, and one for temporary use of encoders. */
+const isAlone = (marker: number) => marker === 1 || (marker >= 0xd0 && marker <= 0xd8);
+
 function inspectJpeg(bytes: Bytes): Container {
+  const faults = new HarmlessFaults(bytes);
   // The lowest bit that was sent of each coefficient, by component.
   const sent = new Map<number, Int8Array>();
   let progressive = false;
+  let inScan = false;
   let at = 2;
   while (at + 2 <= bytes.length) {
     const marker = bytes.u8(at + 1);
-    if (bytes.u8(at) !== 0xff || marker === 0xff || marker === 0 || (marker >= 0xd0 && marker <= 0xd8)) {
+    if (bytes.u8(at) !== 0xff || marker === 0xff || marker === 0 || isAlone(marker)) {
       // Entropy-coded data, stuffed bytes and restart markers, and what fills gaps between markers.
-      at = bytes.data.indexOf(0xff, at + 1);
-      if (at < 0) break;
+      const next = bytes.data.indexOf(0xff, at + 1);
+      if (next < 0) break;
+      const isMarker = bytes.u8(at) === 0xff && marker !== 0;
+      if (!inScan) faults.stray(isMarker ? at + 2 : at, next);
+      at = next;
       continue;
     }
-    if (marker === 0xd9) return { format: 'jpeg', file: bytes.data };
+    if (marker === 0xd9) return { format: 'jpeg', file: faults.mended() };
     if (at + 4 > bytes.length) break;
     const process = otherProcesses.get(marker);
     if (process !== undefined) throw unsupported(`JPEG images of this kind (${process}) are not supported`);
@@ -170,16 +187,75 @@ function inspectJpeg(bytes: Bytes): Container {
     if (isFrame && bytes.u8(at + 4) !== 8) {
       throw unsupported(`JPEG images of ${bytes.u8(at + 4)} bits a channel are not supported`);
     }
+    if (isFrame) faults.noteFrame(bytes.u8(at + 9));
     if (marker === 0xc2 || marker === 0xca) {
       progressive = true;
       const components = bytes.u8(at + 9);
       for (let i = 0; i < components; i++) sent.set(bytes.u8(at + 10 + 3 * i), new Int8Array(64).fill(1));
     }
     if (marker === 0xda && progressive) noteScan(bytes, at + 4, sent);
+    else faults.noteSegment(marker, at);
+    inScan = marker === 0xda;
     at += 2 + bytes.u16(at + 2);
   }
   const complete = [...sent.values()].every((lowest) => lowest.every((bit) => bit === 0));
-  return { format: 'jpeg', file: bytes.data, lacksEnd: { complete } };
+  return { format: 'jpeg', file: faults.mended(), lacksEnd: { complete } };
+}
+
+/**
+ * Faults of a JPEG that change no pixel. libjpeg warns of them, and tells of its first warning alone: they are mended before it reads the
+ * file, or they would hide that samples are lost.
+ */
+class HarmlessFaults {
+  /** Bytes between segments, which every decoder skips. */
+  private readonly strays: { readonly start: number; readonly end: number }[] = [];
+  /** Bytes that are written over. */
+  private readonly others: { readonly at: number; readonly value: number }[] = [];
+  /** Where Adobe's segments state the transformation of colours. */
+  private readonly transforms: number[] = [];
+  private components = 0;
+
+  constructor(private readonly bytes: Bytes) {}
+
+  stray(start: number, end: number): void {
+    if (start < end) this.strays.push({ start, end });
+  }
+
+  noteFrame(components: number): void {
+    this.components = components;
+  }
+
+  noteSegment(marker: number, at: number): void {
+    const { bytes } = this;
+    const end = at + 2 + bytes.u16(at + 2);
+    // Of JFIF there is but version 1.
+    if (marker === 0xe0 && bytes.text(at + 4, 5) === 'JFIF\0' && end > at + 9)
+      this.others.push({ at: at + 9, value: 1 });
+    if (marker === 0xee && bytes.text(at + 4, 5) === 'Adobe' && end > at + 15) this.transforms.push(at + 15);
+    // A scan without progression has all coefficients, whatever it says.
+    if (marker === 0xda && end >= at + 8) {
+      [0, 63, 0].forEach((value, i) => this.others.push({ at: end - 3 + i, value }));
+    }
+  }
+
+  /** The file, or a copy without them. */
+  mended(): Uint8Array {
+    const { data } = this.bytes;
+    // Of three components libjpeg takes any transformation that it does not know for YCbCr, of four for YCCK.
+    const value = this.components === 4 ? 2 : 1;
+    const transforms = this.transforms.filter((at) => data[at] !== 0).map((at) => ({ at, value }));
+    const changes = [...this.others, ...transforms].filter((change) => data[change.at] !== change.value);
+    if (changes.length === 0 && this.strays.length === 0) return data;
+    const copy = Uint8Array.from(data);
+    for (const change of changes) copy[change.at] = change.value;
+    let from = 0;
+    const parts = this.strays.map(({ start, end }) => {
+      const part = copy.subarray(from, start);
+      from = end;
+      return part;
+    });
+    return Buffer.concat([...parts, copy.subarray(from)]);
+  }
 }
 
 /** Notes which coefficients a scan of a progressive JPEG brings, and how precisely. */

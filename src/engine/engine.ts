@@ -1,6 +1,6 @@
 /** The work of the inference process: models that stay loaded, pictures that are open, requests one after another. */
 import { TatokError } from '../method/errors';
-import { requirePlainTokens } from '../method/parts';
+import { requirePlainTokens, withoutAttention } from '../method/parts';
 import { resolveSettings } from '../method/settings';
 import { compute, type AnalysisRequest, type Call } from '../protocol/analyses';
 import type {
@@ -15,6 +15,7 @@ import type {
   ModelChoice,
   OpenedTokens,
   OpenParams,
+  OpenTokensParams,
   Pictures,
   PicturesParams,
   ProviderInUse,
@@ -22,7 +23,7 @@ import type {
 } from '../protocol/engineMessages';
 import { checkedAnalysis } from '../protocol/schemas';
 import { LargePicture, OpenPicture, readyModel } from './openPicture';
-import { readPicture, shownImage } from './picture';
+import { decodedImage, readOriginal, readPicture, shownImage } from './picture';
 import { answerOf, PictureBatch } from './pictureBatch';
 import { ProviderWatch } from './providers';
 import { Requests } from './requests';
@@ -92,6 +93,46 @@ export class Engine {
     });
   }
 
+  /**
+   * Opens tokens that are known already, out of a file. Their picture is the original where that is given and fits, or else the one that
+   * they decode to; of that one nothing is measured, and there is no attention over it.
+   *
+   * @param picture number by which they are asked of.
+   * @param onPicture called with the picture.
+   * @throws TatokError of the tokens, the bundle, the settings or the providers.
+   */
+  openTokens(
+    picture: number,
+    params: OpenTokensParams,
+    call?: Call,
+    onPicture: (picture: DecodedPicture) => void = () => undefined,
+  ): Promise<OpenedTokens> {
+    const { choice, tokens: given, cropMode, everyCode } = params;
+    return this.requests.inTurn(choice, cropMode === 'tiles' ? 'long' : 'soon', call, async (run) => {
+      const bundle = await this.models.bundle(choice);
+      requirePlainTokens(bundle.model);
+      const settings = resolveSettings(params.settings, bundle.model);
+      const { tatok, loaded, timings: loading } = await readyModel(this.models, bundle, run);
+      const { tokens, timings } = await tatok.estimateTokens(given, everyCode, run.observer);
+      const original = await readOriginal(params, bundle.model, run.observer);
+      const image =
+        original === undefined
+          ? decodedImage(given, cropMode, await tatok.decodeTokens(given, run.observer), bundle.model)
+          : shownImage(original.picture, bundle.model);
+      const model = original === undefined ? withoutAttention(bundle.model) : bundle.model;
+      onPicture({ image, model, settings });
+      if (call?.token?.isCancellationRequested !== true) {
+        const { rgb: _, ...geometry } = image;
+        const file = original && { file: original.file };
+        const known = { choice, ...file, image: geometry, tokens, manifest: bundle.manifestText };
+        const opened = new OpenPicture(known, this.shared, bundle);
+        if (original !== undefined) opened.keepPixels(original.picture);
+        this.pictures.set(picture, opened);
+      }
+      return { ...loaded, model, tokens, manifest: bundle.manifestText, timings: { ...loading, ...timings } };
+    });
+  }
+
   /** Loads a model, unless it is loaded, and tells how many images go through a graph at once. */
   prepareBatches(choice: ModelChoice, call?: Call): Promise<LoadedModel & Batching> {
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
@@ -108,11 +149,11 @@ export class Engine {
    * @throws TatokError of the bundle, the settings, the graphs or the providers.
    */
   async tokenizePictures(params: PicturesParams, call?: Call): Promise<Pictures<TokenizedPicture>> {
-    const { choice, files, settings, quality, batchSize } = params;
+    const { choice, files, settings, quality, batchSize, maxMegapixels } = params;
     const bundle = await this.models.bundle(choice);
     requirePlainTokens(bundle.model);
     const checked = resolveSettings(settings, bundle.model);
-    const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, {})));
+    const reading = Promise.allSettled(files.map((file) => readPicture(file, bundle.model, { maxMegapixels })));
     return this.requests.inTurn(choice, 'soon', call, async (run) => {
       await run.observer('read');
       const read = await reading;

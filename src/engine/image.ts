@@ -2,6 +2,7 @@
 import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createInflate } from 'node:zlib';
+import { Semaphore } from 'async-mutex';
 import sharp, {
   type FailOnOptions as FailOn,
   type Metadata,
@@ -45,6 +46,26 @@ export interface DecodeOptions {
 export async function decodeImage(file: Uint8Array, model: ImageOf, options: DecodeOptions = {}): Promise<Picture> {
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
   const container = inspectContainer(file);
+  try {
+    return await decoders.runExclusive(() => decodeContainer({ ...container, alone: false }, model, options), 1);
+  } catch {
+    return decoders.runExclusive(() => decodeContainer({ ...container, alone: true }, model, options), mostDecoders);
+  }
+}
+
+/**
+ * All decoders of this process share libvips' text of the last errors, which says whether samples of a JPEG were lost: where anything
+ * is wrong or unusual, a file is decoded anew while no other is.
+ */
+const mostDecoders = 1024;
+const decoders = new Semaphore(mostDecoders);
+
+type OpenContainer = Container & {
+  /** No other file is decoded at this time: libvips' text is about this one. */
+  readonly alone: boolean;
+};
+
+async function decodeContainer(container: OpenContainer, model: ImageOf, options: DecodeOptions): Promise<Picture> {
   const metadata = await open(container).metadata().catch(refuse);
   const decoded = metadata.autoOrient;
   const { width, height } = container.canvas ?? decoded;
@@ -69,7 +90,7 @@ export async function decodeImage(file: Uint8Array, model: ImageOf, options: Dec
 }
 
 /** The whole upright picture, as sRGB bytes on white. */
-async function decodeWhole(container: Container, metadata: Metadata): Promise<Uint8Array> {
+async function decodeWhole(container: OpenContainer, metadata: Metadata): Promise<Uint8Array> {
   const { tiff, space, premultiplied = false } = container;
   if (tiff !== undefined && tiff.kind !== 'unsigned') {
     const samples = { data: await unsignedGrey(container, tiff.kind), channels: 1, colours: 1 } as const;
@@ -117,7 +138,7 @@ async function decodeWhole(container: Container, metadata: Metadata): Promise<Ui
 }
 
 /** Grey samples of a signed or floating-point TIFF, black to white as 0 to 65535. */
-async function unsignedGrey(container: Container, kind: 'signed' | 'float'): Promise<Uint16Array> {
+async function unsignedGrey(container: OpenContainer, kind: 'signed' | 'float'): Promise<Uint16Array> {
   if (kind === 'signed') {
     const { channels } = await open(container).stats().catch(refuse);
     if (channels.some(({ min }) => min < 0)) {
@@ -144,7 +165,7 @@ interface Decoded {
 
 /** Decodes raw samples of the whole upright picture. @throws TatokError image-unreadable or image-unsupported. */
 async function decode(
-  container: Container,
+  container: OpenContainer,
   conversion: (image: Sharp) => Sharp,
   options: SharpOptions = {},
 ): Promise<Decoded> {
@@ -155,18 +176,21 @@ async function decode(
   return attempt(container, container.format === 'tiff' ? 'warning' : 'error').catch(refuse);
 }
 
-/** Warnings of libjpeg about lost samples; its other warnings are harmless. */
+/**
+ * Warnings of libjpeg about lost samples, or before which such may come: a scan that has more than its samples, where another follows.
+ * Of the other warnings none but that of something behind the last scan is left here ({@link inspectContainer} mends their causes).
+ */
 const lostSamples =
-  /premature end|bad huffman code|before marker 0xd[0-7]|instead of RST|bad arithmetic code|bad progression/i;
+  /premature end|bad huffman code|before marker 0x(?!d9)|instead of RST|bad arithmetic code|bad progression/i;
 
 async function decodeJpeg(
-  container: Container,
+  container: OpenContainer,
   attempt: (container: Pick<Container, 'file'>, failOn: FailOn) => Promise<Decoded>,
 ): Promise<Decoded> {
-  const { file, lacksEnd } = container;
+  const { file, lacksEnd, alone } = container;
   if (lacksEnd === undefined) {
     return attempt({ file }, 'warning').catch((error: unknown) => {
-      if (lostSamples.test(messageOf(error))) refuse(error);
+      if (!alone || lostSamples.test(messageOf(error))) refuse(error);
       return attempt({ file }, 'error').catch(refuse);
     });
   }

@@ -1,6 +1,8 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import type { AnchorPoint, Codec } from '../method/anchors';
+import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
 import { filterKeys } from '../method/settings';
@@ -17,12 +19,14 @@ import type {
   StageTimings,
 } from '../method/types';
 import { limitsOf, type PictureLimits } from '../protocol/schemas';
+import { CodecLadder } from './codecs';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
 import type { Requests, Run, Urgency } from './requests';
 import type { KeyedBundle, RunningModels } from './runningModels';
 import type { RunningModel } from './loadModel';
 import { StageClock } from './stages';
+import { reduce } from './tiles';
 
 /**
  * A ranking in rounds costs estimates, decodings and a few kilobytes (two megabytes at 50 megapixels); with it a released slider costs
@@ -78,6 +82,7 @@ export class OpenPicture {
   private readonly influences = new LRUCache<string, InfluenceMap>({ max: keptInfluences });
   private readonly references = new LRUCache<string, Rendered>({ max: keptReferences });
   private readonly attentions = new LRUCache<number, Float32Array>({ max: keptAttentions });
+  private readonly ladders = new Map<Codec, CodecLadder>();
   private readonly closing = new CancellationTokenSource();
   /** All pixels, where the image that is shown has them all. */
   private pixels: Picture | undefined;
@@ -97,15 +102,15 @@ export class OpenPicture {
         return ranking;
       }),
 
-    reconstruct: async (settings, call) => {
-      const key = keyOf(settings);
+    reconstruct: async ({ edits = noEdits, ...settings }, call) => {
+      const key = keyOf(settings, edits);
       const known = this.reconstructions.get(key);
       if (known !== undefined) return { ...known, timings: {} };
       return this.inTurn(call, async (run) => {
         const { tokens, image } = this.known;
         const model = await this.model(run);
         const ranked = await this.ranking(model, settings, run);
-        const picture = await this.picture(model.tatok.model, run);
+        const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
         const { timings, ...reconstruction } = await model.tatok.reconstruct(
           tokens,
           image,
@@ -113,6 +118,7 @@ export class OpenPicture {
           settings,
           ranked.ranking,
           run.observer,
+          edits,
         );
         this.reconstructions.set(key, reconstruction);
         return { ...reconstruction, timings: { ...model.timings, ...ranked.timings, ...timings } };
@@ -127,7 +133,7 @@ export class OpenPicture {
           const { tokens, image } = this.known;
           const model = await this.model(run);
           const { ranking } = await this.ranking(model, settings, run);
-          const picture = await this.picture(model.tatok.model, run);
+          const picture = this.known.file === undefined ? undefined : await this.picture(model.tatok.model, run);
           const { tatok } = model;
           const points = await tatok.measure(tokens, image, picture, settings, missing, ranking, run.observer);
           for (const point of points) this.measurements.set(key(point.lossRate), point);
@@ -135,9 +141,9 @@ export class OpenPicture {
         return lossRates.flatMap((lossRate) => this.measurements.get(key(lossRate)) ?? []);
       }),
 
-    influence: ({ settings, tile, globalToken }, call) =>
+    influence: ({ settings, edits = noEdits, tile, globalToken }, call) =>
       this.inTurn(call, async (run) => {
-        const keptSet = `${keyOf(settings)} ${tile}`;
+        const keptSet = `${keyOf(settings, edits)} ${tile}`;
         const key = `${keptSet} ${globalToken}`;
         const known = this.influences.get(key);
         if (known !== undefined) return known;
@@ -145,12 +151,12 @@ export class OpenPicture {
         const model = await this.model(run);
         const render = async () => {
           const { ranking } = await this.ranking(model, settings, run);
-          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer);
+          return model.tatok.render(tokens, image, tile, settings, ranking, run.observer, edits);
         };
         // All tokens of one tile share what influence is a change of.
         const reference = this.references.get(keptSet) ?? (await render());
         this.references.set(keptSet, reference);
-        const map = await model.tatok.influence(tokens, image, tile, settings, globalToken, reference, run.observer);
+        const map = await model.tatok.influence(image, tile, settings, globalToken, reference, run.observer);
         this.influences.set(key, map);
         return map;
       }),
@@ -170,6 +176,39 @@ export class OpenPicture {
         },
         'soon',
       ),
+
+    anchor: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const point = await ladder.within(bytes, () => run.observer('metrics'));
+          if (point.file === null) return { ...point, rgb: null };
+          const { width, height, reduction } = this.known.image;
+          return { ...point, rgb: reduce(await ladder.decode(point.file), width, height, reduction) };
+        },
+        'long',
+      ),
+
+    anchorCurve: ({ codec, bytes }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const ladder = await this.ladder(codec, run);
+          const points: AnchorPoint[] = [];
+          for (const limit of bytes) points.push(await ladder.within(limit, () => run.observer('metrics')));
+          return points;
+        },
+        'long',
+      ),
+
+    draw: ({ settings, edits = noEdits, seed }, call) =>
+      this.inTurn(call, async (run) => {
+        const { tokens, image } = this.known;
+        const model = await this.model(run);
+        const { ranking } = await this.ranking(model, settings, run);
+        return model.tatok.draw(tokens, image, settings, ranking, seed, edits, run.observer);
+      }),
   };
 
   /** Of its requests. The model's layers and heads are known once its bundle is read. */
@@ -228,7 +267,8 @@ export class OpenPicture {
     run: Run,
     need?: 'required',
   ): Promise<TimedRanking> {
-    if (need === undefined && !tatok.model.filters) return { ranking: undefined, timings: {} };
+    const decided = !tatok.model.filters || this.known.tokens.keep !== undefined;
+    if (need === undefined && decided) return { ranking: undefined, timings: {} };
     const key = JSON.stringify([settings.edgePriority, settings.ranking, roundsOf(settings)]);
     const known = this.rankings.get(key);
     if (known !== undefined) return { ranking: known, timings: {} };
@@ -241,11 +281,24 @@ export class OpenPicture {
     return { ranking, timings };
   }
 
-  /** All pixels of the picture. @throws TatokError of the image. */
+  /** Files of the picture in a format, as far as they were made. It holds all pixels while it is at work, and longer only where they are kept. */
+  private async ladder(codec: Codec, run: Run): Promise<CodecLadder> {
+    const known = this.ladders.get(codec);
+    if (known !== undefined) return known;
+    this.bundle ??= await this.readBundle(run.choice);
+    const ladder = new CodecLadder(codec, await this.picture(this.bundle.model, run));
+    if (this.pixels !== undefined) this.ladders.set(codec, ladder);
+    return ladder;
+  }
+
+  /** All pixels of the picture. @throws TatokError of the image; image-unreadable where there is none. */
   private async picture(model: ModelDescription, run: Run): Promise<Picture> {
     const known = this.pixels ?? this.shared.largePicture.get(this);
     if (known !== undefined) return known;
     const { file, image } = this.known;
+    if (file === undefined) {
+      throw new TatokError('image-unreadable', 'The tokens were opened without the picture that they were made of.');
+    }
     const { picture } = await readPicture(file, model, { cropMode: image.cropMode }, run.observer);
     this.keepPixels(picture);
     return picture;
@@ -264,8 +317,8 @@ function urgencyOf({ rows, columns }: { readonly rows: number; readonly columns:
   return rows * columns > 1 ? 'long' : 'soon';
 }
 
-/** Equal for settings that keep the same patches. */
-function keyOf(settings: FilterSettings): string {
+/** Equal for settings and edits that keep the same patches and decode the same codes. */
+function keyOf(settings: FilterSettings, edits: Edits = noEdits): string {
   const all = { ...settings, rankingRounds: roundsOf(settings) };
-  return JSON.stringify(filterKeys.map((key) => all[key]));
+  return `${JSON.stringify(filterKeys.map((key) => all[key]))} ${keyOfEdits(edits)}`;
 }

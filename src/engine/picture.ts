@@ -1,9 +1,18 @@
 /** The picture of a file as a model sees it and as it is shown: all that is known before the model runs. */
+import { TatokError } from '../method/errors';
 import { decodeImage } from './image';
 import { patchSide } from '../method/patch';
 import { StageClock, type StageObserver } from './stages';
 import { reduce, reductionFor, Tiling } from './tiles';
-import type { CropMode, ModelDescription, ShownImage, Picture, StageTimings } from '../method/types';
+import type { DecodedTokens, OpenTokensParams, TokensToDecode } from '../protocol/engineMessages';
+import {
+  decodedFormat,
+  type CropMode,
+  type ModelDescription,
+  type Picture,
+  type ShownImage,
+  type StageTimings,
+} from '../method/types';
 
 export interface ReadOptions {
   readonly cropMode?: CropMode | undefined;
@@ -33,4 +42,38 @@ export function shownImage(picture: Picture, model: ModelDescription): ShownImag
   const { tiles, grid } = new Tiling(width, height, model);
   const reduction = reductionFor(width, height, patchSide(model));
   return { ...geometry, tiles, grid, reduction, rgb: reduce(rgb, width, height, reduction) };
+}
+
+/**
+ * The picture that tokens out of a file were made of. A file that cannot be read, and one that is cut to another size, is not theirs.
+ *
+ * @throws whatever `observer` throws.
+ */
+export async function readOriginal(
+  { original, tokens, cropMode, maxMegapixels }: OpenTokensParams,
+  model: ModelDescription,
+  observer?: StageObserver,
+): Promise<{ readonly file: Uint8Array; readonly picture: Picture } | undefined> {
+  if (original === undefined) return undefined;
+  try {
+    const { picture } = await readPicture(original, model, { cropMode, maxMegapixels }, observer);
+    return picture.width === tokens.width && picture.height === tokens.height ? { file: original, picture } : undefined;
+  } catch (error) {
+    if (error instanceof TatokError && error.code.startsWith('image-')) return undefined;
+    throw error;
+  }
+}
+
+/** The picture that tokens decode to, in place of an original: its source is itself. */
+export function decodedImage(
+  { width, height }: TokensToDecode,
+  cropMode: CropMode,
+  { rgb }: DecodedTokens,
+  model: ModelDescription,
+): ShownImage {
+  const { tiles, grid } = new Tiling(width, height, model);
+  const reduction = reductionFor(width, height, patchSide(model));
+  const crop = { left: 0, top: 0, width, height };
+  const source = { sourceWidth: width, sourceHeight: height, format: decodedFormat, cropMode, crop };
+  return { ...source, width, height, tiles, grid, reduction, rgb };
 }

@@ -1,5 +1,6 @@
 /** Several pictures through the pipeline at once: what data sets of tokens are made by. */
 import { TatokError } from '../method/errors';
+import { lostWith } from '../method/filter';
 import type { FilterSettings, ModelDescription, Picture } from '../method/types';
 import type { DecodedTokens, FailedPicture, TokenizedPicture, TokensToDecode } from '../protocol/engineMessages';
 import { GatheredGraphs, type PipelineGraphs } from './gatheredGraphs';
@@ -61,9 +62,10 @@ export class PictureBatch {
     const { ranking } = this.model.filters
       ? await tatok.rank(all, picture, settings, observer)
       : { ranking: undefined };
+    const lostBits = Float32Array.from(ranking === undefined ? [] : lostWith(ranking));
     const { rgb: _, ...geometry } = picture;
     if (!quality) {
-      return { geometry, tokens, filtered: tatok.filter(picture, settings, ranking), quality: undefined };
+      return { geometry, tokens, lostBits, filtered: tatok.filter(picture, settings, ranking), quality: undefined };
     }
     const { keep, keptTokens, totalTokens, payloadBits, maskBits, psnr, ssim } = await tatok.reconstruct(
       all,
@@ -74,7 +76,7 @@ export class PictureBatch {
       observer,
     );
     const filtered = { keep, keptTokens, totalTokens, payloadBits, maskBits };
-    return { geometry, tokens, filtered, quality: { psnr, ssim } };
+    return { geometry, tokens, lostBits, filtered, quality: { psnr, ssim } };
   }
 }
 

@@ -1,5 +1,15 @@
 /** The TaTok pipeline, as the method note reads: encode → entropy → filter → decode. */
 import { attentionMap } from './attention';
+import { drawCodes } from './drawnCodes';
+import {
+  forcedSelection,
+  givenSelection,
+  noEdits,
+  requireEdits,
+  withForced,
+  withReplaced,
+  type Edits,
+} from '../method/edits';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
 import { maskBits, selectKept } from '../method/filter';
@@ -20,6 +30,7 @@ import type {
   AttentionChoice,
   AttentionMap,
   CodeArray,
+  DrawnCodes,
   FilterSettings,
   InfluenceMap,
   Measurement,
@@ -51,6 +62,8 @@ export interface Rendered {
   readonly length: number;
   /** Width·height·3 sRGB bytes of the model image. */
   readonly rgb: Uint8Array;
+  /** What was decoded. */
+  readonly codes: Codes;
 }
 
 /** A loaded model. Calls may be repeated in any order and keep no state between them. */
@@ -117,22 +130,27 @@ export class TaTok {
    * Filters and decodes tokens under some settings, without encoding.
    *
    * @param image of the tokens.
-   * @param picture the same at full size, for PSNR and SSIM.
-   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
+   * @param picture the same at full size, for PSNR and SSIM; undefined: there is none, and they are null.
+   * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept, or those that the tokens say.
+   * @param edits lie over the tokens and over what the filter keeps. Bits lost are then Σ_D ĥ as the decoder is given it, and may be more
+   *   than ε allows.
+   * @throws TatokError bad-settings for edits that are of another model or picture.
    */
   async reconstruct(
     tokens: Tokens,
     image: ShownGeometry,
-    picture: Picture,
+    picture: Picture | undefined,
     given: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
+    edits: Edits = noEdits,
   ): Promise<Reconstructed> {
     const clock = new StageClock(observer);
     const settings = resolveSettings(given, this.model);
+    requireEdits(edits, this.model, image);
     const tiling = this.tiling(image);
-    const { selections, estimates } = await this.select(tokens, tiling, ranking, [settings], clock);
-    const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
+    const { codes, selections, estimates } = await this.select(tokens, tiling, ranking, [settings], edits, clock);
+    const decoded = await this.decode(codes, estimates, selections, tiling, image, picture, clock);
     const [selection, estimate, pixels] = [selections[0], estimates[0], decoded[0]];
     if (selection === undefined || estimate === undefined || pixels === undefined) throw new RangeError('no selection');
     return {
@@ -153,7 +171,7 @@ export class TaTok {
    */
   filter(geometry: PictureGeometry, given: FilterSettings, ranking: Ranking | undefined): Filtered {
     const tiling = this.tiling(geometry);
-    const selection = this.selection(ranking, resolveSettings(given, this.model), tiling);
+    const selection = this.selection(undefined, ranking, resolveSettings(given, this.model), tiling);
     const { length: _, ...rate } = this.rate(selection, tiling);
     return { keep: selection.keep, ...rate };
   }
@@ -173,9 +191,7 @@ export class TaTok {
     this.requireTokens(tokens, tiling);
     const codes = { globalCodes, patchCodes, otherCodes: [] };
     const visible = isSequential(ranking) ? keep : new Uint8Array(keep.length);
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
-      : [];
+    const estimate = await this.estimateCodes(codes, visible, tiling, clock);
     const reduction = reductionFor(width, height, patchSide(this.model));
     const [decoded] = await this.decode(
       codes,
@@ -188,6 +204,44 @@ export class TaTok {
     );
     if (decoded === undefined) throw new RangeError('no picture');
     return { width: Math.ceil(width / reduction), height: Math.ceil(height / reduction), rgb: decoded.rgb };
+  }
+
+  /**
+   * Tokens out of a file with what the entropy model says of them given G, as {@link tokenize} has those of a picture: they can be decoded,
+   * and analysed as far as that takes no picture.
+   *
+   * @param everyCode false where the codes of dropped patches are not in the file: their surprisal is NaN.
+   * @throws TatokError tokens-invalid unless the model can have given the tokens.
+   */
+  async estimateTokens(
+    given: TokensToDecode,
+    everyCode: boolean,
+    observer?: StageObserver,
+  ): Promise<Pick<Tokenized, 'tokens' | 'timings'>> {
+    const clock = new StageClock(observer);
+    const { globalCodes, patchCodes, keep } = given;
+    const tiling = this.tiling(given);
+    this.requireTokens(given, tiling);
+    const codes = { globalCodes, patchCodes, otherCodes: [] };
+    const estimate = await this.estimateCodes(codes, new Uint8Array(keep.length), tiling, clock);
+    const surprisalBits = everyCode
+      ? estimate.surprisalBits
+      : estimate.surprisalBits.map((bits, patch) => (keep[patch] === 1 ? bits : NaN));
+    const tokens = { ...codes, ...estimate, surprisalBits, ...(this.model.filters && { keep }) };
+    return { tokens, timings: clock.timings };
+  }
+
+  /** Nothing for a model without an entropy model. */
+  private async estimateCodes(
+    codes: Codes,
+    visible: Uint8Array,
+    tiling: Tiling,
+    clock: StageClock,
+  ): Promise<EntropyEstimate> {
+    const [estimate = nothingEstimated] = this.model.filters
+      ? await this.estimate(codes, [visible], tiling, 'entropy', clock)
+      : [];
+    return estimate;
   }
 
   /** @throws TatokError tokens-invalid. */
@@ -212,7 +266,7 @@ export class TaTok {
    * Rate and distortion of the same tokens under several ε, decoded as one batch.
    *
    * @param image of the tokens.
-   * @param picture the same at full size.
+   * @param picture the same at full size; undefined: there is none, and PSNR and SSIM are null.
    * @param settings their ε is not used.
    * @param lossRates at least one ε.
    * @param ranking of these tokens under the same β and ranking criterion; undefined: every token is kept.
@@ -220,7 +274,7 @@ export class TaTok {
   async measure(
     tokens: Tokens,
     image: ShownGeometry,
-    picture: Picture,
+    picture: Picture | undefined,
     settings: FilterSettings,
     lossRates: readonly number[],
     ranking: Ranking | undefined,
@@ -229,7 +283,7 @@ export class TaTok {
     const clock = new StageClock(observer);
     const each = lossRates.map((lossRate) => resolveSettings({ ...settings, lossRate }, this.model));
     const tiling = this.tiling(image);
-    const { selections, estimates } = await this.select(tokens, tiling, ranking, each, clock);
+    const { selections, estimates } = await this.select(tokens, tiling, ranking, each, noEdits, clock);
     const decoded = await this.decode(tokens, estimates, selections, tiling, image, picture, clock);
     return selections.flatMap((selection, i) => {
       const [pixels, lossRate] = [decoded[i], lossRates[i]];
@@ -246,14 +300,16 @@ export class TaTok {
     settings: FilterSettings,
     ranking: Ranking | undefined,
     observer?: StageObserver,
+    edits: Edits = noEdits,
   ): Promise<Rendered> {
     const clock = new StageClock(observer);
     const checked = resolveSettings(settings, this.model);
     const tiling = this.tiling(geometry);
     requireTile(tiling, tile);
-    const selection = this.selection(ranking, checked, tiling);
-    const codes = this.tileGraphs.codesOf(tokens, tiling, tile);
-    const keep = this.tileGraphs.maskOf(selection.keep, tiling, tile);
+    requireEdits(edits, this.model, tiling);
+    const selection = this.selection(tokens, ranking, checked, tiling);
+    const codes = this.tileGraphs.codesOf(withReplaced(tokens, edits), tiling, tile);
+    const keep = this.tileGraphs.maskOf(withForced(selection.keep, edits), tiling, tile);
     const { length } = selection;
     const visible = isSequential(checked.ranking) ? keep : new Uint8Array(keep.length);
     const [estimate] = await clock.run('filter', () => this.tileGraphs.estimate([{ codes, visible }]));
@@ -261,7 +317,7 @@ export class TaTok {
     const { expectedCodes } = estimate;
     const [rgb] = await clock.run('decode', () => this.tileGraphs.decode([{ codes, expectedCodes, keep, length }]));
     if (rgb === undefined) throw new RangeError('no picture');
-    return { keep, length, rgb };
+    return { keep, length, rgb, codes };
   }
 
   /**
@@ -270,18 +326,16 @@ export class TaTok {
    * @throws TatokError bad-settings for a token that the model does not have, or that is no code.
    */
   async influence(
-    tokens: Tokens,
     geometry: PictureGeometry,
     tile: number,
     { ranking: criterion }: FilterSettings,
     globalToken: number,
-    { keep, length, rgb }: Rendered,
+    { keep, length, rgb, codes: unchanged }: Rendered,
     observer?: StageObserver,
   ): Promise<InfluenceMap> {
     const { globalTokens, imageSize } = this.model;
     const globals = streamOf(this.model, 'global');
     const tiling = this.tiling(geometry);
-    const unchanged = this.tileGraphs.codesOf(tokens, tiling, tile);
     const own = unchanged.globalCodes[globalToken];
     if (own === undefined || globals === undefined || !hasPart(this.model, 'influence')) {
       const reason =
@@ -308,6 +362,28 @@ export class TaTok {
     );
     const change = patchChange(rgb, pictures, imageSize.width, patchSide(this.model), tiling.extent(tile));
     return { tile, region: tiling.region(tile), globalToken, change };
+  }
+
+  /**
+   * Codes for the patches that are dropped under some settings and edits, drawn from q(· | G, Z_S).
+   *
+   * @param ranking of these tokens under the same β and ranking criterion.
+   * @throws TatokError bad-settings for a model that there is nothing to draw from, or edits of another.
+   */
+  async draw(
+    tokens: Tokens,
+    geometry: ShownGeometry,
+    given: FilterSettings,
+    ranking: Ranking | undefined,
+    seed: number,
+    edits: Edits,
+    observer?: StageObserver,
+  ): Promise<DrawnCodes> {
+    requireEdits(edits, this.model, geometry);
+    const tiling = this.tiling(geometry);
+    const selection = this.selection(tokens, ranking, resolveSettings(given, this.model), tiling);
+    const drawn = { codes: withReplaced(tokens, edits), keep: withForced(selection.keep, edits), tiling };
+    return drawCodes(this.model, this.tileGraphs, drawn, seed, new StageClock(observer));
   }
 
   /** Width·height·3 sRGB bytes of one tile, as {@link attend} wants them. @throws RangeError when there is no such tile. */
@@ -339,8 +415,16 @@ export class TaTok {
     return this.graphs.release();
   }
 
-  /** The kept tokens of a picture. */
-  private selection(ranking: Ranking | undefined, settings: FilterSettings, tiling: Tiling): KeptSet {
+  /** The kept tokens of a picture: those that the tokens came with, or those of the filter. */
+  private selection(
+    tokens: Pick<Tokens, 'keep' | 'entropyBits'> | undefined,
+    ranking: Ranking | undefined,
+    settings: FilterSettings,
+    tiling: Tiling,
+  ): KeptSet {
+    if (tokens?.keep !== undefined) {
+      return { ...givenSelection(tokens.keep, tokens.entropyBits), length: this.model.steps.length };
+    }
     if (ranking === undefined) return keepPrefix(this.model, tiling, settings.lossRate);
     const kept = selectKept(ranking, settings.lossRate, budgetOf(settings, this.model, tiling));
     return { ...kept, length: this.model.steps.length };
@@ -371,10 +455,7 @@ export class TaTok {
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
     const none = this.noEstimate(tiling).entropyBits;
-    const [estimate = nothingEstimated] = this.model.filters
-      ? await this.estimate(codes, [new Uint8Array(none.length)], tiling, 'entropy', clock)
-      : [];
-    return { ...codes, ...estimate };
+    return { ...codes, ...(await this.estimateCodes(codes, new Uint8Array(none.length), tiling, clock)) };
   }
 
   private noCodes(tiling: Tiling): Codes {
@@ -487,32 +568,49 @@ export class TaTok {
       // The last strip's is a stage of its own, so that a picture of one strip has a time for decoding and one for measuring.
       if (last + 1 < tiling.count) measure(strip);
     });
-    await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
+    if (picture !== undefined) await clock.run('metrics', () => measure(tiling.strip(tiling.count - 1)));
     return decoded.map(({ rgb, meter }) => ({ rgb, psnr: meter.psnr, ssim: meter.ssim }));
   }
 
-  /** Dynamic Token Filtering under each ε, and the estimates for the decoder: given G, or given G and each Z_S. */
+  /**
+   * Dynamic Token Filtering under each ε with edits over it, and the estimates for the decoder given the codes that it decodes: given G, or
+   * given G and each Z_S.
+   */
   private async select(
     tokens: Tokens,
     tiling: Tiling,
     ranking: Ranking | undefined,
     each: readonly FilterSettings[],
+    edits: Edits,
     clock: StageClock,
-  ): Promise<{ readonly selections: readonly KeptSet[]; readonly estimates: readonly EntropyEstimate[] }> {
-    const selections = await clock.run('filter', () =>
-      each.map((settings) => this.selection(ranking, settings, tiling)),
+  ): Promise<{
+    readonly codes: Codes;
+    readonly selections: readonly KeptSet[];
+    readonly estimates: readonly EntropyEstimate[];
+  }> {
+    const filtered = await clock.run('filter', () =>
+      each.map((settings) => this.selection(tokens, ranking, settings, tiling)),
     );
+    const codes = withReplaced(tokens, edits);
+    const masks = filtered.map(({ keep }) => withForced(keep, edits));
+    const sequential = each[0] !== undefined && isSequential(each[0].ranking);
+    const otherGlobals = edits.replaced.some(({ token }) => token === 'global');
     const estimates =
-      each[0] !== undefined && isSequential(each[0].ranking)
+      this.model.filters && (sequential || otherGlobals)
         ? await this.estimate(
-            tokens,
-            selections.map(({ keep }) => keep),
+            codes,
+            masks.map((keep) => (sequential ? keep : new Uint8Array(keep.length))),
             tiling,
             'filter',
             clock,
           )
-        : selections.map(() => tokens);
-    return { selections, estimates };
+        : masks.map(() => tokens);
+    const selections = filtered.map((selection, i): KeptSet => {
+      const [keep, entropyBits] = [masks[i], estimates[i]?.entropyBits];
+      if (keep === undefined || keep === selection.keep || entropyBits === undefined) return selection;
+      return { ...selection, ...forcedSelection(keep, entropyBits) };
+    });
+    return { codes, selections, estimates };
   }
 }
 

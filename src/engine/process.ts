@@ -3,6 +3,7 @@
  *
  * Forked with serialization 'advanced', so that typed arrays arrive as they are; standard error is the log.
  */
+import { writeFileSync } from 'node:fs';
 import {
   createMessageConnection,
   IPCMessageReader,
@@ -18,6 +19,7 @@ import type { Asked } from '../protocol/engineMessages';
 import { toResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
 import { fromClient } from '../protocol/schemas';
 import { Engine } from './engine';
+import { makeThumbnail } from './thumbnail';
 
 const log = (text: string) => void process.stderr.write(`${text}\n`);
 const writer = new IPCMessageWriter(process);
@@ -67,6 +69,14 @@ connection.onRequest(
   ),
 );
 connection.onRequest(
+  protocol.openTokens,
+  answer(({ picture, ...params }, call, id) =>
+    engine.openTokens(picture, params, call, (decoded) => {
+      void connection.sendNotification(protocol.pictured, { ...decoded, id });
+    }),
+  ),
+);
+connection.onRequest(
   protocol.prepareBatches,
   answer((choice, call) => engine.prepareBatches(choice, call)),
 );
@@ -79,9 +89,22 @@ connection.onRequest(
   answer((params, call) => engine.decodeTokens(params, call)),
 );
 connection.onRequest(
+  protocol.thumbnail,
+  answer(async (params) => ({ jpeg: await makeThumbnail(params) })),
+);
+connection.onRequest(
   protocol.analysis,
   answer(({ picture, name, params }, call) => engine.analyse(picture, { name, params }, call)),
 );
+
+// A system without memory left ends this process, which can be replaced, and not the editor or anything else of the user.
+if (process.platform === 'linux') {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '1000');
+  } catch {
+    // Some containers have no such file, or one that may not be written.
+  }
+}
 
 // A terminal interrupts every process of the command line; the one that started this decides when it ends.
 process.on('SIGINT', () => undefined);

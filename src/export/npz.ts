@@ -1,5 +1,6 @@
 import { unzipSync, zipSync } from 'fflate';
 import { codeWidth } from '../method/codebook';
+import { noEdits, withReplaced } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mainStream } from '../method/streams';
 import { keepRanks, lostWith } from '../method/filter';
@@ -9,16 +10,18 @@ import { npy, readNpy, type NpyArray, type ReadArray } from './npy';
 import { exportedSettings, readTokenFile, tokenFileHeader, type ExportedTokenization, type TokenFile } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */
-const noTime = new Date(1980, 0, 1);
+export const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
  * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `rank` and `lost_bits` are the columns of the
  * table of patches. Codes have the names of their streams in the graphs, a dimension of
- * their own where they are residual, and are latents where there are no codes. Arrays of what the model does not have are left out.
+ * their own where they are residual, and are latents where there are no codes. Codes and `keep` have experiments in them; bits, rank and
+ * expected codes are of the model's own codes, which `settings` has under `edits`. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
-  const { image: picture, model, tokens, reconstruction, ranking } = result;
+  const { image: picture, model, tokens: own, reconstruction, ranking, edits = noEdits } = result;
+  const tokens = withReplaced(own, edits);
   const grid = [picture.grid.rows, picture.grid.columns];
   const tiles = picture.tiles.rows * picture.tiles.columns;
   const ofTiles = (shape: readonly number[]) => (tiles === 1 ? shape : [tiles, ...shape]);
@@ -74,10 +77,7 @@ const mostBytes = 2 ** 28;
  */
 export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescription): TokenFile {
   const arrays = arraysOf(name, bytes);
-  const text = arrays.settings?.values;
-  if (typeof text !== 'string') throw invalid(name, 'it has no settings of TaTok');
-  const settings = settingsIn(text);
-  if (settings === undefined) throw invalid(name, 'its settings are no JSON');
+  const settings = settingsIn(name, arrays);
   const numbers = (array: ReadArray | undefined) => (typeof array?.values === 'string' ? undefined : array?.values);
   const [globals, patches] = [arrays.global_codes, arrays.patch_codes];
   const geometry = 'format' in settings ? {} : earlierGeometry(name, settings, globals, patches, model);
@@ -94,14 +94,48 @@ export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescr
   );
 }
 
-/** An object in JSON; undefined for anything else. */
-function settingsIn(text: string): Record<string, unknown> | undefined {
+/**
+ * The tokens of a file of either kind, told by its first bytes.
+ *
+ * @throws as {@link readTokensNpz}.
+ */
+export function readTokens(name: string, bytes: Uint8Array, model: ModelDescription): TokenFile {
+  if (isNpz(bytes)) return readTokensNpz(name, bytes, model);
+  let content: unknown;
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
+    content = JSON.parse(new TextDecoder().decode(bytes));
+  } catch (error) {
+    throw new TatokError(
+      'tokens-invalid',
+      `${name} is neither a token data set nor a token file.`,
+      'Give the folder of a data set, a .tokens.json or an .npz file.',
+      { cause: error },
+    );
   }
+  return readTokenFile(name, content, model);
+}
+
+/** True for an archive. */
+export function isNpz(bytes: Uint8Array): boolean {
+  return bytes[0] === 0x50 && bytes[1] === 0x4b;
+}
+
+/** All that a file says besides its arrays of tokens. @throws TatokError tokens-invalid. */
+export function settingsOfNpz(name: string, bytes: Uint8Array): Record<string, unknown> {
+  return settingsIn(name, arraysOf(name, bytes));
+}
+
+function settingsIn(name: string, arrays: Partial<Record<ArrayName, ReadArray>>): Record<string, unknown> {
+  const text = arrays.settings?.values;
+  if (typeof text !== 'string') throw invalid(name, 'it has no settings of TaTok');
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // No object either.
+  }
+  if (typeof value !== 'object' || value === null) throw invalid(name, 'its settings are no JSON');
+  return value as Record<string, unknown>;
 }
 
 type ArrayName = 'settings' | 'global_codes' | 'patch_codes' | 'keep';

@@ -1,12 +1,13 @@
 /** The per-patch table as JSON and CSV. */
 import { keepRanks, lostWith } from '../method/filter';
+import { noEdits, ownCode, withReplaced } from '../method/edits';
 import { patchFacts, patchPlace, type PatchToken } from '../method/patch';
 import { exportedSettings, type ExportedTokenization } from './tokens';
 
 /**
- * One row of the table. Bits are ĥ and s given the global tokens; rank 1 is dropped last, and lost bits are those of this patch and of
+ * One row of the table, with experiments in codes and kept set. Bits are ĥ and s given the global tokens; rank 1 is dropped last, and lost bits are those of this patch and of
  * all that are dropped before it, as the ranking reckons them: a patch is kept where they are more than ε of the budget (every one at ε = 0). A value that the model does not have is
- * absent, and so is the colour of padding.
+ * absent, and so is the colour of padding. Bits and rank are of the model's own codes.
  */
 interface PatchRecord {
   readonly row: number;
@@ -21,10 +22,14 @@ interface PatchRecord {
   /** The vector of a patch that has no code. */
   readonly latent?: readonly number[];
   readonly entropyBits?: number;
-  readonly surprisalBits?: number;
+  readonly surprisalBits?: number | undefined;
   readonly rank?: number;
   readonly lostBits?: number | undefined;
   readonly kept?: boolean;
+  /** Kept or dropped by hand. */
+  readonly forced?: 'keep' | 'drop';
+  /** The model's own code, where it was replaced by hand. */
+  readonly originalCode?: number;
   readonly edge: boolean;
   readonly rgb?: readonly number[];
 }
@@ -58,6 +63,8 @@ const columns = [
   ['lost_bits', ({ lostBits }) => lostBits],
   ['kept', ({ kept }) => (kept === undefined ? undefined : Number(kept))],
   ['edge', ({ edge }) => Number(edge)],
+  ['forced', ({ forced }) => (forced === undefined ? undefined : Number(forced === 'keep'))],
+  ['original_code', ({ originalCode }) => originalCode],
   ['mean_red', ({ rgb }) => rgb?.[0]],
   ['mean_green', ({ rgb }) => rgb?.[1]],
   ['mean_blue', ({ rgb }) => rgb?.[2]],
@@ -78,15 +85,21 @@ function records(result: ExportedTokenization): PatchRecord[] {
   const ranks = result.ranking && keepRanks(result.ranking.order);
   const lost = result.ranking && lostWith(result.ranking);
   const { keep } = result.reconstruction;
+  const { edits = noEdits, tokens: own } = result;
+  const decoded = { ...result, tokens: withReplaced(own, edits) };
+  const [kept, dropped] = [new Set(edits.forcedKept), new Set(edits.forcedDropped)];
+  const replaced = new Set(edits.replaced.flatMap(({ token, index }) => (token === 'patch' ? [index] : [])));
   const { rows, columns: across } = result.image.grid;
   return Array.from({ length: rows * across }, (_, index) => {
-    const { row, column, token, bits, edge, rgb } = patchFacts(index, result);
+    const { row, column, token, bits, edge, rgb } = patchFacts(index, decoded);
     const place = ranks && patchPlace(index, ranks, keep);
     return {
       ...{ row, column, index, ...(token && tokenRecord(token)) },
       ...(bits && { entropyBits: bits.entropy, surprisalBits: bits.surprisal }),
       ...(place && { rank: place.rank, lostBits: lost?.[index], kept: place.kept }),
       ...{ edge, ...(rgb && { rgb }) },
+      ...((kept.has(index) || dropped.has(index)) && { forced: kept.has(index) ? 'keep' : 'drop' }),
+      ...(replaced.has(index) && { originalCode: ownCode(own, 'patch', index) }),
     };
   });
 }

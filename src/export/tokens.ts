@@ -1,13 +1,25 @@
 /** The tokens of one picture as a file, `.tokens.json` or `.npz`: one schema for both, written and read. */
 import { z } from 'zod';
 import { codebookSize } from '../method/codebook';
+import {
+  force,
+  noEdits,
+  ownCode,
+  replaceCodes,
+  withForced,
+  withReplaced,
+  type Edits,
+  type OwnCodes,
+} from '../method/edits';
 import { TatokError } from '../method/errors';
 import { hasPart, requirePlainTokens } from '../method/parts';
-import { filterRecordSchema, recordOf, settingsOf } from '../method/settings';
+import { filterRecordSchema, recordOf, resolveSettings, settingsOf } from '../method/settings';
 import { mainStream, takesLength } from '../method/streams';
 import {
   cropModes,
   type CodeArray,
+  type CropMode,
+  type FilterSettings,
   type ModelDescription,
   type Ranking,
   type RankingCriterion,
@@ -20,6 +32,8 @@ export interface ExportedTokenization extends Tokenization {
   readonly model: ModelDescription;
   /** The order of dropping; undefined where nothing can be dropped. */
   readonly ranking: Ranking | undefined;
+  /** Experiments that the reconstruction has in it; tokens and ranking are the model's own. */
+  readonly edits?: Edits | undefined;
 }
 
 /** The version of the files that are written. */
@@ -41,7 +55,7 @@ const editsSchema = z.object({
 });
 export type TokenEdits = z.infer<typeof editsSchema>;
 
-const noEdits: TokenEdits = { forcedKept: [], forcedDropped: [], replaced: [] };
+const unedited: TokenEdits = { forcedKept: [], forcedDropped: [], replaced: [] };
 
 /**
  * A token file. Codes and kept mask are those that are decoded. Tokens that the model does not have are left out, and so are kept mask and
@@ -62,7 +76,7 @@ const tokenFileSchema = z.object({
   globalCodes: z.array(code).optional(),
   patchCodes: z.array(code).optional(),
   keep: z.array(z.union([z.literal(0), z.literal(1)])).optional(),
-  edits: editsSchema.default(noEdits),
+  edits: editsSchema.default(unedited),
 });
 
 /** Files before version 1 had no format, no hash and no settings. */
@@ -81,9 +95,10 @@ type WrittenFile = Omit<z.input<typeof tokenFileSchema>, 'globalCodes' | 'patchC
 
 /** The token sequence: enough to decode it again. The command line's `.tokens.json`. */
 export function tokensRecord(
-  tokenization: Pick<ExportedTokenization, 'image' | 'model' | 'tokens' | 'reconstruction'>,
+  tokenization: Pick<ExportedTokenization, 'image' | 'model' | 'tokens' | 'reconstruction' | 'edits'>,
 ): WrittenFile {
-  const { model, tokens, reconstruction } = tokenization;
+  const { model, reconstruction, edits = noEdits } = tokenization;
+  const tokens = withReplaced(tokenization.tokens, edits);
   return {
     ...tokenFileHeader(tokenization),
     ...(model.globalTokens > 0 && { globalCodes: codeList(tokens.globalCodes) }),
@@ -99,7 +114,9 @@ export function tokenFileHeader({
   image,
   model,
   reconstruction,
-}: Pick<ExportedTokenization, 'image' | 'model' | 'reconstruction'>): Omit<
+  tokens,
+  edits = noEdits,
+}: Pick<ExportedTokenization, 'image' | 'model' | 'reconstruction' | 'tokens' | 'edits'>): Omit<
   WrittenFile,
   'globalCodes' | 'patchCodes' | 'keep'
 > {
@@ -114,7 +131,16 @@ export function tokenFileHeader({
     height,
     grid,
     ...(hasPart(model, 'rates') && { settings: recordOf(reconstruction.settings) }),
-    edits: noEdits,
+    edits: editsRecord(edits, tokens),
+  };
+}
+
+/** Edits as a token file has them: beside its codes, which have the changes already, the model's own. */
+export function editsRecord({ forcedKept, forcedDropped, replaced }: Edits, own: OwnCodes): TokenEdits {
+  return {
+    forcedKept: [...forcedKept],
+    forcedDropped: [...forcedDropped],
+    replaced: replaced.map(({ token, index: at }) => ({ token, index: at, original: ownCode(own, token, at) })),
   };
 }
 
@@ -151,8 +177,8 @@ export function codebookRecord(model: Pick<ModelDescription, 'streams'>): Record
   return { codebookSize: size, codebook };
 }
 
-/** The tokens of a file, ready to be decoded by the model that was asked for. */
-export interface TokenFile {
+/** Tokens as the decoder takes them. */
+export interface DecodableTokens {
   readonly width: number;
   readonly height: number;
   readonly globalCodes: Int32Array;
@@ -160,6 +186,14 @@ export interface TokenFile {
   /** One value per patch token. */
   readonly keep: Uint8Array;
   readonly ranking: RankingCriterion;
+}
+
+/** A token file that was held against the model that is asked for. */
+export interface TokenFile {
+  readonly tokens: DecodableTokens;
+  readonly cropMode: CropMode;
+  /** Of the filter, with the model's own for what an old file does not say. */
+  readonly settings: FilterSettings;
   readonly edits: TokenEdits;
   /** One sentence on what an old file does not say, and what was taken for it. */
   readonly note: string | undefined;
@@ -181,18 +215,60 @@ export function readTokenFile(name: string, content: unknown, model: ModelDescri
   const file = result.data;
   requireSameModel(name, file.model, model);
   const patchCodes = Int32Array.from(file.patchCodes ?? []);
-  const { settings } = file;
-  const guessed = model.filters && settings === undefined;
+  const guessed = model.filters && file.settings === undefined;
+  const settings = resolveSettings(file.settings === undefined ? {} : settingsOf(file.settings), model);
   return {
-    width: file.width,
-    height: file.height,
-    globalCodes: Int32Array.from(file.globalCodes ?? []),
-    patchCodes,
-    keep: Uint8Array.from(file.keep ?? new Uint8Array(patchCodes.length).fill(1)),
-    ranking: settings === undefined ? model.defaults.ranking : settingsOf(settings).ranking,
+    tokens: {
+      width: file.width,
+      height: file.height,
+      globalCodes: Int32Array.from(file.globalCodes ?? []),
+      patchCodes,
+      keep: Uint8Array.from(file.keep ?? new Uint8Array(patchCodes.length).fill(1)),
+      ranking: settings.ranking,
+    },
+    cropMode: file.cropMode,
+    settings,
     edits: file.edits,
-    note: old ? earlierNote(name, model, guessed ? model.defaults.ranking : undefined) : undefined,
+    note: old ? earlierNote(name, model, guessed ? settings.ranking : undefined) : undefined,
   };
+}
+
+/**
+ * A file's tokens as they were before they were changed by hand, and the changes. The file has the kept set after them alone: a patch that
+ * was forced is taken to be one that the filter had left the other way.
+ *
+ * @throws TatokError tokens-invalid for changes of tokens that are not there.
+ */
+export function withoutEdits(
+  name: string,
+  { tokens, edits: { forcedKept, forcedDropped, replaced } }: Pick<TokenFile, 'tokens' | 'edits'>,
+): { readonly own: DecodableTokens; readonly edits: Edits } {
+  const { keep } = tokens;
+  const [globalCodes, patchCodes] = [tokens.globalCodes.slice(), tokens.patchCodes.slice()];
+  const codes = replaced.map(({ token, index: at, original }) => {
+    const [all, own] = token === 'global' ? [tokens.globalCodes, globalCodes] : [tokens.patchCodes, patchCodes];
+    const current = all[at];
+    if (current === undefined) throw missing(name, `${token} token ${at}`);
+    own[at] = original;
+    return { token, index: at, code: current };
+  });
+  const outside = [...forcedKept, ...forcedDropped].find((patch) => patch >= keep.length);
+  if (outside !== undefined) throw missing(name, `patch ${outside}`);
+  // What the kept set says holds, whatever is said of it.
+  const kept = forcedKept.filter((patch) => keep[patch] === 1);
+  const dropped = forcedDropped.filter((patch) => keep[patch] === 0);
+  const own = {
+    ...{ ...tokens, globalCodes, patchCodes },
+    keep: withForced(keep, { ...noEdits, forcedKept: dropped, forcedDropped: kept }),
+  };
+  return { own, edits: replaceCodes(force(force(noEdits, kept, 'keep'), dropped, 'drop'), codes, own) };
+}
+
+function missing(name: string, what: string): TatokError {
+  return new TatokError(
+    'tokens-invalid',
+    `${name} is no token file: its edits are of ${what}, which it does not have.`,
+  );
 }
 
 function earlierNote(name: string, model: ModelDescription, ranking: RankingCriterion | undefined): string {

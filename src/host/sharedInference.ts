@@ -10,7 +10,10 @@ import { Disposable } from './disposable';
 import { pythonEnvironments } from './pythonEnvironments';
 
 /** The part of the client that panels need. */
-export type Inference = Pick<InferenceClient, 'acquire' | 'loadModel' | 'open'>;
+export type Inference = Pick<InferenceClient, 'acquire' | 'loadModel' | 'open' | 'openTokens'>;
+
+/** The part of it that data sets need. */
+export type BatchInference = Inference & Pick<InferenceClient, 'prepareBatches' | 'tokenizePictures' | 'thumbnail'>;
 
 /** The one inference process of the window: started by the first request, ended with the extension. */
 export class SharedInference extends Disposable {

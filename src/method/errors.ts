@@ -11,6 +11,7 @@ export const tatokErrorCodes = [
   'inference-failed',
   'inference-crashed',
   'time-limit',
+  'memory-limit',
   'cuda-setup-failed',
   'cancelled',
   'bad-settings',

@@ -53,6 +53,11 @@ export function requirePlainTokens(model: Parts): void {
   );
 }
 
+/** A model where there is no picture whose attention it could map. */
+export function withoutAttention(model: ModelDescription): ModelDescription {
+  return { ...model, attentionLayers: 0, attentionHeads: 0 };
+}
+
 /** True if the decoder wants all patch tokens, those of padding too: without an entropy model nothing stands in for one. */
 export function needsEveryPatch({ patchTokens, filters }: Pick<Parts, 'patchTokens' | 'filters'>): boolean {
   return patchTokens > 0 && !filters;

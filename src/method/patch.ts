@@ -19,7 +19,7 @@ export interface PatchFacts {
   readonly index: number;
   readonly row: number;
   readonly column: number;
-  /** The token of the patch; undefined for a model without patch tokens. */
+  /** The token of the patch; undefined for a model without patch tokens, and where its code is not known. */
   readonly token: PatchToken | undefined;
   /** Estimates of the entropy model; undefined without one. */
   readonly bits: PatchBits | undefined;
@@ -45,7 +45,8 @@ export interface PatchToken {
 export interface PatchBits {
   /** ĥ given G. */
   readonly entropy: number;
-  readonly surprisal: number;
+  /** Undefined where the code is not known. */
+  readonly surprisal: number | undefined;
 }
 
 /** Its place in ranking and filtering. */
@@ -73,15 +74,17 @@ export function patchFacts(
   influence?: Float32Array,
 ): PatchFacts {
   const { grid } = image;
-  const [entropy, surprisal] = [tokens.entropyBits[index], tokens.surprisalBits[index]];
+  const entropy = tokens.entropyBits[index];
+  // That of a code which is not in its file is NaN.
+  const known = !Number.isNaN(tokens.surprisalBits[index]);
+  const surprisal = known ? tokens.surprisalBits[index] : undefined;
   return {
     index,
     row: Math.floor(index / grid.columns),
     column: index % grid.columns,
-    token: patchToken(index, model, tokens.patchCodes),
+    token: known ? patchToken(index, model, tokens.patchCodes) : undefined,
     // Those of a sequence are no patches' bits.
-    bits:
-      model.patchTokens === 0 || entropy === undefined || surprisal === undefined ? undefined : { entropy, surprisal },
+    bits: model.patchTokens === 0 || entropy === undefined ? undefined : { entropy, surprisal },
     edge: isEdgePatch(index, grid),
     influence: Number.isNaN(influence?.[index]) ? undefined : influence?.[index],
     rgb: meanColour(image, patchSide(model), index),
@@ -121,9 +124,8 @@ export function describePatch(facts: PatchFacts, place: PatchPlace | undefined):
   return [
     `patch (${facts.row}, ${facts.column}) #${facts.index}`,
     ...(token === undefined ? [] : [`${token.latent ? 'latent' : 'code'} ${describeToken(token)}`]),
-    ...(bits === undefined
-      ? []
-      : [`conditional entropy ${bits.entropy.toFixed(2)} bits`, `surprisal ${bits.surprisal.toFixed(2)} bits`]),
+    ...(bits === undefined ? [] : [`conditional entropy ${bits.entropy.toFixed(2)} bits`]),
+    ...(bits?.surprisal === undefined ? [] : [`surprisal ${bits.surprisal.toFixed(2)} bits`]),
     ...(place === undefined ? [] : [`rank ${place.rank} / ${place.patches}`, place.kept ? 'kept' : 'dropped']),
     ...(facts.influence === undefined ? [] : [`influence ${facts.influence.toFixed(1)} of 255`]),
     ...(facts.rgb === undefined ? [] : [`mean RGB ${facts.rgb.join(' ')}`]),

@@ -64,6 +64,9 @@ export const resamplings = ['lanczos3', 'bicubic', 'bilinear', 'adm'] as const;
  */
 export type Resampling = (typeof resamplings)[number];
 
+/** The format of a picture that has no source: it was decoded from tokens. */
+export const decodedFormat = 'tokens';
+
 /** Which page or frame of a file with several was taken. */
 export interface PageChoice {
   readonly unit: 'page' | 'frame';
@@ -77,7 +80,7 @@ export interface PictureGeometry {
   /** Width and height of the source after EXIF orientation, in pixels. */
   readonly sourceWidth: number;
   readonly sourceHeight: number;
-  /** sharp's name of the container: 'png', 'jpeg', … */
+  /** sharp's name of the container: 'png', 'jpeg', …; {@link decodedFormat} where there is none. */
   readonly format: string;
   /** Absent where the file has one picture. */
   readonly page?: PageChoice | undefined;
@@ -145,6 +148,8 @@ export interface Tokens {
   readonly surprisalBits: Float32Array;
   /** E_q[z_i], N×D code coordinates; what the decoder puts where a token was dropped. */
   readonly expectedCodes: Float32Array;
+  /** N values, 1 = kept: the kept set that the tokens came with, out of a file, in place of the filter's. */
+  readonly keep?: Uint8Array | undefined;
 }
 
 /** The order in which patches are dropped and what that loses. It does not depend on ε: any ε costs one binary search. */
@@ -192,6 +197,13 @@ export interface Reconstruction {
   readonly psnr: number | null;
   /** Mean structural similarity (Wang et al. 2004) on 8-bit luma at full size; null below 11 pixels of width or height. */
   readonly ssim: number | null;
+}
+
+/** Codes that were drawn for dropped patches, one each. */
+export interface DrawnCodes {
+  /** In ascending order. */
+  readonly patches: Uint32Array;
+  readonly codes: Int32Array;
 }
 
 /** One point of the rate–distortion curve: what some ε costs and what its reconstruction is worth, without the pixels. */

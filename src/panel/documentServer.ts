@@ -1,25 +1,23 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  CancellationTokenSource,
-  type CancellationToken,
-  type Logger,
-  type MessageConnection,
-} from 'vscode-jsonrpc/node';
+import { CancellationToken, CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
 import type { Models } from '../host/models';
+import { sentences } from '../host/text';
+import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
 import { checkedAnalysis, limitsOf, type PictureLimits } from '../protocol/schemas';
 import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import type { FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
-import { WebviewPages, type MessagePort } from './webviewConnection';
+import { rpcLogger, WebviewPages, type MessagePort } from './webviewConnection';
 import { hasPart } from '../method/parts';
 
 export interface ServerServices {
@@ -54,6 +52,7 @@ export class DocumentServer extends Disposable {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
     this.register(document.onDidChangeState((state) => this.stateChanged(state)));
+    this.register(document.onDidEdit((edits) => this.sendEdits(edits)));
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -105,6 +104,9 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => document.edit(request));
+    connection.onNotification(protocol.travel, (way) => void vscode.commands.executeCommand(way));
+    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -180,6 +182,12 @@ export class DocumentServer extends Disposable {
       case 'showOutput':
         this.services.log.show();
         return;
+      case 'chooseModel':
+        await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
+          const { message, advice } = toTatokError(error, this.document.name);
+          void window.showErrorMessage(sentences(message, advice));
+        });
+        return;
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
     }
@@ -193,6 +201,11 @@ export class DocumentServer extends Disposable {
       this.tokenizedUnder = settings;
     }
     void this.send(state);
+  }
+
+  private sendEdits(edits: Edits): void {
+    // A page that went away meanwhile is told when it is back.
+    this.pages.connection?.sendNotification(protocol.edited, edits).catch(() => undefined);
   }
 
   private async send(state: DocumentState): Promise<void> {
@@ -237,13 +250,4 @@ export class DocumentServer extends Disposable {
     this.sentImage = picture.image;
     await connection.sendNotification(protocol.pictured, picture);
   }
-}
-
-function rpcLogger(log: vscode.LogOutputChannel): Logger {
-  return {
-    error: (message) => log.error(message),
-    warn: (message) => log.warn(message),
-    info: (message) => log.info(message),
-    log: (message) => log.debug(message),
-  };
 }

@@ -28,7 +28,7 @@ export interface ExportingPanel {
 export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder'>;
 
 /**
- * Asks where to save an export and saves it, on whatever file system that is.
+ * Asks where to save an export and saves it. The name that is proposed is made here: a page knows the kind alone.
  *
  * @param comparedWith name of the image that a comparison compares the document with; absent outside of one.
  * @returns the name of the file, or null when the user chose none.
@@ -40,21 +40,52 @@ export async function saveExport(
   token: CancellationToken,
   comparedWith?: string,
 ): Promise<string | null> {
-  // The dialog comes first: nobody waits for a file that they then do not want.
-  const target = await askForTarget(document, request.kind, comparedWith);
-  if (target === undefined) return null;
-  const bytes =
+  const { kind } = request;
+  if (kind === comparisonKind && comparedWith === undefined) {
+    throw new TatokError('bad-message', 'The page exported a comparison, but it shows one image alone.');
+  }
+  // Two thresholds or models of one image need its name once.
+  const images = new Set(
+    [document.name, ...(kind === comparisonKind && comparedWith !== undefined ? [comparedWith] : [])].map(stem),
+  );
+  return saveFile(document.uri, { title: document.name, name: `${[...images].join('-')}.${kind}` }, async () =>
     'bytes' in request
       ? request.bytes
-      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token));
-  const name = fileName(target);
+      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token, request.edits)),
+  );
+}
+
+/**
+ * Asks where to save a file and saves it, on whatever file system that is.
+ *
+ * @param beside its place is proposed beside this. @param proposed whose export it is, and the name that is proposed.
+ * @returns the name of the file, or null when the user chose none.
+ * @throws TatokError export-failed when it cannot be written.
+ */
+export async function saveFile(
+  beside: vscode.Uri,
+  { title, name }: { readonly title: string; readonly name: string },
+  content: () => Promise<Uint8Array>,
+): Promise<string | null> {
+  // The dialog comes first: nobody waits for a file that they then do not want.
+  const folder = folderFor(beside);
+  const extension = name.slice(name.lastIndexOf('.') + 1);
+  const target = await window.showSaveDialog({
+    title: plain`Export ${title}`,
+    saveLabel: 'Export',
+    filters: { [extension.toUpperCase()]: [extension] },
+    ...(folder && { defaultUri: vscode.Uri.joinPath(folder, name) }),
+  });
+  if (target === undefined) return null;
+  const bytes = await content();
+  const saved = fileName(target);
   try {
     await vscode.workspace.fs.writeFile(target, bytes);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new TatokError('export-failed', `${name} could not be written: ${reason}`, undefined, { cause: error });
+    throw new TatokError('export-failed', `${saved} could not be written: ${reason}`, undefined, { cause: error });
   }
-  return name;
+  return saved;
 }
 
 function dataFile(kind: DataKind, image: string, tokenization: ExportedTokenization): Uint8Array {
@@ -68,29 +99,6 @@ function dataFile(kind: DataKind, image: string, tokenization: ExportedTokenizat
     case 'npz':
       return tokenizationNpz(image, tokenization);
   }
-}
-
-/** The name that is proposed is made here: a page knows the kind alone. */
-async function askForTarget(
-  { name, uri }: ExportedDocument,
-  kind: ExportRequest['kind'],
-  comparedWith: string | undefined,
-): Promise<vscode.Uri | undefined> {
-  if (kind === comparisonKind && comparedWith === undefined) {
-    throw new TatokError('bad-message', 'The page exported a comparison, but it shows one image alone.');
-  }
-  const folder = folderFor(uri);
-  const extension = kind.slice(kind.lastIndexOf('.') + 1);
-  // Two thresholds or models of one image need its name once.
-  const images = new Set(
-    [name, ...(kind === comparisonKind && comparedWith !== undefined ? [comparedWith] : [])].map(stem),
-  );
-  return window.showSaveDialog({
-    title: plain`Export ${name}`,
-    saveLabel: 'Export',
-    filters: { [extension.toUpperCase()]: [extension] },
-    ...(folder && { defaultUri: vscode.Uri.joinPath(folder, `${[...images].join('-')}.${kind}`) }),
-  });
 }
 
 function stem(name: string): string {

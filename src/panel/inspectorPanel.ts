@@ -6,7 +6,7 @@ import { window } from '../host/window';
 import { exportChoices, type ExportKind } from '../protocol/exports';
 import * as protocol from '../protocol/document';
 import type { ComparedSide } from './comparisonPanel';
-import { DocumentServer, type ServerServices } from './documentServer';
+import { DocumentServer, type DocumentStart, type ServerServices } from './documentServer';
 import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
 import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
@@ -25,9 +25,10 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     private readonly document: TokenizationDocument,
     private readonly panel: vscode.WebviewPanel,
     private readonly services: PanelServices,
+    start: DocumentStart = {},
   ) {
     super();
-    this.server = this.register(new DocumentServer(document, panel.webview, services));
+    this.server = this.register(new DocumentServer(document, panel.webview, services, start));
     this.register(document.onDidChangeState(() => this.showStatus()));
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));

@@ -5,10 +5,11 @@ import { Disposable } from '../host/disposable';
 import type { Inference } from '../host/sharedInference';
 import type { TatokSettings } from '../host/tatokSettings';
 import type { ExportedTokenization } from '../export/tokens';
-import type { OpenedPicture } from '../client/client';
+import type { OpenCall, OpenedPicture } from '../client/client';
 import type { AnalysisRequest, Call, Progress } from '../protocol/analyses';
 import type { DecodedPicture, LoadedChoice } from '../protocol/engineMessages';
-import type { Failure, InspectedTokenization } from '../protocol/document';
+import type { EditRequest, Failure, InspectedTokenization, RowChoice } from '../protocol/document';
+import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
@@ -39,6 +40,9 @@ export interface DocumentServices {
   readonly log: Pick<vscode.LogOutputChannel, 'info' | 'error'>;
 }
 
+/** An open picture, and the file that its tokens come from. */
+export type InspectedPicture = OpenedPicture & Pick<InspectedTokenization, 'origin'>;
+
 /** The part of an `ImageFile` that a document needs. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
 
@@ -52,6 +56,9 @@ const settleMs = 250;
 export class TokenizationDocument extends Disposable implements vscode.CustomDocument {
   private readonly changed = this.register(new vscode.EventEmitter<DocumentState>());
   readonly onDidChangeState = this.changed.event;
+  private readonly edited = this.register(new vscode.EventEmitter<Edits>());
+  /** Fires when a file of tokens was edited, by a page or by a command of VS Code. */
+  readonly onDidEdit = this.edited.event;
   private current: DocumentState = { kind: 'idle' };
   /** The settings of the current state; undefined while idle. */
   private settings: TatokSettings | undefined;
@@ -70,8 +77,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private readonly exporting = new Map<OpenedPicture, number>();
 
   constructor(
-    private readonly file: WatchedImage,
-    private readonly services: DocumentServices,
+    protected readonly file: WatchedImage,
+    protected readonly services: DocumentServices,
     /** Folder of the model that was chosen in place of the configured one. */
     private chosenModel?: string,
   ) {
@@ -159,13 +166,28 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
         known = { ...known, ...news };
         this.enter({ kind: 'working', ...known });
       };
-      const file = await this.file.read();
-      const { choice, filter, cropMode, maxMegapixels } = settings;
-      return this.services.inference.open(
-        { choice, file, settings: filter, cropMode, ...(maxMegapixels < Infinity && { maxMegapixels }) },
-        { token, onProgress: (progress) => tell({ progress }), onPicture: (picture) => tell({ picture }) },
-      );
+      return this.open(settings, {
+        token,
+        onProgress: (progress) => tell({ progress }),
+        onPicture: (picture) => tell({ picture }),
+      });
     });
+  }
+
+  /** Reads the file and opens the picture that it is of. */
+  protected async open(settings: TatokSettings, call: OpenCall): Promise<InspectedPicture> {
+    const file = await this.file.read();
+    const { choice, filter, cropMode, maxMegapixels } = settings;
+    const limit = maxMegapixels < Infinity && { maxMegapixels };
+    return this.services.inference.open({ choice, file, settings: filter, cropMode, ...limit }, call);
+  }
+
+  /** Changes a file of tokens; that of an image is never written. */
+  edit(_request: EditRequest): void {}
+
+  /** Shows another row of a data set; an image has none. */
+  chooseRow(_choice: RowChoice): Promise<void> {
+    return Promise.resolve();
   }
 
   /**
@@ -204,14 +226,19 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.result().opened.ask(request, call);
   }
 
-  /** The tokenization under some settings, for an export; it is finished although the file changes meanwhile. */
-  async tokenizationUnder(filter: FilterSettings, token: CancellationToken): Promise<ExportedTokenization> {
+  /** The tokenization under some settings and edits, for an export; it is finished although the file changes meanwhile. */
+  async tokenizationUnder(
+    filter: FilterSettings,
+    token: CancellationToken,
+    edits?: Edits,
+  ): Promise<ExportedTokenization> {
     const { tokenization, opened } = this.result();
     this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
     try {
-      const ranking = tokenization.model.filters ? await opened.analyses.rank(filter, { token }) : undefined;
-      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct(filter, { token });
-      return { ...tokenization, ranking, reconstruction };
+      const ranked = tokenization.model.filters && tokenization.tokens.keep === undefined;
+      const ranking = ranked ? await opened.analyses.rank(filter, { token }) : undefined;
+      const { timings: _, ...reconstruction } = await opened.analyses.reconstruct({ ...filter, edits }, { token });
+      return { ...tokenization, ranking, reconstruction, edits };
     } finally {
       this.exported(opened);
     }
@@ -255,7 +282,7 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Runs one piece of work to the next state; work that was replaced or outlived by the document changes nothing. */
   private async perform(
     settings: TatokSettings,
-    run: (token: CancellationToken) => Promise<OpenedPicture>,
+    run: (token: CancellationToken) => Promise<InspectedPicture>,
   ): Promise<void> {
     this.stop();
     const work = new CancellationTokenSource();
@@ -269,9 +296,10 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
         return;
       }
       this.keepOpen(opened);
-      const { image, tokens, settings: filter, timings, model, provider } = opened;
+      const { image, tokens, settings: filter, timings, model, provider, origin } = opened;
       this.logResult(opened);
-      next = { kind: 'tokenized', tokenization: { image, tokens, settings: filter, timings, model, provider } };
+      const tokenization = { image, tokens, settings: filter, timings, model, provider, ...(origin && { origin }) };
+      next = { kind: 'tokenized', tokenization };
     } catch (error) {
       if (work.token.isCancellationRequested) return;
       this.keepOpen(undefined);
@@ -310,7 +338,12 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private fileChanged(): void {
     if (this.current.kind === 'idle') return;
     clearTimeout(this.settling);
-    this.settling = setTimeout(() => this.tokenize(), settleMs);
+    this.settling = setTimeout(() => this.settled(), settleMs);
+  }
+
+  /** The file is as it was written. */
+  protected settled(): void {
+    this.tokenize();
   }
 
   /** Does again only what the changed settings affect: nothing when the filter changed, which pages follow by themselves. */
@@ -325,6 +358,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     }
     const { tokenization } = this.current;
     this.settings = now;
+    // Tokens of a file stay filtered as they were.
+    if (tokenization.origin !== undefined) return;
     const filter = resolveSettings(now.filter, tokenization.model);
     if (isDeepStrictEqual(filter, tokenization.settings)) return;
     this.enter({ kind: 'tokenized', tokenization: { ...tokenization, settings: filter } });
@@ -340,6 +375,15 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private enter(state: DocumentState): void {
     this.current = state;
     if (!this.isDisposed) this.changed.fire(state);
+  }
+
+  /** Keeps what pages that are loaded from now on are told of the edits; those that are there are told of them alone. */
+  protected keepEdits(edits: Edits): void {
+    const { current } = this;
+    if (current.kind !== 'tokenized' || current.tokenization.origin === undefined) return;
+    const origin = { ...current.tokenization.origin, edits };
+    this.current = { kind: 'tokenized', tokenization: { ...current.tokenization, origin } };
+    this.edited.fire(edits);
   }
 }
 

@@ -9,10 +9,10 @@ import {
   type MessageReader,
   type MessageWriter,
 } from 'vscode-jsonrpc/node';
-import type { Webview } from 'vscode';
+import type { LogOutputChannel, Webview } from 'vscode';
 import { Disposable } from '../host/disposable';
 import { isSideMessage, type Side, type SideMessage } from '../protocol/comparison';
-import { examine } from '../protocol/contract';
+import { examine, type Contract } from '../protocol/contract';
 import { ready } from '../protocol/document';
 import { fromPage } from '../protocol/schemas';
 
@@ -29,11 +29,15 @@ export type MessagePort = Pick<Webview, 'postMessage' | 'onDidReceiveMessage'>;
 export class WebviewPages extends Disposable {
   private page: { readonly connection: MessageConnection; readonly reader: PageReader } | undefined;
 
-  /** @param serve registers the handlers of a new page's connection, before it reads its first message. */
+  /**
+   * @param serve registers the handlers of a new page's connection, before it reads its first message.
+   * @param contract all that the page may send, `ready` among it.
+   */
   constructor(
     private readonly port: MessagePort,
     private readonly logger: Logger,
     private readonly serve: (connection: MessageConnection) => void,
+    private readonly contract: Contract = fromPage,
   ) {
     super();
     this.register(port.onDidReceiveMessage((message: unknown) => this.receive(message)));
@@ -47,7 +51,7 @@ export class WebviewPages extends Disposable {
 
   /** No handler sees a message that the contract does not allow. */
   private receive(received: unknown): void {
-    const verdict = examine(received, fromPage);
+    const verdict = examine(received, this.contract);
     const { message } = verdict;
     if (message === undefined) {
       const { reason, refusal } = verdict;
@@ -127,5 +131,15 @@ export function sidePort(webview: MessagePort, side: Side): MessagePort {
         undefined,
         disposables,
       ),
+  };
+}
+
+/** Messages of a connection, in the log of the extension. */
+export function rpcLogger(log: LogOutputChannel): Logger {
+  return {
+    error: (message) => log.error(message),
+    warn: (message) => log.warn(message),
+    info: (message) => log.info(message),
+    log: (message) => log.debug(message),
   };
 }

@@ -5,9 +5,11 @@
  */
 import { ProgressType, RequestType, type CancellationToken, type MessageConnection } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
+import type { Anchor, AnchorPoint } from '../method/anchors';
 import { TatokError } from '../method/errors';
 import type {
   AttentionMap,
+  DrawnCodes,
   FilterSettings,
   InfluenceMap,
   Measurement,
@@ -24,20 +26,30 @@ import type { analysisRequests } from './schemas';
 export interface Analyses {
   /** The order of dropping under some β and ranking criterion; ε and budget have no part in it. */
   rank(settings: FilterSettings, call?: Call): Promise<Ranking>;
-  /** The kept set under some settings, and the picture that it decodes to. */
-  reconstruct(settings: FilterSettings, call?: Call): Promise<Reconstruction & { readonly timings: StageTimings }>;
+  /** The kept set under some settings and edits, and the picture that it decodes to. */
+  reconstruct(request: ReconstructRequest, call?: Call): Promise<Reconstruction & { readonly timings: StageTimings }>;
   /** Points of the rate–distortion curve, in the order of the loss rates. Short lists let other requests in between. */
   measure(request: MeasureRequest, call?: Call): Promise<readonly Measurement[]>;
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
+  anchor(request: AnchorRequest, call?: Call): Promise<Anchor>;
+  /** The same within several limits, in their order, without pictures. */
+  anchorCurve(request: AnchorCurveRequest, call?: Call): Promise<readonly AnchorPoint[]>;
+  /** Codes for the dropped patches, drawn from the entropy model given the kept tokens. */
+  draw(request: DrawRequest, call?: Call): Promise<DrawnCodes>;
 }
 
 /** The request of an analysis, as its schema has it. */
 type RequestOf<Name extends keyof typeof analysisRequests> = z.infer<ReturnType<(typeof analysisRequests)[Name]>>;
+export type ReconstructRequest = RequestOf<'reconstruct'>;
 export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
+export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
+export type AnchorRequest = RequestOf<'anchor'>;
+export type AnchorCurveRequest = RequestOf<'anchorCurve'>;
 
 /** The place of the pipeline. */
 export interface Progress {

@@ -8,17 +8,20 @@
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
+import type { Edits } from '../method/edits';
 import type { CropMode, FilterSettings, ModelDescription, ProviderReport, Tokenized } from '../method/types';
 import type { Progress } from './analyses';
 import type { DecodedPicture } from './engineMessages';
 import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
-import type { failureAction, modelRequest, restoredPage } from './schemas';
+import type { editRequest, failureAction, modelRequest, restoredPage, rowChoice, travelChoice } from './schemas';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
   readonly name: string;
   readonly uri: string;
+  /** Absent for an image; the tokens of one picture, or of many, of which one is shown. */
+  readonly tokens?: 'file' | 'dataset' | undefined;
   /** Filter settings of a page that remembers none of its own; absent: the host's. */
   readonly settings?: FilterSettings | undefined;
   /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
@@ -37,6 +40,30 @@ export type FailureAction = z.infer<typeof failureAction>;
 export interface InspectedTokenization extends Tokenized {
   readonly model: ModelDescription;
   readonly provider: ProviderReport;
+  /** Absent where an image was tokenized. */
+  readonly origin?: TokensOrigin | undefined;
+}
+
+/** The file that tokens come from, and what it does not hold. */
+export interface TokensOrigin {
+  /** Name of the picture that they were made of; null: it was not found, and what they decode to is in its place. */
+  readonly original: string | null;
+  /** One sentence on what the file does not say. */
+  readonly note: string | null;
+  /** Of a data set, the row that is shown. */
+  readonly row: ShownRow | null;
+  /** False where the codes of dropped patches are not in the file. */
+  readonly everyCode: boolean;
+  /** Of a file that can be edited, what is changed in it: tokens are those without. */
+  readonly edits: Edits | null;
+}
+
+/** A row of a token data set. */
+export interface ShownRow {
+  /** From 0. */
+  readonly index: number;
+  readonly count: number;
+  readonly path: string;
 }
 
 /** A model bundle that the user may choose. */
@@ -53,6 +80,10 @@ export interface ModelMenu {
   readonly directory: string;
   readonly options: readonly ModelOption[];
 }
+
+export type EditRequest = z.infer<typeof editRequest>;
+export type Travel = z.infer<typeof travelChoice>;
+export type RowChoice = z.infer<typeof rowChoice>;
 
 export type ModelRequest = z.infer<typeof modelRequest>;
 
@@ -75,6 +106,12 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
+/** Changes a token file: all edits that it now has, and the name of the last. VS Code can undo it. */
+export const edit = new NotificationType<EditRequest>('edit');
+/** Undoes or redoes as VS Code's own command does, which knows the changes of a token file. */
+export const travel = new NotificationType<Travel>('travel');
+/** Shows another row of a data set: the one before or after, or one that the host asks for. */
+export const chooseRow = new NotificationType<RowChoice>('row/choose');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');
@@ -83,8 +120,10 @@ export const progressed = new NotificationType<Progress>('progressed');
 /** The picture that is being tokenized; the tokens that follow are of the last one. */
 export const pictured = new NotificationType<DecodedPicture>('pictured');
 export const tokenized = new NotificationType<Omit<InspectedTokenization, 'image'>>('tokenized');
+/** Edits of a token file, whichever page or command made them. */
+export const edited = new NotificationType<Edits>('edited');
 export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');
-/** Which page the one script of a webview makes: the root's `data-page`. */
-export type PageName = 'inspector' | 'comparison';
+/** Which page a webview shows: the root's `data-page`. */
+export type PageName = 'inspector' | 'comparison' | 'dataset';

@@ -25,9 +25,11 @@ import type {
   knownPicture,
   modelChoice,
   openParams,
+  openTokensParams,
   pictureHandle,
   picturesParams,
   providerInUse,
+  thumbnailParams,
   tokensToDecode,
 } from './schemas';
 
@@ -77,6 +79,12 @@ export type KnownPicture = Readonly<Omit<z.infer<typeof knownPicture>, keyof Pic
 
 /** Decodes and tokenizes a picture, and keeps it open. */
 export const open = new RequestType<Asked<OpenParams & PictureHandle>, OpenedTokens, InferenceErrorData>('open');
+export type OpenTokensParams = Readonly<z.infer<typeof openTokensParams>>;
+
+/** Opens tokens that are known already, with their picture where that is given, and keeps it open. */
+export const openTokens = new RequestType<Asked<OpenTokensParams & PictureHandle>, OpenedTokens, InferenceErrorData>(
+  'tokens/open',
+);
 /** Keeps a picture open that is tokenized already; analyses of it may follow at once. */
 export const reopen = new NotificationType<KnownPicture & PictureHandle>('reopen');
 /** Forgets a picture, and ends the analyses of it that are under way. */
@@ -103,6 +111,8 @@ export interface TokenizedPicture {
     readonly globalCodes: Int32Array;
     readonly patchCodes: Int32Array;
   };
+  /** N values in bits, as `lostWith` has them of the ranking; none where nothing can be dropped. */
+  readonly lostBits: Float32Array;
   readonly filtered: Pick<Reconstruction, 'keep' | 'keptTokens' | 'totalTokens' | 'payloadBits' | 'maskBits'>;
   /** Undefined unless asked for. */
   readonly quality?: Pick<Reconstruction, 'psnr' | 'ssim'> | undefined;
@@ -142,6 +152,13 @@ export const tokenizePictures = new RequestType<Asked<PicturesParams>, Pictures<
 /** Decodes tokens of several pictures together. */
 export const decodeTokens = new RequestType<Asked<DecodeTokensParams>, Pictures<DecodedTokens>, InferenceErrorData>(
   'tokens/decode',
+);
+
+export type ThumbnailParams = Readonly<z.infer<typeof thumbnailParams>>;
+
+/** Makes a small picture of an image file, for which no model is needed. */
+export const thumbnail = new RequestType<Asked<ThumbnailParams>, { readonly jpeg: Uint8Array }, InferenceErrorData>(
+  'thumbnail',
 );
 
 /** Sent at the start of every step of every request: a stage, or a batch of tiles of one. */

@@ -6,10 +6,13 @@
  * All are strict: no key more, numbers finite and within bounds, typed arrays of their kind and of the picture's size.
  */
 import * as z from 'zod/mini';
+import { codecs } from '../method/anchors';
+import { editsSchema, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { mostFileBytes } from '../method/imageLimits';
 import { filterSchema } from '../method/settings';
 import {
+  budgets,
   cropModes,
   providerNames,
   resamplings,
@@ -28,6 +31,7 @@ import {
 } from '../method/types';
 import { pageAnalysis, type Analyses, type AnalysisRequest } from './analyses';
 import { carries, carriesNothing, carriesValue, problemOf, type Contract } from './contract';
+import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
 import { dataKinds, pictureKinds, comparisonKind } from './exports';
@@ -108,10 +112,43 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+const codec = z.enum(codecs);
+/** Of a file: no file that is larger than any that is read. */
+const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
+/** Points of an anchor's curve. */
+const mostLimits = 32;
+
+/**
+ * Experiments on a picture: lists no longer than it has tokens, whose places are its own. Codes are held against the model where they are
+ * decoded.
+ */
+function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType<Edits> {
+  const tokens = { patch: patches, global: tiles * globalTokens };
+  const short = z.strictObject({
+    forcedKept: list(z.unknown(), patches),
+    forcedDropped: list(z.unknown(), patches),
+    replaced: list(z.unknown(), tokens.patch + tokens.global),
+  });
+  return z.pipe(
+    z.custom<z.input<typeof editsSchema>>(
+      (edits) => short.safeParse(edits).success,
+      'must be lists of the picture’s tokens',
+    ),
+    editsSchema.check(
+      z.refine(
+        ({ forcedKept, forcedDropped, replaced }) =>
+          [...forcedKept, ...forcedDropped].every((patch) => patch < patches) &&
+          replaced.every(({ token, index: at }) => at < tokens[token]),
+        'must be of tokens that the picture has',
+      ),
+    ),
+  );
+}
+
 /** What each of the `Analyses` is asked with. */
 export const analysisRequests = {
   rank: () => filter,
-  reconstruct: () => filter,
+  reconstruct: (limits: PictureLimits) => z.extend(filter, { edits: z.optional(editsOf(limits)) }),
   measure: ({ patches }: PictureLimits) =>
     z.strictObject({
       /** Their ε is not used. */
@@ -119,12 +156,13 @@ export const analysisRequests = {
       /** Measured as one batch; there are no more kept sets than that. */
       lossRates: list(filterSchema.shape.lossRate, patches + 1, 1),
     }),
-  influence: ({ tiles, globalTokens }: PictureLimits) =>
+  influence: (limits: PictureLimits) =>
     z.strictObject({
       settings: filter,
+      edits: z.optional(editsOf(limits)),
       /** Index of the tile, 0 unless the picture is tiled. */
-      tile: index(tiles),
-      globalToken: index(globalTokens),
+      tile: index(limits.tiles),
+      globalToken: index(limits.globalTokens),
     }),
   attention: ({ tiles, layers, heads }: PictureLimits) =>
     z.strictObject({
@@ -132,6 +170,15 @@ export const analysisRequests = {
       tile: index(tiles),
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
+    }),
+  anchor: () => z.strictObject({ codec, bytes: limitBytes }),
+  anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
+  draw: (limits: PictureLimits) =>
+    z.strictObject({
+      settings: filter,
+      edits: z.optional(editsOf(limits)),
+      /** Decides the codes. */
+      seed: index(2 ** 32),
     }),
 };
 
@@ -164,8 +211,18 @@ export const restoredPage = z.strictObject({
   cropMode: z.optional(cropMode),
 });
 
+/** As many as a picture of a gigapixel has, with patches of 8 pixels. */
+const mostPatches = 1 << 24;
+/** Where edits are held against the picture later. */
+const anyPicture = { patches: mostPatches, tiles: mostPatches, globalTokens: 1, layers: 0, heads: 0 };
+
 export const exportRequest = z.union([
-  z.strictObject({ kind: z.enum(dataKinds), settings: filter }),
+  z.strictObject({
+    kind: z.enum(dataKinds),
+    settings: filter,
+    /** Held against the picture where it is exported. */
+    edits: z.optional(editsOf(anyPicture)),
+  }),
   z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
   z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
 ]);
@@ -175,7 +232,17 @@ export const modelRequest = z.strictObject({
   model: z.nullable(z.string().check(z.maxLength(64))),
 });
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway']);
+export const editRequest = z.strictObject({
+  /** Held against the picture where they are kept. */
+  edits: editsOf(anyPicture),
+  label: z.string().check(z.maxLength(200)),
+});
+
+export const travelChoice = z.enum(['undo', 'redo']);
+
+export const rowChoice = z.enum(['previous', 'next', 'list']);
+
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,
@@ -197,8 +264,49 @@ export const fromPage: Contract = {
     carriesNothing(document.models),
     carries(document.chooseModel, modelRequest),
     carriesValue(document.chooseCropMode, cropMode),
+    carries(document.edit, editRequest),
+    carriesValue(document.travel, travelChoice),
+    carriesValue(document.chooseRow, rowChoice),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
+  ]),
+};
+
+// From the page of a token data set to the extension host
+
+/** Charts of the page, and its table. */
+export const datasetExportKinds = [
+  'table.csv',
+  'tokens.svg',
+  'tokens.csv',
+  'bits.svg',
+  'bits.csv',
+  'psnr.svg',
+  'psnr.csv',
+  'rate-distortion.svg',
+  'rate-distortion.csv',
+] as const;
+
+export const datasetExport = z.strictObject({ kind: z.enum(datasetExportKinds), bytes: file });
+
+/** One of the budgets that were found. */
+export const offeredBudget = z.enum(budgets);
+
+/** Everything that the page of a token data set may send. Places of images are checked against the data set. */
+export const fromDatasetPage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(dataset.ready),
+    carriesNothing(dataset.cancel),
+    carriesNothing(dataset.resume),
+    carriesValue(dataset.openImage, count),
+    carriesValue(dataset.thumbnail, count),
+    carries(dataset.saveDatasetExport, datasetExport),
+    carriesNothing(dataset.measureCurves),
+    carriesValue(dataset.findBudgets, z.number().check(z.positive())),
+    carriesValue(dataset.saveBudget, offeredBudget),
+    carriesValue(document.runAction, failureAction),
   ]),
 };
 
@@ -245,6 +353,8 @@ export const picturesParams = z.strictObject({
   quality: z.boolean(),
   /** Images of every run of a graph. */
   batchSize: index(mostPictures + 1).check(z.positive()),
+  /** Images with more pixels are answered with a failure; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 /** Tokens whose picture is not at hand. Their contents are checked against the model. */
@@ -262,11 +372,39 @@ export const tokensToDecode = z.strictObject({
   ranking: filterSchema.shape.ranking,
 });
 
+/** Tokens out of a file, to be looked at as those of a picture. */
+export const openTokensParams = z.strictObject({
+  choice: modelChoice,
+  tokens: tokensToDecode,
+  /** How their picture was cut. */
+  cropMode,
+  /** False where the codes of dropped patches are not in the file. */
+  everyCode: z.boolean(),
+  /** Those that they were filtered with. Absent fields fall back to the manifest's defaults. */
+  settings: z.partial(filter),
+  /** The encoded image that they were made of, where it is found. */
+  original: z.exactOptional(file),
+  /** A larger original is not decoded; absent means sharp's own limit. */
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
+});
+
 export const decodeTokensParams = z.strictObject({
   choice: modelChoice,
   pictures: list(tokensToDecode, mostPictures),
   /** Images of every run of a graph, for tokens of `tokenizePictures`; absent: those of one picture. */
   batchSize: z.exactOptional(index(mostPictures + 1).check(z.positive())),
+});
+
+/** Pixels along a side of a thumbnail. */
+const mostThumbnailSide = 256;
+const thumbnailSide = positiveCount.check(z.maximum(mostThumbnailSide));
+
+export const thumbnailParams = z.strictObject({
+  file,
+  /** Of the picture to make; the centre of the image is cut to its shape. */
+  width: thumbnailSide,
+  height: thumbnailSide,
+  maxMegapixels: z.exactOptional(z.number().check(z.positive())),
 });
 
 const grid = z.strictObject({ rows: positiveCount, columns: positiveCount });
@@ -300,6 +438,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
   entropyBits: typedArray<Float32Array>(Float32Array),
   surprisalBits: typedArray<Float32Array>(Float32Array),
   expectedCodes: typedArray<Float32Array>(Float32Array),
+  keep: z.optional(typedArray<Uint8Array>(Uint8Array)),
 });
 
 /**
@@ -308,7 +447,7 @@ const tokens: z.ZodMiniType<Tokens> = z.strictObject({
  */
 function fits(
   image: TileLayout,
-  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes }: Tokens,
+  { globalCodes, patchCodes, otherCodes, entropyBits, surprisalBits, expectedCodes, keep }: Tokens,
 ): boolean {
   const [patches, tiles] = [cells(image.grid), cells(image.tiles)];
   const estimated = entropyBits.length;
@@ -317,6 +456,7 @@ function fits(
     [globalCodes, ...otherCodes].every(({ length }) => length % tiles === 0) &&
     (estimated === patches || estimated % tiles === 0) &&
     surprisalBits.length === estimated &&
+    (keep === undefined || keep.length === estimated) &&
     expectedCodes.length % Math.max(1, estimated) === 0
   );
 }
@@ -328,7 +468,8 @@ const manifest = z.string().check(z.maxLength(1 << 22));
 export const knownPicture = z
   .strictObject({
     choice: modelChoice,
-    file,
+    /** Absent where the tokens were opened without the picture that they were made of. */
+    file: z.exactOptional(file),
     image: geometry,
     tokens,
     /** Another model in the same folder would decode the tokens to another picture. */
@@ -363,6 +504,7 @@ export const fromClient: Contract = {
   answers: true,
   messages: new Map([
     carries(engine.open, asked(z.extend(openParams, pictureHandle.shape))),
+    carries(engine.openTokens, asked(z.extend(openTokensParams, pictureHandle.shape))),
     carries(engine.reopen, knownPicture),
     carries(engine.close, pictureHandle),
     // Checked by checkedAnalysis, with the limits of the picture.
@@ -371,6 +513,7 @@ export const fromClient: Contract = {
     carries(engine.prepareBatches, asked(modelChoice)),
     carries(engine.tokenizePictures, asked(picturesParams)),
     carries(engine.decodeTokens, asked(decodeTokensParams)),
+    carries(engine.thumbnail, asked(thumbnailParams)),
     carries(engine.excludeProvider, failedProvider),
   ]),
 };
@@ -469,6 +612,7 @@ const tokenizedPicture: z.ZodMiniType<engine.TokenizedPicture> = z.strictObject(
     entropyBits: typedArray<Float32Array>(Float32Array),
     surprisalBits: typedArray<Float32Array>(Float32Array),
   }),
+  lostBits: typedArray<Float32Array>(Float32Array),
   filtered: z.strictObject({
     keep: typedArray<Uint8Array>(Uint8Array),
     keptTokens: count,
@@ -487,13 +631,17 @@ const decodedTokens: z.ZodMiniType<engine.DecodedTokens> = z
 
 const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 'float16']) };
 
+const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
+
 /** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
   [engine.tokenizePictures.method, z.strictObject({ ...loadedShape, pictures: orFailure(tokenizedPicture) })],
   [engine.decodeTokens.method, z.strictObject({ ...loadedShape, pictures: orFailure(decodedTokens) })],
-  [engine.open.method, z.strictObject({ ...loadedShape, tokens, manifest, timings })],
+  [engine.thumbnail.method, z.strictObject({ jpeg: file })],
+  [engine.open.method, openedTokens],
+  [engine.openTokens.method, openedTokens],
 ]);
 
 /** @throws TatokError bad-message for an answer of another shape. */

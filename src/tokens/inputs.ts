@@ -1,7 +1,7 @@
 /** The images that a data set is made of: in folders, lists, WebDataset tars and Parquet files, each read when it is its turn. */
 import { createReadStream } from 'node:fs';
 import { open, readdir, stat } from 'node:fs/promises';
-import { basename, dirname, extname, isAbsolute, join, sep } from 'node:path';
+import { basename, dirname, extname, isAbsolute, join, resolve, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import {
   asyncBufferFromFile,
@@ -23,6 +23,8 @@ export interface ImageInput {
   /** Relative to the folder or as the list has it, with `/`; the name in an archive. */
   readonly path: string;
   readonly label: string | null;
+  /** Absolute path of its file; absent for one in an archive. */
+  readonly file?: string;
   /** The encoded file. @throws TatokError or an error of the file system, of this image alone. */
   read(): Promise<Uint8Array>;
 }
@@ -126,7 +128,8 @@ function files(folder: string, paths: readonly string[], labelOf: (path: string)
     count: paths.length,
     at: (index) => {
       const path = paths[index] ?? '';
-      return { path, label: labelOf(path), read: () => readImage(isAbsolute(path) ? path : join(folder, path)) };
+      const file = isAbsolute(path) ? path : resolve(folder, path);
+      return { path, label: labelOf(path), file, read: () => readImage(file) };
     },
   };
 }

@@ -8,7 +8,7 @@ import { readRegular, sha256OfFile } from '../bundle/regularFile';
 import { TatokError } from '../method/errors';
 import { filterRecordSchema, settingsOf } from '../method/settings';
 import type { FilterSettings } from '../method/types';
-import { rowsFromParquet, rowsToParquet, type TokenRow } from './tokenRows';
+import { rowsFromParquet, rowsToParquet, type Column, type TokenRow } from './tokenRows';
 
 export const datasetVersion = 1;
 
@@ -163,13 +163,16 @@ export class TokenDataset {
     await this.writing;
   }
 
-  /** @throws TatokError tokens-invalid for a shard that is missing or cannot be read. */
-  async readShard({ file }: Shard): Promise<TokenRow[]> {
+  /**
+   * @param columns that are wanted, `path` among them; the others are null. Absent: all.
+   * @throws TatokError tokens-invalid for a shard that is missing or cannot be read.
+   */
+  async readShard({ file }: Pick<Shard, 'file'>, columns?: readonly Column[]): Promise<TokenRow[]> {
     const path = join(this.folder, file);
     const bytes = await readRegular(path, mostShardBytes).catch((error: unknown) => {
       throw new TatokError('tokens-invalid', `${path} is missing or cannot be read.`, undefined, { cause: error });
     });
-    return rowsFromParquet(path, bytes);
+    return rowsFromParquet(path, bytes, columns);
   }
 
   /** All rows, a shard at a time. @throws as {@link readShard}. */
@@ -218,7 +221,7 @@ export class TokenDataset {
     this.description = { ...this.description, ...(complete ? { shards, counts } : { shards: [], counts: noCounts }) };
     for (const file of present) {
       if (complete && isListed(file)) continue;
-      const rows = await this.readShard({ file, rows: 0, sha256: '' });
+      const rows = await this.readShard({ file });
       this.add({ file, rows: rows.length, sha256: await sha256OfFile(join(this.folder, file)) }, rows);
     }
     await this.writeDescription();

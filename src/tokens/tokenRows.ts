@@ -10,6 +10,8 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { compressors } from 'hyparquet-compressors';
 import { z } from 'zod';
 import { TatokError } from '../method/errors';
+import type { ModelDescription, RankingCriterion } from '../method/types';
+import type { FailedPicture, TokensToDecode } from '../protocol/engineMessages';
 
 /** Columns in their order, and the type of each. Bits are −log2 of probabilities, sizes are in pixels. */
 const columnTypes = {
@@ -36,6 +38,8 @@ const columnTypes = {
   entropy: 'numbers',
   /** −log2 q of the patch's own code, the same way. */
   surprisal: 'numbers',
+  /** Bits that are lost when the patch and all that are dropped before it are dropped: it is dropped where they are at most ε·B. N values. */
+  lost: 'numbers',
   /** |S|. */
   kept: 'integer',
   /** K + |S|. */
@@ -76,6 +80,7 @@ const rowSchema = z.object({
   keep: orNull(z.instanceof(Uint8Array)),
   entropy: orNull(z.array(z.number())),
   surprisal: orNull(z.array(z.number())),
+  lost: orNull(z.array(z.number())),
   kept: integer,
   tokens: integer,
   payload_bits: number,
@@ -111,9 +116,14 @@ export function rowsToParquet(rows: readonly TokenRow[]): Uint8Array {
  * Rows of a shard, whichever implementation wrote it.
  *
  * @param name of the file, for messages.
+ * @param wanted columns, `path` among them; the others are null. Absent: all.
  * @throws TatokError tokens-invalid for what is no shard.
  */
-export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffer>): Promise<TokenRow[]> {
+export async function rowsFromParquet(
+  name: string,
+  bytes: Uint8Array<ArrayBuffer>,
+  wanted?: readonly Column[],
+): Promise<TokenRow[]> {
   const file: AsyncBuffer = {
     byteLength: bytes.byteLength,
     slice: (start, end) => bytes.buffer.slice(bytes.byteOffset + start, bytes.byteOffset + (end ?? bytes.byteLength)),
@@ -122,7 +132,10 @@ export async function rowsFromParquet(name: string, bytes: Uint8Array<ArrayBuffe
     // Byte arrays are text only where the schema says so.
     const metadata = await parquetMetadataAsync(file);
     requireFewValues(metadata, bytes.byteLength);
-    const rows = await parquetReadObjects({ file, metadata, compressors, utf8: false });
+    const rows = await parquetReadObjects({
+      ...{ file, metadata, compressors, utf8: false },
+      ...(wanted && { columns: [...wanted] }),
+    });
     return rows.map((row) => rowSchema.parse(row));
   } catch (error) {
     const reason =
@@ -191,6 +204,26 @@ export function packBits(values: Uint8Array): Uint8Array<ArrayBuffer> {
 export function unpackBits(bytes: Uint8Array, count: number): Uint8Array {
   if (bytes.length !== Math.ceil(count / 8)) throw new RangeError(`${bytes.length} bytes do not hold ${count} bits`);
   return Uint8Array.from({ length: count }, (_, i) => ((bytes[i >> 3] ?? 0) >> (7 - (i & 7))) & 1);
+}
+
+/** The tokens of a row as the decoder wants them, or why they are not of the model. */
+export function tokensOfRow(
+  row: TokenRow,
+  model: ModelDescription,
+  ranking: RankingCriterion,
+): TokensToDecode | FailedPicture {
+  const { imageSize, patchTokens } = model;
+  const codes = row.patch_codes ?? [];
+  if (row.keep !== null && row.keep.length !== Math.ceil(patchTokens / 8)) {
+    return { failure: `Its kept mask has ${row.keep.length} bytes, which do not hold ${patchTokens} patches.` };
+  }
+  const keep = row.keep === null ? new Uint8Array(patchTokens).fill(1) : unpackBits(row.keep, patchTokens);
+  const kept = keep.reduce((sum, each) => sum + each, 0);
+  if (codes.length !== kept) return { failure: `It has ${codes.length} patch codes for ${kept} kept patches.` };
+  const next = codes.values();
+  const patchCodes = Int32Array.from(keep, (each) => (each === 1 ? (next.next().value ?? 0) : 0));
+  const globalCodes = Int32Array.from(row.global_codes ?? []);
+  return { ...imageSize, globalCodes, patchCodes, keep, ranking };
 }
 
 /** Nearest values of IEEE 754's binary16, ties to even; beyond its greatest value it is infinite. */

@@ -21,7 +21,11 @@ export interface RowMaker {
   readonly batchSize: number;
   readonly entropies: boolean;
   readonly quality: boolean;
+  /** Larger images are rows without tokens; absent: as large as can be decoded. */
+  readonly maxMegapixels?: number | undefined;
 }
+
+type OnRows = (rows: readonly TokenRow[], first: number) => void;
 
 type Client = Pick<InferenceClient, 'tokenizePictures'>;
 
@@ -33,8 +37,8 @@ export interface DatasetRun {
   readonly clients: readonly Client[];
   /** Ends the run after the shard that is open. */
   readonly stop: AbortSignal;
-  /** Told of rows as they are made. */
-  readonly onRows: (rows: readonly TokenRow[]) => void;
+  /** Told of rows as they are made, and of the place of the first one among the inputs. */
+  readonly onRows: OnRows;
 }
 
 /** Batches that are asked for ahead of each process, so that their files are decoded when it is their turn. */
@@ -50,7 +54,8 @@ export async function tokenizeInputs({ dataset, inputs, maker, clients, stop, on
     if (stop.aborted) return;
     const [first, end] = dataset.inputsOf(shard);
     const images = Array.from({ length: end - first }, (_, i) => inputs.at(first + i));
-    await dataset.writeShard(shard, await rowsOf(images, clients, maker, onRows));
+    const rows = await rowsOf(images, clients, maker, (made, place) => onRows(made, first + place));
+    await dataset.writeShard(shard, rows);
   }
 }
 
@@ -63,7 +68,7 @@ export async function rowsOf(
   images: readonly ImageInput[],
   clients: readonly Client[],
   maker: RowMaker,
-  onRows: (rows: readonly TokenRow[]) => void = () => undefined,
+  onRows: OnRows = () => undefined,
 ): Promise<TokenRow[]> {
   const [client] = clients;
   if (client === undefined) throw new RangeError('there is no process');
@@ -71,7 +76,8 @@ export async function rowsOf(
   for (let first = 0; first < images.length; first += maker.batchSize) {
     await batches[batches.length - ahead * clients.length];
     const next = clients[batches.length % clients.length] ?? client;
-    batches.push(rowsOfBatch(images.slice(first, first + maker.batchSize), next, maker, onRows));
+    const batch = images.slice(first, first + maker.batchSize);
+    batches.push(rowsOfBatch(batch, next, maker, (made) => onRows(made, first)));
     // It may fail before it is waited for.
     batches.at(-1)?.catch(() => undefined);
   }
@@ -86,21 +92,22 @@ export async function rowsOf(
     }
     failed = batch;
     // One of them is at fault, or none: with nothing else under way it shows which.
-    for (const image of images.slice(i * maker.batchSize, (i + 1) * maker.batchSize)) {
+    const first = i * maker.batchSize;
+    for (const [place, image] of images.slice(first, first + maker.batchSize).entries()) {
       const alone = await rowsOfBatch([image], client, maker);
       const { id } = await readInput(image);
       const made = alone instanceof TatokError ? [failedRow(id, image.path, image.label, sentenceOf(alone))] : alone;
       if (made[0]?.error === null) tokenized++;
       rows.push(...made);
-      onRows(made);
+      onRows(made, first + place);
     }
   }
   if (failed !== undefined && tokenized === 0) throw failed;
   return rows;
 }
 
-/** Failures that one image may be the cause of: it ends the process, takes it forever, or gives numbers that are none. */
-const maybeOfOneImage = new Set(['inference-crashed', 'inference-failed', 'time-limit']);
+/** Failures that one image may be the cause of: it ends the process, takes it forever or all memory, or gives numbers that are none. */
+const maybeOfOneImage = new Set(['inference-crashed', 'inference-failed', 'time-limit', 'memory-limit']);
 
 /** @returns the error where one of several images may be at fault. */
 async function rowsOfBatch(
@@ -112,9 +119,12 @@ async function rowsOfBatch(
   const read = await Promise.all(images.map(readInput));
   const files = read.flatMap(({ file }) => (file === undefined ? [] : [file]));
   try {
-    const { choice, settings, quality, batchSize } = maker;
+    const { choice, settings, quality, batchSize, maxMegapixels } = maker;
+    const limit = maxMegapixels === undefined ? {} : { maxMegapixels };
     const answers =
-      files.length === 0 ? undefined : await client.tokenizePictures({ choice, files, settings, quality, batchSize });
+      files.length === 0
+        ? undefined
+        : await client.tokenizePictures({ choice, files, settings, quality, batchSize, ...limit });
     if (answers !== undefined) requireProvider(answers.provider.provider, maker);
     const pictures = answers?.pictures.values();
     const rows = read.map(({ image: { path, label }, id, file, failure }) => {
@@ -161,7 +171,7 @@ function rowOf(
   id: string | null,
   path: string,
   label: string | null,
-  { geometry, tokens, filtered, quality }: TokenizedPicture,
+  { geometry, tokens, lostBits, filtered, quality }: TokenizedPicture,
   { model, entropies }: RowMaker,
 ): TokenRow {
   const { crop } = geometry;
@@ -182,6 +192,7 @@ function rowOf(
     keep: model.filters ? packBits(keep) : null,
     entropy: numbers(tokens.entropyBits),
     surprisal: numbers(tokens.surprisalBits),
+    lost: entropies && model.filters ? [...lostBits] : null,
     kept: filtered.keptTokens,
     tokens: filtered.totalTokens,
     payload_bits: filtered.payloadBits,

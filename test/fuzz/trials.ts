@@ -182,7 +182,8 @@ function repeatsTag(tiff: Uint8Array): boolean {
 /** What is wrong with an error that a user is shown. */
 function faultsOfRefusal({ code, message, advice = '' }: TatokError): string[] {
   const found: string[] = [];
-  if (code === 'inference-crashed' || code === 'time-limit' || code === 'cancelled') found.push(`${code}: ${message}`);
+  if (code === 'inference-crashed' || code === 'time-limit' || code === 'memory-limit' || code === 'cancelled')
+    found.push(`${code}: ${message}`);
   // As people get it.
   const [shown, text] = [message, `${message} ${advice}`].map(terminalLine) as [string, string];
   const ours =

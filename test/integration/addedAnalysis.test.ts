@@ -53,6 +53,7 @@ it('an analysis that is added to interface, engine and page is relayed by the ho
     inference: {
       acquire: never,
       loadModel: vi.fn(),
+      openTokens: vi.fn(),
       open: (params, call) => openIn(engine, params, call?.onProgress, call?.onPicture),
     },
     configuration: {

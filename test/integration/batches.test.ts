@@ -37,7 +37,7 @@ async function run(batch: number) {
   const { ranking } = await tatok.rank(tokens, image, settings);
   const measured = await tatok.measure(tokens, image, picture, settings, lossRates, ranking);
   const reference = await tatok.render(tokens, image, 5, settings, ranking);
-  const { change } = await tatok.influence(tokens, image, 5, settings, 1, reference);
+  const { change } = await tatok.influence(image, 5, settings, 1, reference);
   const most = Math.max(...spies.flatMap(({ mock }) => mock.calls.map(([images]) => images.length)));
   for (const spy of spies) spy.mockRestore();
   return { measured, change, most };

@@ -1,5 +1,5 @@
 /** Models that no exporter would write: they are refused in one sentence that says what is wrong with them, and where. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
@@ -10,6 +10,7 @@ import { Engine } from '../../src/engine/engine';
 import { InferenceClient, type InferenceClientOptions } from '../../src/client/client';
 import { cudaDirectoryVariable } from '../../src/cuda/environment';
 import type { RankingCriterion, Stage } from '../../src/method/types';
+import { watchedClient } from '../fuzz/watched';
 import { writeToyBundle, type ToyBundle, type ToyGraph } from '../onnxGraphs';
 import { refusalOf } from '../unit/refusal';
 import { bundleFor } from './support';
@@ -127,6 +128,27 @@ describe('Work that never ends', () => {
     const other = Buffer.concat([file, Buffer.of(0)]);
     const { tokens } = await inference.tokenize({ choice, file: other, settings: {} });
     expect(tokens.patchCodes).toHaveLength(4);
+  });
+});
+
+describe.runIf(process.platform === 'linux')('Work that takes all memory', () => {
+  const hungry = { endless: true, hungry: 1.5e9 };
+
+  it.each(['encoder', 'decoder'] as const)('ends at the limit, and the next image is tokenized: %s', async (graph) => {
+    const inference = client({ memoryLimit: 1e9 });
+    const directory = await model({ graphs: { [graph]: hungry } });
+    const { code, message } = await refusalOf(() => askEverything(inference, directory, ['cpu']));
+    expect(code).toBe('memory-limit');
+    expect(message).toContain(`“${graph === 'encoder' ? 'encode' : 'decode'}” took more than 1.0 GB of memory`);
+    const { reconstruction } = await askEverything(inference, await model(), ['cpu']);
+    expect(reconstruction.keptTokens).toBe(2);
+  });
+
+  it('has the system end the inference process before any other', async () => {
+    const watched = await watchedClient({ modulePath, memoryMiB: 8192 });
+    await watched.client.loadModel({ directory: await model(), providers: ['cpu'] });
+    expect(await readFile(`/proc/${watched.pid()}/oom_score_adj`, 'utf8')).toBe('1000\n');
+    await watched.dispose();
   });
 });
 

@@ -34,6 +34,7 @@ vi.mock('vscode', async () => {
 
 const bundles = join(import.meta.dirname, '../fixtures/bundles');
 const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
+const edits = { forcedKept: [], forcedDropped: [], replaced: [] };
 const png = Uint8Array.of(137, 80, 78, 71);
 
 it('a page that sends hostile messages opens no file, loads no model and writes no setting; the next true one is answered', async () => {
@@ -58,7 +59,7 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     onDidChange: never,
     saveFilter,
   };
-  const inference = { acquire: never, loadModel, open };
+  const inference = { acquire: never, loadModel, open, openTokens: vi.fn() };
   const services: DocumentServices = { inference, configuration, onDidRestart: never, onDidLoad: never, log };
   const memory = new Map<string, unknown>();
   const memento = {
@@ -130,6 +131,16 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'attention', params: { tile: 0, layer: 1e9, head: 0 } }],
     ['analysis', { name: 'measure', params: { settings: filter, lossRates: Array<number>(1e5).fill(0.5) } }],
     ['analysis', { name: 'influence', params: { settings: filter, tile: -1, globalToken: 0 } }],
+    ['analysis', { name: 'anchor', params: { codec: '../../evil', bytes: 1 } }],
+    ['analysis', { name: 'anchor', params: { codec: 'webp', bytes: 1e12 } }],
+    ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
+    ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedKept: [1e9] } } }],
+    ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedDropped: { length: 1e9 } } } }],
+    ['analysis', { name: 'draw', params: { settings: filter, seed: -1 } }],
+    [
+      'export',
+      { kind: 'npz', settings: filter, edits: { ...edits, replaced: [{ token: '__proto__', index: 0, code: 0 }] } },
+    ],
     ['analysis', { name: 'rank', params: filter, picture: 1 }],
     // The messages of other connections, and of none.
     ['open', { picture: 1, file: png }],

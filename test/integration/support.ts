@@ -3,7 +3,13 @@ import { build } from '../../esbuild.mjs';
 import type { Engine } from '../../src/engine/engine';
 import type { OpenedPicture } from '../../src/client/client';
 import { analysesBy, type Call } from '../../src/protocol/analyses';
-import type { DecodedPicture, LoadedModel, OpenParams } from '../../src/protocol/engineMessages';
+import type {
+  DecodedPicture,
+  LoadedModel,
+  OpenedTokens,
+  OpenParams,
+  OpenTokensParams,
+} from '../../src/protocol/engineMessages';
 import type { Tokenization } from '../../src/method/types';
 
 const root = join(import.meta.dirname, '../..');
@@ -23,15 +29,38 @@ export async function bundleFor(test: string): Promise<string> {
 let pictures = 0;
 
 /** A picture that is open in an engine of this process, as a client has it. */
-export async function openIn(
+export function openIn(
   engine: Engine,
   params: OpenParams,
   onProgress?: Call['onProgress'],
   onPicture?: (picture: DecodedPicture) => void,
 ): Promise<OpenedPicture> {
+  const open: Opening = (number, call, told) => engine.open(number, params, call, told);
+  return opening(engine, open, onProgress, onPicture);
+}
+
+/** Tokens of a file that are open in an engine of this process, as a client has them. */
+export function openTokensIn(
+  engine: Engine,
+  params: OpenTokensParams,
+  onProgress?: Call['onProgress'],
+  onPicture?: (picture: DecodedPicture) => void,
+): Promise<OpenedPicture> {
+  const open: Opening = (number, call, told) => engine.openTokens(number, params, call, told);
+  return opening(engine, open, onProgress, onPicture);
+}
+
+type Opening = (picture: number, call: Call, onPicture: (picture: DecodedPicture) => void) => Promise<OpenedTokens>;
+
+async function opening(
+  engine: Engine,
+  open: Opening,
+  onProgress: Call['onProgress'],
+  onPicture?: (picture: DecodedPicture) => void,
+): Promise<OpenedPicture> {
   const picture = ++pictures;
   let decoded: DecodedPicture | undefined;
-  const opened = await engine.open(picture, params, { onProgress }, (told) => {
+  const opened = await open(picture, { onProgress }, (told) => {
     decoded = told;
     onPicture?.(told);
   });

@@ -167,7 +167,10 @@ const patchRows: readonly {
 }[] = [
   { name: 'patch', of: ({ facts: { row, column } }) => `(${row}, ${column})` },
   { name: 'conditional entropy', of: ({ facts: { bits } }) => bits && `${bits.entropy.toFixed(2)} bits` },
-  { name: 'surprisal', of: ({ facts: { bits } }) => bits && `${bits.surprisal.toFixed(2)} bits` },
+  {
+    name: 'surprisal',
+    of: ({ facts: { bits } }) => (bits?.surprisal === undefined ? undefined : `${bits.surprisal.toFixed(2)} bits`),
+  },
   { name: 'rank', of: ({ place }) => place && `${place.rank} / ${place.patches}` },
   { name: 'state', of: ({ place }) => place && (place.kept ? 'kept' : 'dropped') },
   {

@@ -1,5 +1,6 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
+import { TokensFile } from './TokensFile';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -18,6 +19,7 @@ export function Header(): JSX.Element {
   return (
     <header class="header">
       <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      <TokensFile />
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
       {picture && <ModelDetails model={picture.model} summary="About" />}
@@ -45,22 +47,30 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
   const { inspector, session } = useServices();
   const cropMode = inspector.cropMode.value;
   const tiles = image.tiles.rows * image.tiles.columns;
+  const fixed = inspector.document.value?.tokens !== undefined;
   return (
     <span class="dimensions" data-testid="dimensions">
       <span class="size">
-        {image.sourceWidth}×{image.sourceHeight}
-        {image.page && ` (${describePage(image.page)})`} → {image.width}×{image.height}
+        {inspector.hasOriginal.value && (
+          <>
+            {image.sourceWidth}×{image.sourceHeight}
+            {image.page && ` (${describePage(image.page)})`} →{' '}
+          </>
+        )}
+        {image.width}×{image.height}
         {tiles > 1 && ` in ${image.tiles.columns}×${image.tiles.rows} tiles`}
       </span>{' '}
-      <Dropdown
-        plain
-        label="Crop mode"
-        testId="crop-mode"
-        title={cropHints[cropMode]}
-        options={cropOptions}
-        value={cropMode}
-        onChange={(mode) => session.chooseCropMode(mode)}
-      />
+      {!fixed && (
+        <Dropdown
+          plain
+          label="Crop mode"
+          testId="crop-mode"
+          title={cropHints[cropMode]}
+          options={cropOptions}
+          value={cropMode}
+          onChange={(mode) => session.chooseCropMode(mode)}
+        />
+      )}
     </span>
   );
 }

@@ -74,7 +74,11 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         {facts.bits && (
           <>
             <Row name="conditional entropy">{facts.bits.entropy.toFixed(2)} bits</Row>
-            <Row name="surprisal">{facts.bits.surprisal.toFixed(2)} bits</Row>
+            <Row name="surprisal">
+              {facts.bits.surprisal === undefined
+                ? 'its code is not in the file'
+                : `${facts.bits.surprisal.toFixed(2)} bits`}
+            </Row>
             <Row name="rank · state">
               {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
               {facts.edge && <span class="muted"> · edge</span>}

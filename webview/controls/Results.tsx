@@ -2,6 +2,7 @@ import type { ComponentChildren, JSX } from 'preact';
 import { useServices } from '../state/context';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
+import { bitsPerPixel, bitsPerPixelText, bytesOf } from '../../src/method/anchors';
 import { describeParts, hasEveryPart } from '../../src/method/parts';
 import { costOf, estimatedGrid } from '../../src/method/streams';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
@@ -64,8 +65,6 @@ function Rate({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.El
   const selected = inspector.selected.value;
   const stale = inspector.awaitsRanking.value;
   const total = <span data-testid="total-tokens">{selected?.totalTokens ?? unknown}</span>;
-  const bits = selected && selected.payloadBits + selected.maskBits;
-  const bytes = bits === undefined ? unknown : Math.ceil(bits / 8).toLocaleString('en');
   return (
     <>
       <Result
@@ -81,12 +80,12 @@ function Rate({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.El
         title={model.filters ? 'Payload of the tokens and mask of the kept patches' : 'Payload of the tokens'}
         figure={
           <span data-testid="bits-per-pixel">
-            {bits === undefined ? unknown : significant(bits / (image.width * image.height))}
+            {selected === undefined ? unknown : bitsPerPixelText(bitsPerPixel(selected, image))}
           </span>
         }
         note={
           <>
-            <span data-testid="bytes">{bytes}</span> bytes
+            <span data-testid="bytes">{selected === undefined ? unknown : bytesOf(selected)}</span> bytes
             <br />
             <span data-testid="bits">
               {selected === undefined
@@ -100,11 +99,6 @@ function Rate({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.El
       />
     </>
   );
-}
-
-/** Three digits that count. */
-function significant(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
 function Kept({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.Element {
@@ -127,6 +121,8 @@ function Quality(): JSX.Element {
   const { inspector } = useServices();
   const reconstruction = inspector.reconstruction.value;
   const stale = inspector.stale.value;
+  // Nothing is measured without an original.
+  if (!inspector.hasOriginal.value) return <></>;
   return (
     <>
       <Result

@@ -6,12 +6,20 @@ import { compact } from '../ui/media';
 import { Range } from '../ui/ownControls';
 import { Dropdown, RadioGroup } from '../ui/toolkit';
 
-const viewOptions: readonly { value: View; label: string }[] = [
+const viewOptions: readonly { value: View; label: string; title?: string }[] = [
   { value: 'original', label: 'Original' },
   { value: 'reconstruction', label: 'Reconstruction' },
   { value: 'difference', label: 'Difference' },
   { value: 'swipe', label: 'Swipe' },
+  {
+    value: 'anchor',
+    label: 'Codec',
+    title: 'The reconstruction, and right of the line the photograph in WebP, AVIF or JPEG at the same bytes',
+  },
 ];
+
+/** In place of an original that was not found. */
+const asSaved: (typeof viewOptions)[number] = { value: 'original', label: 'As opened' };
 
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
@@ -52,7 +60,9 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
       <Choice<View>
         label="View"
         testId="view"
-        options={viewOptions.filter(({ value }) => views?.includes(value) ?? true)}
+        options={viewOptions
+          .filter(({ value }) => views?.includes(value) ?? true)
+          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? asSaved : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />

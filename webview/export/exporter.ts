@@ -2,6 +2,7 @@ import type { ReadonlySignal } from '@preact/signals';
 import { createContext } from 'preact';
 import { useContext, useEffect } from 'preact/hooks';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
+import { csv } from './csv';
 import { copyPicture, Delivery, fresh } from './delivery';
 import { drawFigures, toPng } from './figure';
 import { figureOf } from './figureOf';
@@ -109,11 +110,6 @@ export function useExporter(): Exporter {
 
 function isDataKind(kind: ExportKind): kind is DataKind {
   return dataKinds.some((known) => known === kind);
-}
-
-/** Numbers and plain names need no quotes. */
-function csv(table: ReturnType<PlotSource['table']>): string {
-  return `${table.map((row) => row.join(',')).join('\n')}\n`;
 }
 
 /** Offers a plot to the export menu, as it is when it is exported. */

@@ -3,6 +3,7 @@ import type { Layers } from '../state/layers';
 import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
 import type { Overlay, View } from '../state/viewState';
+import { codecNames } from '../../src/method/anchors';
 import { tokenSum } from '../../src/method/parts';
 import { psnrText, ssimText } from '../../src/method/quality';
 import { stepUnit, takesLength } from '../../src/method/streams';
@@ -12,6 +13,7 @@ const viewNames: Record<View, string> = {
   reconstruction: 'reconstruction',
   difference: 'difference of original and reconstruction',
   swipe: 'original | reconstruction',
+  anchor: 'reconstruction | photograph at the same bytes',
 };
 
 /**
@@ -28,12 +30,15 @@ export function figureOf(inspector: Inspector, layers: Layers, scene: Scene, let
     subtitle: [model && `${model.name} ${model.version}`, viewNames[view], overlayName(inspector, layers)]
       .filter(Boolean)
       .join(' · '),
-    caption: [tokensLine(inspector), settingsLine(inspector), qualityLine(inspector, view)].filter(
-      (line) => line !== '',
-    ),
+    caption: [
+      tokensLine(inspector),
+      settingsLine(inspector),
+      qualityLine(inspector, view),
+      anchorLine(inspector, view),
+    ].filter((line) => line !== ''),
     legend: layers.legend.peek(),
     colormap: inspector.colormap.peek(),
-    swipeLabels: ['original', 'reconstruction'],
+    swipeLabels: view === 'anchor' ? ['reconstruction', anchorName(inspector)] : ['original', 'reconstruction'],
   };
 }
 
@@ -74,4 +79,16 @@ function qualityLine(inspector: Inspector, view: View): string {
   const reconstruction = inspector.reconstruction.peek();
   if (view === 'original' || reconstruction === undefined) return '';
   return `PSNR ${psnrText(reconstruction.psnr, 2)} dB, SSIM ${ssimText(reconstruction.ssim, 3)}`;
+}
+
+function anchorName(inspector: Inspector): string {
+  return codecNames[inspector.codec.peek()];
+}
+
+/** What is right of the line, and what it is worth. */
+function anchorLine(inspector: Inspector, view: View): string {
+  const file = inspector.anchor.peek()?.file;
+  if (view !== 'anchor' || !file) return '';
+  const quality = `PSNR ${psnrText(file.psnr, 2)} dB, SSIM ${ssimText(file.ssim, 3)}`;
+  return `${anchorName(inspector)}: ${file.bytes} bytes with container, ${quality}`;
 }

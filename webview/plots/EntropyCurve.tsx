@@ -78,15 +78,17 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
       <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
       <path class="curve-line" d={geometry.path} />
       <FocusedDot inspector={inspector} ranking={ranking} x={x} y={y} />
-      <LossLine
-        inspector={inspector}
-        ranking={ranking}
-        x={x}
-        y={y}
-        left={margin.left}
-        right={width - margin.right}
-        bottom={height - margin.bottom}
-      />
+      {inspector.rates.value && (
+        <LossLine
+          inspector={inspector}
+          ranking={ranking}
+          x={x}
+          y={y}
+          left={margin.left}
+          right={width - margin.right}
+          bottom={height - margin.bottom}
+        />
+      )}
     </svg>
   );
 }

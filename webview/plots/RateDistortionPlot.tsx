@@ -6,7 +6,9 @@ import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis, useWidth } from './Axis';
 import { PlotPanel } from './PlotPanel';
 import { useExportedPlot } from '../export/exporter';
+import { AnchorCurves, anchorMarks } from './AnchorCurves';
 import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
 import type { RateCurve } from '../state/rateDistortion';
 import type { Distortion, Rate } from '../state/viewState';
 import { Badge, Button, Dropdown } from '../ui/toolkit';
@@ -19,11 +21,20 @@ const margin = { top: 10, right: 8, bottom: 20, left: 36 };
 const rates: readonly { value: Rate; label: string }[] = [
   { value: 'tokens', label: 'tokens' },
   { value: 'bits', label: 'bits' },
+  { value: 'bpp', label: 'bits per pixel' },
 ];
 const distortions: readonly { value: Distortion; label: string }[] = [
   { value: 'psnr', label: 'PSNR' },
   { value: 'ssim', label: 'SSIM' },
 ];
+
+export const rateNames: Readonly<Record<Rate, string>> = { tokens: 'tokens', bits: 'bits', bpp: 'bits per pixel' };
+
+/** Pixels of the picture that was tokenized. */
+export function pixelsOf({ picture }: Inspector): number {
+  const image = picture.value?.image;
+  return image === undefined ? 1 : image.width * image.height;
+}
 
 /** A point that has a number for what is drawn. */
 interface Drawn {
@@ -33,8 +44,14 @@ interface Drawn {
 
 type Cost = Pick<Measurement, 'totalTokens' | 'payloadBits' | 'maskBits'>;
 
-const rateOf = ({ totalTokens, payloadBits, maskBits }: Cost, rate: Rate): number =>
-  rate === 'tokens' ? totalTokens : payloadBits + maskBits;
+/** @param pixels of the picture that was tokenized. */
+export function rateOf({ totalTokens, payloadBits, maskBits }: Cost, rate: Rate, pixels: number): number {
+  return rate === 'tokens' ? totalTokens : bitsAs(rate, payloadBits + maskBits, pixels);
+}
+
+function bitsAs(rate: Rate, bits: number, pixels: number): number {
+  return rate === 'bpp' ? bits / pixels : bits;
+}
 
 /** Rate and distortion of every ε, measured on request under the β, budget and ranking chosen. */
 export function RateDistortionPlot(): JSX.Element {
@@ -137,33 +154,43 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
   const width = useWidth(root, 290);
   const [rate, distortion] = [inspector.rate.value, inspector.distortion.value];
   const { points } = curve;
+  const pixels = pixelsOf(inspector);
+  const anchors = session.anchors.curves.value;
   const geometry = useMemo(() => {
     // Identical pictures have no PSNR, small ones no SSIM.
     const drawn = points.flatMap((point): Drawn[] => {
       const worth = point[distortion];
       return worth === null ? [] : [{ point, worth }];
     });
-    const [, most = 1] = extent(drawn, ({ point }) => rateOf(point, rate));
+    const [, most = 1] = extent(drawn, ({ point }) => rateOf(point, rate, pixels));
+    // Files have no tokens.
+    const marks = anchorMarks(rate === 'tokens' ? new Map() : anchors, distortion);
     const x = scaleLinear([0, most], [margin.left, width - margin.right]);
-    const [low = 0, high = 1] = extent(drawn, ({ worth }) => worth);
+    const [low = 0, high = 1] = extent([...drawn, ...[...marks.values()].flat()], ({ worth }) => worth);
     const room = high > low ? 0.08 * (high - low) : 1;
     const y = scaleLinear([low - room, high + room], [height - margin.bottom, margin.top]);
     const path = line<Drawn>(
-      ({ point }) => x(rateOf(point, rate)),
+      ({ point }) => x(rateOf(point, rate, pixels)),
       ({ worth }) => y(worth),
     )(drawn);
-    return { drawn, x, y, path: path ?? '', xTicks: x.ticks(4), yTicks: y.ticks(4) };
-  }, [points, rate, distortion, width]);
+    return { drawn, marks, x, y, path: path ?? '', xTicks: x.ticks(4), yTicks: y.ticks(4) };
+  }, [points, anchors, rate, distortion, pixels, width]);
   const { x, y } = geometry;
   useExportedPlot('rate-distortion', {
     title: 'Rate–distortion',
-    xLabel: rate,
+    xLabel: rateNames[rate],
     yLabel: distortion === 'psnr' ? 'PSNR (dB)' : 'SSIM',
     svg: () => root.current,
     table: () => [
       ['loss_rate', 'tokens', 'payload_bits', 'mask_bits', 'psnr_db', 'ssim'],
       // As numerical tools read it: infinite, and no value.
       ...points.map((p) => [p.lossRate, p.totalTokens, p.payloadBits, p.maskBits, p.psnr ?? 'inf', p.ssim ?? '']),
+      // Files hold 8 bits a byte, and neither tokens nor a mask.
+      ...[...anchors].flatMap(([codec, files]) =>
+        files.flatMap(({ file }) =>
+          file ? [[codec, '', 8 * file.bytes, '', file.psnr ?? 'inf', file.ssim ?? '']] : [],
+        ),
+      ),
     ],
   });
   const unit = distortion === 'psnr' ? 'PSNR in dB' : 'SSIM';
@@ -173,11 +200,12 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
       class={rateDistortion.stale.value ? 'plot stale-plot' : 'plot'}
       height={height}
       role="group"
-      aria-label={`${unit} against ${rate}, ${points.length} points`}
+      aria-label={`${unit} against ${rateNames[rate]}, ${points.length} points`}
       data-testid="rate-distortion"
     >
       <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
       <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
+      <AnchorCurves marks={geometry.marks} x={(bits) => x(bitsAs(rate, bits, pixels))} y={y} />
       <path class="curve-line" d={geometry.path} />
       <Current x={x} y={y} />
       <Points points={geometry.drawn} x={x} y={y} />
@@ -197,7 +225,7 @@ function Current({ x, y }: MarkProps): JSX.Element | null {
   if (selected === undefined) return null;
   const reconstruction = inspector.stale.value ? undefined : inspector.reconstruction.value;
   const worth = reconstruction?.[inspector.distortion.value];
-  const left = x(rateOf(selected, inspector.rate.value));
+  const left = x(rateOf(selected, inspector.rate.value, pixelsOf(inspector)));
   return (
     <g class="loss-line" aria-hidden="true" data-testid="rate-current">
       <line class="threshold" x1={left} x2={left} y1={margin.top} y2={height - margin.bottom} />
@@ -212,6 +240,7 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Drawn[
   const [current, setCurrent] = useState(0);
   const group = useRef<SVGGElement>(null);
   const rate = inspector.rate.value;
+  const pixels = pixelsOf(inspector);
   const reachable = Math.min(current, points.length - 1);
   const go = ({ lossRate }: Measurement): void => {
     inspector.lossRate.value = lossRate;
@@ -240,7 +269,7 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Drawn[
             role="button"
             tabindex={i === reachable ? 0 : -1}
             aria-label={`Go to ${label}`}
-            transform={`translate(${x(rateOf(point, rate))} ${y(worth)})`}
+            transform={`translate(${x(rateOf(point, rate, pixels))} ${y(worth)})`}
             data-testid={`rate-point-${point.lossRate}`}
             onClick={() => {
               setCurrent(i);

@@ -5,10 +5,17 @@ import { ColourBar, SwipeHandle, ZoomControls } from './overPicture';
 import { movedFocus, StageController, type StagePicture } from './stageController';
 import { StageMessages } from './StageMessages';
 import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
+import { codecNames } from '../../src/method/anchors';
 import { shownGrid } from '../../src/method/patch';
 
-/** Names of the pictures left and right of the swipe line. */
-const ownNames = ['original', 'reconstruction'] as const;
+/** Names of the pictures left and right of the swipe line; undefined where there is none. */
+function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
+  // Where the original was not found, what the tokens decoded to when they were opened stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'as opened', 'reconstruction'];
+  if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
+  return undefined;
+}
 
 interface PictureStageProps {
   /** Where there are several. */
@@ -34,7 +41,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);
-  const swiped = other?.names ?? (inspector.view.value === 'swipe' ? ownNames : undefined);
+  const swiped = other?.names ?? ownNames(inspector);
   const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label={name}>
@@ -124,7 +131,8 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      original {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
+      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );
 }

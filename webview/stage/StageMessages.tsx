@@ -1,24 +1,29 @@
 import type { JSX } from 'preact';
+import { FailureMessage } from '../controls/FailureMessage';
 import { useServices } from '../state/context';
 import { stageNames } from '../state/remainingTime';
 import { Button, ProgressRing } from '../ui/toolkit';
 import type { Progress as StageProgress } from '../../src/protocol/analyses';
-import type { Failure, FailureAction } from '../../src/protocol/document';
+import type { FailureAction } from '../../src/protocol/document';
 import { stages } from '../../src/method/types';
 
 /** Progress, failures and notices. */
 export function StageMessages(): JSX.Element {
-  const { inspector } = useServices();
+  const { inspector, session } = useServices();
   const phase = inspector.phase.value;
+  const onAction = (action: FailureAction): void => session.runAction(action);
   const empty = inspector.picture.value === undefined;
   return (
     <>
       {empty && phase.kind === 'working' && <Progress progress={phase.progress} />}
-      {phase.kind === 'failed' && <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} />}
+      {phase.kind === 'failed' && (
+        <FailureMessage failure={phase.failure} kind={empty ? 'page' : 'banner'} onAction={onAction} />
+      )}
       {inspector.notice.value !== undefined && phase.kind !== 'failed' && (
         <FailureMessage
           failure={inspector.notice.value}
           kind="banner"
+          onAction={onAction}
           onDismiss={() => (inspector.notice.value = undefined)}
         />
       )}
@@ -55,47 +60,6 @@ function Progress({ progress }: { readonly progress: StageProgress | undefined }
       <Button testId="cancel" onPress={() => session.cancel()}>
         Cancel
       </Button>
-    </div>
-  );
-}
-
-const actionNames: Record<FailureAction, string> = {
-  retry: 'Try again',
-  showOutput: 'Show output',
-  openSettings: 'Open settings',
-  openAnyway: 'Open anyway',
-};
-
-interface FailureMessageProps {
-  readonly failure: Failure;
-  /** `page` when there is nothing else to show, `banner` above what is still valid. */
-  readonly kind: 'page' | 'banner';
-  readonly onDismiss?: () => void;
-}
-
-/** One sentence and what can be done about it. */
-function FailureMessage({ failure, kind, onDismiss }: FailureMessageProps): JSX.Element {
-  const { session } = useServices();
-  return (
-    <div class={`failure ${kind}`} role="alert" data-testid="failure">
-      <p>{failure.message}</p>
-      <div class="buttons">
-        {failure.actions.map((action, i) => (
-          <Button
-            key={action}
-            appearance={i === 0 && kind === 'page' ? 'primary' : 'secondary'}
-            testId={`action-${action}`}
-            onPress={() => session.runAction(action)}
-          >
-            {actionNames[action]}
-          </Button>
-        ))}
-        {onDismiss && (
-          <Button testId="dismiss" onPress={onDismiss}>
-            Dismiss
-          </Button>
-        )}
-      </div>
     </div>
   );
 }

@@ -16,27 +16,30 @@ import {
 import type { Progress } from '../../src/protocol/analyses';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
+import type { Anchor, Codec } from '../../src/method/anchors';
 import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
+import { givenSelection } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
 import { isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
-import type {
-  CodeArray,
-  AttentionChoice,
-  AttentionMap,
-  Budget,
-  FilterSettings,
-  ModelDescription,
-  ShownImage,
-  PatchRegion,
-  ProviderName,
-  Ranking,
-  RankingCriterion,
-  Reconstruction,
-  CropMode,
-  StageTimings,
-  Tokens,
+import {
+  decodedFormat,
+  type CodeArray,
+  type AttentionChoice,
+  type AttentionMap,
+  type Budget,
+  type FilterSettings,
+  type ModelDescription,
+  type ShownImage,
+  type PatchRegion,
+  type ProviderName,
+  type Ranking,
+  type RankingCriterion,
+  type Reconstruction,
+  type CropMode,
+  type StageTimings,
+  type Tokens,
 } from '../../src/method/types';
 
 export type Phase =
@@ -112,6 +115,8 @@ export class Inspector {
   /** Where the host is with the ranking or reconstruction asked for; undefined while there is none to wait for. */
   readonly reconstructing = signal<Progress | undefined>(undefined);
   readonly attention = signal<AttentionMap | undefined>(undefined);
+  /** The photograph at the bytes of its tokens, in the format chosen; undefined while it is not computed, or no file is so small. */
+  readonly anchor = signal<Anchor | undefined>(undefined);
 
   readonly lossRate: Signal<number>;
   readonly edgePriority: Signal<number>;
@@ -134,6 +139,10 @@ export class Inspector {
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
   readonly arrangement: Signal<Arrangement>;
+  /** True if anchors are computed. */
+  readonly anchored: Signal<boolean>;
+  /** The format that is shown beside the reconstruction. */
+  readonly codec: Signal<Codec>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
@@ -171,6 +180,8 @@ export class Inspector {
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
     this.arrangement = signal(stored.arrangement);
+    this.anchored = signal(stored.anchored);
+    this.codec = signal(stored.codec);
     this.chosenCropMode = signal(stored.cropMode);
   }
 
@@ -190,11 +201,18 @@ export class Inspector {
     return this.overlays.value.includes(chosen) ? chosen : 'none';
   });
 
+  /** The kept set that the tokens came with, out of a file; undefined where the filter decides. */
+  private readonly given = computed(() => this.tokenization.value?.tokens.keep);
+
   /** True if ε decides what is kept, single tokens or a length; until the model is known, as of TaTok. */
   readonly rates: ReadonlySignal<boolean> = computed(() => {
+    if (this.document.value?.tokens !== undefined) return false;
     const model = this.picture.value?.model;
     return model === undefined || hasPart(model, 'rates');
   });
+
+  /** True unless what tokens decode to stands in for an original that was not found. */
+  readonly hasOriginal: ReadonlySignal<boolean> = computed(() => this.picture.value?.image.format !== decodedFormat);
 
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
@@ -214,7 +232,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value)) {
+    if (isSequential(this.criterion.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -235,6 +253,7 @@ export class Inspector {
     () =>
       this.tokenization.value?.model.filters === true &&
       isSequential(this.criterion.value) &&
+      this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
         this.ranked.value.criterion !== this.criterion.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
@@ -260,6 +279,10 @@ export class Inspector {
       return keepPrefix(tokenization.model, tokenization.image, this.lossRate.value);
     const ranking = this.ranking.value;
     if (tokenization === undefined || ranking === undefined) return undefined;
+    const { keep } = tokenization.tokens;
+    if (keep !== undefined) {
+      return { ...givenSelection(keep, tokenization.tokens.entropyBits), length: tokenization.model.steps.length };
+    }
     const answer = this.awaitsRanking.value ? this.reconstruction.value : undefined;
     const { length } = tokenization.model.steps;
     return answer ?? { ...selectKept(ranking, this.lossRate.value, this.budgetBits.value), length };
@@ -407,6 +430,17 @@ export class Inspector {
     });
   }
 
+  /** What failed. Of a data set the picture that is shown is another row's, which is no longer wanted. */
+  fail(failure: Failure): void {
+    batch(() => {
+      this.phase.value = { kind: 'failed', failure };
+      if (this.document.peek()?.tokens !== 'dataset') return;
+      this.tokenization.value = undefined;
+      this.picture.value = undefined;
+      this.reconstruction.value = undefined;
+    });
+  }
+
   /** A model that can drop nothing changes no settings: they hold again for the next that can. */
   private adopt(settings: FilterSettings, model: ModelDescription): void {
     if (!hasPart(model, 'rates')) return;
@@ -493,6 +527,8 @@ export class Inspector {
       rate: this.rate.value,
       distortion: this.distortion.value,
       arrangement: this.arrangement.value,
+      anchored: this.anchored.value,
+      codec: this.codec.value,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,
@@ -516,7 +552,8 @@ function unchanged(before: InspectedTokenization | undefined, now: InspectedToke
 
 function equalCodes(a: Tokens, b: Tokens): boolean {
   const [before, now] = [a, b].map((each) => [each.globalCodes, each.patchCodes, ...each.otherCodes]);
-  return now?.every((codes, i) => equalValues(codes, before?.[i] ?? new Int32Array())) ?? false;
+  const kept = equalValues(a.keep ?? new Uint8Array(), b.keep ?? new Uint8Array());
+  return kept && (now?.every((codes, i) => equalValues(codes, before?.[i] ?? new Int32Array())) ?? false);
 }
 
 function equalValues(a: Uint8Array | CodeArray, b: Uint8Array | CodeArray): boolean {

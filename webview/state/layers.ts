@@ -68,6 +68,14 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
     const image = picture.value?.image;
     return image && reconstruction.value ? greyBitmap(reconstruction.value.rgb, shownSize(image)) : undefined;
   });
+  const anchorColour = computed(() => {
+    const [image, rgb] = [picture.value?.image, inspector.anchor.value?.rgb];
+    return image && rgb ? colourBitmap(rgb, shownSize(image)) : undefined;
+  });
+  const anchorGrey = computed(() => {
+    const [image, rgb] = [picture.value?.image, inspector.anchor.value?.rgb];
+    return image && rgb ? greyBitmap(rgb, shownSize(image)) : undefined;
+  });
   const difference = computed(() => {
     const image = picture.value?.image;
     return image && reconstruction.value ? differenceValues(image.rgb, reconstruction.value.rgb) : undefined;
@@ -202,12 +210,16 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
           return original.value;
         // Until there is a reconstruction the original stands in, so that what lies over it can be seen.
         case 'reconstruction':
+        case 'anchor':
           return reconstructed.value ?? original.value;
         case 'difference':
           return differenceBitmap.value ?? original.value;
       }
     }),
-    swiped: computed(() => (view.value === 'swipe' ? reconstructed.value : undefined)),
+    swiped: computed(() => {
+      if (view.value === 'anchor') return underHeat.value ? anchorGrey.value : anchorColour.value;
+      return view.value === 'swipe' ? reconstructed.value : undefined;
+    }),
     heat,
     legend,
     bitsDomain,

@@ -3,6 +3,7 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
 import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
 import * as protocol from '../../src/protocol/document';
@@ -22,7 +23,9 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  readonly anchors: Anchors;
   chooseCropMode(mode: CropMode): void;
+  chooseRow(choice: protocol.RowChoice): void;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -39,9 +42,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   });
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
-  connection.onNotification(protocol.failed, (failure) => {
-    inspector.phase.value = { kind: 'failed', failure };
-  });
+  connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {
@@ -76,8 +77,14 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
+  const rateDistortion = new RateDistortion(
+    inspector,
+    analyses,
+    notify('The rate–distortion curve could not be measured'),
+  );
   return {
-    rateDistortion: new RateDistortion(inspector, analyses, notify('The rate–distortion curve could not be measured')),
+    rateDistortion,
+    anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
@@ -104,6 +111,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       inspector.phase.value = { kind: 'working', progress: undefined };
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
+    chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)

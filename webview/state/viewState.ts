@@ -4,10 +4,12 @@ import { colormapNames } from '../canvas/colormaps';
 import type { Camera } from '../canvas/viewport';
 import type { VsCodeApi } from '../host/connection';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
+import { codecs } from '../../src/method/anchors';
 import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
 import { cropModes } from '../../src/method/types';
 
-export const views = ['original', 'reconstruction', 'difference', 'swipe'] as const;
+/** `anchor`: the reconstruction, and right of the swipe line the photograph in a common format at the same bytes. */
+export const views = ['original', 'reconstruction', 'difference', 'swipe', 'anchor'] as const;
 export type View = (typeof views)[number];
 
 export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
@@ -32,7 +34,7 @@ export const ranges = ['fixed', 'fit'] as const;
 export type Range = (typeof ranges)[number];
 
 /** Axes of the rate–distortion plot. */
-export const rates = ['tokens', 'bits'] as const;
+export const rates = ['tokens', 'bits', 'bpp'] as const;
 export type Rate = (typeof rates)[number];
 export const distortions = ['psnr', 'ssim'] as const;
 export type Distortion = (typeof distortions)[number];
@@ -76,6 +78,9 @@ const schema = z.object({
   rate: z.catch(z.enum(rates), 'tokens'),
   distortion: z.catch(z.enum(distortions), 'psnr'),
   arrangement: z.catch(arrangement, { folded: [] }),
+  /** True if anchors are computed. */
+  anchored: z.catch(z.boolean(), false),
+  codec: z.catch(z.enum(codecs), 'webp'),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */

@@ -56,7 +56,7 @@ declare module 'preact' {
       'vscode-progress-ring': HTMLAttributes;
       'vscode-radio': HTMLAttributes & { value: string };
       'vscode-radio-group': HTMLAttributes<RadioGroupElement> & { value: string };
-      'vscode-text-field': HTMLAttributes<TextFieldElement> & { type: string; value: string };
+      'vscode-text-field': HTMLAttributes<TextFieldElement> & { type: string; value: string; placeholder?: string };
     }
   }
 }
@@ -249,6 +249,32 @@ export function NumberField(props: NumberFieldProps): JSX.Element {
       }}
     >
       {props.label}
+    </vscode-text-field>
+  );
+}
+
+interface TextFieldProps {
+  readonly label: string;
+  readonly value: string;
+  readonly placeholder: string;
+  readonly title?: string;
+  readonly onInput: (value: string) => void;
+  readonly testId: string;
+}
+
+/** A text field that tells of every change. */
+export function TextField({ label, value, placeholder, title, onInput, testId }: TextFieldProps): JSX.Element {
+  return (
+    <vscode-text-field
+      type="text"
+      class="wide"
+      placeholder={placeholder}
+      title={title}
+      value={value}
+      data-testid={testId}
+      onInput={(event) => onInput(event.currentTarget.value)}
+    >
+      {label}
     </vscode-text-field>
   );
 }

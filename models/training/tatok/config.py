@@ -120,6 +120,9 @@ class ModelConfig:
 Optimizer = Literal["adamw", "muon"]
 """AdamW for everything, or Muon for matrices inside transformer blocks and AdamW for the rest."""
 
+TrainedPart = Literal["all", "decoder", "entropy"]
+"""The whole model, its decoder alone, or its entropy model alone."""
+
 Judges = Literal["features", "pixels", "both"]
 """An adversary sees features of EfficientNet-Lite1, pixels, or both."""
 
@@ -128,8 +131,8 @@ Judges = Literal["features", "pixels", "both"]
 class TrainConfig:
     """One training run. `batch` is per process; with n processes a step sees n·batch crops.
 
-    Raises ValueError for a number out of its range, an optimiser or a judge that does not exist, an entropy model that nothing
-    trains, and an adversary of a run that trains more than the decoder.
+    Raises ValueError for a number out of its range, an optimiser, a part or a judge that does not exist, an entropy model that
+    nothing trains, and an adversary of a run that trains anything but the decoder.
     """
 
     steps: int = option(20_000, "Length of the run", unit="optimiser steps", least=1)
@@ -202,12 +205,12 @@ class TrainConfig:
     )
     tensorboard: bool = option(False, "Write the log and the sample pictures for TensorBoard too")
     mixed_share: float = option(0.0, "Share of the crops one side of which is another photograph's", least=0, most=1)
-    decoder_only: bool = option(
-        False, "Train the decoder alone; encoder, quantiser and entropy model, and so all tokens, stay as they are"
+    trained_part: TrainedPart = option(
+        "all", "all, or the decoder or the entropy model alone: all else, and so every token, then stays as it is"
     )
     adversary_weight: float = option(
         0.0,
-        "Norm of the adversary's gradient at the decoder's last layers over that of all other terms; needs decoder_only",
+        "Norm of the adversary's gradient at the decoder's last layers over that of all other terms; needs a decoder alone",
         least=0,
     )
     adversary_sees: Judges = option(
@@ -232,8 +235,12 @@ class TrainConfig:
             raise ValueError(f"no optimizer is called {self.optimizer!r}: there are {' and '.join(get_args(Optimizer))}")
         if self.adversary_sees not in get_args(Judges):
             raise ValueError(f"adversary_sees is {self.adversary_sees!r}; it is one of {', '.join(get_args(Judges))}")
-        if self.adversary_weight > 0 and not self.decoder_only:
-            raise ValueError("an adversary trains the decoder alone: set decoder_only, or adversary_weight to 0")
+        if self.trained_part not in get_args(TrainedPart):
+            raise ValueError(f"trained_part is {self.trained_part!r}; it is one of {', '.join(get_args(TrainedPart))}")
+        if self.adversary_weight > 0 and self.trained_part != "decoder":
+            raise ValueError("an adversary trains the decoder alone: set trained_part to decoder, or adversary_weight to 0")
+        if self.trained_part == "entropy" and not self.model.filters:
+            raise ValueError("trained_part is entropy, and the model has no entropy model")
         if self.model.filters and not self.entropy_weight > 0:
             raise ValueError(
                 f"an entropy weight of {self.entropy_weight} leaves the entropy model untrained: it must be above 0"

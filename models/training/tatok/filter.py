@@ -71,6 +71,13 @@ def rank_patches(entropy_bits: Floats, rows: int, columns: int, edge_priority: f
     return Ranking(order, np.concatenate([[0.0], np.cumsum(entropy_bits[order].astype(np.float64))]))
 
 
+def lost_with(ranking: Ranking) -> NDArray[np.float64]:
+    """[N] bits of every patch and of all that are dropped before it, in raster order: ε·B must hold them for it to be dropped."""
+    lost = np.empty(ranking.order.size)
+    lost[ranking.order] = ranking.lost_bits[1:]
+    return lost
+
+
 def filter_tokens(
     entropy_bits: Floats,
     rows: int,

@@ -26,7 +26,7 @@ def second(tiny: TrainConfig) -> TrainConfig:
     return replace(
         tiny,
         model=MODEL,
-        decoder_only=True,
+        trained_part="decoder",
         adversary_weight=0.5,
         adversary_sees="pixels",
         adversary_every=2,
@@ -85,7 +85,7 @@ def test_the_loss_of_the_decoder_alone_is_that_of_its_pictures(trained: RunFiles
     assert trainer.adversary is None
     loss, parts = trainer.objective(*a_batch(), False)
     assert loss.item() == pytest.approx((parts["l1"] + parts["l2"] + 2 * parts["roughness"]).item(), rel=1e-6)
-    whole = Objective(trainer.model.requires_grad_(True), replace(config, decoder_only=False), None)
+    whole = Objective(trainer.model.requires_grad_(True), replace(config, trained_part="all"), None)
     assert all(torch.allclose(parts[name], value) for name, value in whole(*a_batch(), False)[1].items() if name != "loss")
 
 
@@ -218,7 +218,7 @@ def test_a_second_stage_resumes_exactly_and_is_exported(trained: RunFiles, secon
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"decoder_only": False}, "an adversary trains the decoder alone"),
+        ({"trained_part": "all"}, "an adversary trains the decoder alone"),
         ({"adversary_sees": "phases"}, "it is one of features, pixels, both"),
         ({"adversary_every": 0}, "its range is 1 or more"),
     ],

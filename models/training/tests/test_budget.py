@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import SAMPLES
+from conftest import FIXTURES, SAMPLES
 from test_bundle import MANIFEST, MEASURED
 
 from tatok.bench.rankings import KEPT, compare_rankings
@@ -15,6 +15,7 @@ from tatok.bundle.manifest import read_manifest
 from tatok.cli import main
 from tatok.data.images import centre_crop, list_images
 from tatok.evaluation.backend import OnnxBackend
+from tatok.evaluation.budget import find_budgets
 from tatok.evaluation.encoded_folder import CodedImages
 from tatok.filter import rank_images
 from tatok.tokenizer import TaTok
@@ -62,6 +63,22 @@ def test_the_budget_that_is_written_gives_the_mean_number_of_tokens(bundle: Path
         assert point["total"] <= tokens
         assert round(200 * point["loss_rate"]) == pytest.approx(200 * point["loss_rate"])
     assert found["budgets"]["reference"]["total"] > tokens - 1
+
+
+def test_budgets_over_a_collection_are_those_that_the_inspector_finds():
+    vectors = json.loads((FIXTURES / "collection-budgets.json").read_text())
+    assert len(vectors) == 9
+    for vector in vectors:
+        lost = np.array(vector["lost"])
+        sums = lost.max(1)
+
+        def mean_total(loss_rate: float, bits: float | None, lost: np.ndarray = lost, first: int = vector["globalTokens"]):
+            budget = lost.max(1) if bits is None else np.full(len(lost), bits)
+            return float((first + (lost > loss_rate * budget[:, None]).sum(1)).mean())
+
+        found = {each["kind"]: (each["lossRate"], each["budgetBits"]) for each in vector["found"]}
+        expected = {"image": found["image"], "reference": found["collection"]}
+        assert find_budgets(mean_total, sums, vector["wanted"]) == expected
 
 
 @pytest.mark.parametrize("tokens", [1, 1000])

@@ -14,7 +14,7 @@ from tatok.training.distributed import Workers
 from tatok.training.objective import Objective, Randomness
 
 FIXED = replace(TINY_MODEL, global_tokens=7, patch_codes=False, entropy_layers=0)
-SECOND_STAGE = {"decoder_only": True, "adversary_weight": 0.5, "adversary_sees": "pixels", "adversary_warmup_steps": 1}
+SECOND_STAGE = {"trained_part": "decoder", "adversary_weight": 0.5, "adversary_sees": "pixels", "adversary_warmup_steps": 1}
 
 
 @pytest.mark.parametrize(

@@ -2,19 +2,21 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tatok.config import TINY_MODEL, TrainConfig
-from tatok.model import surprisal_bits
+from tatok.filter import distortion_weights
+from tatok.model import entropy_bits, surprisal_bits
 from tatok.tokenizer import TaTok
 from tatok.training.distributed import Workers
 from tatok.training.losses import flat_area_roughness, rate_bits
 from tatok.training.objective import Objective, Randomness
 from tatok.training.train import RunFiles, Trainer
-from tatok.weights import read_checkpoint
+from tatok.weights import read_checkpoint, save_weights
 
 PATCHES = TINY_MODEL.patch_tokens
 
@@ -197,3 +199,69 @@ def test_a_run_averages_the_weights_of_every_step_and_leaves_the_average(files: 
         assert torch.equal(left[name], state["average"][name].half().float()), name
     moved = "encoder.patch_head.weight"
     assert not np.allclose(state["average"][moved], state["model"][moved], atol=1e-4)
+
+
+@pytest.fixture
+def entropy_alone(tiny: TrainConfig) -> TrainConfig:
+    """Every sample keeps what the filter by distortion would."""
+    shares = {"keep_all_share": 0.0, "global_only_share": 0.0, "random_mask_share": 0.0, "distortion_mask_share": 1.0}
+    return replace(tiny, trained_part="entropy", partial_weight=0.4, full_token_phase=0.0, **shares)
+
+
+def test_the_entropy_model_alone_learns_of_the_sets_that_the_filter_keeps(
+    entropy_alone: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness
+):
+    """Kept patches are those of most ĥ times the error that they save, by the filter's own NumPy."""
+    visible: list[torch.Tensor] = []
+    hook = model.entropy_model.register_forward_hook(lambda _, given, output: visible.append(given[2]))
+    loss, parts = Objective(model, entropy_alone, squared_error)(image, randomness, keep_all=False)
+    hook.remove()
+    nothing, kept = visible
+    assert not nothing.any()
+    with torch.no_grad():
+        global_position, position = model.positions(image)
+        global_codes, codes = (model.quantizer.quantize(x) for x in (global_position, position))
+        levels = position.round().int()
+        logits = model.entropy_model(global_codes, codes, nothing)
+        filling = model.quantizer.expectation(logits)
+        hidden, floor = (
+            (model.decoder(global_codes, codes, filling, keep) - image).square().unflatten(3, (4, 16)).unflatten(2, (4, 16))
+            for keep in (nothing, ~nothing)
+        )
+        given_kept = model.entropy_model(global_codes, codes, kept)
+    errors = [x.mean((1, 3, 5)).flatten(1).numpy() for x in (hidden, floor)]
+    entropies = entropy_bits(logits).numpy()
+    for i in range(len(image)):
+        worth = distortion_weights(errors[0][i], errors[1][i], np.zeros(PATCHES, bool)) * entropies[i]
+        count = int(kept[i].sum())
+        assert sorted(np.flatnonzero(kept[i])) == sorted(np.argsort(-worth, kind="stable")[:count])
+    assert 0 < kept.sum() < kept.numel()
+    cross_entropy = surprisal_bits(logits, levels).mean()
+    partial = surprisal_bits(given_kept, levels)[~kept].mean()
+    assert loss.item() == pytest.approx((cross_entropy + 0.4 * partial).item(), rel=1e-5)
+    assert parts["bias"].item() == pytest.approx(entropy_bits(given_kept)[~kept].mean().item() - partial.item(), abs=1e-3)
+
+
+def test_the_entropy_model_alone_is_trained_and_its_cross_entropy_falls(
+    files: RunFiles, entropy_alone: TrainConfig, model: TaTok, alone: Workers, tmp_path: Path
+):
+    save_weights(tmp_path / "first.npz", TINY_MODEL, model.state_dict())
+    trainer = Trainer(replace(files, start_from=tmp_path / "first.npz"), entropy_alone, alone)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    seen = [trainer.step() for _ in range(entropy_alone.steps)]
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[name]) != name.startswith("entropy_model."), name
+    first, last = (sum(float(parts["partial"]) for parts in some) / 5 for some in (seen[:5], seen[-5:]))
+    assert last < 0.9 * first
+
+
+def test_a_part_alone_needs_weights_to_start_from(files: RunFiles, entropy_alone: TrainConfig, alone: Workers):
+    with pytest.raises(ValueError, match="--start-from"):
+        Trainer(files, entropy_alone, alone)
+
+
+def test_a_part_that_is_not_there_is_refused(entropy_alone: TrainConfig):
+    with pytest.raises(ValueError, match="it is one of all, decoder, entropy"):
+        replace(entropy_alone, trained_part="encoder")
+    with pytest.raises(ValueError, match="has no entropy model"):
+        replace(entropy_alone, model=replace(TINY_MODEL, entropy_layers=0))

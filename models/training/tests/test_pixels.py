@@ -44,13 +44,15 @@ def test_other_loaders_of_the_decoder_are_blocked():
         pyvips.Image.new_from_buffer((FIXTURES / "svg-bomb.png").read_bytes(), "")
 
 
-def test_threads_that_decode_at_once_do_not_disturb_each_other():
+def test_threads_that_decode_and_scale_at_once_do_not_disturb_each_other():
     """Sound, damaged and unusual files next to each other: what is said of one must not be another's."""
     files = [file.read_bytes() for file in sorted(FIXTURES.glob("*.*g"))]
 
     def shown(file: bytes) -> str:
         try:
-            return hashlib.sha256(decode_srgb(file)).hexdigest()
+            rgb = decode_srgb(file)
+            crops = [centre_square(rgb, side)[0] for side in (8, 12, 16)]
+            return hashlib.sha256(b"".join(part.tobytes() for part in (rgb, *crops))).hexdigest()
         except ValueError as error:
             return str(error)
 

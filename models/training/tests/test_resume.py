@@ -74,7 +74,7 @@ def on_a_machine(rank: int, folder: Path, pack: Path, config: TrainConfig) -> No
     found["goes on"], found["numbers"] = numbers(resumed) == numbers(trainer), numbers(resumed)
     found["other configuration"] = refusal(files, replace(config, batch=2))
     found["other data"] = refusal(replace(files, pack=folder / "other") if rank else files, config)
-    second = replace(config, decoder_only=True, adversary_weight=0.5, adversary_sees="pixels", adversary_warmup_steps=0)
+    second = replace(config, trained_part="decoder", adversary_weight=0.5, adversary_sees="pixels", adversary_warmup_steps=0)
     start_from = own / "checkpoint.pt"
     found["has weights"] = start_from.exists()
     sharper = Trainer(RunFiles(pack, own / "second", start_from=start_from), second, workers)
@@ -153,7 +153,7 @@ def test_a_checkpoint_of_an_older_version_goes_on(files: RunFiles, tiny: TrainCo
     state = read_checkpoint(files.checkpoint)
     for name in ("origin", "adversary"):
         del state[name]
-    for name in ("samples_every", "checkpoints_kept", "decoder_only"):
+    for name in ("samples_every", "checkpoints_kept", "trained_part"):
         del state["config"][name]
     torch.save(state, files.checkpoint)
     assert Trainer(files, tiny, alone).step_number == 1

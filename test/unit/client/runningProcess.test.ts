@@ -45,10 +45,10 @@ afterEach(() => void vi.useRealTimers());
 /** A request whose answer is any. */
 const rank = { picture: 1, name: 'rank', params: {} };
 
-function start<Child extends Unkillable>(child: Child, stepLimitMs?: () => number | undefined) {
+function start<Child extends Unkillable>(child: Child, stepLimitMs?: () => number | undefined, memoryLimit?: number) {
   vi.mocked(fork).mockReturnValue(child as unknown as ChildProcess);
   const ended = vi.fn();
-  const running = new RunningProcess({ modulePath: '/inference.js', stepLimitMs }, ended);
+  const running = new RunningProcess({ modulePath: '/inference.js', stepLimitMs, memoryLimit }, ended);
   const ask = (id: number, token = CancellationToken.None) =>
     running.ask(protocol.analysis, { id, params: rank }, token).catch((error: unknown) => error);
   return { child, ended, running, ask };
@@ -163,6 +163,37 @@ describe('a time limit', () => {
     void ask(1);
     await vi.advanceTimersByTimeAsync(1e6);
     expect(child.kill).not.toHaveBeenCalled();
+  });
+});
+
+describe.runIf(process.platform === 'linux')('a limit of memory', () => {
+  /** Its memory is that of this process. */
+  class Real extends Obedient {
+    readonly pid = process.pid;
+  }
+
+  it('rejects the request whose step it is, and has the others repeated', async () => {
+    const { child, ask } = start(new Real(), undefined, 1e6);
+    const answers = [ask(1), ask(2)];
+    await child.tell(2, 'encode');
+    await vi.advanceTimersByTimeAsync(300);
+    expect(child.kill).toHaveBeenCalledWith('SIGKILL');
+    expect(await answers[1]).toMatchObject({
+      code: 'memory-limit',
+      message: 'The step “encode” took more than 0.0 GB of memory, so the inference process was replaced.',
+    });
+    expect(await answers[0]).toMatchObject({ name: 'ProcessExited', stopped: true });
+  });
+
+  it('lets a process be that holds less, or that nothing is asked of', async () => {
+    const modest = start(new Real());
+    void modest.ask(1);
+    const idle = start(new Real(), undefined, 1e6);
+    const answer = idle.ask(1);
+    await idle.child.answer(0);
+    expect(await answer).toBe('answer');
+    await vi.advanceTimersByTimeAsync(60_000);
+    for (const { child } of [modest, idle]) expect(child.kill).not.toHaveBeenCalled();
   });
 });
 

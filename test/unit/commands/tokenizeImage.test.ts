@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import * as vscode from 'vscode';
-import { isImagePath } from '../../../src/commands/imageFiles';
+import { isImagePath } from '../../../src/host/imageFiles';
 import { registerTokenizeImage, tokenizeImageCommand } from '../../../src/commands/tokenizeImage';
 
 vi.mock('vscode', async () => {

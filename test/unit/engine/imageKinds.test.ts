@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from '../../../src/engine/image';
+import { TatokError } from '../../../src/method/errors';
 import { describePage } from '../../../src/method/patch';
 import { refusalOf } from '../refusal';
 import cases from '../../fixtures/images/cases.json';
@@ -62,5 +64,23 @@ describe('loaders of libvips', () => {
     await sharp({ create: { width: 4, height: 4, channels: 3, background: '#808080' } }).toFile(vips);
     await expect(sharp(vips).metadata()).rejects.toThrow('unsupported image format');
     await rm(scratch, { recursive: true });
+  });
+});
+
+describe('many images at once', () => {
+  it('do not disturb each other: every one shows, or says, the same as alone', async () => {
+    const shown = async (file: string): Promise<string> => {
+      try {
+        const { rgb } = await decode(file);
+        return createHash('sha256').update(rgb).digest('hex');
+      } catch (error) {
+        return error instanceof TatokError ? error.message : String(error);
+      }
+    };
+    const files = all.map(({ file }) => file);
+    const alone: string[] = [];
+    for (const file of files) alone.push(await shown(file));
+    const together = await Promise.all([...files, ...files, ...files, ...files].map(shown));
+    expect(together).toEqual([...alone, ...alone, ...alone, ...alone]);
   });
 });

@@ -3,6 +3,7 @@ import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { npy, readNpy } from '../../../src/export/npy';
 import { readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
+import { patchesCsv } from '../../../src/export/patches';
 import { readTokenFile, tokensRecord } from '../../../src/export/tokens';
 import { refusalOf } from '../refusal';
 import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
@@ -11,12 +12,16 @@ const { model } = tinyTokenization;
 const written = () => JSON.parse(JSON.stringify(tokensRecord(tinyTokenization))) as Record<string, unknown>;
 
 const tiny = {
-  width: 24,
-  height: 16,
-  globalCodes: Int32Array.of(1, 5),
-  patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
-  keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
-  ranking: 'entropy',
+  tokens: {
+    width: 24,
+    height: 16,
+    globalCodes: Int32Array.of(1, 5),
+    patchCodes: Int32Array.of(0, 1, 2, 3, 4, 5),
+    keep: Uint8Array.of(0, 0, 0, 0, 1, 1),
+    ranking: 'entropy',
+  },
+  cropMode: 'fit',
+  settings: { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' },
   edits: { forcedKept: [], forcedDropped: [], replaced: [] },
   note: undefined,
 };
@@ -31,20 +36,51 @@ describe('a token file', () => {
     const patches = fixedPatchesTokenization;
     const record: unknown = JSON.parse(JSON.stringify(tokensRecord(patches)));
     expect(readTokenFile('a', record, patches.model)).toMatchObject({
-      globalCodes: new Int32Array(),
-      keep: tiny.keep.map(() => 1),
+      tokens: { globalCodes: new Int32Array(), keep: tiny.tokens.keep.map(() => 1) },
     });
     const npz = tokenizationNpz('cat.png', fixedGlobalsTokenization);
     expect(readTokensNpz('a', npz, fixedGlobalsTokenization.model)).toMatchObject({
-      globalCodes: tiny.globalCodes,
-      patchCodes: new Int32Array(),
-      keep: new Uint8Array(),
+      tokens: { globalCodes: tiny.tokens.globalCodes, patchCodes: new Int32Array(), keep: new Uint8Array() },
     });
   });
 
-  it('has room for forced patches and replaced codes', async () => {
-    const edits = { forcedKept: [3], forcedDropped: [0], replaced: [{ token: 'patch', index: 3, original: 2 }] };
-    expect(readTokenFile('a', { ...written(), edits }, model).edits).toEqual(edits);
+  it('has experiments in its codes and kept set, and beside them what they were', () => {
+    const keep = Uint8Array.of(0, 0, 0, 1, 0, 1);
+    const edited = {
+      ...tinyTokenization,
+      edits: {
+        forcedKept: [3],
+        forcedDropped: [4],
+        replaced: [
+          { token: 'global', index: 1, code: 0 },
+          { token: 'patch', index: 3, code: 1 },
+        ],
+      },
+      reconstruction: { ...tinyTokenization.reconstruction, keep },
+    } as const;
+    const read = {
+      ...tiny,
+      keep,
+      globalCodes: Int32Array.of(1, 0),
+      patchCodes: Int32Array.of(0, 1, 2, 1, 4, 5),
+      edits: {
+        forcedKept: [3],
+        forcedDropped: [4],
+        replaced: [
+          { token: 'global', index: 1, original: 5 },
+          { token: 'patch', index: 3, original: 3 },
+        ],
+      },
+    };
+    expect(readTokenFile('a', JSON.parse(JSON.stringify(tokensRecord(edited))), model)).toEqual(read);
+    expect(readTokensNpz('a', tokenizationNpz('cat.png', edited), model)).toEqual(read);
+    // The table has them too.
+    const [names = '', ...lines] = patchesCsv(edited).trimEnd().split('\n');
+    const column = (name: string) => lines.map((line) => line.split(',')[names.split(',').indexOf(name)]);
+    expect(column('code')).toEqual(['0', '1', '2', '1', '4', '5']);
+    expect(column('original_code')).toEqual(['', '', '', '3', '', '']);
+    expect(column('forced')).toEqual(['', '', '', '1', '0', '']);
+    expect(column('kept')).toEqual(['0', '0', '0', '1', '0', '1']);
   });
 
   it('is refused by another model, with both names', async () => {
@@ -81,7 +117,7 @@ describe('a file of an earlier version', () => {
     const { format: _, version: __, settings: ___, edits: ____, ...rest } = written();
     const earlier = { ...rest, model: { name: 'tiny', version: '0' } };
     const read = readTokenFile('cat.tokens.json', earlier, { ...model, hash: 'c'.repeat(64) });
-    expect(read).toEqual({ ...tiny, note: read.note });
+    expect(read).toEqual({ ...tiny, settings: model.defaults, note: read.note });
     expect(read.note).toBe(
       'cat.tokens.json is of an earlier version: it does not name the hash of its model, nor the ranking, for which the model’s own is taken (entropy). It is decoded by tiny 0.',
     );
@@ -117,7 +153,7 @@ describe('a file of an earlier version', () => {
         earlierNpz({ left: 0, top: 0, ...crop }, grid[0], grid[1]),
         model,
       );
-      expect(read).toMatchObject({ width, height, ranking: 'distortion', globalCodes: Int32Array.of(1, 5) });
+      expect(read.tokens).toMatchObject({ width, height, ranking: 'distortion', globalCodes: Int32Array.of(1, 5) });
       expect(note).toMatch(/^cat.npz is of an earlier version: it does not name the hash of its model\. /);
     },
   );

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import manifest from '../../../package.json';
-import { imageExtensions } from '../../../src/commands/imageFiles';
+import { imageExtensions } from '../../../src/host/imageFiles';
 import * as z from 'zod/mini';
 import { parseSettings } from '../../../src/host/tatokSettings';
 import { declarationOf, userSettings, type SettingKey } from '../../../src/method/userSettings';

@@ -42,7 +42,7 @@ describe('saveExport', () => {
     expect(asked()?.filters).toEqual({ CSV: ['csv'] });
     expect(vi.mocked(fs.writeFile).mock.lastCall?.[0]).toBe(target);
     expect(new TextDecoder().decode(written())).toMatch(/^row,column,index/);
-    expect(tokenizationUnder).toHaveBeenCalledWith(settings, CancellationToken.None);
+    expect(tokenizationUnder).toHaveBeenCalledWith(settings, CancellationToken.None, undefined);
   });
 
   it('makes every format', async () => {

@@ -121,12 +121,16 @@ function setUp() {
     attention: vi.fn<Analyses['attention']>(({ tile, layer, head }) =>
       Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
+    anchor: vi.fn<Analyses['anchor']>(),
+    anchorCurve: vi.fn<Analyses['anchorCurve']>(),
+    draw: vi.fn<Analyses['draw']>(),
   };
   const inference = {
     loadModel: vi.fn<Inference['loadModel']>(() =>
       Promise.resolve({ model, provider: { provider: 'cpu' as const, failures: [] } }),
     ),
     acquire: vi.fn(() => ({ dispose: release })),
+    openTokens: vi.fn<Inference['openTokens']>(),
     open: vi.fn<Inference['open']>(async ({ file, settings: filter, cropMode }, { onProgress, onPicture } = {}) => {
       const made = tokenized(file[0] ?? 0, filter);
       onPicture?.({ image: made.image, model, settings: made.settings });

@@ -24,6 +24,7 @@ const geometry = {
 const tokens = () => ({
   ...{ globalCodes: new Int32Array(4), patchCodes: new Int32Array(6), entropyBits: new Float32Array(6) },
   ...{ surprisalBits: new Float32Array(6), expectedCodes: new Float32Array(12), otherCodes: [new Int32Array(2)] },
+  keep: new Uint8Array(6),
 });
 const tokensToDecode = () => ({
   ...{ width: 24, height: 16, globalCodes: new Int32Array(2), patchCodes: new Int32Array(6), keep: new Uint8Array(6) },
@@ -33,6 +34,8 @@ const provider = { provider: 'cpu', failures: [{ provider: 'cuda', reason: 'Ther
 const loaded = { model: tinyModel, provider };
 const opened = { ...loaded, tokens: tokens(), manifest: '{}', timings: { read: 0.5, decode: 1 } };
 const tiles = { done: 0, total: 3 };
+
+const replaced = [{ token: 'patch', index: 2, code: 5 }];
 
 /** True for keys of a message that may be absent. */
 type Optional = (path: string) => boolean;
@@ -68,12 +71,17 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'settings/save': [{ params: filter }],
       export: [
         { params: { kind: 'npz', settings: filter } },
+        {
+          params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
+          optional: only('edits'),
+        },
         { params: { kind: 'view.png', bytes: file() } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      'row/choose': [{ params: ['list'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
     },
@@ -90,10 +98,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
           optional: (path) => /settings\.|choice\.cuda|cropMode|maxMegapixels/.test(path),
         },
       ],
+      'tokens/open': [
+        {
+          params: {
+            id: 7,
+            params: {
+              ...{ picture: 1, choice, tokens: tokensToDecode(), cropMode: 'fit', everyCode: false, settings: filter },
+              ...{ original: file(), maxMegapixels: 0.5 },
+            },
+          },
+          optional: (path) => /settings\.|choice\.cuda|original|maxMegapixels/.test(path),
+        },
+      ],
       reopen: [
         {
           params: { picture: 1, choice, file: file(), image: geometry, tokens: tokens(), manifest: '{}' },
-          optional: (path) => /choice\.cuda|image\.page$/.test(path),
+          // Tokens of a file may have been opened without an image.
+          optional: (path) => /choice\.cuda|image\.page$|^file$|tokens\.keep$/.test(path),
         },
       ],
       close: [{ params: { picture: 1 } }],
@@ -350,14 +371,27 @@ describe('a message', () => {
 describe('an analysis', () => {
   const limits = { patches: 6, tiles: 2, globalTokens: 3, layers: 4, heads: 5 };
   const settings = filter;
+  const edits = {
+    forcedKept: [0, 3],
+    forcedDropped: [5],
+    replaced: [
+      { token: 'global', index: 5, code: 70_000 },
+      { token: 'patch', index: 5, code: 0 },
+    ],
+  };
   const ask = (name: string, params: unknown) => checkedAnalysis({ name, params }, limits);
   const good: readonly (readonly [string, object])[] = [
     ['rank', filter],
     ['reconstruct', filter],
+    ['reconstruct', { ...filter, edits }],
     ['measure', { settings, lossRates: [0, 0.5, 1] }],
     ['influence', { settings, tile: 1, globalToken: 2 }],
+    ['influence', { settings, edits, tile: 1, globalToken: 2 }],
+    ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['anchor', { codec: 'webp', bytes: 173 }],
+    ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
 
   it('is tried below, whichever it is', () => {
@@ -374,7 +408,8 @@ describe('an analysis', () => {
         if (value === 'mean' && stranger === 1) continue;
         expect(() => ask(name, replaced(stranger)), `${path}: ${typeof stranger}`).toThrow(TatokError);
       }
-      if (path !== '' && !/\.\d+$/.test(path)) expect(() => ask(name, replaced()), path).toThrow(TatokError);
+      if (path !== '' && path !== 'edits' && !/\.\d+$/.test(path))
+        expect(() => ask(name, replaced()), path).toThrow(TatokError);
     }
     expect(() => ask(name, { ...params, more: 1 })).toThrow('it has keys that are not known');
   });
@@ -390,6 +425,18 @@ describe('an analysis', () => {
     ['measure', { settings, lossRates: [] }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: Array(8).fill(0.5) }, 'lossRates: must be a list of 1 to 7 values'],
     ['measure', { settings, lossRates: [0.5, 1.5] }, 'lossRates.1: '],
+    ['anchor', { codec: 'png', bytes: 1 }, 'codec: '],
+    ['anchor', { codec: 'webp', bytes: 2 ** 31 }, 'bytes: '],
+    ['anchorCurve', { codec: 'webp', bytes: Array(33).fill(1) }, 'bytes: must be a list of 1 to 32 values'],
+    [
+      'reconstruct',
+      { ...filter, edits: { ...edits, forcedKept: [6] } },
+      'edits: must be of tokens that the picture has',
+    ],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: [5] } }, 'edits: a patch is both kept and dropped'],
+    ['reconstruct', { ...filter, edits: { ...edits, forcedKept: Array(7).fill(0) } }, 'edits: must be lists of'],
+    ['draw', { settings, edits: { ...edits, replaced: [{ token: 'global', index: 6, code: 0 }] }, seed: 0 }, 'edits: '],
+    ['draw', { settings, seed: 2 ** 32 }, 'seed: must be below 4294967296'],
   ])('%s of %j is beyond the picture or its model', (name, params, reason) => {
     expect(() => ask(name, params)).toThrow(reason);
   });
@@ -410,6 +457,7 @@ describe('what a picture consists of', () => {
       { patchCodes: new Int32Array(7) },
       { entropyBits: new Float32Array(5) },
       { surprisalBits: new Float32Array(1) },
+      { keep: new Uint8Array(5) },
       { expectedCodes: new Float32Array(13) },
       { globalCodes: new Int32Array(3) },
       { entropyBits: new Float64Array(6) },
@@ -432,6 +480,7 @@ describe('what a picture consists of', () => {
 describe('an answer of the inference process', () => {
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
+    expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
     expect(() => checkAnswer('model/load', loaded)).not.toThrow();
     for (const bad of [
       { ...opened, model: { ...tinyModel, grid: { rows: NaN, columns: 3 } } },

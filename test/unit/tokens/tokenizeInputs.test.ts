@@ -45,6 +45,7 @@ const picture: TokenizedPicture = {
     entropyBits: Float32Array.of(0, 0.1, 0, 0, 0, 2),
     surprisalBits: Float32Array.of(1, 2, 3, 4, 5, 6),
   },
+  lostBits: Float32Array.of(0, 2.1, 0, 0, 0, 4.1),
   filtered: {
     keep: Uint8Array.of(0, 1, 0, 0, 0, 1),
     keptTokens: 2,
@@ -91,6 +92,7 @@ describe('rows of images', () => {
       keep: Uint8Array.of(0b01000100),
       entropy: [0, 0.0999755859375, 0, 0, 0, 2],
       surprisal: [1, 2, 3, 4, 5, 6],
+      lost: [...picture.lostBits],
       kept: 2,
       tokens: 4,
       payload_bits: 10.5,
@@ -105,6 +107,7 @@ describe('rows of images', () => {
       keep: null,
       entropy: null,
       surprisal: null,
+      lost: null,
       coded_bits: null,
     });
   });
@@ -123,7 +126,7 @@ describe('rows of images', () => {
     expect(requests).toEqual([['a'], ['broken', 'b'], ['c']]);
   });
 
-  it.each(['inference-crashed', 'inference-failed', 'time-limit'] as const)(
+  it.each(['inference-crashed', 'inference-failed', 'time-limit', 'memory-limit'] as const)(
     'name the image at fault after %s, which is tried alone when nothing else is under way',
     async (code) => {
       const { requests, client } = fakeClient(code);

@@ -1,5 +1,6 @@
-"""Colour spaces of decoded samples that no ICC profile describes, and the way from samples to opaque sRGB."""
+"""Colour spaces of decoded samples, and the way from samples to opaque sRGB."""
 
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -77,6 +78,55 @@ def gamma_space(gamma: float, chromaticities: Chromaticities) -> ColourSpace | N
     except (ZeroDivisionError, np.linalg.LinAlgError):
         return None
     return space if np.isfinite(space.to_xyz).all() else None
+
+
+def is_profile_of(icc: bytes, colours: int) -> bool:
+    """Whether an ICC profile is of grey (1) or of RGB (3), as the samples are."""
+    return icc[36:40] == b"acsp" and icc[16:20] == (b"GRAY" if colours == 1 else b"RGB ")
+
+
+def is_simple_profile(icc: bytes, colours: int) -> bool:
+    """Whether an ICC profile consists of curves and primaries, or of one curve for grey; False for a damaged one."""
+    if not is_profile_of(icc, colours):
+        return False
+    try:
+        tags = _profile_tags(icc)
+        if b"A2B0" in tags:
+            return False
+        curves = (b"kTRC",) if colours == 1 else (b"rTRC", b"gTRC", b"bTRC")
+        columns = () if colours == 1 else (b"rXYZ", b"gXYZ", b"bXYZ")
+        for name in columns:
+            struct.unpack_from(">3i", tags[name], 8)
+        return all(_is_curve(tags[name]) for name in curves)
+    except (KeyError, struct.error):
+        return False
+
+
+def _profile_tags(icc: bytes) -> dict[bytes, bytes]:
+    """Raises struct.error where a tag points beyond the end."""
+    tags = {}
+    # No profile has more; a damaged count must not keep anyone busy.
+    for i in range(min(struct.unpack_from(">I", icc, 128)[0], 200)):
+        name, offset, length = struct.unpack_from(">4sII", icc, 132 + 12 * i)
+        (tags[name],) = struct.unpack_from(f"{length}s", icc, offset)
+    return tags
+
+
+def _is_curve(tag: bytes) -> bool:
+    """ICC.1:2022, 10.6 (curveType) and 10.18 (parametricCurveType). Raises struct.error for one that is cut short."""
+    kind = struct.unpack_from(">4s", tag)[0]
+    if kind == b"curv":
+        count = struct.unpack_from(">I", tag, 8)[0]
+        struct.unpack_from(f"{2 * count}s", tag, 12)
+        return True
+    if kind != b"para":
+        return False
+    function = struct.unpack_from(">H", tag, 8)[0]
+    numbers = (1, 3, 4, 5, 7)
+    if function >= len(numbers):
+        return False
+    struct.unpack_from(f">{numbers[function]}i", tag, 12)
+    return True
 
 
 def opaque_srgb(

@@ -5,6 +5,7 @@ The inspector asks the same of them, so that both read the same pixels and refus
 
 import re
 import struct
+import zlib
 
 from .colour import SRGB_PRIMARIES, ColourSpace, gamma_space, power
 from .formats import FORMATS, UNSPECIFIED, Canvas, Container, UnsupportedImageError, known_space, number
@@ -59,9 +60,10 @@ def _inspect_png(data: bytes) -> Container:
     chunks: dict[bytes, int] = {}
     at = 8
     while at + 12 <= len(data) and (name := data[at + 4 : at + 8]) != b"IDAT":
-        # What has another length than its kind says nothing; decoders pass it over too.
+        # What has another length than its kind, or a wrong checksum, says nothing; decoders pass it over too.
         length = number(data, at)
-        if _CHUNK_LENGTHS.get(name, length) == length:
+        end = at + 8 + length
+        if _CHUNK_LENGTHS.get(name, length) == length and number(data, end) == zlib.crc32(data[at + 4 : end]):
             chunks.setdefault(name, at + 8)
         at += 12 + length
     return Container("png", data, space=_png_space(data, chunks))
@@ -95,31 +97,89 @@ _OTHER_PROCESSES = {0xC3: "lossless", 0xCB: "lossless", 0xF7: "LS"} | dict.fromk
 
 
 def _inspect_jpeg(data: bytes) -> Container:
+    faults = _HarmlessFaults(data)
     # The lowest bit that was sent of each coefficient, by component.
     sent: dict[int, list[int]] = {}
+    in_scan = False
     at = 2
     while at + 2 <= len(data):
         marker = data[at + 1]
-        if data[at] != 0xFF or marker in (0, 0xFF) or 0xD0 <= marker <= 0xD8:
+        # Restart, the start of the image, and a marker for temporary use of encoders have no length.
+        if data[at] != 0xFF or marker in (0, 1, 0xFF) or 0xD0 <= marker <= 0xD8:
             # Entropy-coded data, stuffed bytes and restart markers, and what fills gaps between markers.
-            at = data.find(b"\xff", at + 1)
-            if at < 0:
+            following = data.find(b"\xff", at + 1)
+            if following < 0:
                 break
+            if not in_scan:
+                faults.stray(at + 2 if data[at] == 0xFF and marker else at, following)
+            at = following
             continue
         if marker == 0xD9:
-            return Container("jpeg", data)
+            return Container("jpeg", faults.mended())
         if at + 4 > len(data):
             break
         if marker in _OTHER_PROCESSES:
             raise UnsupportedImageError(f"JPEG images of this kind ({_OTHER_PROCESSES[marker]})")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and data[at + 4] != 8:
-            raise UnsupportedImageError(f"JPEG images of {data[at + 4]} bits a channel")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if data[at + 4] != 8:
+                raise UnsupportedImageError(f"JPEG images of {data[at + 4]} bits a channel")
+            faults.components = data[at + 9]
         if marker in (0xC2, 0xCA):
             sent |= {data[at + 10 + 3 * i]: [1] * 64 for i in range(data[at + 9])}
         if marker == 0xDA and sent:
             _note_scan(data, at + 4, sent)
+        else:
+            faults.note_segment(marker, at)
+        in_scan = marker == 0xDA
         at += 2 + number(data, at + 2, ">H")
-    return Container("jpeg", data, lacks_end=True, complete=not any(any(lowest) for lowest in sent.values()))
+    complete = not any(any(lowest) for lowest in sent.values())
+    return Container("jpeg", faults.mended(), lacks_end=True, complete=complete)
+
+
+class _HarmlessFaults:
+    """Faults of a JPEG that change no pixel.
+
+    libjpeg warns of them, and tells of its first warning alone: they are mended before it reads the file, or they would hide
+    that samples are lost.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._strays: list[slice] = []  # bytes between segments, which every decoder skips
+        self._others: dict[int, int] = {}  # bytes that are written over
+        self._transforms: list[int] = []  # where Adobe's segments state the transformation of colours
+        self.components = 0
+
+    def stray(self, start: int, end: int) -> None:
+        if start < end:
+            self._strays.append(slice(start, end))
+
+    def note_segment(self, marker: int, at: int) -> None:
+        end = at + 2 + number(self._data, at + 2, ">H")
+        start = self._data[at + 4 : at + 9]
+        if marker == 0xE0 and start == b"JFIF\0" and end > at + 9:
+            self._others[at + 9] = 1  # of JFIF there is but version 1
+        if marker == 0xEE and start == b"Adobe" and end > at + 15:
+            self._transforms.append(at + 15)
+        if marker == 0xDA and end >= at + 8:
+            # A scan without progression has all coefficients, whatever it says.
+            self._others |= {end - 3: 0, end - 2: 63, end - 1: 0}
+
+    def mended(self) -> bytes:
+        """The file, or a copy without them."""
+        # Of three components libjpeg takes any transformation that it does not know for YCbCr, of four for YCCK.
+        known = 2 if self.components == 4 else 1
+        # Beyond the end there is nothing to write over.
+        changes = self._others | {at: known for at in self._transforms if self._data[at : at + 1] != b"\0"}
+        changes = {at: value for at, value in changes.items() if at < len(self._data) and self._data[at] != value}
+        if not changes and not self._strays:
+            return self._data
+        copy = bytearray(self._data)
+        for at, value in changes.items():
+            copy[at] = value
+        for stray in reversed(self._strays):
+            del copy[stray]
+        return bytes(copy)
 
 
 def _note_scan(data: bytes, at: int, sent: dict[int, list[int]]) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from PIL import Image
 
-from .colour import opaque_srgb
+from .colour import is_profile_of, is_simple_profile, opaque_srgb
 from .containers import inspect_container
 from .formats import Canvas, Container, UnsupportedImageError
 
@@ -25,9 +25,10 @@ _MOST_PIXELS = 0x3FFF**2
 
 _LOADERS = ("Png", "Jpeg", "Webp", "Nsgif", "Tiff", "Heif")
 
-# Warnings of libjpeg about lost samples; its other warnings are harmless.
+# Warnings of libjpeg about lost samples, or before which such may come: a scan that has more than its samples, where another
+# follows. Of the other warnings none but that of something behind the last scan is left here (`containers` mends their causes).
 _LOST_SAMPLES = re.compile(
-    "premature end|bad huffman code|before marker 0xd[0-7]|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE
+    "premature end|bad huffman code|before marker 0x(?!d9)|instead of RST|bad arithmetic code|bad progression", re.IGNORECASE
 )
 
 
@@ -76,6 +77,8 @@ def decode_srgb(file: bytes) -> np.ndarray:
         pass
     try:
         with _threads.alone():
+            # Left from other threads' files.
+            vips.vips_lib.vips_error_clear()
             return _decoded(container)
     except vips.Error as error:
         raise ValueError(f"it is damaged or cut short ({_reason(error)})") from error
@@ -90,13 +93,15 @@ def centre_square(rgb: np.ndarray, size: int) -> tuple[np.ndarray, Crop]:
     """
     height, width = rgb.shape[:2]
     scaled = (size, max(size, size * height // width)) if width <= height else (max(size, size * width // height), size)
-    image = _libvips().Image.new_from_array(np.ascontiguousarray(rgb)).copy(interpretation="srgb")
-    image = image.resize(1 / (width / scaled[0]), vscale=1 / (height / scaled[1]), kernel="lanczos3")
     window = [_rounded((side - size) / 2) for side in scaled]
     left, top = (_rounded(offset * full / side) for offset, full, side in zip(window, (width, height), scaled, strict=True))
     across, down = (_rounded(size * full / side) for full, side in zip((width, height), scaled, strict=True))
     crop = Crop(left, top, min(width - left, across), min(height - top, down))
-    return image.crop(*window, size, size).numpy(), crop
+    # Finding out what an image can do, too, writes to the text of errors that a thread alone reads.
+    with _threads.together():
+        image = _libvips().Image.new_from_array(np.ascontiguousarray(rgb)).copy(interpretation="srgb")
+        image = image.resize(1 / (width / scaled[0]), vscale=1 / (height / scaled[1]), kernel="lanczos3")
+        return image.crop(*window, size, size).numpy(), crop
 
 
 def _rounded(value: float) -> int:
@@ -134,7 +139,7 @@ def _set_up_libvips() -> "pyvips":
 
 
 class _Threads:
-    """Many threads that decode together, or one that is alone.
+    """Many threads that use libvips together, or one that is alone.
 
     All threads share libvips' text of the last errors, which says whether a JPEG's samples were lost: a thread that must know
     has to be alone.
@@ -211,6 +216,7 @@ def _pixels(container: Container, data: bytes, fail_on: str) -> np.ndarray:
     sixteen_bits = image.format == "ushort" and image.interpretation != "cmyk"
     premultiplied = container.premultiplied
     if container.space is None:
+        _require_simple_profile(image, 1 if image.interpretation == "grey16" else 3, sixteen_bits, premultiplied)
         if premultiplied and image.get_typeof("icc-profile-data"):
             image, premultiplied = image.unpremultiply().cast(image.format), False
         image = _by_profile(image, sixteen_bits)
@@ -248,9 +254,21 @@ def _unsigned_grey(image: "pyvips.Image", kind: str) -> "pyvips.Image":
     elif not ((samples >= -1e-6) & (samples <= 1 + 1e-6)).all():
         raise UnsupportedImageError("TIFF images of floating-point numbers outside of 0 to 1")
     grey = _libvips().Image.new_from_array(np.rint(65535 * samples.clip(0, 1)).astype(np.uint16)).copy(interpretation="grey16")
-    if image.get_typeof("icc-profile-data"):
+    # As the inspector does, which converts by these profiles alone.
+    if image.get_typeof("icc-profile-data") and is_simple_profile(image.get("icc-profile-data"), 1):
         grey.set_type(_libvips().GValue.blob_type, "icc-profile-data", image.get("icc-profile-data"))
     return grey
+
+
+def _require_simple_profile(image: "pyvips.Image", colours: int, sixteen_bits: bool, premultiplied: bool) -> None:
+    """Refuses what the inspector refuses, whose own conversion knows no tables, and whose decoder's loses bits."""
+    grey = sixteen_bits and colours == 1
+    if not (grey or premultiplied) or not image.get_typeof("icc-profile-data"):
+        return
+    icc = image.get("icc-profile-data")
+    if not is_simple_profile(icc, colours) and (not sixteen_bits or is_profile_of(icc, colours)):
+        kind = "Grey images of 16 bits" if grey else "AVIF images with premultiplied alpha"
+        raise UnsupportedImageError(f"{kind} and this kind of colour profile")
 
 
 def _by_profile(image: "pyvips.Image", sixteen_bits: bool) -> "pyvips.Image":

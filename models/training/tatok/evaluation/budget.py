@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..bundle.manifest import read_manifest, write_manifest
-from .backend import Backend, open_backend
+from .backend import Array, Backend, open_backend
 from .encoded_folder import EncodedFolder
 from .filtering import Figures, FilterEvaluation
 
@@ -70,16 +70,27 @@ def compare_budgets(evaluation: FilterEvaluation, defaults: dict[str, Any], toke
         return float(masks(loss_rate, bits).sum(1).mean()) + evaluation.backend.global_tokens
 
     sums = evaluation.estimate.entropy.sum(1, dtype=np.float64)
+    result = {}
+    for budget, (loss_rate, bits) in find_budgets(mean_total, sums, tokens).items():
+        point = evaluation.operating_point(masks(loss_rate, bits), f"{budget} budget", conditioning)
+        result[budget] = {"loss_rate": loss_rate, "budget_bits": bits, **point}
+    return result
+
+
+def find_budgets(
+    mean_total: Callable[[float, float | None], float], sums: Array, tokens: float
+) -> dict[str, tuple[float, float | None]]:
+    """ε and B of the image and the reference budget whose mean total is the greatest that is at most `tokens`.
+
+    `mean_total` answers the mean number of tokens under ε and B in bits (None: each image's own Σĥ), `sums` are Σĥ of the
+    images. The extension finds the same over a token data set (`src/method/collectionBudget.ts`);
+    `test/fixtures/collection-budgets.json` holds both to the same values.
+    """
     allowance = _smallest(lambda bits: mean_total(1.0, float(bits)) <= tokens, int(np.ceil(sums.max())) + 1)
     steps = _smallest(lambda step: mean_total(step / _STEPS, None) <= tokens, _STEPS)
     of_busy = allowance / max(1.0, float(np.percentile(sums, BUSY)))
     share = min(_HIGHEST, max(1, round(_STEPS * of_busy)) / _STEPS)
-    points = {"image": (steps / _STEPS, None), "reference": (share, float(np.ceil(allowance / share)))}
-    result = {}
-    for budget, (loss_rate, bits) in points.items():
-        point = evaluation.operating_point(masks(loss_rate, bits), f"{budget} budget", conditioning)
-        result[budget] = {"loss_rate": loss_rate, "budget_bits": bits, **point}
-    return result
+    return {"image": (steps / _STEPS, None), "reference": (share, float(np.ceil(allowance / share)))}
 
 
 def _require_possible(backend: Backend, tokens: float) -> None:

@@ -80,9 +80,13 @@ def write_golden(bundle: Path, images: list[Path], out: Path, relative_to: Path)
 
 
 def write_filter_vectors(out: Path) -> None:
-    """`out`/filter-vectors.json and `out`/sequential-vectors.json: what the filter and its sequential ranking answer."""
+    """`out`/filter-vectors.json, sequential-vectors.json and collection-budgets.json.
+
+    They have what the filter, its sequential ranking and the budget over a collection of images answer.
+    """
     _write_lines(out / "filter-vectors.json", _filter_vectors(np.random.default_rng(0)))
     _write_lines(out / "sequential-vectors.json", _sequential_vectors(np.random.default_rng(1)))
+    _write_lines(out / "collection-budgets.json", _collection_vectors(np.random.default_rng(2)))
 
 
 def _filter_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
@@ -162,6 +166,56 @@ def _sequential_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
                     }
                 )
     return vectors
+
+
+def _collection_vectors(generator: np.random.Generator) -> list[dict[str, Any]]:
+    """Budgets over a few images, each found by trying every ε and every B: `lost` has what dropping each patch loses."""
+    vectors = []
+    for images, patches, global_tokens in ((1, 12, 2), (7, 24, 4), (40, 16, 0)):
+        entropy = np.round(generator.gamma(2, generator.uniform(0.3, 3, (images, 1)), (images, patches)), 3)
+        lost = generator.permuted(np.round(np.sort(entropy).cumsum(1), 3), axis=1)
+        sums = lost.max(1)
+        reference = round(float(np.percentile(sums, 70)), 1)
+
+        def tokens(allowance: np.ndarray, lost: np.ndarray = lost, first: int = global_tokens) -> np.ndarray:
+            return first + (lost > allowance[:, None]).sum(1)
+
+        for wanted in (global_tokens + 0.3 * patches, global_tokens + 0.8 * patches, global_tokens + 1.5):
+            steps = np.arange(1, 201) / 200
+            own = next(e for e in steps if tokens(e * sums).mean() <= wanted)
+            fixed = next((e for e in steps if tokens(np.full(images, e * reference)).mean() <= wanted), None)
+            bits = range(1, int(np.ceil(sums.max())) + 2)
+            allowance = next(b for b in bits if tokens(np.full(images, float(b))).mean() <= wanted)
+            share = min(0.95, max(1, round(200 * allowance / max(1.0, float(np.percentile(sums, 80))))) / 200)
+            points = {"image": (own, None), "reference": (fixed, reference), "collection": (share, np.ceil(allowance / share))}
+            vectors.append(
+                {
+                    "lost": lost.tolist(),
+                    "globalTokens": global_tokens,
+                    "wanted": round(wanted, 3),
+                    "referenceBits": reference,
+                    "found": [
+                        {"kind": kind, "lossRate": float(e), "budgetBits": None if b is None else float(b)}
+                        | {"spread": _spread(tokens(e * (sums if b is None else np.full(images, b))))}
+                        for kind, (e, b) in points.items()
+                        if e is not None
+                    ],
+                }
+            )
+    return vectors
+
+
+def _spread(tokens: np.ndarray) -> dict[str, float]:
+    tenth, median, ninetieth = np.percentile(tokens, (10, 50, 90))
+    return {
+        "mean": float(tokens.mean()),
+        "deviation": float(tokens.std()),
+        "least": int(tokens.min()),
+        "tenth": float(tenth),
+        "median": float(median),
+        "ninetieth": float(ninetieth),
+        "most": int(tokens.max()),
+    }
 
 
 def _entropies(generator: np.random.Generator, patches: int) -> list[Floats]:

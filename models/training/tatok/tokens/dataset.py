@@ -43,6 +43,7 @@ SCHEMA = pa.schema(
         pa.field("keep", pa.binary()),
         pa.field("entropy", pa.list_(pa.float32())),
         pa.field("surprisal", pa.list_(pa.float32())),
+        pa.field("lost", pa.list_(pa.float32())),
         pa.field("kept", pa.int32()),
         pa.field("tokens", pa.int32()),
         pa.field("payload_bits", pa.float64()),
@@ -59,9 +60,10 @@ SCHEMA = pa.schema(
 comes with it. `crop_*` is the part of the upright picture, `width` by `height` pixels, that was tokenized. `patch_codes` are
 the kept ones in raster order, and `keep` says which these are: N bits, the most significant of a byte first, as
 `numpy.packbits` packs them. `entropy` (ĥ) and `surprisal` (−log2 q of the code) are those of all N patches given the global
-tokens alone, in bits, with the precision of float16. `kept` patch tokens, `tokens` of both kinds; bits of the tokens at fixed
-length, of the kept set (log2 C(N, kept)), and of the tokens under a range coder that the entropy model drives; `psnr` in dB,
-null for equal pictures, and `ssim`.
+tokens alone, in bits, with the precision of float16. `lost` has for each of the N patches the bits that dropping it and all
+that are dropped before it loses: it is dropped where they are at most ε·B. `kept` patch tokens, `tokens` of both kinds; bits
+of the tokens at fixed length, of the kept set (log2 C(N, kept)), and of the tokens under a range coder that the entropy model
+drives; `psnr` in dB, null for equal pictures, and `ssim`.
 
 A value that the model lacks, or that nobody asked for, is null. Where `error` says in one sentence why there are no tokens,
 all is null but `id`, `path` and `label`; a file that cannot be read has no `id` either.

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from ..bundle.manifest import file_entry, read_manifest
 from ..data.pixels import Crop, centre_square, decode_srgb
 from ..evaluation.backend import Backend, Estimate, OnnxBackend, Provider
-from ..filter import DEFAULT_ROUNDS, rank_images
+from ..filter import DEFAULT_ROUNDS, lost_with, rank_images
+from ..filter import Ranking as PatchRanking
 from .dataset import SCHEMA, Columns, DatasetModel, Description, Inputs
 from .inputs import Source
 
@@ -223,11 +224,15 @@ class Encoder:
         backend, recipe = self._backend, self._recipe
         global_codes, patch_codes, estimate = backend.tokenize(images)
         keep = np.ones(patch_codes.shape, dtype=bool)
+        lost = None
         coded = _Coded(backend, global_codes, patch_codes, estimate)
         if recipe.settings is not None:
             if not (np.isfinite(estimate.entropy).all() and np.isfinite(estimate.surprisal).all()):
                 raise FloatingPointError(f"{backend.name} gave an entropy that is no number on {recipe.provider}")
-            keep = self._kept(coded, images, recipe.settings)
+            rankings = self._ranked(coded, images, recipe.settings)
+            budget = self._reference if recipe.settings.budget == "reference" else None
+            keep = np.stack([ranking.keep(recipe.settings.loss_rate, budget) for ranking in rankings])
+            lost = [lost_with(ranking) for ranking in rankings]
         quality = self._quality(coded, images, keep) if recipe.quality else [{}] * len(images)
         bits = math.log2(backend.codebook_size)
         rows = []
@@ -246,15 +251,14 @@ class Encoder:
                 row["coded_bits"] = backend.global_tokens * bits + float(surprisal[kept].sum())
             if recipe.entropies:
                 row["entropy"], row["surprisal"] = (_half(part[i]) for part in (estimate.entropy, estimate.surprisal))
+                row["lost"] = None if lost is None else lost[i].astype(np.float32)
             rows.append(row | quality[i])
         return rows
 
-    def _kept(self, coded: "_Coded", images: NDArray[np.uint8], settings: Settings) -> NDArray[np.bool_]:
-        budget = self._reference if settings.budget == "reference" else None
-        rankings = rank_images(
+    def _ranked(self, coded: "_Coded", images: NDArray[np.uint8], settings: Settings) -> list[PatchRanking]:
+        return rank_images(
             coded, settings.ranking, len(images), *self._backend.grid, settings.edge_priority, images, settings.rounds
         )
-        return np.stack([ranking.keep(settings.loss_rate, budget) for ranking in rankings])
 
     def _quality(self, coded: "_Coded", images: NDArray[np.uint8], keep: NDArray[np.bool_]) -> list[dict[str, Any]]:
         """PSNR in dB, None for equal pictures, and SSIM of what the kept tokens decode to."""

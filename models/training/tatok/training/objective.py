@@ -79,8 +79,8 @@ class Objective(nn.Module):
     def kept_mask(self, entropy: Tensor, detail: Tensor, randomness: Randomness, keep_all: bool) -> Tensor:
         """Threshold training, per sample: keep all, global only, or |S| = N·u² of the patches. [B, N] bool.
 
-        Which patches: at random, by descending ĥ, or by descending ĥ times the variance of a patch's pixels (`detail`), which
-        stands for the order by distortion: the squared error that keeping a patch saves is about its variance.
+        Which patches: at random, by descending ĥ, or by descending ĥ times `detail`, which stands for the squared error that
+        keeping a patch saves: that error, or the variance of the patch's pixels, which is about as large.
         """
         patches = entropy.shape[1]
         if keep_all:
@@ -106,8 +106,11 @@ class Objective(nn.Module):
 
         Where the decoder trains alone no gradient is recorded for what comes before it, and the loss is that of its output.
         """
+        if self.config.trained_part == "entropy":
+            return self._entropy_alone(image, randomness)
+        alone = self.config.trained_part == "decoder"
         quantizer, decoder, known = self.model.quantizer, self.model.decoder, None
-        with torch.no_grad() if self.config.decoder_only else nullcontext():
+        with torch.no_grad() if alone else nullcontext():
             global_position, patch_position = self.model.positions(image)
             global_codes = None if global_position is None else quantizer.quantize(global_position)
             patch_codes = None if patch_position is None else quantizer.quantize(patch_position)
@@ -121,7 +124,7 @@ class Objective(nn.Module):
         loss, parts = self._distortion(output, image, randomness.offset)
         if known is not None:
             parts = parts | known.parts
-            loss = loss if self.config.decoder_only else loss + known.loss
+            loss = loss if alone else loss + known.loss
         if self._adversary is not None:
             loss, of_adversary = self._adversary.pull(output, image, loss, decoder.last_layers, randomness.offset)
             parts = parts | of_adversary
@@ -178,6 +181,36 @@ class Objective(nn.Module):
             torch.cat([visible, keep[some:]]),
             torch.cat([self.model.quantizer.expectation(partial.detach()), bits.expected[some:]]),
         )
+
+    def _entropy_alone(self, image: Tensor, randomness: Randomness) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross-entropy given no patch, and given sets that the filter itself would keep, by the decoder's own errors.
+
+        Where a filter has seen the picture, the patches that it hides are not like those that chance hides: by distortion they
+        are the ones that are easily filled. ĥ given Z_S is as large as the surprisal only if such sets are trained on.
+        """
+        model, config = self.model, self.config
+        with torch.no_grad():
+            global_position, patch_position = model.positions(image)
+            global_codes = None if global_position is None else model.quantizer.quantize(global_position)
+            patch_codes = model.quantizer.quantize(patch_position)
+        levels = patch_position.round().int()
+        nothing = torch.zeros_like(levels[..., 0], dtype=torch.bool)
+        bits = self._bits(model.quantizer, model.entropy_model(global_codes, patch_codes, nothing), patch_position, levels)
+        with torch.no_grad():
+            hidden, floor = (
+                _patch_errors(model.decoder(global_codes, patch_codes, bits.expected, keep), image, model.config.patch_size)
+                for keep in (nothing, ~nothing)
+            )
+            visible = self.kept_mask(bits.entropy, (hidden - floor).clamp(min=0), randomness, keep_all=False)
+        logits = model.entropy_model(global_codes, patch_codes, visible)
+        unseen = (~visible).float()
+        count = unseen.sum().clamp(min=1)
+        surprisal = surprisal_bits(logits, levels)
+        cross_entropy, partial = bits.surprisal.mean(), (surprisal * unseen).sum() / count
+        parts = {"cross_entropy": cross_entropy, "partial": partial, "entropy": bits.entropy.mean()}
+        parts["bias"] = ((entropy_bits(logits) - surprisal) * unseen).sum() / count
+        loss = cross_entropy + config.partial_weight * partial
+        return loss, {name: value.detach() for name, value in (parts | {"loss": loss}).items()}
 
     def _distortion(self, output: Tensor, image: Tensor, offset: tuple[float, float]) -> tuple[Tensor, dict[str, Tensor]]:
         """L1 + L2 + λ_p·perceptual + λ_f·roughness of flat areas, and its parts; what weighs nothing is not computed."""
@@ -240,6 +273,12 @@ def _bits(quantizer: FiniteScalarQuantizer, logits: Tensor, position: Tensor, le
 def _detail(image: Tensor, patch: int) -> Tensor:
     """Variance of every patch's pixels, summed over channels: [B, 3, S, S] -> [B, N]."""
     return image.unflatten(3, (-1, patch)).unflatten(2, (-1, patch)).var((3, 5), correction=0).sum(1).flatten(1)
+
+
+def _patch_errors(output: Tensor, image: Tensor, patch: int) -> Tensor:
+    """Mean squared error of every patch: [B, 3, S, S] twice -> [B, N]."""
+    squares = (output.float() - image).square()
+    return squares.unflatten(3, (-1, patch)).unflatten(2, (-1, patch)).mean((1, 3, 5)).flatten(1)
 
 
 def _pixel_errors(output: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

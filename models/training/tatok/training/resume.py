@@ -74,8 +74,8 @@ def find_start(files: RunFiles, config: TrainConfig, origin: Origin) -> Start:
     """The checkpoint in the run's folder, or else the weights that it is to start from, or else nothing.
 
     Raises ValueError, with one sentence that names both, where configuration, data, loss network or number of processes are not
-    those of the checkpoint; checkpoints without a record of the latter three are taken as they are. Raises it also where the
-    decoder is to be trained alone and there is nothing to start from.
+    those of the checkpoint; checkpoints without a record of the latter three are taken as they are. Raises it also where a
+    part is to be trained alone and there is nothing to start from.
     """
     if files.checkpoint.exists():
         state = read_checkpoint(files.checkpoint)
@@ -92,8 +92,8 @@ def find_start(files: RunFiles, config: TrainConfig, origin: Origin) -> Start:
             )
         return Start(config, origin, state=state)
     if files.start_from is None:
-        if config.decoder_only:
-            raise ValueError("a decoder that trains alone needs the tokens of a trained model: name one by --start-from")
+        if config.trained_part != "all":
+            raise ValueError("a part that trains alone needs the tokens of a trained model: name one by --start-from")
         return Start(config, origin)
     # Parts that the weights lack are drawn.
     torch.manual_seed(config.seed)

@@ -35,8 +35,8 @@ class Trainer:
 
     A run whose folder holds a checkpoint resumes exactly. More steps than the checkpoint's extend it: the schedules of its
     rates are then those of the new length. `files.start_from` begins a new schedule from the weights of a checkpoint, of a
-    weights file or of a bundle; with `config.decoder_only` the tokens come from these. The first process alone reads checkpoint
-    and weights, and gives them to the others.
+    weights file or of a bundle; where `config.trained_part` trains alone all else comes from these. The first process alone
+    reads checkpoint and weights, and gives them to the others.
 
     Raises ValueError, see `find_start`, and where the data or the loss networks of two processes differ.
     """
@@ -57,8 +57,10 @@ class Trainer:
         self.model = TaTok(config.model)
         if start.weights is not None:
             self.model.load_state_dict(start.weights)
-        if config.decoder_only:
-            self.model.requires_grad_(False).decoder.requires_grad_(True)
+        if config.trained_part != "all":
+            self.model.requires_grad_(False)
+            part = self.model.decoder if config.trained_part == "decoder" else self.model.entropy_model
+            part.requires_grad_(True)
         self.model.to(device).train()
         if device.type == "cuda":
             self.model.to(memory_format=torch.channels_last)
