@@ -2,6 +2,7 @@
 // test/mutation/report.md keeps the results of the last run of each file.
 import { Stryker } from '@stryker-mutator/core';
 import { readFile, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { relative } from 'node:path';
 import { format, resolveConfig } from 'prettier';
 
@@ -19,7 +20,7 @@ const results = await new Stryker({
   plugins: ['@stryker-mutator/vitest-runner'],
   coverageAnalysis: 'perTest',
   reporters: ['progress-append-only'],
-  concurrency: 2,
+  concurrency: Math.max(1, availableParallelism() - 1),
   // A busy machine must not make a slow answer pass for an endless loop.
   timeoutMS: 30_000,
   tempDirName: '.cache/mutation',

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { build } from '../esbuild.mjs';
 import { thirdPartyNotices } from './lib/notices.mjs';
 import { run, runNpm } from './lib/run.mjs';
+import { buildWheel } from './lib/wheel.mjs';
 
 const root = resolve(import.meta.dirname, '..');
 
@@ -39,6 +40,7 @@ export async function packageExtension({ target = `${process.platform}-${process
   try {
     for (const path of shipped) await cp(join(root, path), join(stage, path), { recursive: true });
     await installDependencies(stage, target);
+    await buildWheel(join(stage, 'python'));
     const bundled = await build({
       minify: true,
       outdir: join(stage, 'dist'),

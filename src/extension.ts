@@ -1,10 +1,11 @@
 import * as vscode from 'vscode';
 import { registerCompare } from './commands/compare';
 import { registerExports } from './commands/exportCommands';
+import { registerImportTokenizer } from './commands/importTokenizer';
 import { registerOpenTokens } from './commands/openTokens';
 import { registerSetUpCuda } from './commands/setUpCuda';
 import { registerShowEnvironment, registerShowOutput, showOutputCommand } from './commands/showEnvironment';
-import { registerTokenizeFolder } from './commands/tokenizeFolder';
+import { registerOpenDataset, registerTokenizeFolder } from './commands/tokenizeFolder';
 import { registerTokenizeImage } from './commands/tokenizeImage';
 import { Configuration } from './host/configuration';
 import { SharedInference } from './host/sharedInference';
@@ -15,6 +16,7 @@ import { Comparisons } from './panel/comparisonPanel';
 import { Datasets } from './panel/datasetPanel';
 import { InspectorEditor } from './panel/inspectorPanel';
 import { TokensEditor } from './panel/tokensEditor';
+import { Views } from './panel/views';
 
 export function activate(context: vscode.ExtensionContext): void {
   const { extensionUri, subscriptions, globalState, workspaceState } = context;
@@ -33,16 +35,18 @@ export function activate(context: vscode.ExtensionContext): void {
   own(new ProviderFallbacks(inference.onDidLoad, showOutputCommand));
   const { client, onDidRestart, onDidLoad } = inference;
   const services = { extensionUri, configuration, inference: client, onDidRestart, onDidLoad, models, status, log };
-  const editor = own(new InspectorEditor(services));
+  const editor = own(new InspectorEditor({ ...services, views: new Views(globalState) }));
   const tokens = own(new TokensEditor(services));
   const comparisons = own(new Comparisons(services, workspaceState));
   const datasets = own(new Datasets({ extensionUri, inference: client, configuration, log }, workspaceState));
   own(registerTokenizeImage());
   own(registerTokenizeFolder(datasets));
+  own(registerOpenDataset(datasets));
   own(registerOpenTokens());
   own(registerCompare({ inspectors: editor, comparisons, models }));
   own(registerExports(editor, tokens, comparisons));
   own(registerShowOutput(log));
+  own(registerImportTokenizer({ extensionUri, storage: context.globalStorageUri, models, log }));
   own(registerSetUpCuda({ inference, configuration, log }));
   const { version: extensionVersion } = context.extension.packageJSON as { version: string };
   own(registerShowEnvironment({ inference, configuration, extensionVersion }));

@@ -7,6 +7,10 @@ import { ServicesContext, useServices } from './state/context';
 import { Inspector } from './state/inspector';
 import { startSession } from './state/session';
 import { readViewState, saveState } from './state/viewState';
+import { ExperimentsPanel } from './experiments/ExperimentsPanel';
+import { PictureMenu } from './experiments/PictureMenu';
+import { usePageKeys } from './experiments/pictureInput';
+import { Targets } from './experiments/Targets';
 import { PictureStage } from './stage/PictureStage';
 import { AnchorsPanel } from './controls/AnchorsPanel';
 import { GlobalTokens } from './controls/GlobalTokens';
@@ -25,7 +29,7 @@ import { Splitter } from './ui/ownControls';
 export function inspectorPage(api: VsCodeApi, theme: Theme): JSX.Element {
   const inspector = new Inspector(readViewState(api.getState()));
   const connection = connectToHost(api);
-  const session = startSession(inspector, connection, { attention: () => true, models: true });
+  const session = startSession(inspector, connection, { attention: () => true, models: true, remembered: true });
   const layers = createLayers(inspector, session.influence);
   saveState(inspector.viewState, api);
   return (
@@ -45,7 +49,9 @@ const widths = { min: 180, max: 640 } as const;
  * results are in sight whatever the size of the panel.
  */
 function App(): JSX.Element {
-  const { inspector } = useServices();
+  const services = useServices();
+  const { inspector } = services;
+  usePageKeys(services);
   const exporter = useExporter();
   const picture = inspector.picture.value;
   const shown = picture !== undefined;
@@ -62,8 +68,13 @@ function App(): JSX.Element {
         <Header />
         <main>
           {shown && <Toolbar />}
-          <PictureStage onScene={(scene) => exporter.picture(scene)}>
-            {(controller) => <PatchCard controller={controller} />}
+          <PictureStage experimental onScene={(scene) => exporter.picture(scene)}>
+            {(controller) => (
+              <>
+                <PatchCard controller={controller} />
+                <PictureMenu controller={controller} />
+              </>
+            )}
           </PictureStage>
           {shown && inspector.rates.value && <LossRate />}
         </main>
@@ -84,7 +95,10 @@ function App(): JSX.Element {
             )}
             {kind === 'beside' && <Results />}
             <div class="plots">
+              {inspector.rates.value && <Targets />}
+              <ExperimentsPanel />
               {inspector.rates.value && <RateDistortionPlot />}
+              <AnchorsPanel />
               {inspector.filters.value && (
                 <>
                   <EntropyCurve />

@@ -62,7 +62,7 @@ export function fromFormatOne(manifest: FormatOne): unknown {
     image: { width: image.size, height: image.size, patch: image.patch },
     streams: [...(globalTokens > 0 ? [globals] : []), ...(patchTokensOf(manifest) > 0 ? [patches] : [])],
     codebooks: { codes: { kind: 'fsq', levels: codebook.levels } },
-    expected: same.graphs.entropy === undefined ? undefined : { dimensions: codebook.levels.length },
+    expected: same.graphs.entropy === undefined ? undefined : { dimensions: codebook.levels.length, given: 'streams' },
     attention: globalTokens > 0 ? attention : undefined,
   };
 }

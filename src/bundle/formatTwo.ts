@@ -114,7 +114,14 @@ export const formatTwoSchema = z
       z.string(),
       z.discriminatedUnion('kind', [fsqCodebook, vqCodebook, bitsCodebook, continuousLatents]),
     ),
-    expected: optional(z.object({ dimensions: count, stream: optional(streamName) })),
+    expected: optional(
+      z.object({
+        dimensions: count,
+        stream: optional(streamName),
+        /** What a token's entropy is given where nothing was dropped: the other streams, or the other tokens of its own. */
+        given: z.enum(['streams', 'others']).default('streams'),
+      }),
+    ),
     attention: optional(z.object({ layers: count, heads: count })),
     graphs: graphFiles,
     /** Graphs that compute the same, made for one execution provider; their encoder may leave attention out. */

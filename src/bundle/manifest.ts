@@ -68,6 +68,7 @@ function describeModel(manifest: Manifest, directory: string): Omit<ModelDescrip
     globalTokens: globals?.kind === 'sequence' ? globals.tokens : 0,
     patchTokens: patches === undefined ? 0 : grid.rows * grid.columns,
     filters: estimated !== undefined,
+    givenOthers: expected?.given === 'others',
     steps: prefixSteps(described, estimated !== undefined),
     expectedDimensions: expected?.dimensions ?? 0,
     attentionLayers: attends ? attention.layers : 0,
@@ -93,7 +94,8 @@ function codebookNamed(name: string, { codebooks }: Manifest): Codebook {
   const codebook = codebooks[name];
   if (codebook === undefined) throw new RangeError(`there is no codebook ${name}`);
   // The table of the vectors stays in the bundle.
-  return codebook.kind === 'vq' ? { kind: 'vq', size: codebook.size } : codebook;
+  if (codebook.kind !== 'vq') return codebook;
+  return { kind: 'vq', size: codebook.size, ...(codebook.file !== undefined && { table: true }) };
 }
 
 const readableVersions = [1, 2];

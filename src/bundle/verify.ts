@@ -62,6 +62,15 @@ export async function readGraph(directory: string, files: Manifest['files'], nam
   return { bytes, externalData };
 }
 
+/** A file of the bundle that is no graph, as it was verified. @throws TatokError as {@link verifyFiles}. */
+export function readVerified(
+  directory: string,
+  files: Manifest['files'],
+  name: string,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return readListed(directory, listedAs(name, files));
+}
+
 async function checkGraph(directory: string, files: Manifest['files'], listed: Listed): Promise<void> {
   externalFiles(join(directory, listed.path), await readListed(directory, listed), files);
 }

@@ -1,24 +1,21 @@
 /** `decode`: pictures of tokens, of a data set or of a file of one picture. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { readRegular } from '../bundle/regularFile';
 import type { InferenceClient } from '../client/client';
-import { readTokens } from '../export/npz';
+import { mostBytes, readTokens } from '../export/npz';
 import { requireSameModel } from '../export/tokens';
 import { TatokError } from '../method/errors';
 import { rowFilter } from '../method/rowFilter';
 import type { ModelDescription, RankingCriterion } from '../method/types';
 import type { DecodedTokens, ModelChoice } from '../protocol/engineMessages';
-import { isTokenDataset, TokenDataset } from '../tokens/tokenDataset';
+import { TokenDataset } from '../tokens/tokenDataset';
 import { numberColumns, tokensOfRow, type TokenRow } from '../tokens/tokenRows';
 import type { DecodeOptions } from './options';
 import { imagePng } from './savedPictures';
 import { complain, counted, ImageProgress, print } from './terminal';
 import { terminalLine } from './report';
 import { workersFor } from './tokenizeDataset';
-
-/** A token file has less: one of 268 megapixels has a million patches. */
-const mostFileBytes = 2 ** 28;
 
 /**
  * @param start another inference process.
@@ -30,12 +27,13 @@ export async function decodeTokens(
   directory: string,
   start: () => InferenceClient,
 ): Promise<number> {
-  if (await isTokenDataset(options.tokens)) return decodeDataset(options, directory, start);
+  // A folder that is none says so.
+  if (await isFolder(options.tokens)) return decodeDataset(options, directory, start);
   const client = start();
   if (options.where !== undefined) throw new TatokError('bad-settings', '--where chooses rows of a token data set.');
   const choice = { directory, providers: [options.provider] };
   const { model } = await client.prepareBatches(choice);
-  const bytes = await readRegular(options.tokens, mostFileBytes);
+  const bytes = await readRegular(options.tokens, mostBytes);
   const { note, tokens } = readTokens(basename(options.tokens), bytes, model);
   if (note !== undefined) complain(note);
   const { pictures } = await client.decodeTokens({ choice, pictures: [tokens] });
@@ -48,6 +46,10 @@ export async function decodeTokens(
   await writeFile(path, await imagePng(picture.rgb, picture));
   print(terminalLine(path));
   return 0;
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => undefined))?.isDirectory() === true;
 }
 
 async function decodeDataset(options: DecodeOptions, directory: string, start: () => InferenceClient): Promise<number> {
@@ -140,6 +142,8 @@ const unusableName = new Set<unknown>(['ENAMETOOLONG', 'EEXIST', 'EISDIR', 'ENOT
 /** A folder of pictures that are named after paths. */
 export class PictureFolder {
   private readonly names = new Set<string>();
+  /** The last copy of a name that many paths share. */
+  private readonly copies = new Map<string, number>();
 
   constructor(private readonly folder: string) {}
 
@@ -160,7 +164,10 @@ export class PictureFolder {
   nameFor(path: string): string {
     const stem = pathInside(path);
     let name = stem;
-    for (let copy = 2; this.names.has(name); copy++) name = `${stem}-${copy}`;
+    for (let copy = (this.copies.get(stem) ?? 1) + 1; this.names.has(name); copy++) {
+      name = `${stem}-${copy}`;
+      this.copies.set(stem, copy);
+    }
     this.names.add(name);
     return `${name}.png`;
   }

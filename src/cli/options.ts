@@ -73,7 +73,16 @@ export interface VerifyOptions extends CommonOptions {
   readonly sample: number;
 }
 
-export type CliOptions = ImagesOptions | DatasetOptions | DecodeOptions | VerifyOptions;
+/** Finds settings for a mean number of tokens over a data set. */
+export interface BudgetOptions extends CommonOptions {
+  readonly command: 'budget';
+  readonly dataset: string;
+  /** Mean number of global and kept patch tokens. */
+  readonly tokens: number;
+  readonly json: boolean;
+}
+
+export type CliOptions = ImagesOptions | DatasetOptions | DecodeOptions | VerifyOptions | BudgetOptions;
 
 /** The command line was wrong, or only asked for help: what to print where, and the exit status. */
 export class Usage extends Error {
@@ -169,6 +178,20 @@ export function parseOptions(args: readonly string[]): CliOptions {
         options = { command: 'verify', dataset, inputs, sample, model, provider, timeLimit };
       }),
   );
+  common(
+    command
+      .command('budget')
+      .description(
+        'Finds the ε that gives a mean number of tokens over a token data set with entropies, without decoding.',
+      )
+      .argument('<dataset>', 'folder of a token data set')
+      .requiredOption('--tokens <N>', 'mean number of global and kept patch tokens of an image', above0)
+      .option('--json', 'print one JSON object', false)
+      .action((dataset: string, given: Omit<BudgetOptions, 'command' | 'dataset'>) => {
+        const { tokens, json, model, provider, timeLimit } = given;
+        options = { command: 'budget', dataset, tokens, json, model, provider, timeLimit };
+      }),
+  );
   try {
     command.parse(args, { from: 'user' });
   } catch (error) {
@@ -219,6 +242,12 @@ function whole(text: string): number {
   const value = text.trim() === '' ? NaN : Number(text);
   if (Number.isSafeInteger(value) && value > 0) return value;
   throw new InvalidArgumentError('It must be a whole number above 0.');
+}
+
+function above0(text: string): number {
+  const value = text.trim() === '' ? NaN : Number(text);
+  if (Number.isFinite(value) && value > 0) return value;
+  throw new InvalidArgumentError('It must be above 0.');
 }
 
 /** Options of the settings that have one. */

@@ -2,6 +2,7 @@
 import { join, resolve } from 'node:path';
 import { InferenceClient } from '../client/client';
 import { describeParts, hasPart } from '../method/parts';
+import { findBudgets } from './collectionBudgets';
 import { cudaOptionsIn } from './cudaOptions';
 import { decodeTokens } from './decodeTokens';
 import { parseOptions, Usage, type CliOptions, type ImagesOptions } from './options';
@@ -69,6 +70,8 @@ async function run(options: CliOptions): Promise<number> {
         return await decodeTokens(options, directory, start);
       case 'verify':
         return await verifyDataset(options, directory, start());
+      case 'budget':
+        return await findBudgets(options, directory);
     }
   } finally {
     await Promise.all(clients.map((client) => client.dispose()));

@@ -12,12 +12,24 @@ import { imageExtensions, isImagePath } from '../host/imageFiles';
 import { chosenResources } from './tokenizeImage';
 
 export const tokenizeFolderCommand = 'tatok.tokenizeFolder';
+export const openDatasetCommand = 'tatok.openDataset';
+
+type Command = (datasets: Pick<Datasets, 'open'>, chosen: readonly vscode.Uri[]) => Promise<void>;
 
 /** *TaTok: Tokenize Folder…* for folders and for several images in the Explorer, and for the palette, where it asks for a folder. */
 export function registerTokenizeFolder(datasets: Pick<Datasets, 'open'>): vscode.Disposable {
-  return vscode.commands.registerCommand(tokenizeFolderCommand, async (...args: unknown[]) => {
+  return register(tokenizeFolderCommand, tokenizeFolder, datasets);
+}
+
+/** *TaTok: Open Token Data Set…* for `.tokens` folders: the table of one that is there. */
+export function registerOpenDataset(datasets: Pick<Datasets, 'open'>): vscode.Disposable {
+  return register(openDatasetCommand, openDataset, datasets);
+}
+
+function register(name: string, command: Command, datasets: Pick<Datasets, 'open'>): vscode.Disposable {
+  return vscode.commands.registerCommand(name, async (...args: unknown[]) => {
     try {
-      await tokenizeFolder(datasets, chosenResources(args));
+      await command(datasets, chosenResources(args));
     } catch (error) {
       if (!(error instanceof TatokError)) throw error;
       void window.showErrorMessage(sentences(error.message, error.advice));
@@ -25,17 +37,20 @@ export function registerTokenizeFolder(datasets: Pick<Datasets, 'open'>): vscode
   });
 }
 
-async function tokenizeFolder(datasets: Pick<Datasets, 'open'>, chosen: readonly vscode.Uri[]): Promise<void> {
-  const uris = chosen.length > 0 ? chosen : await askForFolder();
-  if (uris.length === 0) return;
-  const foreign = uris.find(({ scheme }) => scheme !== 'file');
-  if (foreign !== undefined) {
-    throw new TatokError(
-      'input-unreadable',
-      `Data sets are made of files, not of ${foreign.scheme}: folders.`,
-      'Copy the images to a folder of the file system.',
-    );
+async function openDataset(datasets: Pick<Datasets, 'open'>, chosen: readonly vscode.Uri[]): Promise<void> {
+  const uris = chosen.length > 0 ? chosen : await askForFolder('Open Token Data Set', 'Open');
+  requireFiles(uris);
+  for (const { fsPath } of uris) {
+    // One that is none is refused with the reason.
+    await TokenDataset.open(fsPath);
+    datasets.open(fsPath);
   }
+}
+
+async function tokenizeFolder(datasets: Pick<Datasets, 'open'>, chosen: readonly vscode.Uri[]): Promise<void> {
+  const uris = chosen.length > 0 ? chosen : await askForFolder('Tokenize Folder', 'Tokenize');
+  if (uris.length === 0) return;
+  requireFiles(uris);
   const paths = uris.map(({ fsPath }) => fsPath).sort(byCodePoints);
   const [first] = paths;
   if (first !== undefined && paths.length === 1 && (await isTokenDataset(first))) {
@@ -59,10 +74,20 @@ async function imagesAmong(paths: readonly string[]): Promise<string[]> {
   return paths.filter((_, i) => kept[i]);
 }
 
-async function askForFolder(): Promise<readonly vscode.Uri[]> {
+function requireFiles(uris: readonly vscode.Uri[]): void {
+  const foreign = uris.find(({ scheme }) => scheme !== 'file');
+  if (foreign === undefined) return;
+  throw new TatokError(
+    'input-unreadable',
+    `Data sets are made of files, not of ${foreign.scheme}: folders.`,
+    'Copy them to a folder of the file system.',
+  );
+}
+
+async function askForFolder(title: string, openLabel: string): Promise<readonly vscode.Uri[]> {
   const chosen = await window.showOpenDialog({
-    title: plain`Tokenize Folder`,
-    openLabel: 'Tokenize',
+    title: plain`${title}`,
+    openLabel,
     canSelectFiles: false,
     canSelectFolders: true,
   });

@@ -12,6 +12,7 @@ import {
   type FileSize,
 } from '../method/anchors';
 import type { Picture, Size } from '../method/types';
+import { besideDecoders } from './image';
 import { QualityMeter } from './metrics';
 
 /** Encoders as they are used for small files: metadata and colour profiles are left out, the usual subsampling of colour stays. */
@@ -90,17 +91,19 @@ export class CodecLadder {
     const raw = { width: picture.width, height: picture.height, channels: 3 } as const;
     const image = sharp(picture.rgb, { raw, limitInputPixels: false });
     const scaled = width === picture.width && height === picture.height ? image : image.resize(width, height, fill);
-    return encoders[this.codec](scaled, quality).toBuffer();
+    return besideDecoders(() => encoders[this.codec](scaled, quality).toBuffer());
   }
 
   private async pixels(file: Uint8Array): Promise<Uint8Array> {
     const { width, height } = this.picture;
-    return sharp(file, { limitInputPixels: false })
-      .resize(width, height, fill)
-      .removeAlpha()
-      .toColourspace('srgb')
-      .raw()
-      .toBuffer();
+    return besideDecoders(() =>
+      sharp(file, { limitInputPixels: false })
+        .resize(width, height, fill)
+        .removeAlpha()
+        .toColourspace('srgb')
+        .raw()
+        .toBuffer(),
+    );
   }
 }
 

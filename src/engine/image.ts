@@ -47,7 +47,7 @@ export async function decodeImage(file: Uint8Array, model: ImageOf, options: Dec
   if (file.length === 0) throw new TatokError('image-unreadable', 'The file is empty.');
   const container = inspectContainer(file);
   try {
-    return await decoders.runExclusive(() => decodeContainer({ ...container, alone: false }, model, options), 1);
+    return await besideDecoders(() => decodeContainer({ ...container, alone: false }, model, options));
   } catch {
     return decoders.runExclusive(() => decodeContainer({ ...container, alone: true }, model, options), mostDecoders);
   }
@@ -59,6 +59,11 @@ export async function decodeImage(file: Uint8Array, model: ImageOf, options: Dec
  */
 const mostDecoders = 1024;
 const decoders = new Semaphore(mostDecoders);
+
+/** Other work of libvips, which clears that text when it ends: it runs beside all but a file that is decoded alone. */
+export async function besideDecoders<T>(work: () => Promise<T>): Promise<T> {
+  return decoders.runExclusive(work, 1);
+}
 
 type OpenContainer = Container & {
   /** No other file is decoded at this time: libvips' text is about this one. */

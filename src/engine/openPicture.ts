@@ -1,11 +1,13 @@
 /** A picture that is open in the inference process: its file and tokens, and what was computed of them. */
 import { LRUCache } from 'lru-cache';
 import { CancellationTokenSource } from 'vscode-jsonrpc/node';
+import { readTable, type CodebookTable } from '../bundle/codebookTable';
 import type { AnchorPoint, Codec } from '../method/anchors';
 import { keyOfEdits, noEdits, type Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { roundsOf } from '../method/sequential';
 import { filterKeys } from '../method/settings';
+import { depthOf, streamOf } from '../method/streams';
 import type { Analyses, Call } from '../protocol/analyses';
 import type { KnownPicture, ModelChoice } from '../protocol/engineMessages';
 import type {
@@ -41,6 +43,9 @@ const keptInfluences = 512;
 const keptReferences = 2;
 /** A megabyte each: the tiles whose layers and heads are being browsed. */
 const keptAttentions = 4;
+
+/** Entries that are told of each code. */
+const nearestShown = 5;
 
 /** An order of dropping, undefined where nothing can be dropped, and what computing it took just now. */
 interface TimedRanking {
@@ -82,6 +87,8 @@ export class OpenPicture {
   private readonly influences = new LRUCache<string, InfluenceMap>({ max: keptInfluences });
   private readonly references = new LRUCache<string, Rendered>({ max: keptReferences });
   private readonly attentions = new LRUCache<number, Float32Array>({ max: keptAttentions });
+  /** Vectors of the patches' codes; undefined until they are asked for, and where there are none. */
+  private table: Promise<CodebookTable | undefined> | undefined;
   private readonly ladders = new Map<Codec, CodecLadder>();
   private readonly closing = new CancellationTokenSource();
   /** All pixels, where the image that is shown has them all. */
@@ -176,6 +183,20 @@ export class OpenPicture {
         },
         'soon',
       ),
+
+    nearest: async ({ patch }) => {
+      this.bundle ??= await this.readBundle(this.known.choice);
+      const { model, manifest } = this.bundle;
+      const stream = streamOf(model, 'patch');
+      this.table ??= stream && readTable(model.directory, manifest, stream.name);
+      const table = await this.table;
+      if (stream === undefined || table === undefined) {
+        throw new TatokError('bad-settings', `${model.name} has no table of the vectors of its patches’ codes.`);
+      }
+      const depth = depthOf(stream);
+      const codes = Array.from({ length: depth }, (_, i) => Number(this.known.tokens.patchCodes[patch * depth + i]));
+      return codes.map((code) => table.nearest(code, nearestShown));
+    },
 
     anchor: ({ codec, bytes }, call) =>
       this.inTurn(

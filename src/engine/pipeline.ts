@@ -12,6 +12,7 @@ import {
 } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { codebookSize } from '../method/codebook';
+import { quarters, withoutQuarters } from '../method/elimination';
 import { maskBits, selectKept } from '../method/filter';
 import type { PipelineGraphs } from './gatheredGraphs';
 import { expectedWidth, newCodes, nothingEstimated, type Codes, type EntropyEstimate } from './graphs';
@@ -20,7 +21,7 @@ import { QualityMeter } from './metrics';
 import { describeParts, hasPart } from '../method/parts';
 import { patchSide } from '../method/patch';
 import { rankTiles } from './ranking';
-import { isSequential } from '../method/sequential';
+import { criterionOf, isSequential } from '../method/sequential';
 import { budgetOf, resolveSettings } from '../method/settings';
 import { costOf, depthOf, keepPrefix, mainStream, streamOf, tokensOf, type KeptSet } from '../method/streams';
 import { TileGraphs, zip } from './tileGraphs';
@@ -94,9 +95,11 @@ export class TaTok {
   ): Promise<Tokenized> {
     const clock = new StageClock(observer);
     const tiling = this.tiling(image);
-    const tokens = this.graphs.tokenizesAtOnce
-      ? await this.tokenizeAtOnce(picture, tiling, clock)
-      : await this.tokenizeInTurn(picture, tiling, clock);
+    // A graph that does both estimates given the global tokens alone.
+    const tokens =
+      this.graphs.tokenizesAtOnce && !this.model.givenOthers
+        ? await this.tokenizeAtOnce(picture, tiling, clock)
+        : await this.tokenizeInTurn(picture, tiling, clock);
     return { image, settings, tokens, timings: clock.timings };
   }
 
@@ -186,7 +189,8 @@ export class TaTok {
    */
   async decodeTokens(tokens: TokensToDecode, observer?: StageObserver): Promise<DecodedTokens> {
     const clock = new StageClock(observer);
-    const { width, height, globalCodes, patchCodes, keep, ranking } = tokens;
+    const { width, height, globalCodes, patchCodes, keep } = tokens;
+    const ranking = criterionOf(this.model, tokens.ranking);
     const tiling = this.tiling(tokens);
     this.requireTokens(tokens, tiling);
     const codes = { globalCodes, patchCodes, otherCodes: [] };
@@ -328,7 +332,7 @@ export class TaTok {
   async influence(
     geometry: PictureGeometry,
     tile: number,
-    { ranking: criterion }: FilterSettings,
+    { ranking: asked }: FilterSettings,
     globalToken: number,
     { keep, length, rgb, codes: unchanged }: Rendered,
     observer?: StageObserver,
@@ -343,7 +347,7 @@ export class TaTok {
       throw new TatokError('bad-settings', `The model has no code ${globalToken} of a global token; ${reason}.`);
     }
     const clock = new StageClock(observer);
-    const visible = isSequential(criterion) ? keep : new Uint8Array(keep.length);
+    const visible = isSequential(criterionOf(this.model, asked)) ? keep : new Uint8Array(keep.length);
     const changed = replacementCodes(own, codebookSize(globals.codebook)).map((code) => {
       const globalCodes = unchanged.globalCodes.slice();
       globalCodes[globalToken] = code;
@@ -454,8 +458,25 @@ export class TaTok {
       const batch = await this.graphs.encodeAll(tiles.map((tile) => tiling.cut(picture, tile)));
       zip(tiles, batch, (tile, tokens) => this.putCodes(tokens, tiling, tile, codes));
     });
+    if (this.model.givenOthers) return { ...codes, ...(await this.estimateGivenOthers(codes, tiling, clock)) };
     const none = this.noEstimate(tiling).entropyBits;
     return { ...codes, ...(await this.estimateCodes(codes, new Uint8Array(none.length), tiling, clock)) };
+  }
+
+  /** Every token given the others, in four passes that hide a quarter of them each. */
+  private async estimateGivenOthers(codes: Codes, tiling: Tiling, clock: StageClock): Promise<EntropyEstimate> {
+    const every = this.noEstimate(tiling);
+    const visible = withoutQuarters(new Uint8Array(every.entropyBits.length).fill(1), tiling.estimated);
+    const estimates = await this.estimate(codes, visible, tiling, 'entropy', clock);
+    const width = expectedWidth(this.model);
+    quarters(tiling.estimated).forEach((part, i) => {
+      const own = estimates[part];
+      if (own === undefined) return;
+      every.entropyBits[i] = own.entropyBits[i] ?? 0;
+      every.surprisalBits[i] = own.surprisalBits[i] ?? 0;
+      every.expectedCodes.set(own.expectedCodes.subarray(i * width, (i + 1) * width), i * width);
+    });
+    return every;
   }
 
   private noCodes(tiling: Tiling): Codes {

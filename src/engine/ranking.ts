@@ -5,6 +5,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { TatokError } from '../method/errors';
 import { distortionWeights, isSequential, rankSequentially, roundsOf } from '../method/sequential';
+import { eliminate, eliminationPasses } from '../method/elimination';
 import { rankPatches } from '../method/filter';
 import { patchSide } from '../method/patch';
 import { squaredErrors } from './metrics';
@@ -48,12 +49,13 @@ export function rankTiles(
   if (!isSequential(criterion)) return clock.run('rank', () => rankPatches(entropyBits, grid, edgePriority));
   const rounds = new RevealingRounds(model, graphs, ranked, clock);
   const estimate = (visible: Uint8Array) => rounds.estimate(visible);
+  if (model.givenOthers) return eliminate(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings));
   const weigh = criterion === 'distortion' ? (visible: Uint8Array) => rounds.weigh(visible) : undefined;
   return rankSequentially(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings), weigh);
 }
 
 /**
- * The rounds of one sequential ranking. Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing
+ * The rounds of one ranking that estimates anew. Tiles do not see each other: where nothing was revealed, nothing changes, and where all is, nothing
  * is left to rank. So a round takes only the tiles that are neither.
  */
 class RevealingRounds {
@@ -84,7 +86,8 @@ class RevealingRounds {
     this.before = new Uint8Array(tokens.entropyBits.length);
     this.unsettled = everyTile(tiling);
     const count = roundsOf(settings);
-    this.passes = settings.ranking === 'distortion' ? 2 * count : count - 1;
+    const revealing = settings.ranking === 'distortion' ? 2 * count : count - 1;
+    this.passes = model.givenOthers ? eliminationPasses(count) : revealing;
   }
 
   /** ĥ of every patch given G and what is visible, N values in bits. */

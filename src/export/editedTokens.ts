@@ -4,7 +4,7 @@ import { withForced, withReplaced, type Edits } from '../method/edits';
 import { recordOf } from '../method/settings';
 import { patchSide } from '../method/patch';
 import type { ModelDescription } from '../method/types';
-import { npy, readNpy } from './npy';
+import { npy, readNpy } from '../method/npy';
 import { isNpz, noTime, readTokens, settingsOfNpz } from './npz';
 import { editsRecord, tokenFileVersion, withoutEdits } from './tokens';
 

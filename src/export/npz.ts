@@ -6,7 +6,7 @@ import { mainStream } from '../method/streams';
 import { keepRanks, lostWith } from '../method/filter';
 import { patchSide } from '../method/patch';
 import type { CodeArray, Grid, ModelDescription, PictureGeometry, Stream } from '../method/types';
-import { npy, readNpy, type NpyArray, type ReadArray } from './npy';
+import { npy, readNpy, type NpyArray, type ReadArray } from '../method/npy';
 import { exportedSettings, readTokenFile, tokenFileHeader, type ExportedTokenization, type TokenFile } from './tokens';
 
 /** The earliest time that zip archives know: equal contents make equal files. */
@@ -66,8 +66,8 @@ function codeArray({ codebook }: Stream, shape: readonly number[], values: CodeA
   return { kind: 'float32', shape: [...shape, codeWidth(codebook)], values };
 }
 
-/** Bytes of an array of a token file, unpacked: far more than those of 268 megapixels have. */
-const mostBytes = 2 ** 28;
+/** Bytes of a token file, and of an array of it, unpacked: one of 268 megapixels, which has a million patches, has far less. */
+export const mostBytes = 2 ** 28;
 
 /**
  * The tokens of a `.npz` file of {@link tokenizationNpz}.
@@ -100,6 +100,7 @@ export function readTokensNpz(name: string, bytes: Uint8Array, model: ModelDescr
  * @throws as {@link readTokensNpz}.
  */
 export function readTokens(name: string, bytes: Uint8Array, model: ModelDescription): TokenFile {
+  if (bytes.length > mostBytes) throw invalid(name, `it has ${bytes.length} bytes, more than ${mostBytes}`);
   if (isNpz(bytes)) return readTokensNpz(name, bytes, model);
   let content: unknown;
   try {

@@ -96,6 +96,16 @@ export class Models {
     if (directory !== configured) chosen.set(resource.toString(), this.kept(directory));
     await this.workspaceState.update(chosenKey, [...chosen].slice(-keptChosen));
     if (directory === this.bundled.fsPath) return;
+    await this.addRecent(directory);
+  }
+
+  /** Puts a new folder into the menu of every panel. @throws TatokError when there is no valid manifest in it. */
+  async add(directory: string): Promise<void> {
+    await readBundle(directory);
+    await this.addRecent(directory);
+  }
+
+  private async addRecent(directory: string): Promise<void> {
     await this.globalState.update(recentKey, [...new Set([directory, ...this.recent()])].slice(0, keptRecent));
   }
 

@@ -50,6 +50,24 @@ export function codeLevels(code: Code, levels: readonly number[]): number[] {
 }
 
 /**
+ * The code of {@link codeLevels}.
+ *
+ * @throws RangeError for a level that its dimension does not have.
+ */
+export function codeOfLevels(chosen: readonly number[], levels: readonly number[]): number {
+  let [code, stride] = [0, 1];
+  for (const [d, count] of levels.entries()) {
+    const level = chosen[d] ?? NaN;
+    if (!Number.isInteger(level) || level < 0 || level >= count) {
+      throw new RangeError(`level ${level} is not in [0, ${count}) of dimension ${d}`);
+    }
+    code += level * stride;
+    stride *= count;
+  }
+  return code;
+}
+
+/**
  * Bits of a code of binary quantisation, bit 0 first: bit i, of value 2^i, is the sign of dimension i, 1 for plus.
  *
  * @throws RangeError for a code outside [0, 2^bits).

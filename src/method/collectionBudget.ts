@@ -84,7 +84,9 @@ export class Collection {
     const image = smallest((step) => holds(step / steps, null), steps);
     const budgets = [found('image', image / steps, null)];
     if (referenceBits !== undefined && holds(1, referenceBits)) {
-      budgets.push(found('reference', smallest((step) => holds(step / steps, referenceBits), steps) / steps, referenceBits));
+      budgets.push(
+        found('reference', smallest((step) => holds(step / steps, referenceBits), steps) / steps, referenceBits),
+      );
     }
     const sums = this.lost.map((lost) => lost.at(-1) ?? 0).sort((a, b) => a - b);
     const allowance = smallest((bits) => holds(1, bits), Math.ceil(sums.at(-1) ?? 0) + 1);

@@ -31,7 +31,13 @@ const replacedCode = z.strictObject({
 });
 export type ReplacedCode = Readonly<z.infer<typeof replacedCode>>;
 
-export const editsSchema = z
+export interface Edits {
+  readonly forcedKept: readonly number[];
+  readonly forcedDropped: readonly number[];
+  readonly replaced: readonly ReplacedCode[];
+}
+
+export const editsSchema: z.ZodMiniType<Edits, Edits> = z
   .strictObject({
     /** Kept, whatever the filter says. */
     forcedKept: patches,
@@ -47,16 +53,15 @@ export const editsSchema = z
     }, 'a patch is both kept and dropped'),
   );
 
-export interface Edits {
-  readonly forcedKept: readonly number[];
-  readonly forcedDropped: readonly number[];
-  readonly replaced: readonly ReplacedCode[];
-}
-
 export const noEdits: Edits = { forcedKept: [], forcedDropped: [], replaced: [] };
 
 export function isEdited({ forcedKept, forcedDropped, replaced }: Edits): boolean {
   return forcedKept.length + forcedDropped.length + replaced.length > 0;
+}
+
+/** Edits as a request carries them: nothing where there are none. */
+export function carried(edits: Edits): Edits | undefined {
+  return isEdited(edits) ? edits : undefined;
 }
 
 /** Equal for edits that change the same. */
@@ -208,13 +213,6 @@ export function commit(history: EditHistory, edits: Edits, label: string): EditH
   const { past, present } = history;
   if (keyOfEdits(edits) === keyOfEdits(present)) return history;
   return { past: [...past, { edits: present, label }].slice(-mostSteps), present: edits, future: [] };
-}
-
-/** Goes on with the last change, as a stroke of the brush does with every patch: undoing takes all of it back. */
-export function amend(history: EditHistory, edits: Edits, label: string): EditHistory {
-  const last = history.past.at(-1);
-  if (last === undefined) return commit(history, edits, label);
-  return { past: [...history.past.slice(0, -1), { ...last, label }], present: edits, future: [] };
 }
 
 export function undo(history: EditHistory): EditHistory {

@@ -1,10 +1,21 @@
 /** Sequential ranking: ĥ re-estimated given G and Z_S as the highest-priority patches are revealed. */
 import { rankPatches } from './filter';
-import type { FilterSettings, Grid, Ranking, RankingCriterion } from './types';
+import type { FilterSettings, Grid, ModelDescription, Ranking, RankingCriterion } from './types';
 
 /** True if patches are ranked by revealing them in rounds, and dropped ones filled given what is kept. */
 export function isSequential(criterion: RankingCriterion): boolean {
   return criterion !== 'entropy';
+}
+
+/**
+ * The criterion that a model ranks by when another is asked for. Entropies given the other tokens are estimated anew as tokens are dropped:
+ * an order that takes them all at once is no better than chance, since neighbours that tell of each other go together.
+ */
+export function criterionOf(
+  { givenOthers }: Pick<ModelDescription, 'givenOthers'>,
+  asked: RankingCriterion,
+): RankingCriterion {
+  return givenOthers ? 'sequential' : asked;
 }
 
 /** Rounds by default. A round by distortion takes a decoding more than one of ĥ alone: `models/benchmarks/rankings.md`. */

@@ -5,7 +5,7 @@
 import * as z from 'zod/mini';
 import { TatokError } from './errors';
 import { referenceBudget } from './filter';
-import { isSequential, mostRounds, roundsOf } from './sequential';
+import { criterionOf, isSequential, mostRounds, roundsOf } from './sequential';
 import { takesLength } from './streams';
 import {
   budgets,
@@ -73,7 +73,7 @@ export const nothingDropped: FilterSettings = { lossRate: 0, edgePriority: 0, bu
 type SomeSettings = { readonly [Key in keyof FilterSettings]?: FilterSettings[Key] | undefined };
 
 /**
- * Absent settings are the model's defaults. A model that can drop nothing has ε = 0 whatever the settings; where ε is a length, there is
+ * Absent settings are the model's defaults. A model that knows one ranking alone has that. A model that can drop nothing has ε = 0 whatever the settings; where ε is a length, there is
  * nothing else to be set.
  *
  * @throws TatokError bad-settings.
@@ -82,7 +82,7 @@ export function resolveSettings(settings: SomeSettings, model: ModelDescription)
   const given = Object.fromEntries(Object.entries<unknown>(settings).filter(([, value]) => value !== undefined));
   const result = filterSchema.safeParse({ ...model.defaults, ...given });
   if (result.success) {
-    if (model.filters) return result.data;
+    if (model.filters) return { ...result.data, ranking: criterionOf(model, result.data.ranking) };
     return takesLength(model) ? { ...nothingDropped, lossRate: result.data.lossRate } : nothingDropped;
   }
   throw new TatokError('bad-settings', result.error.issues[0]?.message ?? 'The settings are invalid.');

@@ -142,9 +142,9 @@ export interface Tokens {
   readonly patchCodes: CodeArray;
   /** Codes of every other stream of the model, such as coarser scales: those of a model image, tile after tile. */
   readonly otherCodes: readonly CodeArray[];
-  /** ĥ_i = H[q(· | G)], N values in bits. */
+  /** ĥ_i = H[q(· | G)], or H[q(· | the other tokens)] where the model has that; N values in bits. */
   readonly entropyBits: Float32Array;
-  /** s_i = −log2 q(z_i | G), N values in bits. */
+  /** s_i = −log2 q(z_i), given the same, N values in bits. */
   readonly surprisalBits: Float32Array;
   /** E_q[z_i], N×D code coordinates; what the decoder puts where a token was dropped. */
   readonly expectedCodes: Float32Array;
@@ -264,6 +264,12 @@ export interface AttentionMap {
   readonly weights: Float32Array;
 }
 
+/** An entry of a codebook, and its Euclidean distance from another as vectors are compared. */
+export interface NearEntry {
+  readonly code: number;
+  readonly distance: number;
+}
+
 /** The effect of one global token under one kept set; see `influence.ts` for the definition. */
 export interface InfluenceMap {
   readonly tile: number;
@@ -280,8 +286,8 @@ export type AttentionChoice = number | 'mean';
 export type Codebook =
   /** Finite scalar quantisation: levels per code dimension. */
   | { readonly kind: 'fsq'; readonly levels: readonly number[] }
-  /** A table of vectors. */
-  | { readonly kind: 'vq'; readonly size: number }
+  /** A table of vectors; `table` where the bundle has them. */
+  | { readonly kind: 'vq'; readonly size: number; readonly table?: true | undefined }
   /** Lookup-free binary quantisation: a sign per dimension. */
   | { readonly kind: 'bits'; readonly bits: number }
   /** No codes: vectors, as those of a variational autoencoder. */
@@ -330,6 +336,11 @@ export interface ModelDescription {
   readonly patchTokens: number;
   /** True if tokens can be dropped one by one, patches or those of a sequence: an entropy model estimates the loss. */
   readonly filters: boolean;
+  /**
+   * True if a token's entropy is that given the other tokens: with no token visible it tells nothing of a picture. Tokens are then
+   * dropped by backward elimination, see `elimination.ts`.
+   */
+  readonly givenOthers: boolean;
   /**
    * The parts that a prefix grows by, the first of which stays: tokens of a sequence, residual codes, scales. One alone where the decoder
    * needs them all, or where an entropy model drops tokens one by one.

@@ -21,7 +21,10 @@ export const sampledRates = [0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1] as const;
 export function sampleOf(rows: Iterable<DatasetRow>, size: number): DatasetRow[] {
   const byId = new Map<string, DatasetRow>();
   for (const row of rows) if (row.id !== null && row.error === null && !byId.has(row.id)) byId.set(row.id, row);
-  return [...byId].sort(([a], [b]) => (a < b ? -1 : 1)).slice(0, size).map(([, row]) => row);
+  return [...byId]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .slice(0, size)
+    .map(([, row]) => row);
 }
 
 /** @param onCurve told of all curves so far after each. @throws TatokError of the model, the files or the process. */

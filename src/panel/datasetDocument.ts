@@ -93,12 +93,7 @@ export class DatasetDocument extends Disposable {
       if (this.chosen !== undefined && !(await isTokenDataset(this.folder))) return;
       this.dataset = await TokenDataset.open(this.folder);
       this.tell({ total: this.dataset.recipe.input.count, facts: factsOf(this.dataset) });
-      for (const shard of this.dataset.shards) {
-        if (this.isDisposed) return;
-        const rows = await this.dataset.readShard(shard);
-        this.hold(rows, this.dataset.firstInputOf(shard));
-        this.tell({ written: this.current.written + rows.length });
-      }
+      await this.readRows(this.dataset);
     });
     if (this.chosen !== undefined && this.current.failure === undefined) await this.resume();
   }
@@ -217,6 +212,7 @@ export class DatasetDocument extends Disposable {
     this.tell({ total: inputs.count });
     const dataset = this.dataset === undefined ? await this.begin(inputs, token) : await this.goOn(inputs, token);
     this.dataset = dataset;
+    await this.readRows(dataset);
     const { loaded, choice, settings, recipe } = await this.maker(token);
     this.tell({ phase: 'running', facts: factsOf(dataset), written: dataset.counts.rows });
     const stop = new AbortController();
@@ -247,6 +243,15 @@ export class DatasetDocument extends Disposable {
       },
     });
     this.tell({ written: dataset.counts.rows });
+  }
+
+  /** Holds the rows of shards that are there and not held. */
+  private async readRows(dataset: TokenDataset): Promise<void> {
+    for (const shard of dataset.shards) {
+      const first = dataset.firstInputOf(shard);
+      if (this.isDisposed || first >= mostRows) return;
+      if (!this.held.has(first)) this.hold(await dataset.readShard(shard), first);
+    }
   }
 
   private async begin(inputs: ImageInputs, token: CancellationToken): Promise<TokenDataset> {
@@ -301,7 +306,7 @@ export class DatasetDocument extends Disposable {
     if (this.isDisposed) return;
     if (failure !== undefined) this.services.log.error(`${this.folder}: ${failure.message}`);
     this.forgetUnwritten();
-    const complete = this.dataset?.absent.length === 0;
+    const complete = failure === undefined && this.dataset?.absent.length === 0;
     this.tell({
       phase: complete ? 'complete' : 'stopped',
       failure: failure && toFailure(failure),
@@ -360,8 +365,7 @@ function shownRow(row: TokenRow, index: number): DatasetRow {
     TokenRow,
     (typeof datasetNumbers)[number]
   >;
-  const mean =
-    entropy === null || entropy.length === 0 ? null : entropy.reduce((a, b) => a + b, 0) / entropy.length;
+  const mean = entropy === null || entropy.length === 0 ? null : entropy.reduce((a, b) => a + b, 0) / entropy.length;
   return { index, id, path, label, error, mean_entropy: mean, ...numbers };
 }
 

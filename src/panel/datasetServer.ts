@@ -69,7 +69,12 @@ export class DatasetServer extends Disposable {
       this.answer(connection, token, (cancellation) => this.thumbnail(index, cancellation)),
     );
     connection.onRequest(protocol.saveDatasetExport, ({ kind, bytes }, token) =>
-      this.answer(connection, token, () => saveFile(document.uri, { title: document.name, name: `${document.name.replace(/\.tokens$/, '')}.${kind}` }, async () => bytes),
+      this.answer(connection, token, () =>
+        saveFile(
+          document.uri,
+          { title: document.name, name: `${document.name.replace(/\.tokens$/, '')}.${kind}` },
+          async () => bytes,
+        ),
       ),
     );
     connection.onRequest(protocol.measureCurves, (token) =>

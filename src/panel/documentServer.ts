@@ -3,8 +3,9 @@ import { CancellationToken, CancellationTokenSource, type MessageConnection } fr
 import * as vscode from 'vscode';
 import type { Configuration } from '../host/configuration';
 import { Disposable } from '../host/disposable';
+import { imageExtensions } from '../host/imageFiles';
 import type { Models } from '../host/models';
-import { sentences } from '../host/text';
+import { plain, sentences } from '../host/text';
 import { window } from '../host/window';
 import { toResponseError } from '../protocol/errorTransfer';
 import { answerAnalyses } from '../protocol/analyses';
@@ -30,6 +31,12 @@ export interface ServerServices {
 export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' | 'uri'> {
   /** Name of the image that a comparison compares the document with; it may be the same. Not sent. */
   readonly comparedWith?: string | undefined;
+  /** Undoes or redoes a change of the document; absent where VS Code knows none. Not sent. */
+  readonly travel?: ((way: protocol.Travel) => void) | undefined;
+  /** Shows another image of the folder; absent where a page cannot. Not sent. */
+  readonly openNeighbour?: ((request: protocol.NeighbourRequest) => Promise<boolean>) | undefined;
+  /** Keeps how pages of other images begin; absent where that is not kept. Not sent. */
+  readonly rememberView?: ((view: string) => void) | undefined;
 }
 
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
@@ -69,10 +76,11 @@ export class DocumentServer extends Disposable {
 
   private serve(connection: MessageConnection): void {
     const { document, services } = this;
-    const { comparedWith, ...start } = this.start;
+    const { comparedWith, travel, openNeighbour, rememberView, ...start } = this.start;
     this.sentImage = undefined;
-    connection.onRequest(protocol.ready, ({ cropMode }) => {
+    connection.onRequest(protocol.ready, ({ cropMode, row }) => {
       if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
       setImmediate(() => void this.send(document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
@@ -90,7 +98,11 @@ export class DocumentServer extends Disposable {
       this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
-      this.answer(connection, [token], (cancellation) => saveExport(document, request, cancellation, comparedWith)),
+      this.answer(connection, [token], (cancellation) => {
+        const tokenizationUnder: TokenizationDocument['tokenizationUnder'] = (...under) =>
+          document.tokenizationUnder(...under);
+        return saveExport({ ...document.exportedAs, tokenizationUnder }, request, cancellation, comparedWith);
+      }),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
@@ -105,8 +117,15 @@ export class DocumentServer extends Disposable {
     );
     connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
     connection.onNotification(protocol.edit, (request) => document.edit(request));
-    connection.onNotification(protocol.travel, (way) => void vscode.commands.executeCommand(way));
+    connection.onNotification(protocol.travel, (way) => travel?.(way));
     connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
+    connection.onRequest(protocol.chooseOther, (token) =>
+      this.answer(connection, [token, document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
+    );
+    connection.onRequest(protocol.openNeighbour, (request, token) =>
+      this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
+    );
+    connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }
@@ -147,6 +166,17 @@ export class DocumentServer extends Disposable {
     await this.document.useModel(directory, cancellation);
     await models.remember(this.document.uri, directory);
     return true;
+  }
+
+  private async chooseOther(cancellation: CancellationToken): Promise<protocol.OtherTokens | null> {
+    const [chosen] =
+      (await window.showOpenDialog({
+        title: plain`Choose an Image Whose Global Tokens to Use`,
+        openLabel: 'Use Its Tokens',
+        filters: { Images: [...imageExtensions] },
+        defaultUri: vscode.Uri.joinPath(this.document.uri, '..'),
+      })) ?? [];
+    return chosen === undefined ? null : this.document.globalTokensOf(chosen, cancellation);
   }
 
   /** The id of a model's folder. */

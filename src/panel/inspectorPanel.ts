@@ -1,4 +1,4 @@
-import type * as vscode from 'vscode';
+import * as vscode from 'vscode';
 import { Disposable } from '../host/disposable';
 import type { ProviderStatus } from '../host/providerStatus';
 import { plain } from '../host/text';
@@ -9,8 +9,14 @@ import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type DocumentStart, type ServerServices } from './documentServer';
 import type { ExportingPanel, OfferedExport } from './exportFile';
 import { loadPage } from './loadPage';
+import { neighbourOf, type Views } from './views';
 import { TokenizationDocument, type DocumentServices } from './tokenizationDocument';
 import { ImageFile } from './imageFile';
+
+export interface InspectorServices extends PanelServices {
+  /** Absent where one page has nothing to do with how others look. */
+  readonly views?: Views | undefined;
+}
 
 export interface PanelServices extends ServerServices {
   readonly extensionUri: vscode.Uri;
@@ -24,11 +30,17 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
   constructor(
     private readonly document: TokenizationDocument,
     private readonly panel: vscode.WebviewPanel,
-    private readonly services: PanelServices,
+    private readonly services: InspectorServices,
     start: DocumentStart = {},
   ) {
     super();
-    this.server = this.register(new DocumentServer(document, panel.webview, services, start));
+    const { views } = services;
+    const beginning = views && {
+      view: views.beginning(document.uri),
+      rememberView: (view: string) => views.remember(view),
+      openNeighbour: (request: protocol.NeighbourRequest) => this.openNeighbour(request, views),
+    };
+    this.server = this.register(new DocumentServer(document, panel.webview, services, { ...beginning, ...start }));
     this.register(document.onDidChangeState(() => this.showStatus()));
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));
@@ -81,6 +93,22 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
     await connection.sendNotification(protocol.exportRequested, { kind });
   }
 
+  /** Shows another image of the folder, with model and view of this one, and closes this one. @returns false where there is none. */
+  private async openNeighbour({ step, view, cropMode }: protocol.NeighbourRequest, views: Views): Promise<boolean> {
+    const { document, panel, services } = this;
+    const target = await neighbourOf(document.uri, step);
+    if (target === undefined) return false;
+    const { models } = services;
+    if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);
+    views.hand(target, { view, cropMode });
+    await vscode.commands.executeCommand('vscode.openWith', target, inspectorViewType, {
+      viewColumn: panel.viewColumn ?? vscode.ViewColumn.Active,
+      preview: false,
+    } satisfies vscode.TextDocumentShowOptions);
+    panel.dispose();
+    return true;
+  }
+
   private showStatus(): void {
     const { state } = this.document;
     if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
@@ -98,7 +126,7 @@ export interface EditorServices
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
   private readonly panels = new Set<InspectorPanel>();
 
-  constructor(private readonly services: EditorServices) {
+  constructor(private readonly services: EditorServices & Required<InspectorServices>) {
     super();
     this.register(
       window.registerCustomEditorProvider(inspectorViewType, this, {
@@ -119,6 +147,8 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {
+    const cropMode = this.services.views?.cropModeOf(document.uri);
+    if (cropMode !== undefined) document.restoreCropMode(cropMode);
     const inspector = new InspectorPanel(document, panel, this.services);
     this.panels.add(inspector);
     panel.onDidDispose(() => this.panels.delete(inspector));

@@ -53,12 +53,26 @@ export class DatasetRows {
   private dataset: TokenDataset | undefined;
   /** The row that is looked at; undefined: the first that has tokens. */
   private index: number | undefined;
+  /** True once a row was chosen in this window. */
+  private chosen = false;
   /** The shard that was read last. */
   private held: { readonly file: string; readonly rows: readonly TokenRow[] } | undefined;
 
   /** @param uri of `dataset.json`. */
   constructor(private readonly uri: vscode.Uri) {
     this.folder = dirname(uri.fsPath);
+  }
+
+  /** Of the folder. */
+  get name(): string {
+    return basename(this.folder);
+  }
+
+  /** Goes to a row that was looked at before. @returns false where another was chosen since, or it is the same. */
+  restore(index: number): boolean {
+    if (this.chosen || index === this.index) return false;
+    this.index = index;
+    return true;
   }
 
   /** Has the next look read the data set anew. */
@@ -76,15 +90,16 @@ export class DatasetRows {
   async read(model: ModelDescription): Promise<SourcedTokens> {
     const dataset = await this.open();
     const { recipe, settings: recorded } = dataset;
-    requireSameModel(basename(this.folder), recipe.model, model);
+    requireSameModel(this.name, recipe.model, model);
     const settings = resolveSettings(recorded ?? {}, model);
-    this.index ??= await this.firstWithTokens(dataset);
+    // There may be fewer rows than there were.
+    if (this.index === undefined || this.index >= countOf(dataset)) this.index = await this.firstWithTokens(dataset);
     const row = await this.rowAt(dataset, this.index);
     if (row.error !== null) throw new TatokError('tokens-invalid', `${row.path} has no tokens: ${row.error}`);
     const tokens = tokensOfRow(row, model, settings.ranking);
     if ('failure' in tokens) throw new TatokError('tokens-invalid', `${row.path}: ${tokens.failure}`);
     return {
-      params: { tokens, cropMode: recipe.crop, settings, everyCode: row.keep === null },
+      params: { tokens, cropMode: recipe.crop, settings, everyCode: tokens.keep.every((kept) => kept === 1) },
       original: await originalOfRow(this.folder, recipe.input.sources ?? [], row),
       origin: { note: null, row: { index: this.index, count: countOf(dataset), path: row.path } },
     };
@@ -102,6 +117,7 @@ export class DatasetRows {
     const wanted = choice === 'list' ? await this.ask(dataset, current) : choice === 'next' ? current + 1 : current - 1;
     if (wanted === undefined || wanted < 0 || wanted >= countOf(dataset) || wanted === this.index) return false;
     this.index = wanted;
+    this.chosen = true;
     return true;
   }
 
@@ -115,7 +131,7 @@ export class DatasetRows {
     }
     this.dataset ??= await TokenDataset.open(this.folder);
     if (countOf(this.dataset) > 0) return this.dataset;
-    throw new TatokError('tokens-invalid', `${basename(this.folder)} has no rows yet.`, 'Finish it, then try again.');
+    throw new TatokError('tokens-invalid', `${this.name} has no rows yet.`, 'Finish it, then try again.');
   }
 
   private async firstWithTokens(dataset: TokenDataset): Promise<number> {
@@ -134,7 +150,7 @@ export class DatasetRows {
       if (row !== undefined) return row;
       start += shard.rows;
     }
-    throw new TatokError('tokens-invalid', `${basename(this.folder)} has no row ${index}.`);
+    throw new TatokError('tokens-invalid', `${this.name} has no row ${index}.`);
   }
 
   private async rowsOf(dataset: TokenDataset, shard: Shard): Promise<readonly TokenRow[]> {
@@ -143,7 +159,7 @@ export class DatasetRows {
   }
 
   private async ask(dataset: TokenDataset, current: number): Promise<number | undefined> {
-    const title = plain`Choose a Row of ${basename(this.folder)}`;
+    const title = plain`Choose a Row of ${this.name}`;
     const starts: (readonly [shard: Shard, start: number])[] = [];
     let count = 0;
     for (const shard of dataset.shards) {

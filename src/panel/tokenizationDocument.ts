@@ -8,13 +8,13 @@ import type { ExportedTokenization } from '../export/tokens';
 import type { OpenCall, OpenedPicture } from '../client/client';
 import type { AnalysisRequest, Call, Progress } from '../protocol/analyses';
 import type { DecodedPicture, LoadedChoice } from '../protocol/engineMessages';
-import type { EditRequest, Failure, InspectedTokenization, RowChoice } from '../protocol/document';
+import type { EditRequest, Failure, InspectedTokenization, OtherTokens, RowChoice } from '../protocol/document';
 import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
 import { toFailure, toTatokError } from './failure';
-import type { ImageFile } from './imageFile';
+import { ImageFile } from './imageFile';
 
 export type DocumentState =
   | { readonly kind: 'idle' }
@@ -102,6 +102,12 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     return this.file.name;
   }
 
+  /** The name that its exports are named after, and what they are proposed beside. */
+  get exportedAs(): { readonly name: string; readonly uri: vscode.Uri } {
+    const { name, uri } = this;
+    return { name, uri };
+  }
+
   /** Folder of the model that tokenizes, or is about to. */
   get modelDirectory(): string {
     return this.readSettings().choice.directory;
@@ -185,6 +191,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Changes a file of tokens; that of an image is never written. */
   edit(_request: EditRequest): void {}
 
+  restoreRow(_index: number): void {}
+
   /** Shows another row of a data set; an image has none. */
   chooseRow(_choice: RowChoice): Promise<void> {
     return Promise.resolve();
@@ -224,6 +232,35 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Relays an analysis of the current tokens, by name. */
   async ask(request: AnalysisRequest, call: Call): Promise<unknown> {
     return this.result().opened.ask(request, call);
+  }
+
+  /**
+   * Global codes of another image, by the model that tokenized this one and cropped as this one is.
+   *
+   * @throws TatokError of the image; bad-settings where its global tokens cannot stand in for this one's.
+   */
+  async globalTokensOf(uri: vscode.Uri, token: CancellationToken): Promise<OtherTokens> {
+    const { tokenization } = this.result();
+    const file = new ImageFile(uri);
+    try {
+      const { choice, maxMegapixels } = this.readSettings();
+      const { cropMode } = tokenization.image;
+      const limit = maxMegapixels < Infinity && { maxMegapixels };
+      const params = { choice, file: await file.read(), settings: {}, cropMode, ...limit };
+      const opened = await this.services.inference.open(params, { token });
+      opened.close();
+      const { globalCodes } = opened.tokens;
+      if (!(globalCodes instanceof Int32Array) || globalCodes.length !== tokenization.tokens.globalCodes.length) {
+        throw new TatokError(
+          'bad-settings',
+          `${file.name} has ${globalCodes.length} global tokens and ${this.name} has ${tokenization.tokens.globalCodes.length}.`,
+          'Choose an image of as many tiles, or another crop mode.',
+        );
+      }
+      return { name: file.name, model: opened.model.hash, globalCodes };
+    } finally {
+      file.dispose();
+    }
   }
 
   /** The tokenization under some settings and edits, for an export; it is finished although the file changes meanwhile. */

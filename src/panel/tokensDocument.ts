@@ -59,6 +59,24 @@ export class TokensDocument extends TokenizationDocument {
     return this.rows === undefined ? 'file' : 'dataset';
   }
 
+  /** Of a data set that of its folder. */
+  override get name(): string {
+    return this.rows?.name ?? super.name;
+  }
+
+  /** The picture: of `cat.tokens.json` it is `cat`, of a data set the row's, beside the folder. */
+  override get exportedAs(): { readonly name: string; readonly uri: vscode.Uri } {
+    const { name, uri, state } = this;
+    const row = state.kind === 'tokenized' ? state.tokenization.origin?.row : undefined;
+    if (!row) return { name: name.replace(/\.json$/i, ''), uri };
+    return { name: row.path.slice(row.path.lastIndexOf('/') + 1), uri: vscode.Uri.joinPath(uri, '..') };
+  }
+
+  /** Restores the row of an editor of a former window, unless one of this window chose already. */
+  override restoreRow(index: number): void {
+    if (this.rows?.restore(index) === true) this.tokenize();
+  }
+
   override async chooseRow(choice: RowChoice): Promise<void> {
     try {
       if ((await this.rows?.choose(choice)) === true) this.tokenize();

@@ -43,7 +43,9 @@ export class TokensEditor extends Disposable implements vscode.CustomEditorProvi
   }
 
   resolveCustomEditor(document: TokensDocument, panel: vscode.WebviewPanel): void {
-    const editor = new InspectorPanel(document, panel, this.services, { tokens: document.kind });
+    // VS Code undoes in the editor that is active.
+    const travel = (way: 'undo' | 'redo') => panel.active && void vscode.commands.executeCommand(way);
+    const editor = new InspectorPanel(document, panel, this.services, { tokens: document.kind, travel });
     this.panels.add(editor);
     panel.onDidDispose(() => this.panels.delete(editor));
   }

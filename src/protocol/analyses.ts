@@ -13,6 +13,7 @@ import type {
   FilterSettings,
   InfluenceMap,
   Measurement,
+  NearEntry,
   Ranking,
   Reconstruction,
   Stage,
@@ -33,6 +34,8 @@ export interface Analyses {
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** The entries nearest to each code of a patch, in the table of its codebook: one list for each residual code. */
+  nearest(request: NearestRequest, call?: Call): Promise<readonly (readonly NearEntry[])[]>;
   /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
   anchor(request: AnchorRequest, call?: Call): Promise<Anchor>;
   /** The same within several limits, in their order, without pictures. */
@@ -46,6 +49,7 @@ type RequestOf<Name extends keyof typeof analysisRequests> = z.infer<ReturnType<
 export type ReconstructRequest = RequestOf<'reconstruct'>;
 export type MeasureRequest = RequestOf<'measure'>;
 export type InfluenceRequest = RequestOf<'influence'>;
+export type NearestRequest = RequestOf<'nearest'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
 export type AnchorRequest = RequestOf<'anchor'>;

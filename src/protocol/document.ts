@@ -14,7 +14,15 @@ import type { Progress } from './analyses';
 import type { DecodedPicture } from './engineMessages';
 import type { ErrorData } from './errorTransfer';
 import type { ExportKind, ExportRequest } from './exports';
-import type { editRequest, failureAction, modelRequest, restoredPage, rowChoice, travelChoice } from './schemas';
+import type {
+  editRequest,
+  failureAction,
+  modelRequest,
+  neighbourRequest,
+  restoredPage,
+  rowChoice,
+  travelChoice,
+} from './schemas';
 
 export interface InspectedDocument {
   /** File name shown in the header. */
@@ -26,7 +34,20 @@ export interface InspectedDocument {
   readonly settings?: FilterSettings | undefined;
   /** Folder of the model chosen for it in a comparison, for the page to remember; absent: the configured one. */
   readonly model?: string | undefined;
+  /** How a page begins that remembers nothing of its own: the state of another, as text. */
+  readonly view?: string | undefined;
 }
+
+/** Global tokens of an image that the user chose, tokenized as the document is. */
+export interface OtherTokens {
+  /** Of its file. */
+  readonly name: string;
+  /** Hash of the model. */
+  readonly model: string;
+  readonly globalCodes: Int32Array;
+}
+
+export type NeighbourRequest = z.infer<typeof neighbourRequest>;
 
 /** A failure as the user sees it: one sentence, and buttons for the next step. */
 export interface Failure {
@@ -112,6 +133,12 @@ export const edit = new NotificationType<EditRequest>('edit');
 export const travel = new NotificationType<Travel>('travel');
 /** Shows another row of a data set: the one before or after, or one that the host asks for. */
 export const chooseRow = new NotificationType<RowChoice>('row/choose');
+/** Asks for another image and tokenizes it; null when the user chose none. */
+export const chooseOther = new RequestType0<OtherTokens | null, ErrorData>('tokens/other');
+/** Shows the next or the former image of the folder in place of this one. Answers whether there is one. */
+export const openNeighbour = new RequestType<NeighbourRequest, boolean, ErrorData>('neighbour/open');
+/** How pages of other images begin, from now on. */
+export const rememberView = new NotificationType<string>('view/remember');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');

@@ -130,10 +130,7 @@ function editsOf({ patches, tiles, globalTokens }: PictureLimits): z.ZodMiniType
     replaced: list(z.unknown(), tokens.patch + tokens.global),
   });
   return z.pipe(
-    z.custom<z.input<typeof editsSchema>>(
-      (edits) => short.safeParse(edits).success,
-      'must be lists of the picture’s tokens',
-    ),
+    z.custom<Edits>((edits) => short.safeParse(edits).success, 'must be lists of the picture’s tokens'),
     editsSchema.check(
       z.refine(
         ({ forcedKept, forcedDropped, replaced }) =>
@@ -171,6 +168,7 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
   draw: (limits: PictureLimits) =>
@@ -209,6 +207,8 @@ const analysisName = z.string().check(z.minLength(1), z.maxLength(64));
 export const restoredPage = z.strictObject({
   /** Absent: as the settings say. */
   cropMode: z.optional(cropMode),
+  /** Of a data set; absent: the first that has tokens. */
+  row: z.optional(count),
 });
 
 /** As many as a picture of a gigapixel has, with patches of 8 pixels. */
@@ -230,6 +230,17 @@ export const exportRequest = z.union([
 export const modelRequest = z.strictObject({
   /** One of those that the host offered; null: the host asks the user for a folder. */
   model: z.nullable(z.string().check(z.maxLength(64))),
+});
+
+/** A page's state as text, which pages alone read. */
+const viewText = z.string().check(z.maxLength(1 << 16));
+
+export const neighbourRequest = z.strictObject({
+  /** Of the images of the folder in the order of their names: the one after this, or the one before. */
+  step: z.union([z.literal(1), z.literal(-1)]),
+  /** How the page there is to begin. */
+  view: viewText,
+  cropMode: z.optional(cropMode),
 });
 
 export const editRequest = z.strictObject({
@@ -267,6 +278,9 @@ export const fromPage: Contract = {
     carries(document.edit, editRequest),
     carriesValue(document.travel, travelChoice),
     carriesValue(document.chooseRow, rowChoice),
+    carriesNothing(document.chooseOther),
+    carries(document.openNeighbour, neighbourRequest),
+    carriesValue(document.rememberView, viewText),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),
@@ -522,7 +536,7 @@ export const fromClient: Contract = {
 
 const codebook: z.ZodMiniType<Codebook> = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('fsq'), levels: list(positiveCount, 64, 1) }),
-  z.strictObject({ kind: z.literal('vq'), size: positiveCount }),
+  z.strictObject({ kind: z.literal('vq'), size: positiveCount, table: z.optional(z.literal(true)) }),
   z.strictObject({ kind: z.literal('bits'), bits: positiveCount }),
   z.strictObject({ kind: z.literal('continuous'), dimensions: positiveCount }),
 ]);
@@ -553,6 +567,7 @@ const model: z.ZodMiniType<ModelDescription> = z.strictObject({
   streams: list(stream, mostStreams, 1),
   steps: list(z.strictObject({ tokens: count, bits: amount }), mostSteps, 1),
   expectedDimensions: count,
+  givenOthers: z.boolean(),
   attentionLayers: count,
   attentionHeads: count,
   defaults: filter,

@@ -9,6 +9,7 @@ import {
   parquetReadObjects,
   parquetSchema,
   type FileMetaData,
+  type RowGroup,
 } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { LRUCache } from 'lru-cache';
@@ -16,7 +17,7 @@ import { extract as tarExtract } from 'tar-stream';
 import { FileTooLarge, openRegular, readRegular } from '../bundle/regularFile';
 import { TatokError } from '../method/errors';
 import { mostFileBytes, requireFileSize } from '../method/imageLimits';
-import { requireFewValues } from './tokenRows';
+import { requireFewValues, requireSoundPages } from './tokenRows';
 
 /** An image by its name among the inputs. */
 export interface ImageInput {
@@ -177,6 +178,8 @@ interface TarEntry {
 }
 
 const mostLabelBytes = 1024;
+/** Of a name in an archive: file systems take a quarter. An archive may have millions. */
+const mostNameLength = 1024;
 
 /** A sample's key in a WebDataset: the name up to the first dot of its last part. */
 function sampleKey(name: string): string {
@@ -197,6 +200,7 @@ async function listTar(archive: string, prefix: string): Promise<Source> {
     for await (const entry of tar) {
       const { name, type, size, byteOffset: offset } = entry.header as typeof entry.header & { byteOffset: number };
       end = offset + size;
+      if (name.length > mostNameLength) throw new RangeError(`a name has ${name.length} characters`);
       // Links and devices are no images, wherever they lead.
       if (type === 'file' && imageExtension.test(name)) entries.push({ name, offset, size });
       if (type === 'file' && extname(name) === '.cls' && size <= mostLabelBytes) {
@@ -264,14 +268,18 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
   const names = parquetSchema(metadata).children.map(({ element }) => element.name);
   const key = keyColumns.find((name) => names.includes(name));
   const label = labelColumns.find((name) => names.includes(name));
-  const read = (columns: string[], rowStart: number, rowEnd: number): Promise<Record<string, unknown>[]> =>
-    parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, utf8: false });
+  const read = async (columns: string[], group: RowsOfGroup): Promise<Record<string, unknown>[]> => {
+    const { start: rowStart, end: rowEnd } = group;
+    await requireSoundPages(file, group.of, columns);
+    return parquetReadObjects({ file, metadata, columns, rowStart, rowEnd, compressors, utf8: false });
+  };
   const groups = groupsOf(metadata);
   const keys: string[] = [];
   const labels: (string | null)[] = [];
   const wanted = [key ?? (nested ? image : undefined), label].filter((name) => name !== undefined);
-  for (const [start, end] of groups) {
-    const rows = wanted.length === 0 ? [] : await read(wanted, start, end);
+  for (const group of groups) {
+    const { start, end } = group;
+    const rows = wanted.length === 0 ? [] : await read(wanted, group);
     for (let row = start; row < end; row++) {
       const values = rows[row - start] ?? {};
       const found: unknown = key === undefined ? (values[image] as { path?: unknown } | undefined)?.path : values[key];
@@ -279,18 +287,18 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
       labels.push(label === undefined ? null : plainText(values[label]));
     }
   }
-  const held = new LRUCache<number, Promise<Record<string, unknown>[]>>({ max: heldGroups });
+  const held = new LRUCache<RowsOfGroup, Promise<Record<string, unknown>[]>>({ max: heldGroups });
   return {
     count: keys.length,
     at: (index) => ({
       path: keys[index] ?? '',
       label: labels[index] ?? null,
       read: async () => {
-        const group = groups.findIndex(([, end]) => index < end);
-        const [start, end] = groups[group] ?? [0, 0];
-        const rows = held.get(group) ?? read([image], start, end);
+        const group = groups.find(({ end }) => index < end);
+        if (group === undefined) throw new RangeError(`there is no row ${index}`);
+        const rows = held.get(group) ?? read([image], group);
         held.set(group, rows);
-        const value = (await rows)[index - start]?.[image];
+        const value = (await rows)[index - group.start]?.[image];
         const bytes = nested ? (value as { bytes?: unknown } | null | undefined)?.bytes : value;
         if (bytes instanceof Uint8Array) return bytes;
         throw new TatokError('image-unreadable', 'The row of the Parquet file has no image.');
@@ -299,10 +307,19 @@ async function listParquet(archive: string, prefix: string): Promise<Source> {
   };
 }
 
-/** First and last row (exclusive) of each group that is not empty. */
-function groupsOf({ row_groups }: FileMetaData): (readonly [number, number])[] {
+/** A group, and its first and last row (exclusive). */
+interface RowsOfGroup {
+  readonly of: RowGroup;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Groups that are not empty. */
+function groupsOf({ row_groups }: FileMetaData): RowsOfGroup[] {
   let start = 0;
-  return row_groups.map(({ num_rows }) => [start, (start += Number(num_rows))] as const).filter(([a, b]) => b > a);
+  return row_groups
+    .map((of) => ({ of, start, end: (start += Number(of.num_rows)) }))
+    .filter((group) => group.end > group.start);
 }
 
 /** The column of images: bytes, or a structure with a field `bytes` as Hugging Face's data sets have it. */

@@ -3,9 +3,12 @@ import {
   parquetMetadataAsync,
   parquetReadObjects,
   type AsyncBuffer,
+  type ColumnMetaData,
   type FileMetaData,
+  type RowGroup,
   type SchemaElement,
 } from 'hyparquet';
+import { parquetHeader } from 'hyparquet/src/column.js';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { compressors } from 'hyparquet-compressors';
 import { z } from 'zod';
@@ -132,6 +135,7 @@ export async function rowsFromParquet(
     // Byte arrays are text only where the schema says so.
     const metadata = await parquetMetadataAsync(file);
     requireFewValues(metadata, bytes.byteLength);
+    for (const group of metadata.row_groups) await requireSoundPages(file, group, wanted);
     const rows = await parquetReadObjects({
       ...{ file, metadata, compressors, utf8: false },
       ...(wanted && { columns: [...wanted] }),
@@ -152,6 +156,10 @@ export async function rowsFromParquet(
 
 /** Of a column of one group of rows: more do not fit into memory. */
 const mostValues = 2 ** 27;
+/** Of a page that is unpacked. */
+const mostPageBytes = 2 ** 30;
+/** A page's header has some dozens, and its least and greatest value. */
+const headerBytes = 2 ** 16;
 
 /**
  * Equal values take next to nothing in Parquet, so a small file may unpack to any size. Rows that are of use differ in more than a byte.
@@ -165,6 +173,43 @@ export function requireFewValues({ num_rows, row_groups }: FileMetaData, bytes: 
     columns.map(({ meta_data }) => Number(meta_data?.num_values ?? 0)),
   );
   if (values.some((count) => count > mostValues)) throw new RangeError('a column of it has too many values');
+}
+
+/**
+ * Reads the header of every page of a group of rows: the reader makes room for what these claim.
+ *
+ * @param columns that are to be read; absent: all.
+ * @throws RangeError for pages that claim more than their column, or that are too large; an Error for a damaged header.
+ */
+export async function requireSoundPages(
+  file: AsyncBuffer,
+  group: RowGroup,
+  columns?: readonly string[],
+): Promise<void> {
+  for (const { meta_data: chunk } of group.columns) {
+    const [name = ''] = chunk?.path_in_schema ?? [];
+    if (chunk !== undefined && columns?.includes(name) !== false) await requirePagesOf(file, chunk);
+  }
+}
+
+async function requirePagesOf(file: AsyncBuffer, chunk: ColumnMetaData): Promise<void> {
+  const most = Number(chunk.num_values);
+  let at = Number(chunk.dictionary_page_offset ?? chunk.data_page_offset);
+  const end = Math.min(file.byteLength, at + Number(chunk.total_compressed_size));
+  let values = 0;
+  while (at < end - 1) {
+    const bytes = await file.slice(at, Math.min(end, at + headerBytes));
+    const reader = { view: new DataView(bytes), offset: 0 };
+    const page = parquetHeader(reader);
+    const { dictionary_page_header: dictionary, data_page_header: first, data_page_header_v2: second } = page;
+    values += (first ?? second)?.num_values ?? 0;
+    const sizes = [page.compressed_page_size, page.uncompressed_page_size, dictionary?.num_values ?? 0, values];
+    if (sizes.some((size) => !(size >= 0)) || Math.max(dictionary?.num_values ?? 0, values) > most) {
+      throw new RangeError('a page of it claims more values than its column');
+    }
+    if (page.uncompressed_page_size > mostPageBytes) throw new RangeError('a page of it is too large');
+    at += reader.offset + page.compressed_page_size;
+  }
 }
 
 function schemaOf(name: Column): SchemaElement[] {

@@ -105,6 +105,14 @@ describeInVSCode('A folder that is not trusted, in VS Code', () => {
     await runCommand(page, 'View: Close All Editors');
   });
 
+  it('runs no Python: the palette has no import of tokenizers', async () => {
+    const { page } = vscode;
+    await page.keyboard.press('F1');
+    await page.locator('.quick-input-widget input[type="text"]').fill('>TaTok: Import Tokenizer');
+    await page.locator('.quick-input-list').getByText('No matching').waitFor();
+    await page.keyboard.press('Escape');
+  });
+
   it('has its way once it is trusted', async () => {
     const { page, folder } = vscode;
     await runCommand(page, 'Workspaces: Manage Workspace Trust');

@@ -136,19 +136,25 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['analysis', { name: 'anchorCurve', params: { codec: 'webp', bytes: Array<number>(1e5).fill(1) } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedKept: [1e9] } } }],
     ['analysis', { name: 'reconstruct', params: { ...filter, edits: { ...edits, forcedDropped: { length: 1e9 } } } }],
+    ['analysis', { name: 'nearest', params: { patch: -1 } }],
     ['analysis', { name: 'draw', params: { settings: filter, seed: -1 } }],
     [
       'export',
       { kind: 'npz', settings: filter, edits: { ...edits, replaced: [{ token: '__proto__', index: 0, code: 0 }] } },
     ],
     ['analysis', { name: 'rank', params: filter, picture: 1 }],
+    // Token files: edits that are none, and commands of VS Code that are not those of undoing.
+    ['edit', { edits: { ...edits, forcedKept: [1, 0] }, label: 'x' }],
+    ['edit', { edits, label: 'x'.repeat(1000) }],
+    ['travel', ['workbench.action.closeAllEditors']],
+    ['row/choose', ['/etc/passwd']],
     // The messages of other connections, and of none.
     ['open', { picture: 1, file: png }],
     ['provider/exclude', { provider: 'cpu' }],
     ['$/cancelRequest', null],
     ['$/progress', { token: 1, value: 1 }],
   ];
-  const notified = ['filtering', 'action', 'cropMode/choose', 'cancel'];
+  const notified = ['filtering', 'action', 'cropMode/choose', 'cancel', 'edit', 'travel', 'row/choose'];
   const requests = hostile.map(([method, params], n) => ({ jsonrpc: '2.0', id: 1000 + n, method, params }));
   const expected = requests.filter(({ method }) => !notified.includes(method)).map(({ id }) => id);
   for (const { id, ...message } of requests) {

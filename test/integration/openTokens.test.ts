@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../src/engine/engine';
+import { withEdits } from '../../src/export/editedTokens';
 import { readTokens } from '../../src/export/npz';
-import { tokensRecord } from '../../src/export/tokens';
+import { tokensRecord, withoutEdits } from '../../src/export/tokens';
+import type { Edits } from '../../src/method/edits';
 import { decodedFormat, type CropMode, type FilterSettings, type RankingCriterion } from '../../src/method/types';
 import type { ModelChoice, OpenTokensParams } from '../../src/protocol/engineMessages';
 import { refusalOf } from '../unit/refusal';
@@ -113,4 +115,37 @@ describe('a token file', () => {
       message: 'The tokens do not fit tiny: the code 5000 is not in its codebook of 4096.',
     });
   });
+});
+
+describe('an edited token file', () => {
+  it.each(['entropy', 'sequential'] as const)(
+    'decodes by the command line to what its editor shows, bit for bit: %s',
+    async (ranking) => {
+      const { made, params } = await written('centre', ranking);
+      const { keep } = params.tokens;
+      const [kept, dropped] = [keep.indexOf(1), keep.indexOf(0)];
+      const edits: Edits = {
+        forcedKept: [dropped],
+        forcedDropped: [kept],
+        replaced: [
+          { token: 'global', index: 2, code: 4000 },
+          { token: 'patch', index: dropped, code: 17 },
+        ],
+      };
+      const opened = await openTokensIn(engine, params);
+      const shown = await opened.analyses.reconstruct({ ...opened.settings, edits });
+      const record = new TextEncoder().encode(JSON.stringify(tokensRecord(made)));
+      const file = readTokens('a', withEdits('a', record, made.model, edits), made.model);
+      const { pictures } = await engine.decodeTokens({ choice, pictures: [file.tokens] });
+      expect(pictures).toEqual([{ width: 64, height: 64, rgb: shown.rgb }]);
+      expect(shown.rgb).not.toEqual(made.reconstruction.rgb);
+      expect(shown.keptTokens).toBe(made.reconstruction.keptTokens);
+      // Opened again, its edits lie over the tokens that the model gave.
+      const { own, edits: found } = withoutEdits('a', file);
+      expect(found).toEqual(edits);
+      const again = await openTokensIn(engine, { ...params, tokens: own });
+      expect((await again.analyses.reconstruct({ ...again.settings, edits: found })).rgb).toEqual(shown.rgb);
+      expect((await again.analyses.reconstruct(again.settings)).rgb).toEqual(made.reconstruction.rgb);
+    },
+  );
 });

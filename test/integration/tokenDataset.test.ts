@@ -10,7 +10,7 @@ import sharp from 'sharp';
 import { zipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { QualityMeter } from '../../src/engine/metrics';
-import { npy } from '../../src/export/npy';
+import { npy } from '../../src/method/npy';
 import { TokenDataset } from '../../src/tokens/tokenDataset';
 import type { TokenRow } from '../../src/tokens/tokenRows';
 import { bundleFor, sample } from './support';
@@ -352,5 +352,32 @@ describe('a run that is stopped', () => {
       0,
       expect.stringMatching(/Codes were not compared: \S+many cannot be read/),
     ]);
+  });
+});
+
+describe('a budget over a data set', () => {
+  it.each(['entropy', 'distortion'])('gives what tokenizing under it again does: %s', async (ranking) => {
+    await writePictures(join(folder, 'many'), 6);
+    const filter = ['--ranking', ranking, '--edge-priority', '0.5'];
+    const name = `budget-${ranking}.tokens`;
+    expect((await run('many', '--dataset', name, '--entropies', ...filter)).status).toBe(0);
+    const { status, out } = await run('budget', name, '--tokens', '10', '--json');
+    expect(status).toBe(0);
+    const { images, approximate, budgets } = JSON.parse(out) as {
+      images: number;
+      approximate: boolean;
+      budgets: { kind: string; lossRate: number; spread: { mean: number; least: number; most: number } }[];
+    };
+    expect([images, approximate]).toEqual([6, false]);
+    expect(budgets.map(({ kind }) => kind)).toEqual(expect.arrayContaining(['image', 'collection']));
+    for (const { kind, lossRate, spread } of budgets.filter((each) => each.kind !== 'collection')) {
+      const again = `${kind}-${ranking}.tokens`;
+      await run('many', '--dataset', again, ...filter, '--budget', kind, '--loss-rate', String(lossRate));
+      const tokens = (await rowsOf(again)).map((row) => row.tokens ?? NaN);
+      expect(tokens.reduce((a, b) => a + b, 0) / 6).toBeCloseTo(spread.mean, 9);
+      expect([Math.min(...tokens), Math.max(...tokens)]).toEqual([spread.least, spread.most]);
+      expect(spread.mean).toBeLessThanOrEqual(10);
+    }
+    expect((await run('budget', name, '--tokens', '20')).errors).toContain('A mean of 20 tokens is out of reach');
   });
 });

@@ -1,12 +1,14 @@
 /** A tiny bundle of every kind of tokenizer, under the name of a public one: each opens in the engine, or is refused for its reason. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../src/engine/engine';
+import { npy } from '../../src/method/npy';
 import type { FilterSettings } from '../../src/method/types';
 import { codesOf, writeStreamBundle, type TestBundle } from '../streamBundles';
 import { refusalOf } from '../unit/refusal';
@@ -186,6 +188,42 @@ describe('ε as a length', () => {
       [2, 24],
     ]);
     await expect(analyses.rank(settings)).rejects.toMatchObject({ code: 'bad-settings' });
+  });
+});
+
+describe('vectors of a table', () => {
+  it('are near to each other as the table says, for every residual code of a patch', async () => {
+    const name = 'rq-with-table';
+    await writeStreamBundle(join(folder, name), { name, ...systems['rq-vae'].bundle });
+    const manifestFile = join(folder, name, 'manifest.json');
+    const manifest = JSON.parse(await readFile(manifestFile, 'utf8')) as {
+      codebooks: Record<string, object>;
+      files: object[];
+    };
+    const values = Float32Array.from({ length: 4096 }, (_, i) => i * i);
+    const bytes = npy({ kind: 'float32', shape: [4096, 1], values });
+    await writeFile(join(folder, name, 'codebook.npy'), bytes);
+    for (const key of Object.keys(manifest.codebooks)) {
+      manifest.codebooks[key] = { ...vq, dimensions: 1, file: 'codebook.npy' };
+    }
+    const sha256 = createHash('sha256').update(bytes).digest('hex');
+    manifest.files.push({ path: 'codebook.npy', bytes: bytes.length, sha256 });
+    await writeFile(manifestFile, JSON.stringify(manifest));
+    const { analyses, tokens } = await open(name);
+    expect([...tokens.patchCodes.slice(0, 4)]).toEqual([0, 1, 2, 0]);
+    const near = await analyses.nearest({ patch: 0 });
+    expect(near.map((entries) => entries.map(({ code }) => code))).toEqual([
+      [1, 2, 3, 4, 5],
+      [0, 2, 3, 4, 5],
+      [1, 0, 3, 4, 5],
+      [1, 2, 3, 4, 5],
+    ]);
+    expect(near[1]?.[1]).toEqual({ code: 2, distance: 3 });
+  });
+
+  it('are not told where the bundle has none', async () => {
+    const { analyses } = await open('rq-vae');
+    await expect(analyses.nearest({ patch: 0 })).rejects.toMatchObject({ code: 'bad-settings' });
   });
 });
 

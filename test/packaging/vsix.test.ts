@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os';
 import { dirname, join, posix, resolve } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { unzipSync } from 'fflate';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { build } from '../../esbuild.mjs';
 import { packageExtension } from '../../scripts/package.mjs';
@@ -44,6 +45,7 @@ const allowed = [
   /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
   /^extension\/models\/manifest\.schema\.json$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
+  /^extension\/python\/tatok-[\d.]+-py3-none-any\.whl$/,
   /^extension\/node_modules\/(sharp|@img\/[^/]+|detect-libc|semver|onnxruntime-node|onnxruntime-common)\//,
 ];
 
@@ -158,6 +160,18 @@ describe(`the package for ${platform}`, () => {
       expect(code, path).not.toContain('sourceMappingURL');
       expect(code, path).not.toContain(root);
     }
+  });
+
+  it('holds the Python package that imports tokenizers, in under 400 kB', () => {
+    const [name = '', wheel = new Uint8Array()] =
+      [...files].find(([path]) => path.startsWith('extension/python/')) ?? [];
+    expect(name).toMatch(/tatok-[\d.]+-py3-none-any\.whl$/);
+    expect(wheel.length).toBeLessThan(400e3);
+    const modules = Object.keys(unzipSync(wheel));
+    expect(modules).toEqual(
+      expect.arrayContaining(['tatok/cli.py', 'tatok/importers/titok.py', 'tatok/lens/command.py']),
+    );
+    expect(modules.filter((path) => !/^tatok(\/.+\.py|-[\d.]+\.dist-info\/.+)$/.test(path))).toEqual([]);
   });
 
   it('holds the model that its manifest describes', () => {

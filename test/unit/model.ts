@@ -35,6 +35,7 @@ export const tinyModel = modelWith(
     resample: 'lanczos3',
     grid: { rows: 2, columns: 3 },
     expectedDimensions: 2,
+    givenOthers: false,
     attentionLayers: 2,
     attentionHeads: 2,
     defaults: { lossRate: 0.5, edgePriority: 1, budget: 'image', ranking: 'entropy' },

@@ -144,6 +144,23 @@ describe('the keyboard', () => {
     await page.close();
   });
 
+  it('tells of every button that opens something what that is', async () => {
+    const page = await pages.inspector();
+    const opened = page.locator('vscode-button', { has: page.locator('[aria-expanded]') });
+    const names = await opened.evaluateAll((buttons) =>
+      buttons.map((button) => {
+        const control = button.shadowRoot?.querySelector('button');
+        const [controlled] =
+          (control as { ariaControlsElements?: Element[] } | null | undefined)?.ariaControlsElements ?? [];
+        return controlled === button.nextElementSibling ? controlled.className : undefined;
+      }),
+    );
+    expect(names).toContain('menu');
+    expect(names).toContain('card');
+    expect(names).not.toContain(undefined);
+    await page.close();
+  });
+
   it('walks the open list of a drop-down; Enter takes, Escape leaves what was chosen', async () => {
     const page = await pages.inspector();
     const ranking = page.getByRole('combobox', { name: 'Ranking' });

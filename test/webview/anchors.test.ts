@@ -54,9 +54,9 @@ describe('anchors', () => {
     const page = await openInspector();
     await page.getByTestId('psnr').filter({ hasText: /\d/ }).waitFor();
     const [payload = 0, mask = 0] = (await page.getByTestId('bits').innerText()).match(/\d+/g)?.map(Number) ?? [];
-    const number = async (testId: string) => Number(await page.getByTestId(testId).innerText());
-    expect(await number('bits-per-pixel')).toBeCloseTo((payload + mask) / 256 ** 2, 4);
-    expect(await number('bytes')).toBe(Math.ceil((payload + mask) / 8));
+    const figure = async (testId: string) => Number(await page.getByTestId(testId).innerText());
+    expect(await figure('bits-per-pixel')).toBeCloseTo((payload + mask) / 256 ** 2, 4);
+    expect(await figure('bytes')).toBe(Math.ceil((payload + mask) / 8));
     await page.close();
   });
 

@@ -107,6 +107,16 @@ const states: readonly State[] = [
     options: { parts: { globalTokens: 0, patchTokens: 256, filters: true } },
     prepare: (page) => focusPatch(page, 5, 9),
   },
+  {
+    name: 'token-file',
+    options: { opened: { tokens: 'file', original: 'kodim23.png' } },
+    prepare: (page) => focusPatch(page, 5, 9),
+  },
+  {
+    name: 'data-set-row',
+    options: { opened: { tokens: 'dataset', original: null } },
+    prepare: press('overlay-surprisal'),
+  },
   { name: 'working', options: { scenario: 'working' } },
   { name: 'pictured', options: { scenario: 'pictured' } },
   { name: 'ranking', options: { scenario: 'ranking' } },
@@ -162,7 +172,7 @@ describe('every state in every theme', () => {
   it.each(states)('$name: axe finds nothing, the console is quiet', async ({ name, options, prepare }) => {
     const page = await openInspector({ ...options, theme: 'dark' });
     const complaints = complaintsOf(page);
-    const waiting = options?.scenario === 'working' ? 'progress' : options?.scenario === 'failed' ? 'failure' : 'psnr';
+    const waiting = options?.scenario === 'working' ? 'progress' : options?.scenario === 'failed' ? 'failure' : 'bits';
     await page.getByTestId(waiting).waitFor();
     await prepare?.(page);
     const violations = await violationsInEveryTheme(page, name);

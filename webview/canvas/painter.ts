@@ -32,7 +32,17 @@ export interface Scene {
   readonly showDropped: boolean;
   readonly focused: number | undefined;
   readonly pinned: boolean;
+  readonly marks: Marks;
   readonly palette: Palette;
+}
+
+/** Patches that were changed by hand, and those that share a code with the focused one. */
+export interface Marks {
+  readonly kept: readonly number[];
+  readonly dropped: readonly number[];
+  /** Another code is decoded. */
+  readonly replaced: readonly number[];
+  readonly twins: readonly number[];
 }
 
 const paper = 'rgb(255 255 255 / 0.92)';
@@ -90,6 +100,7 @@ function paintOne(
     if (side >= legibleNotch) paintEdgeMarks(context, scene, lines, visible);
   }
   if (scene.outlineKept && side >= legibleOutline) paintOutlines(context, scene, lines, visible, side);
+  paintMarks(context, scene, lines, visible, side);
   if (scene.focused !== undefined) paintFocus(context, scene, lines, scene.focused);
 }
 
@@ -275,6 +286,77 @@ function paintOutlines(
   // White between dark hairlines shows on every colour.
   if (side >= roomForHairlines) contours(stroke + 2 * hairline, ink);
   contours(stroke, paper);
+}
+
+/** Device-independent pixels of a patch's side from which shapes within it can be told apart. */
+const legibleMark = 9;
+
+/**
+ * Forced patches carry a plus or a cross in a corner, replaced codes a filled square in another; patches of one code a frame. Shapes tell
+ * them apart, not colours. Each kind is one path.
+ */
+function paintMarks(
+  context: CanvasRenderingContext2D,
+  { marks, grid, ratio, palette }: Scene,
+  lines: Lines,
+  { firstRow, endRow, firstColumn, endColumn }: Visible,
+  side: number,
+): void {
+  const onCanvas = (
+    patches: readonly number[],
+    add: (x: number, y: number, width: number, height: number) => void,
+  ): void => {
+    for (const patch of patches) {
+      const [row, column] = [Math.floor(patch / grid.columns), patch % grid.columns];
+      if (row < firstRow || row >= endRow || column < firstColumn || column >= endColumn) continue;
+      const [x, y] = [lines.x[column] ?? 0, lines.y[row] ?? 0];
+      add(x, y, (lines.x[column + 1] ?? x) - x, (lines.y[row + 1] ?? y) - y);
+    }
+  };
+  const stroke = (width: number, colour: string): void => {
+    context.lineWidth = width * ratio;
+    context.strokeStyle = colour;
+    context.stroke();
+  };
+  if (marks.twins.length > 0) {
+    context.beginPath();
+    const inset = Math.min(2, side / 6) * ratio;
+    onCanvas(marks.twins, (x, y, width, height) =>
+      context.rect(x + inset, y + inset, width - 2 * inset, height - 2 * inset),
+    );
+    stroke(4, 'rgb(0 0 0 / 0.7)');
+    stroke(2, palette.accent);
+  }
+  if (side < legibleMark) return;
+  const arm = Math.min(4.5, side / 5) * ratio;
+  const shape = (patches: readonly number[], draw: (x: number, y: number) => void): void => {
+    if (patches.length === 0) return;
+    context.beginPath();
+    onCanvas(patches, draw);
+    stroke(4, 'rgb(0 0 0 / 0.8)');
+    stroke(2, '#ffffff');
+  };
+  const margin = arm + 3 * ratio;
+  shape(marks.kept, (x, y) => {
+    context.moveTo(x + margin - arm, y + margin);
+    context.lineTo(x + margin + arm, y + margin);
+    context.moveTo(x + margin, y + margin - arm);
+    context.lineTo(x + margin, y + margin + arm);
+  });
+  shape(marks.dropped, (x, y) => {
+    context.moveTo(x + margin - arm, y + margin - arm);
+    context.lineTo(x + margin + arm, y + margin + arm);
+    context.moveTo(x + margin - arm, y + margin + arm);
+    context.lineTo(x + margin + arm, y + margin - arm);
+  });
+  if (marks.replaced.length === 0) return;
+  context.beginPath();
+  onCanvas(marks.replaced, (x, y, width) =>
+    context.rect(x + width - margin - arm, y + margin - arm, 1.6 * arm, 1.6 * arm),
+  );
+  stroke(3, 'rgb(0 0 0 / 0.8)');
+  context.fillStyle = '#ffffff';
+  context.fill();
 }
 
 function paintFocus(context: CanvasRenderingContext2D, scene: Scene, lines: Lines, patch: number): void {

@@ -10,6 +10,7 @@ export function AnchorsPanel(): JSX.Element | null {
   const { inspector, session } = useServices();
   const { anchors } = session;
   const on = inspector.anchored.value;
+  if (!inspector.hasOriginal.value) return null;
   return (
     <PlotPanel
       name="anchors"

@@ -32,6 +32,10 @@ export const rankingRules: Record<RankingCriterion, string> = {
     'Patches are sorted by their conditional entropy ĥ, given the global tokens and the patches kept already, times the squared error that keeping them saves.',
 };
 
+/** The same where a token's entropy is that given the other tokens. */
+const eliminationRule =
+  'Tokens are dropped one after another: the one whose conditional entropy, given the tokens that are left, is least goes first.';
+
 const texts: Record<Exclude<Term, 'ranking'>, readonly string[]> = {
   lossRate: [
     'ε bounds the information that may be lost: patches are dropped, the least important first, as long as the conditional entropies of all dropped patches sum to at most ε times the budget.',
@@ -75,7 +79,8 @@ const texts: Record<Exclude<Term, 'ranking'>, readonly string[]> = {
 /** A question mark that explains a word of the method, by the rule in force. */
 export function Explanation({ of }: { readonly of: Term }): JSX.Element {
   const { inspector } = useServices();
-  const rule = rankingRules[inspector.criterion.value];
+  const eliminates = inspector.picture.value?.model.givenOthers === true;
+  const rule = eliminates ? eliminationRule : rankingRules[inspector.criterion.value];
   const paragraphs = of === 'ranking' ? [] : texts[of];
   return (
     <Help about={names[of]} testId={`about-${of}`}>

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { Status } from './Status';
 import { TokensFile } from './TokensFile';
+import { Neighbours } from '../experiments/Neighbours';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
 import { Dropdown } from '../ui/toolkit';
@@ -14,11 +15,13 @@ import { exportChoices } from '../../src/protocol/exports';
 /** Name and size of the picture, the model, the provider and the times. */
 export function Header(): JSX.Element {
   const { inspector } = useServices();
+  const document = inspector.document.value;
   const picture = inspector.picture.value;
   const tokenization = inspector.tokenization.value;
   return (
     <header class="header">
-      <h1 class="file-name">{inspector.document.value?.name ?? 'TaTok Inspector'}</h1>
+      <h1 class="file-name">{document?.name ?? 'TaTok Inspector'}</h1>
+      {document && document.tokens === undefined && <Neighbours />}
       <TokensFile />
       {picture && <Dimensions image={picture.image} />}
       <ModelSelect />
@@ -124,9 +127,10 @@ export function ModelDetails({ model, summary }: ModelDetailsProps): JSX.Element
 /** Announces to screen readers, once each, that work began and that its result can be read. */
 function PhaseAnnouncement(): JSX.Element {
   const { inspector } = useServices();
-  const name = inspector.document.value?.name;
+  const { name = '', tokens } = inspector.document.value ?? {};
   const { kind } = inspector.phase.value;
-  const text = kind === 'working' ? `Tokenizing ${name ?? ''}` : kind === 'ready' ? `${name ?? ''} is tokenized` : '';
+  const [work, done] = tokens === undefined ? ['Tokenizing', 'is tokenized'] : ['Opening', 'is open'];
+  const text = kind === 'working' ? `${work} ${name}` : kind === 'ready' ? `${name} ${done}` : '';
   return (
     <span class="visually-hidden" role="status" data-testid="phase-said">
       {text}

@@ -16,6 +16,9 @@ const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
   { value: 'distortion', label: 'by distortion' },
 ];
 
+/** Of a model whose tokens have entropies given each other. */
+const eliminationOptions = [{ value: 'sequential', label: 'elimination' }] as const;
+
 const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
   { value: 'reference', label: 'reference' },
@@ -164,6 +167,7 @@ function FilterCard(): JSX.Element {
 
 function FilterChoices(): JSX.Element {
   const { inspector } = useServices();
+  const model = inspector.picture.value?.model;
   return (
     <div class="filter-choices">
       <span class="choice">
@@ -172,8 +176,8 @@ function FilterChoices(): JSX.Element {
           plain
           label="Ranking"
           testId="ranking"
-          options={rankingOptions}
-          value={inspector.criterion.value}
+          options={model?.givenOthers === true ? eliminationOptions : rankingOptions}
+          value={inspector.ranks.value}
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />
         <Explanation of="ranking" />

@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef, useState, useEffect } from 'preact/hooks';
 import type { StageController } from '../stage/stageController';
 import { useServices, type Services } from '../state/context';
+import { NearestEntries } from './NearestEntries';
 import { useFloatingAt } from '../ui/floating';
 import { Row } from '../ui/ownControls';
 import { Badge, Button } from '../ui/toolkit';
@@ -57,7 +58,10 @@ export function focusedPatch({ inspector, session }: Services): FocusedPatch | u
   if (index === undefined || !tokenization) return undefined;
   const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
   const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
-  return { facts: patchFacts(index, tokenization, influence), place };
+  return {
+    facts: patchFacts(index, { ...tokenization, tokens: inspector.decoded.value ?? tokenization.tokens }, influence),
+    place,
+  };
 }
 
 function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boolean }): JSX.Element {
@@ -88,6 +92,7 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
         {facts.token && (
           <Row name={facts.token.latent === undefined ? 'code' : 'latent'}>{describeToken(facts.token)}</Row>
         )}
+        {facts.token && <NearestEntries patch={facts.index} />}
         {facts.influence !== undefined && <Row name="influence">{facts.influence.toFixed(1)} of 255</Row>}
         {facts.rgb && (
           <Row name="mean RGB">

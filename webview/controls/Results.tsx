@@ -65,6 +65,7 @@ function Rate({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.El
   const selected = inspector.selected.value;
   const stale = inspector.awaitsRanking.value;
   const total = <span data-testid="total-tokens">{selected?.totalTokens ?? unknown}</span>;
+  const bytes = selected === undefined ? unknown : bytesOf(selected).toLocaleString('en');
   return (
     <>
       <Result

@@ -47,7 +47,7 @@ export function Status({ timed = true }: { readonly timed?: boolean }): JSX.Elem
           <Button appearance="icon" testId="cancel" onPress={() => session.cancel()}>
             Cancel
           </Button>
-          {reconstructing.stage === 'rank' && <RankGlobally />}
+          {reconstructing.stage === 'rank' && inspector.picture.value?.model.givenOthers !== true && <RankGlobally />}
         </>
       )}
       {stopped && inspector.stale.value && (

@@ -19,7 +19,7 @@ const viewOptions: readonly { value: View; label: string; title?: string }[] = [
 ];
 
 /** In place of an original that was not found. */
-const asSaved: (typeof viewOptions)[number] = { value: 'original', label: 'As opened' };
+const unedited: (typeof viewOptions)[number] = { value: 'original', label: 'Unedited' };
 
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
@@ -50,6 +50,7 @@ interface ToolbarProps {
 /** Choices of the canvas: view, overlay, opacity and colour map. */
 export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX.Element {
   const { inspector } = useServices();
+  const { hasOriginal } = inspector;
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
   // A list takes the room of its longest choice alone.
@@ -62,7 +63,8 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
         testId="view"
         options={viewOptions
           .filter(({ value }) => views?.includes(value) ?? true)
-          .map((option) => (option.value === 'original' && !inspector.hasOriginal.value ? asSaved : option))}
+          .filter(({ value }) => value !== 'anchor' || hasOriginal.value)
+          .map((option) => (option.value === 'original' && !hasOriginal.value ? unedited : option))}
         value={inspector.view.value}
         onChange={(view) => (inspector.view.value = view)}
       />

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useState } from 'preact/hooks';
 import { useDataset } from './datasetSession';
+import { Histogram } from './Distributions';
 import { Button, NumberField } from '../ui/toolkit';
 import type { FoundBudget } from '../../src/method/collectionBudget';
 
@@ -55,15 +56,17 @@ export function BudgetFinder(): JSX.Element | null {
 
 function Found({ found }: { readonly found: FoundBudget }): JSX.Element {
   const { session } = useDataset();
-  const { kind, lossRate, budgetBits, spread } = found;
+  const { kind, lossRate, budgetBits, spread, tokens } = found;
+  const range = `${spread.least} to ${spread.most}, 80 % within ${spread.tenth.toFixed(0)} to ${spread.ninetieth.toFixed(0)}`;
   return (
     <div class="budget" data-testid={`budget-${kind}`}>
       <h3>{names[kind]}</h3>
       <p>
         ε = {lossRate}
         {budgetBits === null ? '' : `, B = ${Math.round(budgetBits)} bits`}: mean {spread.mean.toFixed(1)} tokens,{' '}
-        {spread.least} to {spread.most}, 80 % within {spread.tenth.toFixed(0)} to {spread.ninetieth.toFixed(0)}
+        {range}
       </p>
+      <Histogram title="Tokens per image" unit="tokens" values={tokens} summary={range} />
       {kind === 'collection' ? (
         <p class="muted">For the manifest of a model: referenceBudgetBits, and defaults.lossRate.</p>
       ) : (

@@ -13,11 +13,13 @@ const height = 150;
 const margin = { top: 10, right: 8, bottom: 20, left: 40 };
 
 /** Mean rate–distortion of a random sample of the images, measured on request: every point is a decoding. */
-export function CollectionCurve(): JSX.Element {
+export function CollectionCurve(): JSX.Element | null {
   const { view, session } = useDataset();
   const { wanted, curves: measured } = session.curves.value;
   const idle = view.state.value.phase === 'stopped' || view.state.value.phase === 'complete';
   const measuring = session.measuring.value;
+  // A model that drops nothing has one rate.
+  if (view.state.value.facts?.settings === undefined) return null;
   return (
     <section class="panel" aria-labelledby="curve-title">
       <div class="title-line">

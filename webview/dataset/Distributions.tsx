@@ -58,18 +58,20 @@ function Distribution({ name, title, unit, digits, values }: DistributionProps):
       <p class="muted" data-testid={`${name}-summary`}>
         {summary}
       </p>
-      {values.length > 0 && <Histogram name={name} title={title} unit={unit} values={values} summary={summary} />}
+      {values.length > 0 && <Histogram exported={name} title={title} unit={unit} values={values} summary={summary} />}
     </section>
   );
 }
 
-function Histogram({
-  name,
-  title,
-  unit,
-  values,
-  summary,
-}: Omit<DistributionProps, 'digits'> & { readonly summary: string }): JSX.Element {
+interface HistogramProps extends Pick<DistributionProps, 'title' | 'unit' | 'values'> {
+  /** Offered to the export menu under this name; absent: not offered. */
+  readonly exported?: DistributionProps['name'];
+  /** For assistive technology. */
+  readonly summary: string;
+}
+
+/** How many images have how much. */
+export function Histogram({ exported, title, unit, values, summary }: HistogramProps): JSX.Element {
   const root = useRef<SVGSVGElement>(null);
   const width = useWidth(root, 290);
   const { counted, x, y } = useMemo(() => {
@@ -82,13 +84,13 @@ function Histogram({
       y: scaleLinear([0, max(counted, ({ length }) => length) ?? 1], [height - margin.bottom, margin.top]),
     };
   }, [values, width]);
-  useDatasetExport(name, {
+  useDatasetExport(exported, {
     title,
     xLabel: unit,
     yLabel: 'images',
     svg: () => root.current,
     table: () => [
-      [`from_${name}`, `to_${name}`, 'images'],
+      [`from_${exported ?? unit}`, `to_${exported ?? unit}`, 'images'],
       ...counted.map(({ x0 = 0, x1 = 0, length }) => [x0, x1, length]),
     ],
   });
@@ -99,7 +101,7 @@ function Histogram({
       height={height}
       role="img"
       aria-label={`${title}, ${values.length} images: ${summary}`}
-      data-testid={`${name}-histogram`}
+      data-testid={exported && `${exported}-histogram`}
     >
       <Axis side="bottom" scale={x} ticks={x.ticks(4)} x={0} y={height - margin.bottom} />
       <Axis side="left" scale={y} ticks={[y.domain()[1] ?? 0]} x={margin.left} y={0} />

@@ -6,7 +6,7 @@ import {
   type Range,
 } from '@tanstack/virtual-core';
 import type { ComponentChildren, JSX, RefObject } from 'preact';
-import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks';
 import { useDataset } from './datasetSession';
 import { bitsOf, type DatasetView, type SortKey } from './datasetView';
 import { psnrText, ssimText } from '../../src/method/quality';
@@ -159,11 +159,13 @@ function useVirtualizer(
   focusedPlace: number,
 ): Virtualizer<HTMLDivElement, HTMLDivElement> {
   const [, draw] = useReducer((count: number) => count + 1, 0);
+  // Another function would have every row measured anew.
+  const keyOf = useCallback((at: number) => rows[at]?.index ?? at, [rows]);
   const options = {
     count: rows.length,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
-    getItemKey: (at: number) => rows[at]?.index ?? at,
+    getItemKey: keyOf,
     scrollToFn: elementScroll,
     observeElementRect,
     observeElementOffset,
@@ -220,6 +222,8 @@ interface RowProps {
 }
 
 function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JSX.Element {
+  // The same elements again are not looked at: a row that is scrolled costs its place alone.
+  const cells = useMemo(() => <Cells row={row} copies={copies} />, [row, copies]);
   return (
     <div
       role="row"
@@ -232,6 +236,14 @@ function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JS
       onClick={onOpen}
       onFocus={onFocus}
     >
+      {cells}
+    </div>
+  );
+}
+
+function Cells({ row, copies }: Pick<RowProps, 'row' | 'copies'>): JSX.Element {
+  return (
+    <>
       <Cell column="path">
         <Thumbnail index={row.index} empty={row.error !== null} />
         <span class="grid-name">
@@ -251,7 +263,7 @@ function Row({ row, at, top, copies, reachable, onOpen, onFocus }: RowProps): JS
           {row.error === null || key === 'label' ? text(row) : ''}
         </Cell>
       ))}
-    </div>
+    </>
   );
 }
 

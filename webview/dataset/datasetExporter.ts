@@ -48,8 +48,10 @@ export class DatasetExporter {
   }
 }
 
-/** Offers a chart to the export menu, as it is when it is exported. */
-export function useDatasetExport(name: Chart, source: ChartSource): void {
+/** Offers a chart to the export menu, as it is when it is exported; one without a name is not offered. */
+export function useDatasetExport(name: Chart | undefined, source: ChartSource): void {
   const { exporter } = useDataset();
-  useEffect(() => exporter.chart(name, source));
+  useEffect(() => {
+    if (name !== undefined) exporter.chart(name, source);
+  });
 }

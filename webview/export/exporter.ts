@@ -20,6 +20,7 @@ import {
   type PictureKind,
 } from '../../src/protocol/exports';
 import * as protocol from '../../src/protocol/document';
+import { carried } from '../../src/method/edits';
 
 /** A plot that stands in the page, as exports need it. */
 export interface PlotSource extends PlotTexts {
@@ -77,7 +78,9 @@ export class Exporter {
   }
 
   private async request(kind: ExportKind): Promise<ExportRequest> {
-    if (isDataKind(kind)) return { kind, settings: this.inspector.settings.peek() };
+    if (isDataKind(kind)) {
+      return { kind, settings: this.inspector.settings.peek(), edits: carried(this.inspector.edits.peek()) };
+    }
     return { kind, bytes: await this.draw(kind) };
   }
 

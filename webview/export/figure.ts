@@ -138,6 +138,7 @@ function onPaper(scene: Scene, paper: Paper): Scene {
     transform: { x: zoomed * (x - corner.x), y: zoomed * (y - corner.y), k: zoomed * k },
     // A patch that the pointer happened to rest on does not belong to a figure.
     focused: scene.pinned ? scene.focused : undefined,
+    marks: scene.pinned ? scene.marks : { ...scene.marks, twins: [] },
     other: scene.other && onPaper(scene.other, paper),
     palette,
   };

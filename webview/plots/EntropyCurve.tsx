@@ -132,7 +132,7 @@ interface LossLineProps extends MarkProps {
 /** The ε line: a slider like the one above, drawn where it acts. */
 export function LossLine(props: LossLineProps): JSX.Element | null {
   const { inspector, ranking, x, y, left, right, bottom, letter } = props;
-  const selected = inspector.selected.value;
+  const selected = inspector.filtered.value;
   if (selected === undefined) return null;
   const lossRate = inspector.lossRate.value;
   const { keptTokens, budgetBits, lostBits } = selected;

@@ -5,6 +5,7 @@ import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
 import { Axis, useWidth } from './Axis';
 import { PlotPanel } from './PlotPanel';
+import { StepGains } from './StepGains';
 import { useExportedPlot } from '../export/exporter';
 import { AnchorCurves, anchorMarks } from './AnchorCurves';
 import { useServices } from '../state/context';
@@ -105,6 +106,7 @@ export function RateDistortionPlot(): JSX.Element {
             </p>
           )}
           <Plot curve={curve} />
+          <StepGains />
         </>
       )}
     </PlotPanel>

@@ -4,6 +4,7 @@ import type { Scene } from '../canvas/painter';
 import { ColourBar, SwipeHandle, ZoomControls } from './overPicture';
 import { movedFocus, StageController, type StagePicture } from './stageController';
 import { StageMessages } from './StageMessages';
+import { experimentKey, useBrush } from '../experiments/pictureInput';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { codecNames } from '../../src/method/anchors';
@@ -11,8 +12,8 @@ import { shownGrid } from '../../src/method/patch';
 
 /** Names of the pictures left and right of the swipe line; undefined where there is none. */
 function ownNames({ view, anchor, hasOriginal }: Inspector): readonly [left: string, right: string] | undefined {
-  // Where the original was not found, what the tokens decoded to when they were opened stands in for it.
-  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'as opened', 'reconstruction'];
+  // Where the original was not found, the picture of the unedited tokens stands in for it.
+  if (view.value === 'swipe') return [hasOriginal.value ? 'original' : 'unedited', 'reconstruction'];
   if (view.value === 'anchor' && anchor.value !== undefined) return ['reconstruction', codecNames[anchor.value.codec]];
   return undefined;
 }
@@ -24,34 +25,48 @@ interface PictureStageProps {
   readonly onScene?: (scene: () => Scene | undefined) => void;
   /** The picture right of the swipe line in place of this one, and the names of the two. */
   readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
+  /** True if patches can be forced and codes replaced here. */
+  readonly experimental?: boolean;
   /** More that lies over it. */
   readonly children?: ComponentChildren | ((controller: StageController) => ComponentChildren);
 }
 
 /** The picture with its overlay, and what lies over it: colour bar, swipe line, zoom, progress, failures. */
-export function PictureStage({ name = 'Picture', onScene, other, children }: PictureStageProps): JSX.Element {
-  const { inspector, layers, theme } = useServices();
+export function PictureStage({
+  name = 'Picture',
+  onScene,
+  other,
+  experimental = false,
+  children,
+}: PictureStageProps): JSX.Element {
+  const services = useServices();
+  const { inspector, layers, theme, session } = services;
+  const experiments = experimental ? session.experiments : undefined;
   const canvas = useRef<HTMLCanvasElement>(null);
   const [controller, setController] = useState<StageController>();
   useEffect(() => {
     if (canvas.current === null) return undefined;
-    const created = new StageController(canvas.current, { inspector, layers }, theme, other);
+    const created = new StageController(canvas.current, { inspector, layers, experiments }, theme, other);
     setController(created);
     onScene?.(() => created.scene.peek());
     return () => created.dispose();
     // The controller follows what changes by itself.
   }, [inspector, layers, theme, other?.inspector]);
+  useBrush(controller, experiments);
+  const brushing = experiments !== undefined && experiments.tool.value !== 'inspect';
   const swiped = other?.names ?? ownNames(inspector);
   const empty = inspector.picture.value === undefined;
   return (
     <section class="stage" aria-label={name}>
       <canvas
         ref={canvas}
-        class={empty ? 'picture empty' : 'picture'}
+        class={empty ? 'picture empty' : brushing ? 'picture brushing' : 'picture'}
         tabIndex={empty ? -1 : 0}
         role="application"
         aria-roledescription="patch map"
-        aria-label="Patches. Arrow keys move between patches, Enter pins one, plus and minus zoom, 0 fits, 1 shows 100 %."
+        aria-label={`Patches. Arrow keys move between patches, Enter pins one, plus and minus zoom, 0 fits, 1 shows 100 %.${
+          experiments === undefined ? '' : ' K keeps, D drops and F frees the patch; the menu key has more.'
+        }`}
         data-testid="canvas"
         onPointerMove={(event) => {
           if (event.buttons === 0) inspector.hover(controller?.patchAt(event.offsetX, event.offsetY));
@@ -62,6 +77,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
         }}
         onBlur={() => (inspector.pointing.value = false)}
         onClick={(event) => {
+          if (brushing) return;
           // d3-zoom swallows the click that ends a drag.
           const patch = controller?.patchAt(event.offsetX, event.offsetY);
           if (patch !== undefined) inspector.togglePin(patch);
@@ -84,6 +100,7 @@ export function PictureStage({ name = 'Picture', onScene, other, children }: Pic
   );
 
   function onKey(event: KeyboardEvent, stage: StageController): boolean {
+    if (experiments !== undefined && experimentKey(event, services, experiments, stage)) return true;
     const picture = inspector.picture.peek();
     if (picture === undefined || event.altKey || event.metaKey) return false;
     // Of the editor's own Ctrl shortcuts only those to the ends of the grid mean the picture.
@@ -131,7 +148,7 @@ function StandIn(): JSX.Element | null {
   if (inspector.view.value === 'original' || inspector.reconstruction.value !== undefined) return null;
   return (
     <span class="stand-in" data-testid="stand-in">
-      {inspector.hasOriginal.value ? 'original' : 'as opened'}{' '}
+      {inspector.hasOriginal.value ? 'original' : 'unedited'}{' '}
       {inspector.stopped.value ? '· not reconstructed' : '· reconstructing…'}
     </span>
   );

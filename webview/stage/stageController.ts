@@ -4,7 +4,7 @@ import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zo
 import { contextOf } from '../canvas/bitmaps';
 import { KeptBackdrops, paintBackdrop } from '../canvas/backdrop';
 import type { Layers } from '../state/layers';
-import { paint, type Scene } from '../canvas/painter';
+import { paint, type Marks, type Scene } from '../canvas/painter';
 import type { Theme } from '../canvas/theme';
 import {
   cameraTransform,
@@ -14,6 +14,7 @@ import {
   transformCamera,
   type Frame,
 } from '../canvas/viewport';
+import type { Experiments } from '../state/experiments';
 import type { Inspector } from '../state/inspector';
 import { patchSide } from '../../src/method/patch';
 import type { Grid } from '../../src/method/types';
@@ -30,7 +31,11 @@ const nothingKnown = new Uint8Array();
 export interface StagePicture {
   readonly inspector: Inspector;
   readonly layers: Layers;
+  /** Absent where there are none to make. */
+  readonly experiments?: Experiments | undefined;
 }
+
+const noMarks: Marks = { kept: [], dropped: [], replaced: [], twins: [] };
 
 /** Zoom, pan, sizes and repainting of the canvas. The page paints at most once per animation frame. */
 export class StageController {
@@ -121,6 +126,12 @@ export class StageController {
     };
   }
 
+  /** CSS pixels between two places of a stroke that lie in one patch or in neighbours. */
+  get brushStep(): number {
+    const model = this.picture.inspector.picture.peek()?.model;
+    return model === undefined ? 1 : Math.max(1, (this.transform.peek().k * patchSide(model)) / 2);
+  }
+
   /** Pans as little as needed to bring a patch into view. */
   reveal(patch: number): void {
     const picture = this.picture.inspector.picture.peek();
@@ -154,6 +165,11 @@ export class StageController {
         const frame = this.frame.peek();
         return frame === undefined ? transform : clampTransform(transform, frame);
       })
+      .filter((event: MouseEvent) => {
+        // As it is by default, but that a brush does not pan.
+        if (event.type === 'wheel') return true;
+        return !event.ctrlKey && event.button === 0 && !this.isBrushing();
+      })
       .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
         this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
         batch(() => {
@@ -165,6 +181,11 @@ export class StageController {
       .on('end', () => this.canvas.classList.remove('panning'));
     select(this.canvas).call(behaviour).on('dblclick.zoom', null);
     return behaviour;
+  }
+
+  private isBrushing(): boolean {
+    const { experiments } = this.picture;
+    return experiments !== undefined && experiments.tool.peek() !== 'inspect';
   }
 
   private rememberCamera(transform: ZoomTransform): void {
@@ -215,7 +236,7 @@ export class StageController {
     return { ...scene, other: frame && this.sceneOf(this.other, cameraTransform(camera, frame)) };
   });
 
-  private sceneOf({ inspector, layers }: StagePicture, transform: ZoomTransform): Scene | undefined {
+  private sceneOf({ inspector, layers, experiments }: StagePicture, transform: ZoomTransform): Scene | undefined {
     const picture = inspector.picture.value;
     const base = layers.base.value;
     const { width, height, ratio } = this.size.value;
@@ -242,6 +263,7 @@ export class StageController {
       showDropped: overlay === 'kept',
       focused: inspector.focused.value,
       pinned: inspector.pinned.value,
+      marks: experiments?.marks.value ?? noMarks,
       other: undefined,
       palette: this.theme.palette.value,
     };

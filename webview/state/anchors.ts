@@ -37,7 +37,7 @@ export class Anchors {
     this.followCurve(fail);
     effect(() => {
       // The view needs its picture.
-      if (inspector.view.value === 'anchor') inspector.anchored.value = true;
+      if (inspector.view.value === 'anchor' && inspector.hasOriginal.value) inspector.anchored.value = true;
     });
     effect(() => {
       const anchor = this.shown.value.get(inspector.codec.value);
@@ -93,7 +93,8 @@ export class Anchors {
       const tokens = inspector.tokenization.value?.tokens;
       const bytes = this.bytes.value;
       // A reconstruction is more urgent.
-      if (!inspector.anchored.value || tokens === undefined || bytes === undefined || inspector.stale.value) {
+      const wanted = inspector.anchored.value && inspector.hasOriginal.value;
+      if (!wanted || tokens === undefined || bytes === undefined || inspector.stale.value) {
         request.stop();
         return;
       }

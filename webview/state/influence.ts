@@ -1,6 +1,7 @@
 import { computed, effect, signal, type ReadonlySignal } from '@preact/signals';
 import { CancellationTokenSource } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
+import { carried, keyOfEdits, noEdits } from '../../src/method/edits';
 import type { Analyses } from '../../src/protocol/analyses';
 import { fromResponseError } from '../../src/protocol/errorTransfer';
 import type { InfluenceMap, Tokens, Grid, PatchRegion } from '../../src/method/types';
@@ -34,7 +35,7 @@ export class Influence {
 
   /** Names the kept set shown; undefined while its reconstruction is still to come. */
   private readonly mask = computed(() => {
-    const { selected, stale, criterion, reconstruction } = this.inspector;
+    const { selected, stale, ranks, reconstruction } = this.inspector;
     if (selected.value === undefined || reconstruction.value === undefined || stale.value) return undefined;
     const region = this.inspector.tileRegion.value;
     if (region === undefined) return undefined;
@@ -44,7 +45,8 @@ export class Influence {
       const first = (region.row + row) * columns + region.column;
       return selected.value?.keep.subarray(first, first + region.columns).join('') ?? '';
     });
-    return `${criterion.value} ${this.inspector.tile.value} ${rows.join(' ')}`;
+    const { replaced } = this.inspector.edits.value;
+    return `${ranks.value} ${this.inspector.tile.value} ${rows.join(' ')} ${keyOfEdits({ ...noEdits, replaced })}`;
   });
 
   /** Maps under the kept set shown, or the last ones until there are any. */
@@ -110,13 +112,15 @@ export class Influence {
   private async compute(mask: string): Promise<void> {
     if (this.next(mask) === undefined) return;
     const settings = this.inspector.settings.peek();
+    const edits = carried(this.inspector.edits.peek());
     const tile = this.inspector.tile.peek();
     const work = new CancellationTokenSource();
     this.work = work;
     this.running.value = mask;
     try {
       for (let token = this.next(mask); token !== undefined; token = this.next(mask)) {
-        const map = await this.analyses.influence({ settings, tile, globalToken: token }, { token: work.token });
+        const request = { settings, edits, tile, globalToken: token };
+        const map = await this.analyses.influence(request, { token: work.token });
         if (this.work !== work) return;
         this.keep(mask, map);
       }

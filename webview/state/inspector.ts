@@ -5,11 +5,13 @@ import { equalSettings } from './lossRate';
 import {
   offeredOverlays,
   overlays,
+  readViewText,
   type Arrangement,
   type Distortion,
   type Overlay,
   type Range,
   type Rate,
+  type StoredEdits,
   type View,
   type ViewState,
 } from './viewState';
@@ -18,10 +20,21 @@ import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import type { Failure, InspectedDocument, InspectedTokenization, ModelMenu } from '../../src/protocol/document';
 import type { Anchor, Codec } from '../../src/method/anchors';
 import { keepRanks, maskBits, rankPatches, referenceBudget, selectKept } from '../../src/method/filter';
-import { givenSelection } from '../../src/method/edits';
+import {
+  forcedSelection,
+  givenSelection,
+  historyOf,
+  isEdited,
+  keyOfEdits,
+  noEdits,
+  withForced,
+  withReplaced,
+  type EditHistory,
+  type Edits,
+} from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
 import { tileOf, tileRegion } from '../../src/method/patch';
-import { isSequential } from '../../src/method/sequential';
+import { criterionOf, isSequential } from '../../src/method/sequential';
 import { costOf, estimatedGrid, keepPrefix, stepRanking, takesLength, type KeptSet } from '../../src/method/streams';
 import {
   decodedFormat,
@@ -88,6 +101,8 @@ export interface Ranked extends Pick<FilterSettings, 'edgePriority'> {
 /** A reconstruction, and the ranking that it was filtered by: undefined where nothing can be dropped. */
 export interface RankedReconstruction extends Reconstruction {
   readonly ranking: Ranking | undefined;
+  /** The experiments that it has in it; absent: none. */
+  readonly edits?: Edits | undefined;
 }
 
 /**
@@ -138,29 +153,39 @@ export class Inspector {
   readonly isolatedTokens: Signal<readonly number[]>;
   readonly rate: Signal<Rate>;
   readonly distortion: Signal<Distortion>;
-  readonly arrangement: Signal<Arrangement>;
   /** True if anchors are computed. */
   readonly anchored: Signal<boolean>;
   /** The format that is shown beside the reconstruction. */
   readonly codec: Signal<Codec>;
+  readonly arrangement: Signal<Arrangement>;
   /** undefined: as the settings say. */
   readonly chosenCropMode: Signal<CropMode | undefined>;
   /** The patch that readout and plots speak of; a pinned one does not follow the pointer. */
   readonly focused = signal<number | undefined>(undefined);
   readonly pinned = signal(false);
+  /** Experiments on these tokens, with what undoing and redoing lead to. */
+  readonly history: Signal<EditHistory> = signal(historyOf(noEdits));
   /** True while the pointer or the keyboard is at a patch, in the picture or in a plot. */
   readonly pointing = signal(false);
 
   private readonly hostSettings = signal<FilterSettings | undefined>(undefined);
-  /** The last picture that was decoded: that of the tokens to come. */
-  private decoded: ShownImage | undefined;
+  /** The last picture that was told of: that of the tokens to come. */
+  private pictured: ShownImage | undefined;
   private restored: FilterSettings | undefined;
+  /** The row of a data set that the page showed before. */
+  readonly restoredRow: number | undefined;
+  /** Experiments of the page that was here before, and what they were of. */
+  private restoredEdits: StoredEdits | undefined;
   /** The host's settings when those were stored. */
-  private readonly restoredHost: FilterSettings | undefined;
+  private restoredHost: FilterSettings | undefined;
+  /** True if the page was here before. */
+  private readonly remembers: boolean;
 
   /** @param shared is used in place of signals of its own. */
   constructor(stored: ViewState, shared?: SharedView) {
     this.restored = stored.settings;
+    this.restoredEdits = stored.edits;
+    this.remembers = stored.uri !== '';
     this.restoredHost = stored.hostSettings;
     this.lossRate = signal(stored.settings?.lossRate ?? 0);
     this.edgePriority = signal(stored.settings?.edgePriority ?? 0);
@@ -179,10 +204,11 @@ export class Inspector {
     this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
     this.rate = signal(stored.rate);
     this.distortion = signal(stored.distortion);
-    this.arrangement = signal(stored.arrangement);
     this.anchored = signal(stored.anchored);
     this.codec = signal(stored.codec);
+    this.arrangement = signal(stored.arrangement);
     this.chosenCropMode = signal(stored.cropMode);
+    this.restoredRow = stored.row;
   }
 
   readonly provider: ReadonlySignal<ProviderName | undefined> = computed(
@@ -217,11 +243,17 @@ export class Inspector {
   /** True if an entropy model says what dropping single tokens loses; until it is known, as TaTok's. */
   readonly filters: ReadonlySignal<boolean> = computed(() => this.picture.value?.model.filters ?? true);
 
+  /** The ranking's criterion: the one chosen, or the only one that the model has. */
+  readonly ranks: ReadonlySignal<RankingCriterion> = computed(() => {
+    const model = this.picture.value?.model;
+    return model === undefined ? this.criterion.value : criterionOf(model, this.criterion.value);
+  });
+
   readonly settings: ReadonlySignal<FilterSettings> = computed(() => ({
     lossRate: this.lossRate.value,
     edgePriority: this.edgePriority.value,
     budget: this.budget.value,
-    ranking: this.criterion.value,
+    ranking: this.ranks.value,
     rankingRounds: this.rankingRounds.value,
   }));
 
@@ -232,7 +264,7 @@ export class Inspector {
   readonly ranking: ReadonlySignal<Ranking | undefined> = computed(() => {
     const tokenization = this.tokenization.value;
     if (tokenization?.model.filters !== true) return undefined;
-    if (isSequential(this.criterion.value) && this.given.value === undefined) {
+    if (isSequential(this.ranks.value) && this.given.value === undefined) {
       return this.awaitsRanking.value ? this.reconstruction.value?.ranking : this.ranked.value?.ranking;
     }
     const { model, image, tokens } = tokenization;
@@ -252,10 +284,10 @@ export class Inspector {
   readonly awaitsRanking: ReadonlySignal<boolean> = computed(
     () =>
       this.tokenization.value?.model.filters === true &&
-      isSequential(this.criterion.value) &&
+      isSequential(this.ranks.value) &&
       this.given.value === undefined &&
       (this.ranked.value?.edgePriority !== this.edgePriority.value ||
-        this.ranked.value.criterion !== this.criterion.value ||
+        this.ranked.value.criterion !== this.ranks.value ||
         this.ranked.value.rankingRounds !== this.rankingRounds.value),
   );
 
@@ -288,10 +320,29 @@ export class Inspector {
     return answer ?? { ...selectKept(ranking, this.lossRate.value, this.budgetBits.value), length };
   });
 
-  /** The kept set under the settings shown: any ε is filtered here, as soon as the ranking is known. */
+  /** What the filter keeps under the settings shown, experiments apart: any ε is filtered here, as soon as the ranking is known. */
+  readonly filtered: ReadonlySignal<Selected | undefined> = computed(() => this.counted(this.selection.value));
+
+  readonly edits: ReadonlySignal<Edits> = computed(() => this.history.value.present);
+
+  /** The kept set shown: what the filter keeps, with forced patches. Bits lost are then those given G, as far as the page knows them. */
   readonly selected: ReadonlySignal<Selected | undefined> = computed(() => {
-    const tokenization = this.tokenization.value;
     const selection = this.selection.value;
+    const tokens = this.tokenization.value?.tokens;
+    if (selection === undefined || tokens === undefined) return undefined;
+    const keep = withForced(selection.keep, this.edits.value);
+    if (keep === selection.keep) return this.filtered.value;
+    return this.counted({ ...selection, ...forcedSelection(keep, tokens.entropyBits) });
+  });
+
+  /** The tokens with the codes that are decoded; bits are those of the model's own codes. */
+  readonly decoded: ReadonlySignal<Tokens | undefined> = computed(() => {
+    const tokens = this.tokenization.value?.tokens;
+    return tokens && withReplaced(tokens, this.edits.value);
+  });
+
+  private counted(selection: KeptSet | undefined): Selected | undefined {
+    const tokenization = this.tokenization.value;
     if (tokenization === undefined || selection === undefined) return undefined;
     const { keep, keptTokens, length, lostBits, budgetBits } = selection;
     const { model, image } = tokenization;
@@ -304,7 +355,7 @@ export class Inspector {
       budgetBits,
       maskBits: maskBits(keep.length, keptTokens) + Math.log2(model.steps.length),
     };
-  });
+  }
 
   /** True if reconstruction, PSNR and SSIM are still to come, or still those of other settings. */
   readonly stale: ReadonlySignal<boolean> = computed(() => {
@@ -312,8 +363,9 @@ export class Inspector {
     const reconstruction = this.reconstruction.value;
     const selected = this.selected.value;
     if (reconstruction === undefined || selected === undefined) return true;
+    if (codesOf(this.edits.value) !== codesOf(reconstruction.edits ?? noEdits)) return true;
     if (this.ranking.value === undefined) return selected.length !== reconstruction.length;
-    if (this.awaitsRanking.value || this.criterion.value !== reconstruction.settings.ranking) return true;
+    if (this.awaitsRanking.value || this.ranks.value !== reconstruction.settings.ranking) return true;
     // Other settings that keep the same patches decode to the same image.
     return selected.keep.some((kept, patch) => kept !== reconstruction.keep[patch]);
   });
@@ -382,13 +434,49 @@ export class Inspector {
 
   /** Takes what the host knows of the document. Settings that the page remembers win over those it should start with. */
   open(document: InspectedDocument): void {
-    this.document.value = document;
+    batch(() => {
+      if (document.view !== undefined && !this.remembers) this.adoptView(document.view);
+      this.document.value = document;
+    });
     this.restored ??= document.settings;
   }
 
+  /** Begins as another page looked. */
+  private adoptView(text: string): void {
+    const state = readViewText(text);
+    this.view.value = state.view;
+    this.chosenOverlay.value = state.overlay;
+    this.opacity.value = state.opacity;
+    this.colormap.value = state.colormap;
+    this.range.value = state.range;
+    this.swipe.value = state.swipe;
+    this.camera.value = state.camera;
+    this.chosenLayer.value = state.layer;
+    this.chosenHead.value = state.head;
+    this.isolatedTokens.value = state.isolated;
+    this.rate.value = state.rate;
+    this.distortion.value = state.distortion;
+    this.chosenCropMode.value = state.cropMode;
+    this.restored = state.settings;
+    this.restoredHost = state.hostSettings;
+  }
+
+  /** How the page looks whatever the image, as text: pages of other images begin so. */
+  readonly look: ReadonlySignal<string> = computed(() =>
+    JSON.stringify({
+      view: this.view.value,
+      overlay: this.chosenOverlay.value,
+      opacity: this.opacity.value,
+      colormap: this.colormap.value,
+      range: this.range.value,
+      rate: this.rate.value,
+      distortion: this.distortion.value,
+    }),
+  );
+
   /** Takes the picture that is being tokenized. A picture that is shown already stays until there are new tokens. */
   acceptPicture({ image, model, settings }: DecodedPicture): void {
-    this.decoded = image;
+    this.pictured = image;
     if (this.tokenization.peek() !== undefined) return;
     batch(() => {
       this.adopt(settings, model);
@@ -398,8 +486,8 @@ export class Inspector {
 
   /** Takes the host's tokens of the last picture. The user's own settings stay, unless the host's changed since it last spoke. */
   accept(tokens: Omit<InspectedTokenization, 'image'>): void {
-    if (this.decoded === undefined) throw new Error('tokens came before their picture');
-    const tokenization = { ...tokens, image: this.decoded };
+    if (this.pictured === undefined) throw new Error('tokens came before their picture');
+    const tokenization = { ...tokens, image: this.pictured };
     const { rows, columns } = tokenization.image.grid;
     const former = this.tokenization.peek()?.image;
     batch(() => {
@@ -422,6 +510,12 @@ export class Inspector {
         this.reconstruction.value = undefined;
         this.attention.value = undefined;
         this.timings.value = now.timings;
+        // Experiments are of the tokens that they were made on.
+        const { edits, of } = this.restoredEdits ?? { edits: noEdits, of: undefined };
+        const kept = of === fingerprint(now) ? edits : noEdits;
+        // Those of a file the host keeps.
+        this.history.value = historyOf(now.origin?.edits ?? kept);
+        this.restoredEdits = undefined;
       }
       this.isolatedTokens.value = this.isolatedTokens.value.filter((token) => token < tokenization.model.globalTokens);
       if ((this.focused.value ?? 0) >= rows * columns) this.focused.value = undefined;
@@ -526,14 +620,39 @@ export class Inspector {
       isolated: [...this.isolatedTokens.value],
       rate: this.rate.value,
       distortion: this.distortion.value,
-      arrangement: this.arrangement.value,
       anchored: this.anchored.value,
       codec: this.codec.value,
+      arrangement: this.arrangement.value,
+      row: this.tokenization.value?.origin?.row?.index ?? this.restoredRow,
       cropMode: this.chosenCropMode.value,
       settings: this.hostSettings.value === undefined ? this.restored : this.settings.value,
       hostSettings: this.hostSettings.value ?? this.restoredHost,
+      edits: this.storedEdits.value,
     };
   }
+
+  private readonly storedEdits: ReadonlySignal<StoredEdits | undefined> = computed(() => {
+    const tokenization = this.tokenization.value;
+    if (tokenization === undefined) return this.restoredEdits;
+    if (tokenization.origin?.edits) return undefined;
+    return isEdited(this.edits.value) ? { edits: this.edits.value, of: fingerprint(tokenization) } : undefined;
+  });
+}
+
+/** Equal for edits that decode the same codes. */
+function codesOf({ replaced }: Edits): string {
+  return keyOfEdits({ ...noEdits, replaced });
+}
+
+/** Names a model and its tokens: a hash (FNV-1a) of the codes, that of the model, and the grid. */
+function fingerprint({ model, image, tokens }: InspectedTokenization): string {
+  let hash = 0x811c9dc5;
+  for (const codes of [tokens.globalCodes, tokens.patchCodes]) {
+    for (const byte of new Uint8Array(codes.buffer, codes.byteOffset, codes.byteLength)) {
+      hash = Math.imul(hash ^ byte, 0x01000193);
+    }
+  }
+  return `${model.hash} ${image.grid.rows}×${image.grid.columns} ${hash >>> 0}`;
 }
 
 /** The image shown, where the new one is the same: nothing made of it is made again. */

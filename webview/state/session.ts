@@ -3,13 +3,19 @@ import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Inspector } from './inspector';
 import { Influence } from './influence';
 import { LatestRequest } from './latestRequest';
+import { followNearest, type NearCodes } from './nearest';
 import { Anchors } from './anchors';
 import { RateDistortion } from './rateDistortion';
+import { Targets } from './targets';
+import { readViewState } from './viewState';
 import { analysesOver, type Analyses, type AttentionRequest, type Progress } from '../../src/protocol/analyses';
 import * as protocol from '../../src/protocol/document';
 import { fromResponseError } from '../../src/protocol/errorTransfer';
 import type { CropMode, FilterSettings } from '../../src/method/types';
+import { carried, type Edits } from '../../src/method/edits';
 import { hasPart } from '../../src/method/parts';
+import { Experiments } from './experiments';
+import { followHostEdits } from './hostEdits';
 
 /** A drag has paused when nothing moved for so long; the CPU decodes only then. */
 const pauseMs = 120;
@@ -23,9 +29,15 @@ export interface Session {
   chooseModel(model: string | null): Promise<void>;
   readonly rateDistortion: RateDistortion;
   readonly influence: Influence;
+  /** The entries near to the codes of the patch in focus, once they are known. Follows signals. */
+  readonly nearest: () => NearCodes | undefined;
   readonly anchors: Anchors;
+  readonly experiments: Experiments;
+  readonly targets: Targets;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
+  /** Shows the image after this one in its folder (1) or before it (−1), with everything as it is here; of a data set the row. */
+  openNeighbour(step: 1 | -1): Promise<void>;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -33,6 +45,8 @@ export interface Needs {
   /** Follows the signals it reads. */
   readonly attention: () => boolean;
   readonly models: boolean;
+  /** True if pages of other images are to begin as this one looks. */
+  readonly remembered?: boolean;
 }
 
 /** Connects the inspector's signals with the host: its news become inputs, changed inputs become requests. */
@@ -66,17 +80,32 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   followRanking(inspector, analyses, notify('The patches could not be ranked'));
   followReconstruction(inspector, analyses, notify('The reconstruction could not be updated'));
 
-  connection.sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek() }).then(
-    (document) => inspector.open(document),
-    (error: unknown) => {
-      const { message } = fromResponseError(error);
-      inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
-    },
-  );
+  connection
+    .sendRequest(protocol.ready, { cropMode: inspector.chosenCropMode.peek(), row: inspector.restoredRow })
+    .then(
+      (document) => inspector.open(document),
+      (error: unknown) => {
+        const { message } = fromResponseError(error);
+        inspector.phase.value = { kind: 'failed', failure: { message, actions: ['showOutput'] } };
+      },
+    );
 
+  if (needs.remembered === true) followView(inspector, connection);
   // The host answers a page once that has sent `ready`.
   if (needs.models) followModels(inspector, connection, notify('The models could not be listed'));
 
+  const experiments = new Experiments(
+    inspector,
+    analyses,
+    notify('The experiment could not be made'),
+    () => connection.sendRequest(protocol.chooseOther),
+    (way) => {
+      if (inspector.document.peek()?.tokens !== 'file') return false;
+      void connection.sendNotification(protocol.travel, way);
+      return true;
+    },
+  );
+  followHostEdits(inspector, experiments, connection);
   const rateDistortion = new RateDistortion(
     inspector,
     analyses,
@@ -85,7 +114,10 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   return {
     rateDistortion,
     anchors: new Anchors(inspector, rateDistortion, analyses, notify('The photograph could not be encoded')),
+    nearest: followNearest(inspector, analyses, notify('The nearest entries could not be read')),
     influence: new Influence(inspector, analyses, notify('The influence of global tokens could not be computed')),
+    targets: new Targets(inspector, analyses, notify('The target could not be reached')),
+    experiments,
     cancel: () => {
       if (inspector.phase.peek().kind === 'working') void connection.sendNotification(protocol.cancel);
       else inspector.stop();
@@ -112,6 +144,20 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
     chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
+    openNeighbour: async (step) => {
+      const kind = inspector.document.peek()?.tokens;
+      if (kind === 'dataset') void connection.sendNotification(protocol.chooseRow, step === 1 ? 'next' : 'previous');
+      if (kind !== undefined) return;
+      const { edits: _, uri: __, ...view } = inspector.viewState.peek() ?? readViewState(undefined);
+      const request = { step, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
+      try {
+        if (await connection.sendRequest(protocol.openNeighbour, request)) return;
+        const which = step === 1 ? 'last' : 'first';
+        inspector.notice.value = { message: `This is the ${which} image of its folder.`, actions: [] };
+      } catch (error) {
+        notify('The other image could not be opened')(error);
+      }
+    },
     saveDefaults: () =>
       connection
         .sendRequest(protocol.saveDefaults, inspector.settings.value)
@@ -138,7 +184,7 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
       request.stop();
       return;
     }
-    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.criterion.value];
+    const [edgePriority, ranking] = [inspector.edgePriority.value, inspector.ranks.value];
     const rankingRounds = inspector.rankingRounds.value;
     const first = inspector.ranked.peek() === undefined;
     request.ask(
@@ -151,10 +197,11 @@ function followRanking(inspector: Inspector, analyses: Analyses, fail: (error: u
 /** Asks for a new reconstruction when the one shown is stale: at once on a GPU, after the drag pauses on the CPU. */
 function followReconstruction(inspector: Inspector, analyses: Analyses, fail: (error: unknown) => void): void {
   const request = new LatestRequest(
-    async (settings: FilterSettings, token) => {
+    async ({ edits, ...settings }: FilterSettings & { readonly edits: Edits }, token) => {
       const ranking = inspector.ranking.peek();
-      const answer = await analyses.reconstruct(settings, { token, onProgress: showProgress(inspector) });
-      return { ...answer, ranking };
+      const request = { ...settings, edits: carried(edits) };
+      const answer = await analyses.reconstruct(request, { token, onProgress: showProgress(inspector) });
+      return { ...answer, ranking, edits };
     },
     ({ timings, ...reconstruction }) => {
       inspector.reconstruction.value = reconstruction;
@@ -177,9 +224,12 @@ function followReconstruction(inspector: Inspector, analyses: Analyses, fail: (e
       request.stop();
       return;
     }
-    const first = inspector.reconstruction.peek() === undefined;
+    const former = inspector.reconstruction.peek();
+    const edits = inspector.edits.value;
     const fast = tokenization.provider.provider !== 'cpu';
-    request.ask(settings, { delayMs: fast || first ? 0 : pauseMs, finishRunning: fast });
+    // An experiment is one step and no drag: it is decoded at once, and so is every patch of a stroke that there is time for.
+    const step = former === undefined || former.edits !== edits;
+    request.ask({ ...settings, edits }, { delayMs: fast || step ? 0 : pauseMs, finishRunning: fast || step });
   });
 }
 
@@ -210,6 +260,26 @@ function followAttention(
     if (!needed()) return;
     const choice = { tile: inspector.tile.value, layer: inspector.layer.value, head: inspector.head.value };
     request.ask(choice, { delayMs: 0, finishRunning: false });
+  });
+}
+
+/** Changes of the look are told when they pause. */
+const rememberMs = 400;
+
+/** Tells the host how the page looks, so that the next image looks the same. A page that was not changed tells nothing. */
+function followView(inspector: Inspector, connection: MessageConnection): void {
+  let known: string | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  effect(() => {
+    const view = inspector.look.value;
+    if (inspector.document.value === undefined) return;
+    known ??= view;
+    clearTimeout(timer);
+    timer = setTimeout(() => {
+      if (view === known) return;
+      known = view;
+      void connection.sendNotification(protocol.rememberView, view);
+    }, rememberMs);
   });
 }
 

@@ -3,6 +3,7 @@ import * as z from 'zod/mini';
 import { colormapNames } from '../canvas/colormaps';
 import type { Camera } from '../canvas/viewport';
 import type { VsCodeApi } from '../host/connection';
+import { editsSchema } from '../../src/method/edits';
 import { hasPart, type Part, type Parts } from '../../src/method/parts';
 import { codecs } from '../../src/method/anchors';
 import { filterRecordSchema, filterSchema, settingsOf } from '../../src/method/settings';
@@ -61,6 +62,10 @@ export type Arrangement = z.infer<typeof arrangement>;
 /** Earlier versions kept the ranking as `conditioning`. */
 const settings = z.union([filterSchema, z.pipe(filterRecordSchema, z.transform(settingsOf))]);
 
+/** Experiments, and what names the tokens that they were made on. */
+const storedEdits = z.object({ edits: editsSchema, of: z.string() });
+export type StoredEdits = Readonly<z.infer<typeof storedEdits>>;
+
 /** State that survives hiding the tab and reloading the window. A field that cannot be read falls back on its own. */
 const schema = z.object({
   uri: z.catch(z.string(), ''),
@@ -77,16 +82,20 @@ const schema = z.object({
   isolated: z.catch(z.array(z.int().check(z.nonnegative())), []),
   rate: z.catch(z.enum(rates), 'tokens'),
   distortion: z.catch(z.enum(distortions), 'psnr'),
-  arrangement: z.catch(arrangement, { folded: [] }),
   /** True if anchors are computed. */
   anchored: z.catch(z.boolean(), false),
   codec: z.catch(z.enum(codecs), 'webp'),
+  arrangement: z.catch(arrangement, { folded: [] }),
+  /** Of a data set; undefined: the first that has tokens. */
+  row: z.catch(z.optional(z.int().check(z.nonnegative())), undefined),
   /** undefined: as the settings say. */
   cropMode: z.catch(z.optional(z.enum(cropModes)), undefined),
   /** undefined: as the host filtered. */
   settings: z.catch(z.optional(settings), undefined),
   /** The host's settings at that time; undefined: they hold whatever the host's are. */
   hostSettings: z.catch(z.optional(settings), undefined),
+  /** undefined: there are no experiments. */
+  edits: z.catch(z.optional(storedEdits), undefined),
 });
 
 export type ViewState = z.infer<typeof schema>;
@@ -94,6 +103,15 @@ export type ViewState = z.infer<typeof schema>;
 export function readViewState(stored: unknown): ViewState {
   const result = schema.safeParse(stored);
   return result.success ? result.data : schema.parse({});
+}
+
+/** The state of another page, as the host carries it. */
+export function readViewText(text: string): ViewState {
+  try {
+    return readViewState(JSON.parse(text));
+  } catch {
+    return readViewState(undefined);
+  }
 }
 
 /** State is written at most so often, so that dragging does not flood the host. */

@@ -5,6 +5,17 @@ import { Fragment, type ComponentChildren, type JSX, type RefObject } from 'prea
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { useFloating } from './floating';
 
+/**
+ * Tells assistive technology what a button of the toolkit opens. The button that it sees is within the element, where an id of the page
+ * means nothing, so it is given the element itself. Engines before Chromium 135 ignore it.
+ */
+function useControls(button: RefObject<ButtonElement | null>, opened: RefObject<HTMLElement | null>): void {
+  useLayoutEffect(() => {
+    if (button.current === null || opened.current === null) return;
+    Object.assign(button.current.control, { ariaControlsElements: [opened.current] });
+  }, []);
+}
+
 export interface MenuItem {
   readonly label: string;
   readonly title?: string;
@@ -29,6 +40,7 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
   const root = useRef<HTMLSpanElement>(null);
   const button = useRef<ButtonElement>(null);
   const menu = useRef<HTMLDivElement>(null);
+  useControls(button, menu);
   useFloating(root, menu, open !== undefined, 'bottom-end');
   const items = (): HTMLElement[] => [...(root.current?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
   // Before the next input: a press elsewhere right after opening closes it too.
@@ -109,7 +121,7 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
 }
 
 /** The item that a key goes to, round at the ends; undefined when the key goes nowhere. */
-function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
+export function walked(items: readonly HTMLElement[], key: string): HTMLElement | undefined {
   const current = items.findIndex((item) => item === document.activeElement);
   const wrap = (index: number): HTMLElement | undefined => items[(index + items.length) % items.length];
   switch (key) {
@@ -139,9 +151,12 @@ interface DisclosureProps {
 /** A button that opens a small card with details; Escape and a press elsewhere close it. */
 export function Disclosure({ summary, children, title, testId }: DisclosureProps): JSX.Element {
   const { open, toggle, root, card } = useCard();
+  const button = useRef<ButtonElement>(null);
+  useControls(button, card);
   return (
     <span class="disclosure" ref={root}>
       <vscode-button
+        ref={button}
         appearance="secondary"
         ariaExpanded={String(open)}
         title={open ? undefined : title}

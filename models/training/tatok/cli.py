@@ -16,6 +16,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from .importers.families import Kind
+from .lens.sizes import Size
 from .training.command import Run, Train, defaults_of_run
 
 
@@ -41,6 +42,33 @@ class Pack:
         if not files:
             raise ValueError(f"no images in {', '.join(map(str, self.images))}")
         print(f"{write_pack(files, self.out, self.short_side)} of {len(files)} images packed into {self.out}")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Put images into WebDataset tars, from which training reads a stream; go on after a stop."""
+
+    inputs: Positional[tuple[Path, ...]]
+    """Folders, lists of files (.txt), tars, Parquet files with the bytes of images."""
+    out: Path
+    """Folder of the shards; those that it has are not written again."""
+    shard_images: int = 2048
+    """Images of a shard (1 or more)."""
+    seed: int = 0
+    """Seed of the order of the images (0 or more)."""
+    workers: int | None = None
+    """Shards that are written at a time (1 or more); without it as many as there are processors."""
+
+    def run(self) -> None:
+        from .data.shards import write_shards
+
+        for option, value, least in (("--shard-images", self.shard_images, 1), ("--seed", self.seed, 0)):
+            _require(option, value, least)
+        _require("--workers", 1 if self.workers is None else self.workers, 1)
+        index = write_shards(list(self.inputs), self.out, shard_images=self.shard_images, seed=self.seed, workers=self.workers)
+        missing = index.inputs - sum(index.images)
+        left_out = f"; {missing:,} could not be read, which the shards' JSON files name" if missing else ""
+        print(f"{sum(index.images):,} images are in {index.count:,} shards in {self.out}{left_out}.")
 
 
 @dataclass(frozen=True)
@@ -421,6 +449,56 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """Fit an entropy model to a frozen tokenizer, so that its tokens can be dropped; go on after a stop."""
+
+    bundle: Positional[Path]
+    """Folder of a bundle without an entropy model."""
+    images: Positional[Path]
+    """Folder of photographs, better thousands than hundreds."""
+    out: Path
+    """Folder of the new bundle, with its figures in lens.md and lens.json; until it is whole, codes and a checkpoint."""
+    size: Size = "tiny"
+    """Parameters: tiny 1 million, small 5, base 25."""
+    steps: int = 2000
+    """Steps of the fit (1 or more)."""
+    batch: int = 16
+    """Photographs of a step (1 or more)."""
+    seed: int = 0
+    """Decides which photographs are held out, the first weights, and what each step hides."""
+    held_out: int = 64
+    """Photographs that are not fitted to, a quarter at most; half of them choose the step, figures are of the other half."""
+    threads: int = 0
+    """Threads of the CPU; 0: all."""
+
+    def run(self) -> None:
+        from .lens.command import make_lens
+        from .lens.fit import FitConfig
+        from .training.stop_signals import StopSignals
+
+        for option, value, least in (
+            ("--steps", self.steps, 1),
+            ("--batch", self.batch, 1),
+            ("--held-out", self.held_out, 2),
+            ("--threads", self.threads, 0),
+        ):
+            _require(option, value, least)
+        config = FitConfig(self.size, self.steps, self.batch, self.seed)
+        with StopSignals() as signals:
+            text = make_lens(
+                self.bundle,
+                self.images,
+                self.out,
+                config,
+                held_out=self.held_out,
+                threads=self.threads,
+                say=lambda line: print(line, flush=True),
+                stopped=lambda: signals.requested,
+            )
+        print(text or f"Stopped; the same command goes on from {self.out}.")
+
+
+@dataclass(frozen=True)
 class Tokenize:
     """Write the tokens of many images to a token data set, on this machine or on a cluster; go on after a stop."""
 
@@ -522,6 +600,7 @@ class Convert:
 
 COMMANDS: dict[str, type] = {
     "pack": Pack,
+    "shard": Shard,
     "train": Train,
     "profile": Profile,
     "weights": Weights,
@@ -537,6 +616,7 @@ COMMANDS: dict[str, type] = {
     "golden": Golden,
     "import": Import,
     "check": Check,
+    "lens": Lens,
     "tokenize": Tokenize,
     "convert": Convert,
 }

@@ -123,20 +123,46 @@ Optimizer = Literal["adamw", "muon"]
 TrainedPart = Literal["all", "decoder", "entropy"]
 """The whole model, its decoder alone, or its entropy model alone."""
 
+Precision = Literal["bfloat16", "float32"]
+"""On a GPU products of matrices are in bfloat16, or all is in float32 (with TF32); a CPU computes in float32."""
+
 Judges = Literal["features", "pixels", "both"]
 """An adversary sees features of EfficientNet-Lite1, pixels, or both."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """One training run. `batch` is per process; with n processes a step sees n·batch crops.
+    """One training run. `batch` is per process; n processes see n·batch crops in a pass, and `global_batch` in a step.
 
-    Raises ValueError for a number out of its range, an optimiser, a part or a judge that does not exist, an entropy model that
-    nothing trains, and an adversary of a run that trains anything but the decoder.
+    Raises ValueError for a number out of its range, an optimiser, a part, a judge or a precision that does not exist, an
+    entropy model that nothing trains, and an adversary of a run that trains anything but the decoder.
     """
 
     steps: int = option(20_000, "Length of the run", unit="optimiser steps", least=1)
-    batch: int = option(256, "Crops that each process sees in a step", unit="crops", least=1)
+    batch: int = option(256, "Crops that each process sees in a pass", unit="crops", least=1)
+    global_batch: int = option(
+        0,
+        "Crops of all processes in a step, which takes as many passes as they need; 0: those of one pass",
+        unit="crops",
+        least=0,
+    )
+    reference_batch: int = option(
+        0,
+        "Crops a step that the learning rates are meant for: n times as many scale them by √n; 0: they stay as they are",
+        unit="crops",
+        least=0,
+    )
+    precision: Precision = option(
+        "bfloat16", "bfloat16 for products of matrices, or float32 (TF32); a CPU computes in float32 always"
+    )
+    stream: bool = option(
+        False, "Read a pack image by image, as shards and folders are read, where it does not fit on the GPUs"
+    )
+    shards_together: int = option(8, "Shards whose images are mixed", unit="shards", least=1)
+    readers: int = option(
+        8, "Processes beside each that trains, which read and decode a stream; 0: none", unit="processes", least=0
+    )
+    gpu_decoding: bool = option(False, "Decode JPEGs of a stream on the GPU (torchvision); others are decoded by the readers")
     learning_rate: float = option(1e-3, "Learning rate at the end of the warm-up", least=0)
     final_learning_rate: float = option(1e-5, "Learning rate at the last step, to which a cosine leads", least=0)
     warmup_steps: int = option(300, "Steps in which the learning rate rises linearly from 0", unit="optimiser steps", least=0)
@@ -203,6 +229,7 @@ class TrainConfig:
         unit="steps",
         least=0,
     )
+    held_out_every: int = option(2000, "Steps between measurements on images kept out of training", unit="steps", least=1)
     tensorboard: bool = option(False, "Write the log and the sample pictures for TensorBoard too")
     mixed_share: float = option(0.0, "Share of the crops one side of which is another photograph's", least=0, most=1)
     trained_part: TrainedPart = option(
@@ -235,6 +262,8 @@ class TrainConfig:
             raise ValueError(f"no optimizer is called {self.optimizer!r}: there are {' and '.join(get_args(Optimizer))}")
         if self.adversary_sees not in get_args(Judges):
             raise ValueError(f"adversary_sees is {self.adversary_sees!r}; it is one of {', '.join(get_args(Judges))}")
+        if self.precision not in get_args(Precision):
+            raise ValueError(f"precision is {self.precision!r}; it is one of {', '.join(get_args(Precision))}")
         if self.trained_part not in get_args(TrainedPart):
             raise ValueError(f"trained_part is {self.trained_part!r}; it is one of {', '.join(get_args(TrainedPart))}")
         if self.adversary_weight > 0 and self.trained_part != "decoder":

@@ -72,7 +72,7 @@ def rank_patches(entropy_bits: Floats, rows: int, columns: int, edge_priority: f
 
 
 def lost_with(ranking: Ranking) -> NDArray[np.float64]:
-    """[N] bits of every patch and of all that are dropped before it, in raster order: ε·B must hold them for it to be dropped."""
+    """[N] bits of every patch and all that are dropped before it, in raster order: it is dropped where ε·B holds them."""
     lost = np.empty(ranking.order.size)
     lost[ranking.order] = ranking.lost_bits[1:]
     return lost

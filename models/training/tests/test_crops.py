@@ -45,9 +45,13 @@ def test_samples_are_those_of_an_affine_grid(pack: Path, angle: float, flip: boo
     torch.testing.assert_close(sampled, expected, atol=2e-3, rtol=0)
 
 
+def drawn(shape: CropShape, sizes: torch.Tensor) -> Boxes:
+    return shape.boxes(sizes, shape.numbers(len(sizes), torch.Generator().manual_seed(1)))
+
+
 def test_plain_crops_lie_inside_and_are_square():
     sizes = torch.tensor([[90.0, 120.0], [300.0, 200.0]]).repeat(200, 1)
-    boxes = CropShape(0.5).draw(sizes, torch.Generator().manual_seed(1))
+    boxes = drawn(CropShape(0.5), sizes)
     assert (boxes.centre - boxes.half >= -1e-3).all()
     assert (boxes.centre + boxes.half <= sizes + 1e-3).all()
     assert torch.allclose(boxes.half[:, 0], boxes.half[:, 1])
@@ -60,7 +64,7 @@ def test_plain_crops_lie_inside_and_are_square():
 
 def test_crops_are_as_large_stretched_and_tilted_as_they_may():
     sizes = torch.full((400, 2), 100.0)
-    boxes = CropShape(0.8, 1.4, 0.4, 15).draw(sizes, torch.Generator().manual_seed(1))
+    boxes = drawn(CropShape(0.8, 1.4, 0.4, 15), sizes)
     side = 2 * boxes.half.prod(1).sqrt() / 100
     assert 0.8 <= side.min() < side.max() <= 1.4
     assert side.max() > 1.35

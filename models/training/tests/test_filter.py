@@ -1,16 +1,22 @@
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
-from conftest import FIXTURES
+from conftest import FIXTURES, ROOT
 
 from tatok.filter import (
+    DEFAULT_ROUNDS,
+    MOST_ROUNDS,
     Revealed,
     checkerboard_rank,
+    damp_beside_better,
+    distortion_weights,
     edge_patches,
     filter_tokens,
     hidden_counts,
+    patch_errors,
     rank_patches,
     rank_sequentially,
 )
@@ -80,3 +86,47 @@ def test_sequential_rounds_reveal_everything():
     assert hidden_counts(256, 16) == [256 - r * r for r in range(1, 17)]
     assert hidden_counts(256, 2) == [240, 0]
     assert all(hidden_counts(7, rounds)[-1] == 0 for rounds in range(1, 40))
+
+
+def test_rounds_are_those_of_the_extension():
+    text = (ROOT / "src" / "method" / "sequential.ts").read_text()
+    for ranking, rounds in DEFAULT_ROUNDS.items():
+        assert re.search(rf"defaultRounds\b.*\b{ranking}: {rounds}\b", text)
+    assert f"mostRounds = {MOST_ROUNDS};" in text
+
+
+def test_the_edge_has_no_priority_unless_one_is_given():
+    entropy = np.where(edge_patches(3, 4), 1, 2) + np.arange(12) / 100
+    order = np.argsort(entropy).tolist()
+    assert rank_patches(entropy, 3, 4).order.tolist() == order
+    (sequential,) = rank_sequentially(lambda _: Revealed(entropy[None]), 1, 3, 4, rounds=1)
+    assert sequential.order.tolist() == order
+
+
+def test_weights_multiply_the_bits_in_the_order_and_not_in_the_budget():
+    generator = np.random.default_rng(8)
+    bits, weights = generator.gamma(2, 2, (1, 12)), generator.gamma(2, 1, (1, 12))
+    (ranking,) = rank_sequentially(lambda _: Revealed(bits, weights), 1, 3, 4, 2.0, rounds=1)
+    worth = (damp_beside_better(weights, bits, np.ones((1, 12), bool), 3, 4) * bits)[0] + 2 * edge_patches(3, 4)
+    assert ranking.order.tolist() == np.argsort(worth).tolist()
+    assert ranking.lost_bits.tolist() == pytest.approx([0, *np.cumsum(bits[0, ranking.order])])
+
+
+def test_the_error_of_a_patch_is_the_mean_square_over_its_pixels():
+    generator = np.random.default_rng(9)
+    one, other = (generator.integers(0, 256, (6, 8, 3), dtype=np.uint8) for _ in range(2))
+    errors = patch_errors(one, other, 3, 2)
+    for row, column in itertools.product(range(3), range(2)):
+        pixels = (slice(2 * row, 2 * row + 2), slice(4 * column, 4 * column + 4))
+        squares = [(int(a) - int(b)) ** 2 for a, b in zip(one[pixels].flat, other[pixels].flat, strict=True)]
+        assert errors[2 * row + column] == pytest.approx(sum(squares) / 24, rel=1e-6)
+
+
+def test_a_patch_weighs_what_its_bits_save_at_a_mean_of_one_over_the_hidden():
+    errors, floor = np.array([5.0, 9.0, 0.75, 3.0, 4.5]), np.array([3.0, 1.0, 1.0, 3.0, 4.0])
+    visible = np.array([False, True, False, False, False])
+    # Saved are 2, 8, 0, 0 and ½: of the hidden ones 2½ in all, where four hidden patches are to have four.
+    assert distortion_weights(errors, floor, visible).tolist() == pytest.approx([3.2, 12.8, 0, 0, 0.8])
+    small = distortion_weights(errors / 100, floor / 100, visible)
+    assert small.tolist() == pytest.approx([3.2, 12.8, 0, 0, 0.8])
+    assert distortion_weights(floor, floor, visible).tolist() == [1] * 5

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from tatok.config import TINY_MODEL, TrainConfig
+from tatok.features import LiteDistance
 from tatok.filter import distortion_weights
 from tatok.model import entropy_bits, surprisal_bits
 from tatok.tokenizer import TaTok
+from tatok.training import objective as of_training
 from tatok.training.distributed import Workers
-from tatok.training.losses import flat_area_roughness, rate_bits
+from tatok.training.losses import flat_area_roughness, rate_bits, weave, weave_excess
 from tatok.training.objective import Objective, Randomness
 from tatok.training.train import RunFiles, Trainer
 from tatok.weights import read_checkpoint, save_weights
@@ -49,6 +51,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
         flat_area_weight=3.0,
         perceptual_every=1,
         perceptual_crop=1.0,
+        weave_weight=2.0,
+        weave_excess_weight=0.3,
         rate_weight=0.05,
         partial_share=0.25,
         partial_weight=0.4,
@@ -70,6 +74,8 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
             "l2": (output - image).square().mean(),
             "perceptual": squared_error(output, image).mean(),
             "roughness": flat_area_roughness(output, image),
+            "weave": weave(output, image, TINY_MODEL.patch_size),
+            "weave_excess": weave_excess(output, TINY_MODEL.patch_size),
             "rate": rate_bits(logits, position, model.quantizer.levels).mean(),
             "cross_entropy": surprisal_bits(logits, levels).mean(),
             "partial": partial[~keep[:2]].mean(),
@@ -79,11 +85,16 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(
     for name, value in wanted.items():
         assert parts[name].item() == pytest.approx(value.item(), rel=1e-4), name
         assert value > 0, name
+    entropy = entropy_bits(logits)
+    assert parts["entropy"].item() == pytest.approx(entropy.mean().item(), rel=1e-4)
+    assert parts["entropy_std"].item() == pytest.approx(np.std(entropy.numpy(), axis=1, ddof=1).mean(), rel=1e-4)
     weights = {
         "l1": 1.0,
         "l2": 1.0,
         "perceptual": 0.7,
         "roughness": 3.0,
+        "weave": 2.0,
+        "weave_excess": 0.3,
         "rate": 0.5 * 0.05,
         "cross_entropy": tiny.entropy_weight,
         "partial": 0.4 * tiny.entropy_weight,
@@ -103,6 +114,85 @@ def test_terms_without_weight_are_not_computed(tiny: TrainConfig, model: TaTok, 
         rest = rest + tiny.rate_weight * values["rate"]
         rest = rest + tiny.entropy_weight * (values["cross_entropy"] + tiny.partial_weight * values["partial"])
         assert loss.item() == pytest.approx(rest.item(), rel=1e-5)
+
+
+class Answers(LiteDistance):
+    """Stands for the networks: a distance and a divergence of the pictures themselves."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(
+        self, output: torch.Tensor, image: torch.Tensor, offset: tuple[float, float]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return (output - image).square().mean() + offset[0], (output - image).abs().mean()
+
+
+def test_distance_and_divergence_weigh_each_their_own(
+    tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness
+):
+    def parts_and_loss(**weights: float) -> tuple[dict[str, torch.Tensor], float]:
+        config = replace(tiny, flat_area_weight=0.0, perceptual_every=2, **weights)
+        with torch.no_grad():
+            loss, parts = Objective(model, config, Answers())(image, randomness, keep_all=True)
+        return parts, loss.item()
+
+    parts, loss = parts_and_loss(perceptual_weight=0.5, recognition_weight=3.0)
+    _, without = parts_and_loss(perceptual_weight=0.0, recognition_weight=0.0)
+    assert min(parts["perceptual"], parts["divergence"]) > 0.01
+    wanted = 0.5 * parts["perceptual"].item() + 3 * parts["divergence"].item()
+    assert loss - without == pytest.approx(wanted, rel=1e-4)
+
+
+class Judge:
+    """Stands for an adversary: it doubles the loss."""
+
+    def pull(
+        self, output: torch.Tensor, image: torch.Tensor, loss: torch.Tensor, last_layers: object, offset: tuple[float, float]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        return 2 * loss, {"adversary": loss.detach()}
+
+
+def test_an_adversary_adds_to_the_loss_and_to_its_parts(
+    tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness
+):
+    with torch.no_grad():
+        alone, parts = Objective(model, tiny, None)(image, randomness, keep_all=True)
+        judged, more = Objective(model, tiny, None, Judge())(image, randomness, keep_all=True)
+    assert judged.item() == pytest.approx(2 * alone.item())
+    assert more.keys() == parts.keys() | {"adversary"}
+    assert more["loss"].item() == pytest.approx(judged.item())
+    assert more["adversary"].item() == pytest.approx(alone.item())
+
+
+def test_the_detail_of_a_patch_is_the_variance_of_its_pixels(image: torch.Tensor):
+    detail = of_training._detail(image, 16)
+    pixels = image.numpy()
+    for sample, row, column in ((0, 0, 0), (1, 1, 3), (7, 0, 2)):
+        patch = pixels[sample, :, 16 * row : 16 * row + 16, 16 * column : 16 * column + 16]
+        assert detail[sample, 4 * row + column].item() == pytest.approx(patch.reshape(3, -1).var(1).sum(), rel=1e-4)
+    assert detail[:, 8:].abs().max() < 1e-6
+
+
+def test_a_crop_reaches_from_edge_to_edge(image: torch.Tensor):
+    """Every place is as likely as any other: the offset's interval is cut into equal parts."""
+    for offset, (top, left) in {(0.0, 0.999): (0, 8), (0.999, 0.0): (8, 0), (0.5, 0.2): (4, 1)}.items():
+        assert torch.equal(of_training._crop(image, 0.875, offset), image[..., top : top + 56, left : left + 56])
+
+
+def test_compiling_leaves_no_part_out(tiny: TrainConfig, model: TaTok, monkeypatch: pytest.MonkeyPatch):
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda part, dynamic: compiled.append((part, dynamic)) or part)
+    monkeypatch.setattr(type(model), "compile_parts", lambda self: compiled.append("model"))
+    monkeypatch.setattr(of_training.functorch, "donated_buffer", True)
+    plain = Objective(model, tiny, None)
+    parts = [plain._pixel_errors, plain._bits, plain._detail, plain._roughness, plain._weave]
+    plain.compile_parts()
+    # Every step has pictures of the same size.
+    assert compiled == ["model", *((part, False) for part in parts)]
+    assert of_training.functorch.donated_buffer
+    Objective(model, tiny, None, Judge()).compile_parts()
+    assert not of_training.functorch.donated_buffer
 
 
 def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness):

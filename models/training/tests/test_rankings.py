@@ -6,6 +6,7 @@ import pytest
 from tatok.evaluation.backend import Array, Backend, Estimate
 from tatok.evaluation.encoded_folder import CodedImages
 from tatok.filter import (
+    DEFAULT_ROUNDS,
     RANKINGS,
     Ranking,
     Revealed,
@@ -49,6 +50,19 @@ def test_images_ranked_together_are_ranked_as_each_alone(ranking: str):
         alone = _ranked_alone(backend, images[index], codes[index : index + 1], ranking)
         assert ranked.order.tolist() == alone.order.tolist()
         np.testing.assert_array_equal(ranked.lost_bits, alone.lost_bits)
+
+
+@pytest.mark.parametrize("ranking", ["sequential", "distortion"])
+def test_a_ranking_takes_its_default_rounds_and_no_priority_of_the_edge(ranking: str):
+    generator, backend = np.random.default_rng(4), MadeUp()
+    codes = generator.integers(0, 256, (1, 16))
+    images = generator.integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)
+    coded = CodedImages(backend, codes[:, :0], codes)
+    (default,) = rank_images(coded, ranking, 1, 4, 4, images=images)
+    (given,) = rank_images(coded, ranking, 1, 4, 4, 0.0, images, DEFAULT_ROUNDS[ranking])
+    assert default.order.tolist() == given.order.tolist()
+    (edged,) = rank_images(coded, ranking, 1, 4, 4, 200.0, images)
+    assert edged.order.tolist() != given.order.tolist()
 
 
 def test_a_patch_is_worth_less_beside_better_ones_that_are_hidden_too():

@@ -73,7 +73,7 @@ def on_a_machine(rank: int, folder: Path, pack: Path, config: TrainConfig) -> No
     resumed.step()
     found["goes on"], found["numbers"] = numbers(resumed) == numbers(trainer), numbers(resumed)
     found["other configuration"] = refusal(files, replace(config, batch=2))
-    found["other data"] = refusal(replace(files, pack=folder / "other") if rank else files, config)
+    found["other data"] = refusal(replace(files, data=folder / "other") if rank else files, config)
     second = replace(config, trained_part="decoder", adversary_weight=0.5, adversary_sees="pixels", adversary_warmup_steps=0)
     start_from = own / "checkpoint.pt"
     found["has weights"] = start_from.exists()
@@ -107,8 +107,8 @@ def test_two_machines_go_on_from_what_the_first_one_has(pack: Path, tmp_path: Pa
 def test_another_pack_is_refused(files: RunFiles, tiny: TrainConfig, alone: Workers, tmp_path: Path):
     trained(files, tiny, alone, 1).save()
     write_pack(sorted(SAMPLES.glob("*.png"))[:2], tmp_path / "other", short_side=80)
-    other = replace(files, pack=tmp_path / "other")
-    with pytest.raises(ValueError, match=f"pack {pack_hash(files.pack)[:12]}…, and the pack {pack_hash(other.pack)[:12]}…"):
+    other = replace(files, data=tmp_path / "other")
+    with pytest.raises(ValueError, match=f"pack {pack_hash(files.data)[:12]}…, and the pack {pack_hash(other.data)[:12]}…"):
         Trainer(other, tiny, alone)
 
 

@@ -104,6 +104,9 @@ def test_a_row_says_what_was_computed_of_its_image(photographs: Path, made: Path
         assert abs(row["crop_y"] - max(0, -left)) <= 2
         keep = np.unpackbits(np.frombuffer(row["keep"], np.uint8)).astype(bool)
         assert len(row["patch_codes"]) == row["kept"] == keep.sum()
+        lost = np.array(row["lost"])
+        assert (lost > 0.5 * lost.max()).tolist() == keep.tolist()
+        assert lost.max() == pytest.approx(sum(row["entropy"]), rel=1e-3)
         assert row["tokens"] == 4 + row["kept"]
         assert row["payload_bits"] == 12 * row["tokens"]
         assert row["mask_bits"] == pytest.approx(math.log2(math.comb(16, row["kept"])))
@@ -358,7 +361,7 @@ def test_other_inputs_and_other_folders_are_refused(
     assert tokenize(photographs, tmp_path) == 1
     assert "is no token data set: it has no dataset.json" in capsys.readouterr().err
     assert tokenize([], tmp_path / "out") == 1
-    assert "there is nothing to tokenize" in capsys.readouterr().err
+    assert "there are no images: name a folder" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -401,14 +404,28 @@ def test_a_bundle_that_was_changed_makes_no_tokens(photographs: Path, tmp_path: 
         ({"version": 2}, "version"),
         ({"grid": [4]}, "grid"),
         ({"model": {"name": "tiny", "hash": "0"}}, "model.hash"),
+        ({"batchSize": 1025}, "batchSize"),
+        ({"threads": 10**9}, "threads"),
+        (
+            {"shardSize": 1, "input": {"count": 2**22 + 1, "hash": "0" * 64}},
+            "Value error, input.count is more than that of .* shards",
+        ),
     ],
 )
 def test_a_description_of_another_format_is_one_sentence(change: dict, message: str, made: Path, tmp_path: Path):
     description = json.loads((made / "dataset.json").read_text()) | change
     (tmp_path / "dataset.json").write_text(json.dumps(description))
-    with pytest.raises(ValueError, match=f"cannot be read: {message}: ") as refusal:
+    with pytest.raises(ValueError, match=rf"cannot be read: {message}(: |$)") as refusal:
         TokenDataset.open(tmp_path)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_small_shard_that_unpacks_to_any_size_is_refused(made: Path, tmp_path: Path):
+    shutil.copytree(made, tmp_path / "out")
+    rows = pa.Table.from_pylist([{"path": "same"}] * 10**6, SCHEMA)
+    pq.write_table(rows, tmp_path / "out" / "part-00001.parquet", compression="zstd")
+    with pytest.raises(ValueError, match=r"part-00001\.parquet cannot be read: it claims more rows than it has bytes"):
+        rows_of(tmp_path / "out")
 
 
 def test_a_shard_that_is_damaged_is_named(made: Path, tmp_path: Path):

@@ -75,7 +75,8 @@ def test_a_run_that_is_asked_to_end_leaves_a_checkpoint_that_goes_on(pack: Path,
 
 def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, monkeypatch: pytest.MonkeyPatch):
     saved: list[int] = []
-    monkeypatch.setattr(Trainer, "save", lambda trainer: saved.append(trainer.step_number))
+    for name in ("begin_saving", "save"):
+        monkeypatch.setattr(Trainer, name, lambda trainer: saved.append(trainer.step_number))
     train(files, with_overrides(tiny, {"steps": 7, "checkpoint_every": 3}))
     assert saved == [3, 6, 7]
 
@@ -83,7 +84,7 @@ def test_checkpoints_are_left_on_the_way(files: RunFiles, tiny: TrainConfig, mon
 def test_a_new_schedule_starts_from_averaged_weights(files: RunFiles, tiny: TrainConfig, alone: Workers, tmp_path: Path):
     train(files, with_overrides(tiny, {"steps": 2}))
     weights = files.out / "weights.npz"
-    started = Trainer(RunFiles(files.pack, tmp_path / "new", start_from=weights), tiny, alone)
+    started = Trainer(RunFiles(files.data, tmp_path / "new", start_from=weights), tiny, alone)
     assert started.step_number == 0
     wanted = read_checkpoint(files.checkpoint)["average"]
     for name, parameter in started.model.named_parameters():
@@ -118,6 +119,19 @@ def test_kept_masks_follow_the_recipe(tiny: TrainConfig, model: TaTok):
     for sample, scores in ((2, randomness.scores), (3, entropy * detail), (4, entropy)):
         assert set(keep[sample].nonzero().flatten().tolist()) == set(scores[sample].topk(4).indices.tolist())
     assert objective.kept_mask(entropy, detail, randomness, keep_all=True).all()
+
+
+def test_every_kind_of_mask_begins_where_the_one_before_it_ends(tiny: TrainConfig, model: TaTok):
+    """With shares that are exact in binary, so that a draw may be the very border."""
+    shares = {"keep_all_share": 0.25, "global_only_share": 0.25, "random_mask_share": 0.5, "distortion_mask_share": 0.25}
+    objective = Objective(model, replace(tiny, **shares), None)
+    randomness = Randomness.make(5, 16, torch.Generator().manual_seed(2))
+    randomness.kind, randomness.share = torch.tensor([0.0, 0.25, 0.5, 0.75, 0.875]), torch.full((5,), 0.5)
+    entropy, detail = torch.rand(5, 16), torch.rand(5, 16)
+    keep = objective.kept_mask(entropy, detail, randomness, keep_all=False)
+    assert keep.sum(1).tolist() == [16, 0, 4, 4, 4]
+    for sample, scores in ((2, randomness.scores), (3, entropy * detail), (4, entropy)):
+        assert set(keep[sample].nonzero().flatten().tolist()) == set(scores[sample].topk(4).indices.tolist())
 
 
 def test_the_loss_network_sees_another_crop_every_step(files: RunFiles, tiny: TrainConfig, alone: Workers):
@@ -167,7 +181,7 @@ def test_learning_rate_warms_up_and_decays(tiny: TrainConfig):
     assert rates[-1] == pytest.approx(tiny.final_learning_rate)
 
 
-@pytest.mark.parametrize(("share", "some"), [(0.25, 2), (0.5, 4)])
+@pytest.mark.parametrize(("share", "some"), [(0.05, 1), (0.25, 2), (0.375, 3), (0.5, 4)])
 def test_a_share_of_a_batch_is_filled_given_the_kept_patches(
     files: RunFiles, tiny: TrainConfig, alone: Workers, share: float, some: int
 ):
@@ -179,9 +193,11 @@ def test_a_share_of_a_batch_is_filled_given_the_kept_patches(
     randomness = Randomness.make(8, 16, torch.Generator().manual_seed(1))
     trainer.objective(image, randomness, keep_all=False)
     ((global_codes, patch_codes, expected, keep),) = seen
-    assert torch.equal(keep[0], randomness.visible[0] < randomness.visible_share[0].square())
-    assert not keep[0].all()
-    assert keep[some // 2 :].all()
+    drawn = randomness.visible < randomness.visible_share[:, None].square()
+    of_draw = (some + 1) // 2
+    assert torch.equal(keep[:of_draw], drawn[:of_draw])
+    assert not keep[:of_draw].all(1).any()
+    assert keep[of_draw:].all()
     for part, given in ((slice(0, some), keep[:some]), (slice(some, 8), torch.zeros(8 - some, 16, dtype=torch.bool))):
         logits = model.entropy_model(global_codes[part], patch_codes[part], given)
         assert torch.allclose(expected[part], model.quantizer.expectation(logits), atol=1e-5)

@@ -70,6 +70,7 @@ describe('readBundle', () => {
       filters: true,
       steps: [{ tokens: 288, bits: 288 * 12 }],
       expectedDimensions: 4,
+      givenOthers: false,
       attentionLayers: 6,
       attentionHeads: 6,
       defaults: { lossRate: 0.8, edgePriority: 0, budget: 'image', ranking: 'entropy' },

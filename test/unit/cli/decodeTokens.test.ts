@@ -21,6 +21,15 @@ describe('paths of pictures', () => {
 });
 
 describe('pictures in a folder', () => {
+  it('of one path are numbered, past names that are taken', () => {
+    const pictures = new PictureFolder('out');
+    const names = ['a', 'a-2', 'a', 'a', 'a-2', 'a'].map((path) => pictures.nameFor(path));
+    expect(names).toEqual(['a.png', 'a-2.png', 'a-3.png', 'a-4.png', 'a-2-2.png', 'a-5.png']);
+    // Each name is found at once: trying all from the first on would take minutes.
+    const many = Array.from({ length: 100_000 }, () => pictures.nameFor('b'));
+    expect(new Set(many).size).toBe(100_000);
+  });
+
   it('are written but for those whose name the file system does not take', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'tatok-pictures-'));
     const pictures = new PictureFolder(folder);

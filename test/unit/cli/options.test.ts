@@ -93,6 +93,14 @@ describe('parseOptions', () => {
       sample: 3,
       ...common,
     });
+    expect(parseOptions(['budget', 'o.tokens', '--tokens', '56.5', '--json', ...given])).toEqual({
+      command: 'budget',
+      dataset: 'o.tokens',
+      tokens: 56.5,
+      json: true,
+      ...common,
+    });
+    expect(usageOf('budget', 'o.tokens', '--tokens', '0').message).toMatch(/It must be above 0\.$/);
     expect(usageOf('decode', 'o.tokens').message).toBe("tatok: required option '--out <DIR>' not specified");
     expect(usageOf('decode', '--help')).toMatchObject({ exitStatus: 0 });
     expect(usageOf('decode', '--help').message).toContain('--where <CONDITION>');

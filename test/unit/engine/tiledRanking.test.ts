@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { rankPatches } from '../../../src/method/filter';
 import { distortionWeights, rankSequentially } from '../../../src/method/sequential';
 import type { DecoderInput, EntropyInput, Graphs } from '../../../src/engine/graphs';
 import { TaTok } from '../../../src/engine/pipeline';
@@ -14,6 +15,7 @@ import type {
   Tokens,
 } from '../../../src/method/types';
 import { modelWith, tinyModel } from '../model';
+import { refusalOf } from '../refusal';
 
 const model = modelWith(
   { ...tinyModel, imageSize: { width: 32, height: 32 }, grid: { rows: 4, columns: 4 } },
@@ -162,6 +164,49 @@ describe('the sequential ranking of tiles', () => {
     expect(Math.max(...(await sizes(16)))).toBeGreaterThan(tiling.tiles.columns);
     expect(Math.max(...(await sizes(2)))).toBe(2);
   });
+});
+
+describe('the ranking of tiles by entropy', () => {
+  it('is that of the whole grid, in one stage that asks the model nothing', async () => {
+    const told: unknown[] = [];
+    const { ranking, batches, decodings } = await rank(16, 'entropy', (...stage) => void told.push(stage));
+    expect(ranking).toEqual(rankPatches(tokens.entropyBits, tiling.grid, settings.edgePriority));
+    expect([batches, decodings]).toEqual([[], []]);
+    expect(told).toEqual([['rank', undefined]]);
+  });
+});
+
+it.each(['sequential', 'distortion'] as const)('a ranking leaves the tokens as they are, %s', async (criterion) => {
+  const before = structuredClone(tokens);
+  await rank(16, criterion);
+  expect(tokens).toEqual(before);
+});
+
+it('what a ranking is to do is known before: an estimate a round after the first, and by distortion a decoding too', async () => {
+  const totals = async (criterion: RankingCriterion) => {
+    const told: (TileProgress | undefined)[] = [];
+    const stages = new Set<string>();
+    await rank(4, criterion, (stage, tiles) => {
+      stages.add(stage);
+      told.push(tiles);
+    });
+    expect([...stages]).toEqual(['rank']);
+    return new Set(told.map((tiles) => tiles?.total));
+  };
+  expect([...(await totals('sequential'))]).toEqual([tiling.count * (rankingRounds - 1)]);
+  // Two decodings come before the first estimate.
+  expect([...(await totals('distortion'))]).toEqual([tiling.count * 2 * rankingRounds]);
+});
+
+it('a ranking by distortion is refused where a model drops tokens of a sequence', async () => {
+  const graphs = {} as unknown as Graphs;
+  const sequence = modelWith(model, { globalTokens: 4, patchTokens: 0, filters: true }, { kind: 'vq', size: 1000 });
+  const request = () =>
+    new TaTok(sequence, graphs, 1).rank(tokens, picture, { ...settings, ranking: 'distortion' }, undefined);
+  const { code, message, advice } = await refusalOf(request);
+  expect(code).toBe('bad-settings');
+  expect(message).toBe('The ranking by distortion weighs patches, and this model drops tokens of a sequence.');
+  expect(advice).toBe('Rank by entropy or sequentially.');
 });
 
 describe('the ranking of tiles by distortion', () => {

@@ -2,7 +2,7 @@
 import { unzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { withEdits } from '../../../src/export/editedTokens';
-import { readNpy } from '../../../src/export/npy';
+import { readNpy } from '../../../src/method/npy';
 import { readTokens, tokenizationNpz } from '../../../src/export/npz';
 import { tokensRecord, withoutEdits } from '../../../src/export/tokens';
 import { noEdits, type Edits } from '../../../src/method/edits';

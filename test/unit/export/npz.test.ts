@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
 import { fixedGlobalsTokenization, fixedPatchesTokenization, tinyTokenization } from './tokenization';
-import { npy } from '../../../src/export/npy';
+import { npy } from '../../../src/method/npy';
 import { tokenizationNpz } from '../../../src/export/npz';
 import type { ExportedTokenization } from '../../../src/export/tokens';
 

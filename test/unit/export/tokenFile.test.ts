@@ -1,8 +1,8 @@
 /** Token files, JSON and NPZ, written and read again; files of earlier versions; files that are none. */
 import { zipSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { npy, readNpy } from '../../../src/export/npy';
-import { readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
+import { npy, readNpy } from '../../../src/method/npy';
+import { readTokens, readTokensNpz, tokenizationNpz } from '../../../src/export/npz';
 import { patchesCsv } from '../../../src/export/patches';
 import { readTokenFile, tokensRecord } from '../../../src/export/tokens';
 import { refusalOf } from '../refusal';
@@ -176,6 +176,12 @@ describe('reading NPZ', () => {
     const { code, message } = await refusalOf(() => readTokensNpz('a', bytes, model));
     expect(code).toBe('tokens-invalid');
     expect(message).toMatch(says);
+  });
+
+  it('refuses a file that is larger than any, before it is looked into', async () => {
+    expect((await refusalOf(() => readTokens('a', new Uint8Array(2 ** 28 + 1), model))).message).toMatch(
+      /^a is no token file: it has 268435457 bytes/,
+    );
   });
 
   it('refuses an array that unpacks to more than a token file can have, before it does', async () => {

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
-  amend,
   commit,
   editsSchema,
   force,
@@ -198,13 +197,6 @@ describe('the history of edits', () => {
     ]);
     expect(undo(back).future.map(({ label }) => label)).toEqual(['first', 'second']);
     expect(redo(back)).toEqual(history);
-  });
-
-  it('takes a stroke back as one change', () => {
-    const begun = commit(historyOf(noEdits), force(noEdits, [1], 'keep'), 'keep 1 patch');
-    const stroke = amend(begun, force(noEdits, [1, 2], 'keep'), 'keep 2 patches');
-    expect(stroke.past).toEqual([{ edits: noEdits, label: 'keep 2 patches' }]);
-    expect(undo(stroke).present).toBe(noEdits);
   });
 
   it('takes no change for one that changes nothing, and remembers a bounded number', () => {

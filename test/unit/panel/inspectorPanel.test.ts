@@ -3,7 +3,8 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
-import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
+import { InspectorPanel, type InspectorServices } from '../../../src/panel/inspectorPanel';
+import { Views } from '../../../src/panel/views';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
 import { analysesOver } from '../../../src/protocol/analyses';
 import type { DecodedPicture } from '../../../src/protocol/engineMessages';
@@ -40,6 +41,7 @@ function openEditor() {
   const document = {
     name: 'cat.png',
     uri: vscode.Uri.parse('memfs:/photos/cat.png'),
+    exportedAs: { name: 'cat.png', uri: vscode.Uri.parse('memfs:/photos/cat.png') },
     state: { kind: 'idle' } as DocumentState,
     onDidChangeState: changed.event,
     start: vi.fn(),
@@ -72,6 +74,7 @@ function openEditor() {
     ask: vi.fn<Models['ask']>(),
     remember: vi.fn<Models['remember']>().mockResolvedValue(undefined),
   };
+  const views = new Views({ get: () => undefined, update: vi.fn() } as unknown as vscode.Memento);
   const saveFilter = vi.fn().mockResolvedValue(undefined);
   const editor = new InspectorPanel(
     document as unknown as TokenizationDocument,
@@ -82,7 +85,8 @@ function openEditor() {
       models,
       status,
       log,
-    } as unknown as PanelServices,
+      views,
+    } as unknown as InspectorServices,
   );
   return {
     editor,

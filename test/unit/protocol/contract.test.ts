@@ -7,6 +7,7 @@ import {
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
@@ -59,7 +60,7 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
   [
     fromPage,
     {
-      ready: [{ params: { cropMode: 'tiles' }, optional: only('cropMode') }],
+      ready: [{ params: { cropMode: 'tiles', row: 3 }, optional: only('cropMode', 'row') }],
       analysis: [
         {
           params: { name: 'rank', params: filter, progress: 3 },
@@ -81,9 +82,29 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       models: [{ params: undefined }],
       'models/choose': [{ params: { model: '3' }, free: ['model:null'] }],
       'cropMode/choose': [{ params: ['centre'] }],
+      edit: [{ params: { edits: { forcedKept: [1], forcedDropped: [0], replaced }, label: 'patch (0, 0) kept' } }],
+      travel: [{ params: ['undo'] }],
       'row/choose': [{ params: ['list'] }],
+      'tokens/other': [{ params: undefined }],
+      'neighbour/open': [{ params: { step: -1, view: '{}', cropMode: 'fit' }, optional: only('cropMode') }],
+      'view/remember': [{ params: ['{}'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromDatasetPage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      'dataset/resume': [{ params: undefined }],
+      'dataset/open': [{ params: [3] }],
+      'dataset/thumbnail': [{ params: [3] }],
+      'dataset/export': [{ params: { kind: 'table.csv', bytes: file() } }],
+      'dataset/curves': [{ params: undefined }],
+      'dataset/budgets': [{ params: [56.5] }],
+      'dataset/saveBudget': [{ params: ['image'] }],
+      action: [{ params: ['retry'] }],
     },
   ],
   [
@@ -134,14 +155,23 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       ],
       'pictures/tokenize': [
         {
-          params: { id: 1, params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2 } },
-          optional: (path) => /settings\.|choice\.cuda/.test(path),
+          params: {
+            id: 1,
+            params: { choice, files: [file()], settings: filter, quality: true, batchSize: 2, maxMegapixels: 0.5 },
+          },
+          optional: (path) => /settings\.|choice\.cuda|maxMegapixels/.test(path),
         },
       ],
       'tokens/decode': [
         {
           params: { id: 1, params: { choice, pictures: [tokensToDecode()], batchSize: 2 } },
           optional: (path) => /choice\.cuda|batchSize/.test(path),
+        },
+      ],
+      thumbnail: [
+        {
+          params: { id: 1, params: { file: file(), width: 96, height: 64, maxMegapixels: 0.5 } },
+          optional: only('params.maxMegapixels'),
         },
       ],
       'provider/exclude': [
@@ -388,6 +418,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 1, globalToken: 2 }],
     ['influence', { settings, edits, tile: 1, globalToken: 2 }],
     ['draw', { settings, edits, seed: 2 ** 32 - 1 }],
+    ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
@@ -418,6 +449,7 @@ describe('an analysis', () => {
     ['influence', { settings, tile: 2, globalToken: 0 }, 'tile: must be below 2'],
     ['influence', { settings, tile: 0, globalToken: 3 }, 'globalToken: must be below 3'],
     ['influence', { settings, tile: 0.5, globalToken: 0 }, 'tile: '],
+    ['nearest', { patch: 6 }, 'patch: must be below 6'],
     ['attention', { tile: 2, layer: 0, head: 0 }, 'tile: must be below 2'],
     ['attention', { tile: 0, layer: 4, head: 0 }, 'layer: '],
     ['attention', { tile: 0, layer: 0, head: 5 }, 'head: '],

@@ -225,6 +225,30 @@ describe('hostile archives', () => {
     );
   });
 
+  it('are refused where a page claims more values than its column', async () => {
+    const data = Array.from({ length: 300 }, (_, i) => Uint8Array.of(i, i >> 8, 7, 7));
+    const bytes = new Uint8Array(
+      parquetWriteBuffer({ columnData: [{ name: 'image', type: 'BYTE_ARRAY' as const, data }] }),
+    );
+    await ImageInputs.list([await write('x.parquet', bytes)]);
+    // 300 as a zigzag varint, first in the header of the data page: two bytes of five that say 2 ** 30.
+    const at = Buffer.from(bytes).indexOf(Buffer.of(0xd8, 0x04));
+    expect(at).toBeGreaterThan(4);
+    const claims = bytes.slice();
+    claims.set([0xd9 - 1, 0x7f], at);
+    const says = /a page of it claims more values than its column\.$/;
+    const inputs = await ImageInputs.list([await write('y.parquet', claims)]);
+    await expect(inputs.at(0).read()).rejects.toThrow('a page of it claims more values than its column');
+    expect((await refusalOf(() => rowsFromParquet('part', claims))).message).toMatch(says);
+  });
+
+  it('are refused where a name in a tar is longer than any file system takes', async () => {
+    const archive = await tar('x.tar', [{ name: 'a.png' }, { name: `${'a'.repeat(5000)}.png` }]);
+    expect((await refusalOf(() => ImageInputs.list([archive]))).message).toMatch(
+      /it is damaged after 1 images \(a name has 5004 characters\)\.$/,
+    );
+  });
+
   it('are refused where they have no column of images', async () => {
     const columnData = [{ name: 'caption', type: 'STRING' as const, data: ['a'] }];
     const bytes = new Uint8Array(parquetWriteBuffer({ columnData }));

@@ -131,7 +131,7 @@ describe('rows', () => {
 
   it('have their columns in the order of the format', async () => {
     expect(columns.join(' ')).toBe(
-      'id path label width height crop_x crop_y crop_width crop_height global_codes patch_codes keep entropy surprisal kept tokens payload_bits mask_bits coded_bits psnr ssim error',
+      'id path label width height crop_x crop_y crop_width crop_height global_codes patch_codes keep entropy surprisal lost kept tokens payload_bits mask_bits coded_bits psnr ssim error',
     );
   });
 

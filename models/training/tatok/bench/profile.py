@@ -39,18 +39,24 @@ def profile(
     timed: int = 20,
     traced: int = 3,
 ) -> str:
-    """Text of three parts: crops a second over `timed` steps, then milliseconds a step by kind and by kernel over `traced`.
+    """Text of three parts: crops a second over `timed` steps and of the data alone, then milliseconds a step by kind and by
+    kernel over `traced`.
+
+    The rate of the data is that of reading, decoding and cutting without a model; where it is above the step's, data are no
+    bottleneck. Time waited for a stream is that in which the step had no images yet.
 
     A run that has a checkpoint goes on from there. No step is of the phase that keeps every token, in which other work is done
     than in most.
     """
     trainer = Trainer(files, config, Workers.join(), compile_model=compile_model)
     trainer.config = replace(trainer.config, full_token_phase=0.0)
-    device, crops = trainer.workers.device, trainer.config.batch * trainer.workers.count
+    device, crops = trainer.workers.device, trainer.share.whole
     _steps(trainer, warm_up)
+    waited = trainer.source.waited
     started = time.monotonic()
     _steps(trainer, timed)
     seconds = (time.monotonic() - started) / timed
+    waited = (trainer.source.waited - waited) / timed
     on_gpu = device.type == "cuda"
     activities = [torch.profiler.ProfilerActivity.CUDA if on_gpu else torch.profiler.ProfilerActivity.CPU]
     with torch.profiler.profile(activities=activities) as recorded:
@@ -60,7 +66,24 @@ def profile(
     head += f"{crops / seconds:.0f} crops a second over {timed} steps"
     if on_gpu:
         head += f", {torch.cuda.max_memory_allocated(device) / 2**30:.1f} GiB at most"
+    of_data = crops / _seconds_of_data(trainer, timed)
+    verdict = "faster than the step" if of_data > crops / seconds else "slower than the step: give more readers"
+    head += f".\nData alone: {of_data:.0f} crops a second, {verdict}; {1e3 * waited:.1f} ms a step were waited for them"
+    trainer.source.close()
     return f"{head}.\n\n{_tables(recorded, on_gpu, traced)}"
+
+
+def _seconds_of_data(trainer: Trainer, steps: int) -> float:
+    """Of the crops of one step, a mean over `steps`, after as many that readers may have had ready."""
+    share, generator = trainer.share, torch.Generator(trainer.workers.device).manual_seed(0)
+    for _ in ("ahead", "counted"):
+        started = time.monotonic()
+        for _ in range(steps):
+            for number in range(share.passes):
+                crops = trainer.source.batch(share.whole, generator, share.part(number))
+        # As above, the host is ahead of a GPU until it asks.
+        crops[0, 0, 0, 0].item()
+    return (time.monotonic() - started) / steps
 
 
 def _steps(trainer: Trainer, count: int) -> None:

@@ -179,6 +179,12 @@ class Expected(Part):
 
     dimensions: Count
     stream: StreamName | None = None
+    given: Literal["streams", "others"] = "streams"
+    """What a token's entropy is given where nothing was dropped: the other streams, or the other tokens of its own stream.
+
+    With "others" the entropies with no token visible tell nothing of a picture, as those of a lens: it is shown with the others
+    visible, and tokens are dropped by backward elimination.
+    """
 
 
 class Attention(Part):

@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,9 +37,12 @@ class CropShape:
     tilt: float = 0.0
     """Greatest rotation, degrees."""
 
-    def draw(self, sizes: Tensor, generator: torch.Generator) -> Boxes:
-        """Boxes in images of these heights and widths, [B, 2]."""
-        draw = torch.rand(6, len(sizes), generator=generator, device=sizes.device)
+    def numbers(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random numbers of `count` crops, [6, count] in [0, 1)."""
+        return torch.rand(6, count, generator=generator, device=generator.device)
+
+    def boxes(self, sizes: Tensor, draw: Tensor) -> Boxes:
+        """Boxes in images of these heights and widths, [B, 2], by the random numbers of as many crops."""
         side = sizes.amin(1) * (self.smallest + (self.largest - self.smallest) * draw[0])
         stretch = torch.exp(self.stretch * (draw[4] - 0.5))
         extent = torch.stack([side / stretch, side * stretch], 1)
@@ -56,7 +60,9 @@ class CropSource:
     size: int
     shape: CropShape
     augmentation: Augmentation
-    sample: Callable[..., Tensor]
+    cut: Callable[..., Tensor]
+    waited: float = 0.0
+    """Pixels are there: no second is spent on waiting for them."""
 
     @classmethod
     def open(
@@ -67,38 +73,83 @@ class CropSource:
         augmentation: Augmentation,
         device: torch.device,
         compile_sampling: bool = False,
+        *,
+        rank: int = 0,
+        processes: int = 1,
     ) -> "CropSource":
-        """The pack's pixels, moved to `device`, for crops of size×size."""
-        sizes = torch.tensor(json.loads((pack / "index.json").read_text())["sizes"], dtype=torch.int64)
-        if not len(sizes):
-            raise ValueError(f"{pack} holds no images")
-        lengths = sizes.prod(1) * 3
-        pixels = torch.from_numpy(np.memmap(pack / "pixels.bin", dtype=np.uint8, mode="c"))
-        offsets = lengths.cumsum(0) - lengths
-        sample = torch.compile(_augmented_sample) if compile_sampling else _augmented_sample
-        return cls(pixels.to(device), offsets.to(device), sizes.to(device), size, shape, augmentation, sample)
+        """The pack's pixels for crops of size×size: of several processes each has a part of the images, of about equal bytes.
 
-    def batch(self, count: int, generator: torch.Generator) -> Tensor:
-        """`count` crops, flipped half of the time and augmented: [count, 3, size, size] in [−1, 1]."""
-        image = torch.randint(len(self.sizes), (count,), generator=generator, device=self.pixels.device)
-        sizes = self.sizes[image]
-        boxes = self.shape.draw(sizes.float(), generator)
-        changes = self.augmentation, self.augmentation.draw(count, generator)
-        return self.sample(self.pixels, self.offsets[image], sizes, boxes, self.size, *changes)
+        The file is mapped into memory, for reading alone; a GPU is given a copy of its part. Raises ValueError for a pack with
+        fewer images than processes, and where the GPU has no room.
+        """
+        sizes = torch.tensor(json.loads((pack / "index.json").read_text())["sizes"], dtype=torch.int64)
+        if len(sizes) < processes:
+            raise ValueError(f"{pack} holds {len(sizes) or 'no'} images, and {processes} processes need one each")
+        ends = (sizes.prod(1) * 3).cumsum(0)
+        own = _own_images(ends, rank, processes)
+        start, end = (int(ends[i - 1]) if i else 0 for i in (own.start, own.stop))
+        sizes, ends = sizes[own], ends[own] - start
+        mapped = np.memmap(pack / "pixels.bin", dtype=np.uint8, mode="r", offset=start, shape=(end - start,))
+        with warnings.catch_warnings():
+            # Nothing writes to these pixels, which PyTorch cannot know.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            pixels = torch.from_numpy(mapped)
+        try:
+            pixels = pixels.to(device)
+        except torch.OutOfMemoryError as error:
+            raise ValueError(
+                f"{len(pixels) / 2**30:.1f} GiB of {pack} do not fit on the GPU of process {rank}: read the pack as a stream "
+                "with --stream, or train with more processes"
+            ) from error
+        offsets = ends - sizes.prod(1) * 3
+        cut = torch.compile(cut_crops) if compile_sampling else cut_crops
+        return cls(pixels, offsets.to(device), sizes.to(device), size, shape, augmentation, cut)
+
+    def batch(self, crops: int, generator: torch.Generator, part: slice = slice(None)) -> Tensor:
+        """`part` of `crops` crops, flipped half of the time and augmented: [≤ crops, 3, size, size] in [−1, 1]."""
+        choice = torch.rand(crops, generator=generator, device=self.pixels.device, dtype=torch.float64)[part]
+        image = (choice * len(self.sizes)).long()
+        numbers = self.shape.numbers(crops, generator)[:, part], self.augmentation.draw(crops, generator)[:, part]
+        drawn = self.offsets[image], self.sizes[image]
+        return self.cut(self.pixels, *drawn, self.shape, self.augmentation, *numbers, self.size)
 
     def centres(self, count: int) -> Tensor:
         """The middle squares of the first images, as they are: at most `count` of [3, size, size] uint8."""
-        sizes = self.sizes[:count]
-        half = sizes.amin(1, keepdim=True).expand(-1, 2) / 2
-        level = torch.zeros(len(sizes), device=sizes.device)
-        crops = sample_boxes(self.pixels, self.offsets[:count], sizes, Boxes(sizes / 2, half, level, level > 0), self.size)
-        return ((crops + 1) * 127.5).round().to(torch.uint8)
+        return cut_middles(self.pixels, self.offsets[:count], self.sizes[:count], self.size)
+
+    def close(self) -> None:
+        """Nothing runs beside this process."""
 
 
-def _augmented_sample(
-    pixels: Tensor, offset: Tensor, sizes: Tensor, boxes: Boxes, size: int, augmentation: Augmentation, draw: Tensor
+def _own_images(ends: Tensor, rank: int, processes: int) -> slice:
+    """The images of a process, of about equal bytes and one at least; `ends` [images] are the ends of the images' bytes."""
+    starts = [0]
+    for other in range(1, processes):
+        wanted = int(torch.searchsorted(ends, int(ends[-1]) * other // processes, right=True))
+        starts.append(min(max(wanted, starts[-1] + 1), len(ends) - (processes - other)))
+    return slice(starts[rank], [*starts, len(ends)][rank + 1])
+
+
+def cut_crops(
+    pixels: Tensor,
+    offset: Tensor,
+    sizes: Tensor,
+    shape: CropShape,
+    augmentation: Augmentation,
+    draw: Tensor,
+    draw_of_augmentation: Tensor,
+    size: int,
 ) -> Tensor:
-    return augmentation(sample_boxes(pixels, offset, sizes, boxes, size), draw)
+    """A crop of each image that begins at `offset` [B] of the flat pixels, by the random numbers of both changes."""
+    return augmentation(sample_boxes(pixels, offset, sizes, shape.boxes(sizes.float(), draw), size), draw_of_augmentation)
+
+
+def cut_middles(pixels: Tensor, offset: Tensor, sizes: Tensor, size: int) -> Tensor:
+    """The middle square of each image, as it is: [B, 3, size, size] uint8."""
+    half = sizes.amin(1, keepdim=True).expand(-1, 2) / 2
+    level = torch.zeros(len(sizes), device=sizes.device)
+    crops = sample_boxes(pixels, offset, sizes, Boxes(sizes / 2, half, level, level > 0), size)
+    return ((crops + 1) * 127.5).round().to(torch.uint8)
 
 
 def sample_boxes(pixels: Tensor, offset: Tensor, sizes: Tensor, boxes: Boxes, size: int) -> Tensor:

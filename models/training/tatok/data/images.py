@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from .pixels import open_srgb
+from .pixels import decode_srgb, open_srgb
 
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".avif"}
 
@@ -23,7 +23,15 @@ def list_images(folder: Path) -> list[Path]:
 
 def read_rgb(path: Path, short_side: int | None = None) -> np.ndarray:
     """[H, W, 3] uint8 sRGB, scaled down so that its short side is at most `short_side`. Raises ValueError, see `open_srgb`."""
-    image = open_srgb(path)
+    return _scaled_down(open_srgb(path), short_side)
+
+
+def decode_rgb(file: bytes, short_side: int) -> np.ndarray:
+    """As `read_rgb`, of a file's bytes. Raises ValueError, see `decode_srgb`."""
+    return _scaled_down(Image.fromarray(decode_srgb(file)), short_side)
+
+
+def _scaled_down(image: Image.Image, short_side: int | None) -> np.ndarray:
     scale = 1 if short_side is None else short_side / min(image.size)
     if scale < 1:
         image = image.resize([max(short_side, round(s * scale)) for s in image.size], Image.Resampling.LANCZOS)

@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from ..bundle.manifest import read_manifest
+from ..data.inputs import Source, contents
 from .encode import Encoder, Recipe, in_batches, read_picture
-from .inputs import Source, contents
 
 _DECODER_CPUS = 0.5
 """Of a task that reads and decodes, which waits for files in between.

@@ -1,5 +1,6 @@
 """`python -m tatok tokenize`: inputs become a token data set, on this machine or on a cluster."""
 
+import hashlib
 import os
 import sys
 import time
@@ -14,9 +15,9 @@ from typing import Literal
 import pyarrow as pa
 
 from ..bundle.manifest import read_manifest
-from .dataset import TokenDataset
+from ..data.inputs import Source, as_text, contents, list_sources
+from .dataset import Inputs, TokenDataset
 from .encode import Encoder, Picture, Recipe, describe, in_batches, read_picture
-from .inputs import Source, contents, describe_inputs, list_sources
 
 
 def tokenize(
@@ -36,7 +37,7 @@ def tokenize(
     image that cannot be read is a row with the reason.
     """
     sources = list_sources(inputs)
-    dataset = TokenDataset.begin(out, describe(recipe, describe_inputs(inputs, sources, out), shard_size))
+    dataset = TokenDataset.begin(out, describe(recipe, _described(inputs, sources, out), shard_size))
     recipe = replace(recipe, batch=dataset.description.batch_size, threads=dataset.description.threads)
     shards = {k: sources[k * shard_size : (k + 1) * shard_size] for k in dataset.absent()}
     progress = _Progress(dataset, sum(map(len, shards.values())))
@@ -52,6 +53,13 @@ def tokenize(
         dataset.write_shard(number, rows)
         progress.tell(len(shards[number]))
     return dataset
+
+
+def _described(inputs: Iterable[Path], sources: list[Source], out: Path) -> Inputs:
+    """What the data set in the folder `out` says of its inputs: number, a hash of their keys, and where they are."""
+    digest = hashlib.sha256("\n".join(source.key for source in sources).encode())
+    places = [as_text(Path(os.path.relpath(path.absolute(), out.absolute().parent))) for path in inputs]
+    return Inputs(count=len(sources), hash=digest.hexdigest(), sources=places)
 
 
 def _rows_here(shards: dict[int, list[Source]], recipe: Recipe) -> Iterator[tuple[int, list[pa.Table]]]:

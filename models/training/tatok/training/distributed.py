@@ -3,13 +3,27 @@
 import gc
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 
 T = TypeVar("T")
+
+
+def gathered_at_the_end(module: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Passes of one step: processes exchange gradients in the last one alone, if they are several."""
+    if last or not isinstance(module, nn.parallel.DistributedDataParallel):
+        return nullcontext()
+    return module.no_sync()
+
+
+def means(passes: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The means of numbers over the passes of a step, by name."""
+    return {name: torch.stack([parts[name] for parts in passes]).mean(0) for name in passes[0]}
 
 
 def own_rank() -> int:

@@ -36,12 +36,14 @@ class Randomness:
     offset: tuple[float, float]  # where the loss network's crop lies, vertically and horizontally, in [0, 1)
 
     @classmethod
-    def make(cls, batch: int, patches: int, generator: torch.Generator) -> "Randomness":
+    def make(cls, batch: int, patches: int, generator: torch.Generator, part: slice = slice(None)) -> "Randomness":
+        """Of `batch` crops; `part` of these, which does not depend on how many parts there are."""
+
         def rand(*shape: int) -> Tensor:
-            return torch.rand(*shape, generator=generator, device=generator.device)
+            return torch.rand(*shape, generator=generator, device=generator.device)[part]
 
         # On the host: a shape must not wait for the device.
-        offset = random.Random(generator.initial_seed())
+        offset = random.Random(generator.initial_seed() + (part.start or 0))
         tensors = rand(batch), rand(batch), rand(batch, patches), rand(batch, patches), rand(batch)
         return cls(*tensors, (offset.random(), offset.random()))
 

@@ -59,6 +59,15 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.final_learning_rate + (config.learning_rate - config.final_learning_rate) * cosine
 
 
+def batch_scale(crops: int, config: TrainConfig) -> float:
+    """√(G / G₀) with G crops a step and G₀ = `reference_batch`; 1 where that is 0.
+
+    The rule for optimisers whose steps do not grow with the gradient (Malladi et al., 2022, "On the SDEs and scaling rules for
+    adaptive gradient algorithms"): AdamW, and Muon, whose steps have a norm of their own.
+    """
+    return math.sqrt(crops / config.reference_batch) if config.reference_batch else 1.0
+
+
 def moving_average(model: nn.Module, decay: float, steps: int = 0) -> AveragedModel:
     """A copy of `model` whose weights are the exponential moving average of those after each step, `steps` of which are done.
 

@@ -7,13 +7,13 @@ from typing import Any
 import torch
 
 from ..config import ModelConfig, TrainConfig
-from ..data.images import pack_hash
+from ..data.stream import is_pack, open_images
 from ..features import perceptual_identity
 from ..tokenizer import TaTok
 from ..weights import Weights, read_checkpoint
 from .checkpoint import start_from
 
-CHANGEABLE = {"steps", "checkpoint_every", "checkpoints_kept", "samples_every", "tensorboard"}
+CHANGEABLE = {"steps", "checkpoint_every", "checkpoints_kept", "samples_every", "tensorboard", "readers", "held_out_every"}
 """Options that may change when a run goes on: they say how long it is and what it leaves, and not what a step computes."""
 
 
@@ -21,11 +21,14 @@ CHANGEABLE = {"steps", "checkpoint_every", "checkpoints_kept", "samples_every", 
 class RunFiles:
     """Where a run reads and writes."""
 
-    pack: Path
+    data: Path
+    """A pack, a folder of shards or a folder of images."""
     out: Path
     perceptual: str | None = None
     """`efficientnet-lite`, or the path of SqueezeNet's weights; None or `none`: no loss network."""
     start_from: Path | None = None
+    held_out: Path | None = None
+    """Folder of images that are kept out of training, on which quality is measured."""
 
     @property
     def checkpoint(self) -> Path:
@@ -36,24 +39,32 @@ class RunFiles:
 class Origin:
     """What the steps of a run depend on beside its configuration."""
 
-    pack: str
-    """SHA-256, see `pack_hash`."""
+    data: str
+    """Its kind and SHA-256, see `Images.identity`."""
     perceptual: str
     """Name and SHA-256, see `perceptual_identity`."""
     processes: int
 
     @classmethod
     def of(cls, files: RunFiles, processes: int) -> "Origin":
-        """Raises OSError and ValueError for a pack or a loss network that cannot be read."""
-        return cls(pack_hash(files.pack), perceptual_identity(files.perceptual), processes)
+        """Raises OSError and ValueError for data or a loss network that cannot be read."""
+        return cls(open_images(files.data).identity, perceptual_identity(files.perceptual), processes)
 
-    def difference(self, asked: "Origin") -> str | None:
+    @classmethod
+    def saved(cls, values: dict[str, Any]) -> "Origin":
+        """That of a checkpoint; earlier versions knew packs alone."""
+        values = dict(values)
+        pack = values.pop("pack", None)
+        return cls(**values) if pack is None else cls(data=f"pack {pack}", **values)
+
+    def difference(self, asked: "Origin", *, any_processes: bool = False) -> str | None:
         """The first thing that `asked` has otherwise, as "A, and B is asked for" names it; None where all is equal."""
-        if self.pack != asked.pack:
-            return f"on the pack {self.pack[:12]}…, and the pack {asked.pack[:12]}… is asked for"
+        if self.data != asked.data:
+            mine, theirs = ("the {} {:.12}…".format(*origin.data.split()) for origin in (self, asked))
+            return f"on {mine}, and {theirs} is asked for"
         if self.perceptual != asked.perceptual:
             return f"with the loss network {self.perceptual}, and {asked.perceptual} is asked for"
-        if self.processes != asked.processes:
+        if self.processes != asked.processes and not any_processes:
             return f"by {self.processes} processes, and {asked.processes} are asked for"
         return None
 
@@ -74,15 +85,19 @@ def find_start(files: RunFiles, config: TrainConfig, origin: Origin) -> Start:
     """The checkpoint in the run's folder, or else the weights that it is to start from, or else nothing.
 
     Raises ValueError, with one sentence that names both, where configuration, data, loss network or number of processes are not
-    those of the checkpoint; checkpoints without a record of the latter three are taken as they are. Raises it also where a
-    part is to be trained alone and there is nothing to start from.
+    those of the checkpoint. A stream with a `global_batch` goes on in any number of processes, with the same crops;
+    checkpoints without a record of the latter three are taken as they are. Raises it also where a part is to be trained
+    alone and there is nothing to start from.
     """
     if files.checkpoint.exists():
         state = read_checkpoint(files.checkpoint)
         saved = TrainConfig.from_dict(state["config"])
         difference = _difference(saved, config)
         if difference is None and state.get("origin"):
-            difference = Origin(**state["origin"]).difference(origin)
+            # A stream comes in one order for all processes together; of a pack each has a part of the images.
+            streamed = config.stream or not is_pack(files.data)
+            any_processes = config.global_batch > 0 and streamed
+            difference = Origin.saved(state["origin"]).difference(origin, any_processes=any_processes)
         if difference is not None:
             raise ValueError(f"{files.out} was trained {difference}: ask for the same, or begin a new run in another folder")
         if config.steps < saved.steps:
@@ -110,6 +125,9 @@ def saved_config(files: RunFiles) -> TrainConfig | None:
 
 def _difference(saved: TrainConfig, asked: TrainConfig) -> str | None:
     names = {f.name for f in fields(TrainConfig)} - CHANGEABLE - {"model"}
+    if saved.global_batch == asked.global_batch > 0:
+        # The crops of a step are the same ones in passes of another size.
+        names -= {"batch"}
     for part, asked_part, named in (
         (saved.model, asked.model, [f.name for f in fields(ModelConfig)]),
         (saved, asked, sorted(names)),

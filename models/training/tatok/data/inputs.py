@@ -1,10 +1,9 @@
-"""The inputs of a token data set: folders and lists of files, WebDataset tars, Parquet files with the bytes of images.
+"""Images by number: folders and lists of files, WebDataset tars, Parquet files with the bytes of images.
 
 Inputs come in a fixed order, so that a number tells which one is meant: files by path (code points), members of tars and rows
 of Parquet files as they lie there.
 """
 
-import hashlib
 import os
 import re
 import tarfile
@@ -17,8 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..data.images import EXTENSIONS
-from .dataset import Inputs
+from .images import EXTENSIONS
 
 _LABELS = ("label", "class", "cls")
 _KEYS = ("path", "key", "__key__")
@@ -63,7 +61,7 @@ def list_sources(inputs: Iterable[Path]) -> list[Source]:
     """
     inputs = list(inputs)
     if not inputs:
-        raise ValueError("there is nothing to tokenize: name a folder, a list of files, a tar or a Parquet file")
+        raise ValueError("there are no images: name a folder, a list of files, a tar or a Parquet file")
     sources = []
     for path in inputs:
         found = _listed(path, f"{path.name}/" if len(inputs) > 1 else "")
@@ -71,13 +69,6 @@ def list_sources(inputs: Iterable[Path]) -> list[Source]:
             raise ValueError(f"no images in {path}")
         sources += found
     return sources
-
-
-def describe_inputs(inputs: Iterable[Path], sources: list[Source], out: Path) -> Inputs:
-    """What the data set in the folder `out` says of its inputs: number, a hash of their keys, and where they are."""
-    digest = hashlib.sha256("\n".join(source.key for source in sources).encode())
-    places = [_text(Path(os.path.relpath(path.absolute(), out.absolute().parent))) for path in inputs]
-    return Inputs(count=len(sources), hash=digest.hexdigest(), sources=places)
 
 
 def contents(sources: Iterable[Source]) -> Iterator[tuple[Source, Callable[[], bytes]]]:
@@ -106,12 +97,12 @@ def _bytes_of_row(value: bytes | None) -> bytes:
 def _listed(path: Path, prefix: str) -> list[Source]:
     if path.is_dir():
         files = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and not file.is_dir()]
-        return [Source(key, _label(key), str(f)) for key, f in sorted((_text(f.relative_to(path)), f) for f in files)]
+        return [Source(key, _label(key), str(f)) for key, f in sorted((as_text(f.relative_to(path)), f) for f in files)]
     if not path.is_file():
         raise ValueError(f"there is no {path}")
     name = path.name.lower()
     if path.suffix.lower() in EXTENSIONS:
-        return [Source(_text(Path(path.name)), None, str(path))]
+        return [Source(as_text(Path(path.name)), None, str(path))]
     if name.endswith(".tgz") or ".tar." in name:
         raise ValueError(f"{path} is compressed: decompress it to a .tar file")
     if name.endswith(".tar"):
@@ -136,7 +127,7 @@ def _lines(path: Path) -> list[Source]:
     ]
 
 
-def _text(path: Path) -> str:
+def as_text(path: Path) -> str:
     """A path with /; bytes that are no UTF-8 are replaced, since Parquet has UTF-8 alone."""
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 

@@ -1,0 +1,30 @@
+import type { JSX } from 'preact';
+import { useServices } from '../state/context';
+import { Button } from '../ui/toolkit';
+
+/** The image before and the one after in the folder, in place of this one and with everything as it is here. */
+export function Neighbours(): JSX.Element {
+  const { session } = useServices();
+  return (
+    <span class="neighbours" role="group" aria-label="Images of the folder">
+      <Button
+        appearance="icon"
+        label="Former image of the folder"
+        testId="former-image"
+        title="Former image of the folder (P)"
+        onPress={() => void session.openNeighbour(-1)}
+      >
+        ‹
+      </Button>
+      <Button
+        appearance="icon"
+        label="Next image of the folder"
+        testId="next-image"
+        title="Next image of the folder (N)"
+        onPress={() => void session.openNeighbour(1)}
+      >
+        ›
+      </Button>
+    </span>
+  );
+}
