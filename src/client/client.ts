@@ -35,7 +35,7 @@ import { TatokError } from '../method/errors';
 import { decodedFormat, type Tokenization, type Tokenized } from '../method/types';
 import { cudaVariables, type CudaOptions } from '../cuda/environment';
 import { fromResponseError, type InferenceErrorData } from '../protocol/errorTransfer';
-import { failureWithProvider } from '../protocol/schemas';
+import { checkAnalysisAnswer, failureWithProvider } from '../protocol/schemas';
 import { ProcessExited, RunningProcess, type ForkSettings } from './runningProcess';
 import { mayFallBack } from '../protocol/providerOrder';
 
@@ -192,7 +192,9 @@ export class InferenceClient {
       const either = eitherOf(token, closing.token);
       try {
         const call = { token: either.token, onProgress };
-        return await this.request(protocol.analysis, { ...request, picture }, call, reopen);
+        const answer = await this.request(protocol.analysis, { ...request, picture }, call, reopen);
+        checkAnalysisAnswer(request.name, answer);
+        return answer;
       } finally {
         either.dispose();
       }

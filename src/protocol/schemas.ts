@@ -34,7 +34,9 @@ import { carries, carriesNothing, carriesValue, problemOf, type Contract } from 
 import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
-import { dataKinds, pictureKinds, comparisonKind } from './exports';
+import * as modelTable from './modelTable';
+import { tableKinds } from './modelTable';
+import { dataKinds, pictureKinds, comparisonKinds, sweepKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
 const positiveCount = z.int().check(z.positive());
@@ -68,7 +70,7 @@ function list<T extends z.core.SomeType>(
 }
 
 /** A typed array of one kind: no list, no view of another kind, nothing that looks like one. */
-function typedArray<T extends Uint8Array | Int32Array | BigInt64Array | Float32Array>(
+function typedArray<T extends Uint8Array | Int32Array | Uint32Array | BigInt64Array | Float32Array | Float64Array>(
   kind: new () => T,
 ): z.ZodMiniType<T> {
   return z.custom<T>((value) => value instanceof kind && ArrayBuffer.isView(value), `must be a ${kind.name}`);
@@ -112,6 +114,8 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/** Of an animation. */
+const mostFrames = 64;
 const codec = z.enum(codecs);
 /** Of a file: no file that is larger than any that is read. */
 const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
@@ -168,6 +172,14 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  sweep: () =>
+    z.strictObject({
+      /** Their ε is not used. */
+      settings: filter,
+      /** A frame each, in their order. */
+      lossRates: list(filterSchema.shape.lossRate, mostFrames, 1),
+      format: z.enum(['webp', 'gif']),
+    }),
   nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
@@ -223,8 +235,14 @@ export const exportRequest = z.union([
     /** Held against the picture where it is exported. */
     edits: z.optional(editsOf(anyPicture)),
   }),
-  z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
-  z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
+  z.strictObject({
+    kind: z.enum(pictureKinds),
+    bytes: file,
+    /** What the picture was made under, for its metadata. */
+    settings: filter,
+  }),
+  z.strictObject({ kind: z.enum(sweepKinds), settings: filter }),
+  z.strictObject({ kind: z.enum(comparisonKinds), bytes: file }),
 ]);
 
 export const modelRequest = z.strictObject({
@@ -321,6 +339,28 @@ export const fromDatasetPage: Contract = {
     carriesValue(dataset.findBudgets, z.number().check(z.positive())),
     carriesValue(dataset.saveBudget, offeredBudget),
     carriesValue(document.runAction, failureAction),
+  ]),
+};
+
+/** More rows than anybody compares. */
+const mostRows = 10_000;
+
+export const tableExport = z.strictObject({
+  kind: z.enum(tableKinds),
+  /** Places of all rows, in the order in which they are shown. */
+  order: list(count, mostRows),
+});
+
+/** Everything that the page of a table of models may send. Places of rows are checked against the table. */
+export const fromModelTablePage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(modelTable.ready),
+    carriesNothing(modelTable.cancel),
+    carriesNothing(modelTable.resume),
+    carriesValue(modelTable.chooseReference, count),
+    carries(modelTable.saveTable, tableExport),
   ]),
 };
 
@@ -648,7 +688,84 @@ const batchingShape = { batchSize: positiveCount, precision: z.enum(['float32', 
 
 const openedTokens = z.strictObject({ ...loadedShape, tokens, manifest, timings });
 
-/** Answers of the process that its client itself reads, by method; those of analyses are relayed. */
+const quality = { psnr: z.nullable(z.number()), ssim: z.nullable(z.number()) };
+const measurementShape = {
+  ...{ keptTokens: count, length: count, totalTokens: count, payloadBits: amount, maskBits: amount },
+  ...quality,
+};
+const region = z.strictObject({ row: count, column: count, rows: positiveCount, columns: positiveCount });
+const valuesOfRegion = 'the values are not those of the region';
+const fileSize = { bytes: count, containerBytes: count };
+const anchorShape = {
+  codec,
+  limitBytes: count,
+  file: z.nullable(
+    z.strictObject({
+      ...{ ...fileSize, ...quality, quality: count },
+      encoded: z.strictObject({ width: positiveCount, height: positiveCount }),
+    }),
+  ),
+  smallest: z.strictObject(fileSize),
+};
+
+/** Entries of a table that are told of one code. */
+const mostNearest = 64;
+
+/**
+ * Answers of the analyses, which the host relays to a page that trusts it. Large arrays are looked at by type and length alone. One that is
+ * not named here is relayed as it is.
+ */
+const analysisAnswers = {
+  rank: z
+    .strictObject({
+      order: typedArray<Uint32Array>(Uint32Array),
+      cumulativeBits: typedArray<Float64Array>(Float64Array),
+      totalBits: amount,
+    })
+    .check(
+      z.refine(
+        ({ order, cumulativeBits }) => cumulativeBits.length === order.length + 1,
+        'the bits are not those of the order',
+      ),
+    ),
+  reconstruct: z.strictObject({
+    ...measurementShape,
+    settings: filter,
+    keep: typedArray<Uint8Array>(Uint8Array),
+    entropyBits: typedArray<Float32Array>(Float32Array),
+    budgetBits: amount,
+    lostBits: amount,
+    actualLossRate: amount,
+    rgb: typedArray<Uint8Array>(Uint8Array),
+    timings,
+  }),
+  measure: list(z.strictObject({ ...measurementShape, lossRate: amount }), mostSteps),
+  influence: z
+    .strictObject({ tile: count, region, globalToken: count, change: typedArray<Float32Array>(Float32Array) })
+    .check(z.refine(({ region, change }) => change.length === cells(region), valuesOfRegion)),
+  attention: z
+    .strictObject({
+      ...{ tile: count, region, layer: z.union([z.literal('mean'), count]), head: z.union([z.literal('mean'), count]) },
+      weights: typedArray<Float32Array>(Float32Array),
+    })
+    .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
+  nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
+  anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
+  sweep: file,
+  anchorCurve: list(z.strictObject(anchorShape), mostLimits),
+  draw: z
+    .strictObject({ patches: typedArray<Uint32Array>(Uint32Array), codes: typedArray<Int32Array>(Int32Array) })
+    .check(z.refine(({ patches, codes }) => patches.length === codes.length, 'the codes are not those of the patches')),
+} satisfies Record<keyof Analyses, z.ZodMiniType>;
+
+/** @throws TatokError bad-message for an answer of another shape than its analysis has. */
+export function checkAnalysisAnswer(name: string, answer: unknown): void {
+  const answers: Readonly<Record<string, z.ZodMiniType>> = analysisAnswers;
+  const parsed = Object.hasOwn(answers, name) ? answers[name]?.safeParse(answer) : undefined;
+  requireAnswer(name, parsed);
+}
+
+/** Answers of the process that its client itself reads, by method. */
 const processAnswers = new Map<string, z.ZodMiniType>([
   [engine.loadModel.method, z.strictObject(loadedShape)],
   [engine.prepareBatches.method, z.strictObject({ ...loadedShape, ...batchingShape })],
@@ -661,7 +778,10 @@ const processAnswers = new Map<string, z.ZodMiniType>([
 
 /** @throws TatokError bad-message for an answer of another shape. */
 export function checkAnswer(method: string, answer: unknown): void {
-  const parsed = processAnswers.get(method)?.safeParse(answer);
+  requireAnswer(method, processAnswers.get(method)?.safeParse(answer));
+}
+
+function requireAnswer(method: string, parsed: z.core.util.SafeParseResult<unknown> | undefined): void {
   if (parsed === undefined || parsed.success) return;
   throw new TatokError(
     'bad-message',

@@ -50,6 +50,8 @@ describe('edits of a token file', () => {
     const page = await openInspector({ opened: { tokens: 'file', original: 'kodim23.png' } });
     await ready(page);
     await page.getByTestId('canvas').focus();
+    // The first key goes to the middle.
+    await page.keyboard.press('ArrowUp');
     await page.keyboard.press('Control+Home');
     return page;
   };

@@ -14,7 +14,7 @@ from tatok.tokenizer import TaTok
 from tatok.weights import read_checkpoint
 
 CONFIGS = ROOT / "models" / "training" / "configs"
-FILES = sorted(CONFIGS.glob("*.yaml"))
+FILES = sorted(path for path in CONFIGS.glob("*.yaml") if not path.name.startswith("imagenet-"))
 DESCRIBED = [f for c in (TrainConfig, ModelConfig) for f in dataclasses.fields(c) if f.name != "model"]
 
 

@@ -107,14 +107,14 @@ describe('InferenceClient', () => {
     it('opens it in the process that follows a crash, with the same tokens', async () => {
       const inference = client('crash-in-analysis');
       const { ask } = await open(inference);
-      const answers = await Promise.all([1, 2].map((params) => ask({ name: 'rank', params }, {})));
+      const answers = await Promise.all([1, 2].map((params) => ask({ name: 'relayed', params }, {})));
       // The codes of the first life.
       expect(answers).toEqual([1, 2].map((params) => ({ codes: Int32Array.of(1), life: 2, params })));
       expect(log.filter((line) => line.startsWith('reopen'))).toEqual([
         'reopen 1 crop,cropMode,format,grid,height,reduction,sourceHeight,sourceWidth,tiles,width',
       ]);
       await inference.stop();
-      expect(await ask({ name: 'rank', params: 3 }, {})).toMatchObject({ codes: Int32Array.of(1), life: 3 });
+      expect(await ask({ name: 'relayed', params: 3 }, {})).toMatchObject({ codes: Int32Array.of(1), life: 3 });
     });
 
     it('stays alive until it is closed, which rejects what is asked of it', async () => {
@@ -122,7 +122,7 @@ describe('InferenceClient', () => {
       const inference = client('', { idleMs: 3000 });
       const picture = await open(inference);
       await vi.advanceTimersByTimeAsync(60_000);
-      expect(await picture.ask({ name: 'rank', params: 0 }, {})).toMatchObject({ life: 1 });
+      expect(await picture.ask({ name: 'relayed', params: 0 }, {})).toMatchObject({ life: 1 });
       const endless = refusalOf(() => picture.ask({ name: 'endless', params: 0 }, {}));
       await until(() => log.includes('analysis endless'));
       picture.close();
@@ -130,7 +130,7 @@ describe('InferenceClient', () => {
       expect((await endless).code).toBe('cancelled');
       await until(() => log.includes('close 1'));
       expect(log.filter((line) => line.startsWith('close'))).toEqual(['close 1']);
-      expect((await refusalOf(() => picture.ask({ name: 'rank', params: 0 }, {}))).code).toBe('cancelled');
+      expect((await refusalOf(() => picture.ask({ name: 'relayed', params: 0 }, {}))).code).toBe('cancelled');
       await vi.advanceTimersByTimeAsync(3000);
       expect((await inference.loadModel(choice)).model.name).toBe('life 2');
     });
@@ -254,6 +254,16 @@ describe('InferenceClient', () => {
         /^The inference process sent a message that is not allowed, and it is ignored: progress: id: /,
       ),
     );
+  });
+
+  it('refuses a wrong answer to an analysis, which would reach a page that trusts it', async () => {
+    const inference = client('wrong-analysis');
+    const { analyses } = await inference.open({ choice, file: Uint8Array.of(1), settings: {} });
+    const error = await refusalOf(() => analyses.rank(settings));
+    expect(error).toMatchObject({
+      code: 'bad-message',
+      message: 'The inference process gave a wrong answer to rank: the bits are not those of the order.',
+    });
   });
 
   it('cancels at once, even while the process is stuck, and can then be stopped', async () => {

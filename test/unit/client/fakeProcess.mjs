@@ -18,7 +18,14 @@ const model = (name, version = '0') => ({
     { name: 'global_codes', role: 'global', shape: [1], grid: null, codebook, prefixSteps: 0 },
     { name: 'patch_codes', role: 'patch', shape: [2], grid: { rows: 1, columns: 2 }, codebook, prefixSteps: 0 },
   ],
-  ...{ expectedDimensions: 1, attentionLayers: 1, attentionHeads: 1, defaults: filter, referenceBudgetBits: 2 },
+  ...{
+    expectedDimensions: 1,
+    attentionLayers: 1,
+    attentionHeads: 1,
+    givenOthers: false,
+    defaults: filter,
+    referenceBudgetBits: 2,
+  },
 });
 const codebook = { kind: 'fsq', levels: [8] };
 const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };
@@ -126,6 +133,10 @@ connection.onRequest('analysis', async ({ id, params: { picture, name, params } 
   if (behaviour === 'crash-in-analysis' && lives === 1) process.kill(process.pid, 'SIGKILL');
   if (name === 'endless') await new Promise(() => undefined);
   await connection.sendNotification('progress', { id, stage: 'rank' });
+  if (name === 'rank') {
+    const bits = behaviour === 'wrong-analysis' ? [0, 1] : [0, 1, 3];
+    return { order: Uint32Array.of(1, 0), cumulativeBits: Float64Array.from(bits), totalBits: 3 };
+  }
   return { codes: pictures.get(picture), life: lives, params };
 });
 

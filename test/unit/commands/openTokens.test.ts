@@ -5,7 +5,8 @@ import { openTokensCommand, registerOpenTokens } from '../../../src/commands/ope
 vi.mock('vscode', async () => {
   const mock = (await import('jest-mock-vscode')).createVSCodeMock(vi);
   // The mock's Uri.parse makes instances of the base class.
-  return { ...mock, Uri: Object.getPrototypeOf(mock.Uri) as typeof vscode.Uri };
+  const { joinPath } = mock.Uri;
+  return { ...mock, Uri: Object.assign(Object.getPrototypeOf(mock.Uri) as typeof vscode.Uri, { joinPath }) };
 });
 
 const cat = vscode.Uri.parse('file:///photos/cat.tokens.json');

@@ -44,6 +44,7 @@ function openEditor() {
     exportedAs: { name: 'cat.png', uri: vscode.Uri.parse('memfs:/photos/cat.png') },
     state: { kind: 'idle' } as DocumentState,
     onDidChangeState: changed.event,
+    onDidEdit: new vscode.EventEmitter().event,
     start: vi.fn(),
     tokenize: vi.fn(),
     cancel: vi.fn(),

@@ -21,7 +21,11 @@ vi.mock('vscode', async () => {
     ...mock,
     RelativePattern: vi.fn(),
     window: { ...mock.window, registerCustomEditorProvider: () => registered },
-    workspace: { ...mock.workspace, createFileSystemWatcher: () => watcher },
+    workspace: {
+      ...mock.workspace,
+      fs: { readFile: vi.fn(), writeFile: vi.fn(), delete: vi.fn() },
+      createFileSystemWatcher: () => watcher,
+    },
   };
 });
 
@@ -82,9 +86,10 @@ it('has VS Code undo for a page, in the active editor alone, and tells the page 
   const page = webview.loadPage();
   expect(await page.sendRequest(protocol.ready, {})).toMatchObject({ name: 'cat.tokens.json', tokens: 'file' });
   await page.sendNotification(protocol.travel, 'undo');
+  await page.sendRequest(protocol.models).catch(() => undefined);
   panel.active = false;
   await page.sendNotification(protocol.travel, 'redo');
-  await page.sendRequest(protocol.ready, {});
+  await page.sendRequest(protocol.models).catch(() => undefined);
   expect(vi.mocked(vscode.commands.executeCommand).mock.calls).toEqual([['undo']]);
   expect(editor.active).toBeUndefined();
 });

@@ -4,13 +4,16 @@ import { TatokError } from '../../../src/method/errors';
 import { examine, type Contract } from '../../../src/protocol/contract';
 import {
   analysisRequests,
+  checkAnalysisAnswer,
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromModelTablePage,
   fromDatasetPage,
   fromPage,
   fromProcess,
 } from '../../../src/protocol/schemas';
+import { tinyTokenization } from '../export/tokenization';
 import { tinyModel } from '../model';
 
 const filter = { lossRate: 0.2, edgePriority: 1.5, budget: 'reference', ranking: 'sequential' };
@@ -71,12 +74,14 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       filtering: [{ params: filter }],
       'settings/save': [{ params: filter }],
       export: [
+        { params: { kind: 'comparison.csv', bytes: file() } },
         { params: { kind: 'npz', settings: filter } },
         {
           params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
           optional: only('edits'),
         },
-        { params: { kind: 'view.png', bytes: file() } },
+        { params: { kind: 'view.png', bytes: file(), settings: filter } },
+        { params: { kind: 'sweep.webp', settings: filter } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
       models: [{ params: undefined }],
@@ -90,6 +95,16 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'view/remember': [{ params: ['{}'] }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromModelTablePage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      resume: [{ params: undefined }],
+      'table/reference': [{ params: [1] }],
+      'table/save': [{ params: { kind: 'models.csv', order: [1, 0] } }],
     },
   ],
   [
@@ -421,6 +436,7 @@ describe('an analysis', () => {
     ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['sweep', { settings, lossRates: [0, 1], format: 'webp' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
     ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];
@@ -510,6 +526,50 @@ describe('what a picture consists of', () => {
 });
 
 describe('an answer of the inference process', () => {
+  it('analyses are answered with what they promise: arrays of their type and length, and numbers that are numbers', () => {
+    const { image, reconstruction, ranking } = tinyTokenization;
+    const region = { row: 0, column: 0, rows: 1, columns: 2 };
+    const { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits } = reconstruction;
+    const measurement = { psnr, ssim, keptTokens, length, totalTokens, payloadBits, maskBits, lossRate: 0.5 };
+    const smallest = { bytes: 5, containerBytes: 3 };
+    const file = { ...smallest, psnr: 30, ssim: null, quality: 4, encoded: { width: 2, height: 1 } };
+    const anchor = { codec: 'webp', limitBytes: 9, file, smallest };
+    const answers: Record<string, object> = {
+      rank: { ...ranking },
+      reconstruct: { ...reconstruction, timings: { decode: 1 } },
+      measure: [measurement],
+      influence: { tile: 0, globalToken: 1, region, change: new Float32Array(2) },
+      attention: { tile: 0, layer: 0, head: 'mean', region, weights: new Float32Array(4) },
+      nearest: [[{ code: 3, distance: 0.5 }], []],
+      anchor: { ...anchor, rgb: image.rgb },
+      anchorCurve: [anchor, { ...anchor, file: null }],
+      draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
+    };
+    const spoilt: Record<string, object[]> = {
+      rank: [{ order: new Int32Array(6) }, { order: new Uint32Array(9) }, { totalBits: NaN }, { more: 1 }],
+      reconstruct: [{ keep: [1] }, { rgb: 'no' }, { payloadBits: -1 }, { psnr: Infinity }, { settings: {} }],
+      influence: [{ change: new Float32Array(3) }, { region: { ...region, rows: 0 } }],
+      attention: [{ weights: new Float32Array(3) }, { head: 'all' }],
+      anchor: [{ codec: 'svg' }, { rgb: undefined }, { file: { ...file, quality: 'good' } }],
+      draw: [{ codes: new Int32Array(3) }, { patches: new Int32Array(2) }],
+    };
+    for (const [name, answer] of Object.entries(answers)) {
+      expect(() => checkAnalysisAnswer(name, answer), name).not.toThrow();
+      for (const bad of [
+        ...(spoilt[name] ?? []).map((change) => ({ ...answer, ...change })),
+        null,
+        'text',
+        [answer, 7],
+      ]) {
+        expect(() => checkAnalysisAnswer(name, bad), name).toThrow(`wrong answer to ${name}: `);
+      }
+    }
+    expect(() => checkAnalysisAnswer('measure', [{ ...measurement, ssim: NaN }])).toThrow('wrong answer to measure');
+    expect(() => checkAnalysisAnswer('nearest', [[{ code: 3, distance: -1 }]])).toThrow('wrong answer to nearest');
+    // One that is made up is none of the table.
+    for (const other of ['made-up', 'toString']) expect(() => checkAnalysisAnswer(other, null)).not.toThrow();
+  });
+
   it('passes as it is given, and not with a number that is none, or a model of another shape', () => {
     expect(() => checkAnswer('open', opened)).not.toThrow();
     expect(() => checkAnswer('tokens/open', opened)).not.toThrow();
