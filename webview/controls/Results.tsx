@@ -86,7 +86,7 @@ function Rate({ model, image }: Pick<DecodedPicture, 'model' | 'image'>): JSX.El
         }
         note={
           <>
-            <span data-testid="bytes">{selected === undefined ? unknown : bytesOf(selected)}</span> bytes
+            <span data-testid="bytes">{bytes}</span> bytes
             <br />
             <span data-testid="bits">
               {selected === undefined
