@@ -105,6 +105,7 @@ function App(): JSX.Element {
                   <BitsHistogram />
                 </>
               )}
+              <AnchorsPanel />
             </div>
           </aside>
           {hasGlobals && <GlobalTokens />}

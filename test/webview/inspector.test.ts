@@ -636,7 +636,7 @@ describe('life of the page', () => {
     const page = await open();
     await page.getByTestId('model').focus();
     const order: string[] = [];
-    for (let i = 0; i < 42; i++) {
+    for (let i = 0; i < 46; i++) {
       order.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
@@ -646,7 +646,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size about-lossRate loss-rate-number ranking about-ranking budget about-budget edge-priority about-edgePriority reset save-defaults loss-rate side-width fold-rate-distortion-title about-rateDistortion rate-compute fold-curve-title about-curve loss-line fold-histogram-title about-histogram strip-height fold-globals layer head global-0/,
+      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size about-lossRate loss-rate-number ranking about-ranking budget about-budget edge-priority about-edgePriority reset save-defaults loss-rate side-width fold-rate-distortion-title about-rateDistortion rate-compute fold-curve-title about-curve loss-line fold-histogram-title about-histogram fold-anchors-title about-anchors anchors strip-height fold-globals layer head global-0/,
     );
     await page.close();
   });

@@ -1,4 +1,5 @@
 import type { JSX } from 'preact';
+import { PlotPanel } from '../plots/PlotPanel';
 import { useServices } from '../state/context';
 import { Button } from '../ui/toolkit';
 import { bitsPerPixel, bitsPerPixelText, codecNames, codecs, noneWithin, type Codec } from '../../src/method/anchors';
@@ -12,25 +13,30 @@ export function AnchorsPanel(): JSX.Element | null {
   if (!inspector.hasOriginal.value) return null;
   const on = inspector.anchored.value;
   return (
-    <section class="panel anchors" aria-labelledby="anchors-title">
-      <div class="title-line">
-        <h2 id="anchors-title">At the same bytes</h2>
-        {on && anchors.stale.value && (
-          <span class="muted" role="status" data-testid="anchors-working">
-            encoding…
-          </span>
-        )}
-        <span class="spacer" />
-        <Button
-          testId="anchors"
-          title={on ? 'Encode no more' : 'Encodes the photograph at several sizes and qualities, and takes the best'}
-          onPress={() => anchors.toggle()}
-        >
-          {on ? 'Hide' : 'Compute'}
-        </Button>
-      </div>
+    <PlotPanel
+      name="anchors"
+      title="At the same bytes"
+      help="anchors"
+      beside={
+        <>
+          {on && anchors.stale.value && (
+            <span class="muted" role="status" data-testid="anchors-working">
+              encoding…
+            </span>
+          )}
+          <span class="spacer" />
+          <Button
+            testId="anchors"
+            title={on ? 'Encode no more' : 'Encodes the photograph at several sizes and qualities, and takes the best'}
+            onPress={() => anchors.toggle()}
+          >
+            {on ? 'Hide' : 'Compute'}
+          </Button>
+        </>
+      }
+    >
       {on ? <Figures /> : <p class="muted">The photograph in WebP, AVIF and JPEG within the bytes of its tokens.</p>}
-    </section>
+    </PlotPanel>
   );
 }
 

@@ -20,6 +20,7 @@ const names = {
   rateDistortion: 'rate and distortion',
   curve: 'the cumulative curve',
   histogram: 'the histogram',
+  anchors: 'files of the same size',
 } as const;
 
 /** The rule that sorts patches. */
@@ -70,6 +71,9 @@ const texts: Record<Exclude<Term, 'ranking'>, readonly string[]> = {
     'How many bits the patches that are kept longest hold together. The dashed line is what ε wants held; where the curve crosses it, dropping ends.',
   ],
   histogram: ['How many patches have how many bits, in steps of half a bit, in the colours of the map.'],
+  anchors: [
+    'The photograph in common formats, at the size and quality that are worth most within the bytes of the tokens and their mask.',
+  ],
 };
 
 /** A question mark that explains a word of the method, by the rule in force. */

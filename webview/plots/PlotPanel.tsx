@@ -5,7 +5,7 @@ import { Fold } from '../ui/ownControls';
 import type { PlotName } from '../../src/protocol/exports';
 
 interface PlotPanelProps {
-  readonly name: PlotName;
+  readonly name: PlotName | 'anchors';
   readonly title: string;
   readonly help: Term;
   /** What stands in the line of the title. */
