@@ -9,7 +9,7 @@ import { bytesOf, codecNames, codecs, noneWithin, type AnchorPoint } from '../me
 import { rowOf, settingsText, type ImageResult, type NoResult, type TableRow } from '../method/modelTable';
 import { hasPart } from '../method/parts';
 import type { FilterSettings } from '../method/types';
-import type { TableState } from '../protocol/modelTable';
+import type { TableState } from '../protocol/tableMessages';
 import { toTatokError } from './failure';
 
 /** A row that is asked for: one model under one setting. */

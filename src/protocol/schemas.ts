@@ -34,8 +34,8 @@ import { carries, carriesNothing, carriesValue, problemOf, type Contract } from 
 import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
-import * as modelTable from './modelTable';
-import { tableKinds } from './modelTable';
+import * as modelTable from './tableMessages';
+import { tableKinds } from './tableMessages';
 import { dataKinds, pictureKinds, comparisonKinds, sweepKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());

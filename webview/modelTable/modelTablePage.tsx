@@ -14,8 +14,8 @@ import {
   type TableColumn,
   type TableRow,
 } from '../../src/method/modelTable';
-import * as protocol from '../../src/protocol/modelTable';
-import type { TableExport, TableState } from '../../src/protocol/modelTable';
+import * as protocol from '../../src/protocol/tableMessages';
+import type { TableExport, TableState } from '../../src/protocol/tableMessages';
 
 const storedSort = z.object({
   column: z.nullable(z.enum(tableColumns)),
