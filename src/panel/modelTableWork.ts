@@ -6,10 +6,10 @@ import type { Inference } from '../host/sharedInference';
 import type { TatokSettings } from '../host/tatokSettings';
 import type { OpenedPicture } from '../client/client';
 import { bytesOf, codecNames, codecs, noneWithin, type AnchorPoint } from '../method/anchors';
-import { rowOf, settingsText, type ImageResult, type NoResult, type TableRow } from '../method/modelTable';
+import { rowOf, settingsText, type ImageResult, type NoResult, type TableRow } from '../method/modelRows';
 import { hasPart } from '../method/parts';
 import type { FilterSettings } from '../method/types';
-import type { TableState } from '../protocol/tableMessages';
+import type { TableState } from '../protocol/modelTable';
 import { toTatokError } from './failure';
 
 /** A row that is asked for: one model under one setting. */

@@ -13,9 +13,9 @@ import {
   tableColumns,
   type TableColumn,
   type TableRow,
-} from '../../src/method/modelTable';
-import * as protocol from '../../src/protocol/tableMessages';
-import type { TableExport, TableState } from '../../src/protocol/tableMessages';
+} from '../../src/method/modelRows';
+import * as protocol from '../../src/protocol/modelTable';
+import type { TableExport, TableState } from '../../src/protocol/modelTable';
 
 const storedSort = z.object({
   column: z.nullable(z.enum(tableColumns)),
