@@ -269,7 +269,10 @@ describe('InspectorPanel', () => {
     expect(labels()).toContain('Entropy curve as SVG…');
     enter(state(lacking.fixedGlobals));
     expect(editor.compared.settings).toBeUndefined();
-    expect(labels()).toEqual(['View as PNG…', 'Tokens as JSON…', 'Arrays as NumPy .npz…']);
+    expect(labels()).toEqual([
+      ...['View as PNG…', 'Input as PNG…', 'Reconstruction as PNG…', 'Difference as PNG…'],
+      ...['Attention as PNG…', 'Tokens as JSON…', 'Arrays as NumPy .npz…'],
+    ]);
   });
 
   it('does what the buttons of a failure say', async () => {

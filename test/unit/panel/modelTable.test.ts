@@ -96,10 +96,11 @@ describe('the work of a table', () => {
 
   it('ends when it is cancelled, and goes on with what is missing', async () => {
     const { work, open } = setUp(['a.png', 'b.png', 'c.png'], [0.5]);
-    work.onDidChange(({ progress }) => {
+    const listening = work.onDidChange(({ progress }) => {
       if (progress.done === 1 && progress.phase === 'running') work.cancel();
     });
     await work.start();
+    listening.dispose();
     expect(work.state.progress).toEqual({ done: 1, total: 6, phase: 'stopped' });
     expect(open.mock.calls.length).toBeLessThanOrEqual(2);
     open.mockClear();

@@ -451,12 +451,21 @@ describe('the state that VS Code keeps', () => {
     const first = inspectorOf();
     const second = new Inspector(readViewState({}), first);
     for (const key of [
-      ...(['view', 'chosenOverlay', 'opacity', 'colormap', 'range', 'swipe', 'camera'] as const),
+      ...(['view', 'chosenOverlay', 'opacity', 'colormap', 'range', 'swipe'] as const),
       ...(['chosenLayer', 'chosenHead', 'isolatedTokens'] as const),
     ]) {
       expect(second[key], key).toBe(first[key]);
     }
-    for (const key of ['lossRate', 'edgePriority', 'budget', 'criterion', 'rate', 'distortion', 'focused'] as const) {
+    for (const key of [
+      'lossRate',
+      'edgePriority',
+      'budget',
+      'criterion',
+      'rate',
+      'distortion',
+      'focused',
+      'camera',
+    ] as const) {
       expect(second[key], key).not.toBe(first[key]);
     }
   });
