@@ -3,7 +3,7 @@ import { Disposable } from '../host/disposable';
 import { plain } from '../host/text';
 import { window } from '../host/window';
 import { TatokError } from '../method/errors';
-import { tableCsv, tableLatex } from '../method/modelTable';
+import { tableCsv, tableLatex } from '../method/modelRows';
 import { toResponseError } from '../protocol/errorTransfer';
 import * as protocol from '../protocol/modelTable';
 import type { TableExport } from '../protocol/modelTable';

@@ -6,7 +6,7 @@ import type { Inference } from '../host/sharedInference';
 import type { TatokSettings } from '../host/tatokSettings';
 import type { OpenedPicture } from '../client/client';
 import { bytesOf, codecNames, codecs, noneWithin, type AnchorPoint } from '../method/anchors';
-import { rowOf, settingsText, type ImageResult, type NoResult, type TableRow } from '../method/modelTable';
+import { rowOf, settingsText, type ImageResult, type NoResult, type TableRow } from '../method/modelRows';
 import { hasPart } from '../method/parts';
 import type { FilterSettings } from '../method/types';
 import type { TableState } from '../protocol/modelTable';

@@ -4,7 +4,7 @@
  */
 import { NotificationType, NotificationType0, RequestType, RequestType0 } from 'vscode-jsonrpc';
 import type * as z from 'zod/mini';
-import type { TableRow } from '../method/modelTable';
+import type { TableRow } from '../method/modelRows';
 import type { ErrorData } from './errorTransfer';
 import type { tableExport } from './schemas';
 

@@ -260,7 +260,8 @@ describe('two images', () => {
     expect(await page.getByTestId('zoom').allInnerTexts()).toEqual(['225 %', '113 %']);
     expect(await page.getByTestId('kept-sets').count()).toBe(0);
     await page.keyboard.press('ArrowUp');
-    expect(await readout(page, 'patch')).toEqual(['(8, 8)', '–']);
+    // The place on the photograph, in a grid of half the side.
+    expect(await readout(page, 'patch')).toEqual(['(8, 8)', '(17, 17)']);
     await page.close();
   });
 

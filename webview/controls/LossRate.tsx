@@ -1,6 +1,6 @@
 import type { JSX } from 'preact';
 import { useMemo, useRef, useState } from 'preact/hooks';
-import { Explanation } from './Explanation';
+import { Explanation } from '../plots/Explanation';
 import { useWidth } from '../plots/Axis';
 import { useServices } from '../state/context';
 import { lossRateStep, snapLossRate, tokenMarks } from '../state/lossRate';

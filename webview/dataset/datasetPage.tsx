@@ -8,7 +8,7 @@ import { DatasetView, readDatasetState, type Selection } from './datasetView';
 import { Distributions } from './Distributions';
 import { Extremes } from './Extremes';
 import { RowTable } from './RowTable';
-import { FailureMessage } from '../controls/FailureMessage';
+import { FailureMessage } from '../stage/FailureMessage';
 import { connectToHost, type VsCodeApi } from '../host/connection';
 import { aboutHowLong, RemainingTime } from '../state/remainingTime';
 import { saveState } from '../state/viewState';

@@ -13,7 +13,7 @@ import {
   tableColumns,
   type TableColumn,
   type TableRow,
-} from '../../src/method/modelTable';
+} from '../../src/method/modelRows';
 import * as protocol from '../../src/protocol/modelTable';
 import type { TableExport, TableState } from '../../src/protocol/modelTable';
 

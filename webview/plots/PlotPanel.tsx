@@ -1,5 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
-import { Explanation, type Term } from '../controls/Explanation';
+import { Explanation, type Term } from './Explanation';
 import { useServices } from '../state/context';
 import { Fold } from '../ui/ownControls';
 import type { PlotName } from '../../src/protocol/exports';

@@ -1,5 +1,5 @@
 import type { JSX } from 'preact';
-import { FailureMessage } from '../controls/FailureMessage';
+import { FailureMessage } from './FailureMessage';
 import { useServices } from '../state/context';
 import { stageNames } from '../state/remainingTime';
 import { Button, ProgressRing } from '../ui/toolkit';

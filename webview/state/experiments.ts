@@ -108,12 +108,16 @@ export class Experiments {
     const { selected, filtered, reconstruction, stale, settings, tokenization } = this.inspector;
     const [now, before, plain] = [selected.value, filtered.value, this.plain.value];
     if (!this.edited.value || now === undefined || before === undefined) return undefined;
-    const known = plain?.tokens === tokenization.value?.tokens && plain?.settings === nameOf(settings.value);
-    const [with_, without] = [stale.value ? null : (reconstruction.value?.psnr ?? null), known ? plain?.psnr : null];
+    const isCurrent =
+      plain !== undefined && plain.tokens === tokenization.value?.tokens && plain.settings === nameOf(settings.value);
+    const [edited, unedited] = [
+      stale.value ? null : (reconstruction.value?.psnr ?? null),
+      isCurrent ? plain.psnr : null,
+    ];
     return {
       tokens: now.totalTokens - before.totalTokens,
       bits: now.payloadBits + now.maskBits - before.payloadBits - before.maskBits,
-      psnr: with_ === null || without === null || without === undefined ? undefined : with_ - without,
+      psnr: edited === null || unedited === null ? undefined : edited - unedited,
     };
   });
 

@@ -7,7 +7,7 @@ import {
   tableCsv,
   tableLatex,
   type ImageResult,
-} from '../../../src/method/modelTable';
+} from '../../../src/method/modelRows';
 
 const head = { id: 0, kind: 'model', name: 'tatok_s 1.0', settings: 'ε 0.8' } as const;
 const result = (tokens: number, psnr: number | null, ssim: number | null = 0.5): ImageResult => ({
