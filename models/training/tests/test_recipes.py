@@ -30,7 +30,7 @@ paper: {title: The paper, tokens: 56.4, rfid: 1.51, source: as stated}
 measured: {shape: {preset: tiny}, gpu: CPU, first: 10, second: 5, loss_networks: 0.5, source: nowhere}
 all: {perceptual: none, batch: 2, global_batch: 4, readers: 0, samples_every: 0, warmup_steps: 1}
 first: {steps: 3}
-second: {steps: 2, decoder_only: true, adversary_weight: 0.3, adversary_sees: pixels, adversary_warmup_steps: 0}
+second: {steps: 2, trained_part: decoder, adversary_weight: 0.3, adversary_sees: pixels, adversary_warmup_steps: 0}
 models:
   tatok: {title: TaTok, shape: {preset: tiny}}
   fixed: {title: 16 patch tokens, shape: {preset: tiny, global_tokens: 0, entropy_layers: 0}, second: {steps: 1}}
@@ -54,7 +54,7 @@ def test_every_recipe_is_one_that_training_takes(path: Path, tmp_path: Path):
             file.write_text(yaml.safe_dump(recipe.options(name, stage)), encoding="utf-8")
             assert parse(["train", "shards", "--out", str(tmp_path / "run"), "--config", str(file)]).train_config() == config
             assert config.global_batch % (config.batch * recipe.gpus) == 0
-            assert config.decoder_only == (stage == "second") == (config.adversary_weight > 0)
+            assert (config.trained_part == "decoder") == (stage == "second") == (config.adversary_weight > 0)
         assert recipe.config(name, "first").model == recipe.config(name, "second").model
         filters = recipe.config(name, "first").model.filters
         assert filters == (name == "tatok")
@@ -161,6 +161,7 @@ def test_a_recipe_goes_from_jpeg_files_to_a_bundle_and_a_table(
         (("gpus: 1", "gpus: ["), "is not YAML"),
         (("preset: tiny, global", "preset: small, global"), "a model has the preset 'small': the presets are"),
         (("steps: 3", "steps: 0"), "steps is 0; its range is 1 or more"),
+        (("steps: 3", "step: 3"), "tiny has an option 'step' that a run does not have"),
     ],
 )
 def test_a_wrong_recipe_is_one_sentence(

@@ -13,6 +13,10 @@ Options = dict[str, Any]
 """Options of a run by name, as `train --config` reads them."""
 
 
+_OF_COMMAND = {"preset", "perceptual", "compile"}
+"""Options of `train` that are neither the model's nor the run's."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,9 +99,12 @@ class Recipe(_Strict):
         return self.all | getattr(self, stage) | model.shape | getattr(model, stage)
 
     def config(self, name: str, stage: str) -> TrainConfig:
-        """As a run has it. Raises ValueError for a preset that does not exist and a value out of its range."""
+        """As a run has it. Raises ValueError for an option or a preset that does not exist, and a value out of its range."""
         options = self.options(name, stage)
         of_run = {f.name for f in fields(TrainConfig)} - {"model"}
+        unknown = options.keys() - of_run - {f.name for f in fields(ModelConfig)} - _OF_COMMAND
+        if unknown:
+            raise ValueError(f"{self.name} has an option {min(unknown)!r} that a run does not have")
         return TrainConfig(**{k: _tupled(v) for k, v in options.items() if k in of_run}, model=shape_of(options))
 
 
