@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path';
 import { InferenceClient, type OpenedPicture } from '../client/client';
 import { cudaVariables } from '../cuda/environment';
 import type { LoadedModel, ModelChoice } from '../protocol/engineMessages';
+import { force, noEdits } from '../method/edits';
 import { rankingCriteria, type RankingCriterion, type StageTimings } from '../method/types';
 import type { GraphsToTime, TimedBatch } from './benchGraphs';
 import { cudaOptionsIn } from './cudaOptions';
@@ -40,6 +41,7 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
     // Ranks the patches, which a slider does not ask for again.
     const shown = await timed(() => opened.value.analyses.reconstruct(opened.value.settings));
     const again = await timed(() => reconstructAgain(opened.value));
+    const forced = await timed(() => reconstructForced(opened.value, shown.value.keep));
     opened.value.close();
     if (run < options.warmUp) continue;
     record(samples, 'tokenize: ', opened.value.timings);
@@ -48,6 +50,8 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
     add(samples, 'first reconstruction, request to answer', shown.milliseconds);
     record(samples, 'reconstruct: ', again.value.timings);
     add(samples, 'reconstruct, request to answer', again.milliseconds);
+    record(samples, 'forced patch: ', forced.value.timings);
+    add(samples, 'forced patch, request to answer', forced.milliseconds);
   }
   const spreads = Object.fromEntries([...samples].map(([name, values]) => [name, spread(values)]));
   return { loaded, cold: { 'start and load': load, 'first tokenize': first.milliseconds }, warm: spreads };
@@ -56,6 +60,11 @@ async function measure(client: InferenceClient, choice: ModelChoice, image: stri
 /** The request of a released slider: the same tokens under another loss rate. */
 function reconstructAgain({ analyses, settings }: OpenedPicture) {
   return analyses.reconstruct({ ...settings, lossRate: settings.lossRate / 2 });
+}
+
+/** The request of a patch that is kept by hand; at most two decodings and 50 ms. */
+function reconstructForced({ analyses, settings }: OpenedPicture, keep: Uint8Array) {
+  return analyses.reconstruct({ ...settings, edits: force(noEdits, [Math.max(0, keep.indexOf(0))], 'keep') });
 }
 
 function record(samples: Map<string, number[]>, prefix: string, timings: StageTimings): void {

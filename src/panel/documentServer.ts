@@ -125,7 +125,7 @@ export class DocumentServer extends Disposable {
     connection.onRequest(protocol.openNeighbour, (request, token) =>
       this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
     );
-    connection.onNotification(protocol.rememberView, (view) => rememberView?.(view));
+    connection.onNotification(protocol.rememberView, ({ view }) => rememberView?.(view));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
     connection.onNotification(protocol.cancel, () => document.cancel());
   }

@@ -23,23 +23,32 @@ export class ImageFile extends Disposable {
   }
 
   get name(): string {
-    return this.uri.path.slice(this.uri.path.lastIndexOf('/') + 1);
+    return nameOf(this.uri);
   }
 
-  /**
-   * @throws {vscode.FileSystemError} when the file is missing or may not be read.
-   * @throws TatokError for a pipe or a device, whose reading may never end, and for a file that is too large.
-   */
-  async read(): Promise<Uint8Array> {
-    const { size, type } = await vscode.workspace.fs.stat(this.uri);
-    if (this.uri.scheme === 'file' && (type & (vscode.FileType.File | vscode.FileType.Directory)) === 0) {
-      throw new TatokError(
-        'image-unreadable',
-        `${this.name} is a pipe or a device, not an image.`,
-        'Copy what it gives into a file.',
-      );
-    }
-    requireFileSize(size);
-    return vscode.workspace.fs.readFile(this.uri);
+  /** @throws as {@link readImage}. */
+  read(): Promise<Uint8Array> {
+    return readImage(this.uri);
   }
+}
+
+export function nameOf({ path }: vscode.Uri): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/**
+ * @throws {vscode.FileSystemError} when the file is missing or may not be read.
+ * @throws TatokError for a pipe or a device, whose reading may never end, and for a file that is too large.
+ */
+export async function readImage(uri: vscode.Uri): Promise<Uint8Array> {
+  const { size, type } = await vscode.workspace.fs.stat(uri);
+  if (uri.scheme === 'file' && (type & (vscode.FileType.File | vscode.FileType.Directory)) === 0) {
+    throw new TatokError(
+      'image-unreadable',
+      `${nameOf(uri)} is a pipe or a device, not an image.`,
+      'Copy what it gives into a file.',
+    );
+  }
+  requireFileSize(size);
+  return vscode.workspace.fs.readFile(uri);
 }

@@ -94,9 +94,9 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
   }
 
   /** Shows another image of the folder, with model and view of this one, and closes this one. @returns false where there is none. */
-  private async openNeighbour({ step, view, cropMode }: protocol.NeighbourRequest, views: Views): Promise<boolean> {
+  private async openNeighbour({ which, view, cropMode }: protocol.NeighbourRequest, views: Views): Promise<boolean> {
     const { document, panel, services } = this;
-    const target = await neighbourOf(document.uri, step);
+    const target = await neighbourOf(document.uri, which);
     if (target === undefined) return false;
     const { models } = services;
     if (models.chosenFor(document.uri) !== undefined) await models.remember(target, document.modelDirectory);

@@ -14,7 +14,7 @@ import { TatokError } from '../method/errors';
 import { resolveSettings } from '../method/settings';
 import type { CropMode, FilterSettings } from '../method/types';
 import { toFailure, toTatokError } from './failure';
-import { ImageFile } from './imageFile';
+import { nameOf, readImage, type ImageFile } from './imageFile';
 
 export type DocumentState =
   | { readonly kind: 'idle' }
@@ -241,26 +241,22 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
    */
   async globalTokensOf(uri: vscode.Uri, token: CancellationToken): Promise<OtherTokens> {
     const { tokenization } = this.result();
-    const file = new ImageFile(uri);
-    try {
-      const { choice, maxMegapixels } = this.readSettings();
-      const { cropMode } = tokenization.image;
-      const limit = maxMegapixels < Infinity && { maxMegapixels };
-      const params = { choice, file: await file.read(), settings: {}, cropMode, ...limit };
-      const opened = await this.services.inference.open(params, { token });
-      opened.close();
-      const { globalCodes } = opened.tokens;
-      if (!(globalCodes instanceof Int32Array) || globalCodes.length !== tokenization.tokens.globalCodes.length) {
-        throw new TatokError(
-          'bad-settings',
-          `${file.name} has ${globalCodes.length} global tokens and ${this.name} has ${tokenization.tokens.globalCodes.length}.`,
-          'Choose an image of as many tiles, or another crop mode.',
-        );
-      }
-      return { name: file.name, model: opened.model.hash, globalCodes };
-    } finally {
-      file.dispose();
+    const { choice, maxMegapixels } = this.readSettings();
+    const { cropMode } = tokenization.image;
+    const limit = maxMegapixels < Infinity && { maxMegapixels };
+    const params = { choice, file: await readImage(uri), settings: {}, cropMode, ...limit };
+    const opened = await this.services.inference.open(params, { token });
+    opened.close();
+    const { globalCodes } = opened.tokens;
+    const own = tokenization.tokens.globalCodes.length;
+    if (!(globalCodes instanceof Int32Array) || globalCodes.length !== own) {
+      throw new TatokError(
+        'bad-settings',
+        `${nameOf(uri)} has ${globalCodes.length} global tokens and ${this.name} has ${own}.`,
+        'Choose an image of as many tiles, or another crop mode.',
+      );
     }
+    return { name: nameOf(uri), model: opened.model.hash, globalCodes };
   }
 
   /** The tokenization under some settings and edits, for an export; it is finished although the file changes meanwhile. */

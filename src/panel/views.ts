@@ -43,7 +43,7 @@ export class Views {
 const byName = new Intl.Collator(undefined, { numeric: true });
 
 /** The image after or before another in its folder, in the order of their names; undefined at the end, or where folders cannot be read. */
-export async function neighbourOf(uri: vscode.Uri, step: 1 | -1): Promise<vscode.Uri | undefined> {
+export async function neighbourOf(uri: vscode.Uri, which: 'next' | 'previous'): Promise<vscode.Uri | undefined> {
   const folder = vscode.Uri.joinPath(uri, '..');
   const own = uri.path.slice(uri.path.lastIndexOf('/') + 1);
   const entries = await Promise.resolve(vscode.workspace.fs.readDirectory(folder)).catch(() => []);
@@ -51,6 +51,6 @@ export async function neighbourOf(uri: vscode.Uri, step: 1 | -1): Promise<vscode
     (type & vscode.FileType.File) !== 0 && isImagePath(name) && name !== own ? [name] : [],
   );
   const names = [...others, own].sort((a, b) => byName.compare(a, b) || (a < b ? -1 : 1));
-  const target = names[names.indexOf(own) + step];
+  const target = names[names.indexOf(own) + (which === 'next' ? 1 : -1)];
   return target === undefined ? undefined : vscode.Uri.joinPath(folder, target);
 }

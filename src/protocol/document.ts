@@ -19,6 +19,7 @@ import type {
   failureAction,
   modelRequest,
   neighbourRequest,
+  rememberedView,
   restoredPage,
   rowChoice,
   travelChoice,
@@ -48,6 +49,7 @@ export interface OtherTokens {
 }
 
 export type NeighbourRequest = z.infer<typeof neighbourRequest>;
+export type RememberedView = z.infer<typeof rememberedView>;
 
 /** A failure as the user sees it: one sentence, and buttons for the next step. */
 export interface Failure {
@@ -135,10 +137,10 @@ export const travel = new NotificationType<Travel>('travel');
 export const chooseRow = new NotificationType<RowChoice>('row/choose');
 /** Asks for another image and tokenizes it; null when the user chose none. */
 export const chooseOther = new RequestType0<OtherTokens | null, ErrorData>('tokens/other');
-/** Shows the next or the former image of the folder in place of this one. Answers whether there is one. */
+/** Shows the next or the previous image of the folder in place of this one. Answers whether there is one. */
 export const openNeighbour = new RequestType<NeighbourRequest, boolean, ErrorData>('neighbour/open');
 /** How pages of other images begin, from now on. */
-export const rememberView = new NotificationType<string>('view/remember');
+export const rememberView = new NotificationType<RememberedView>('view/remember');
 /** A button of a failure was pressed. */
 export const runAction = new NotificationType<FailureAction>('action');
 export const cancel = new NotificationType0('cancel');

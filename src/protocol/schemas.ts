@@ -235,9 +235,11 @@ export const modelRequest = z.strictObject({
 /** A page's state as text, which pages alone read. */
 const viewText = z.string().check(z.maxLength(1 << 16));
 
+export const rememberedView = z.strictObject({ view: viewText });
+
 export const neighbourRequest = z.strictObject({
   /** Of the images of the folder in the order of their names: the one after this, or the one before. */
-  step: z.union([z.literal(1), z.literal(-1)]),
+  which: z.enum(['next', 'previous']),
   /** How the page there is to begin. */
   view: viewText,
   cropMode: z.optional(cropMode),
@@ -280,7 +282,7 @@ export const fromPage: Contract = {
     carriesValue(document.chooseRow, rowChoice),
     carriesNothing(document.chooseOther),
     carries(document.openNeighbour, neighbourRequest),
-    carriesValue(document.rememberView, viewText),
+    carries(document.rememberView, rememberedView),
     carriesValue(document.runAction, failureAction),
     carriesNothing(document.cancel),
   ]),

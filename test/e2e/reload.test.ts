@@ -33,6 +33,12 @@ describeInVSCode('After the window is reloaded', () => {
     await inspector.getByTestId('loss-rate').fill('0.8');
     await settled(inspector);
     for (let i = 0; i < 3; i++) await inspector.getByTestId('canvas').press('+');
+    // An experiment, one undone, and another: VS Code's own Undo has no part in them.
+    for (const key of ['ArrowRight', 'd', 'k', 'Control+z', 'ArrowRight', 'd']) {
+      await inspector.getByTestId('canvas').press(key);
+    }
+    await settled(inspector);
+    expect(await inspector.getByTestId('outcome').textContent()).toMatch(/^2 dropped by hand/);
     const shown = async () => ({
       name: await inspector.locator('h1').textContent(),
       view: await checked(inspector, 'View'),
@@ -42,6 +48,7 @@ describeInVSCode('After the window is reloaded', () => {
       lossRate: await inspector.getByTestId('loss-rate').inputValue(),
       kept: await numberOf(inspector.getByTestId('kept-count')),
       psnr: await inspector.getByTestId('psnr').textContent(),
+      experiment: await inspector.getByTestId('outcome').locator('span').first().textContent(),
     });
     const before = await shown();
     expect(before).toMatchObject({ view: 'Difference', overlay: 'Surprisal', lossRate: '0.8' });

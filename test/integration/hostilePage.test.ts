@@ -123,6 +123,10 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['cropMode/choose', ['everything']],
     ['cropMode/choose', [['tiles']]],
     ['cancel', { everything: true }],
+    ['neighbour/open', { which: 'root', view: '{}' }],
+    ['neighbour/open', { which: 'next', view: '{}', cropMode: '../../etc' }],
+    ['view/remember', { view: 'x'.repeat(1e6) }],
+    ['tokens/other', { uri: 'file:///etc/passwd' }],
     ['ready', { cropMode: 'tiles', uri: 'file:///etc/passwd' }],
     // Analyses: other names, and indices beyond the picture.
     ['analysis', { name: '__proto__', params: {} }],
@@ -154,7 +158,16 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['$/cancelRequest', null],
     ['$/progress', { token: 1, value: 1 }],
   ];
-  const notified = ['filtering', 'action', 'cropMode/choose', 'cancel', 'edit', 'travel', 'row/choose'];
+  const notified = [
+    'view/remember',
+    'filtering',
+    'action',
+    'cropMode/choose',
+    'cancel',
+    'edit',
+    'travel',
+    'row/choose',
+  ];
   const requests = hostile.map(([method, params], n) => ({ jsonrpc: '2.0', id: 1000 + n, method, params }));
   const expected = requests.filter(({ method }) => !notified.includes(method)).map(({ id }) => id);
   for (const { id, ...message } of requests) {

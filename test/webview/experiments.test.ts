@@ -115,6 +115,7 @@ describe('forcing patches', () => {
     await expect.poll(() => kept(page)).toBe(before);
     await expect.poll(() => edits(page)).toBeUndefined();
     const zoom = await page.getByTestId('zoom').innerText();
+    await page.mouse.move(to.x, to.y);
     await page.mouse.wheel(0, -200);
     await expect.poll(() => page.getByTestId('zoom').innerText()).not.toBe(zoom);
     await page.close();
@@ -280,7 +281,7 @@ describe('the token sequence', () => {
     await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     await page.getByTestId('sequence').locator('summary').click();
     const list = page.getByTestId('tokens-in-order').locator('li');
-    expect(await list.count()).toBe(32 + (await kept(page)));
+    await expect.poll(async () => list.count()).toBe(32 + (await kept(page)));
     expect(await list.first().innerText()).toMatch(/^global 0: \d+$/);
     expect(await list.last().innerText()).toMatch(/^patch \(\d+, \d+\): \d+$/);
     await page.getByTestId('copy-json').click();
@@ -337,11 +338,11 @@ describe('the next image', () => {
       page.evaluate(
         () =>
           window.fixture.received.filter(({ method }) => method === 'neighbour/open').at(-1)?.params as
-            { step: number; view: string } | undefined,
+            { which: string; view: string } | undefined,
       );
-    await expect.poll(async () => (await asked())?.step).toBe(1);
+    await expect.poll(async () => (await asked())?.which).toBe('next');
     expect(JSON.parse((await asked())?.view ?? '')).toMatchObject({ overlay: 'kept', camera: 'fit' });
-    await page.getByTestId('former-image').click();
+    await page.getByTestId('previous-image').click();
     await expect
       .poll(() => page.getByTestId('failure').innerText())
       .toContain('This is the first image of its folder.');

@@ -1,6 +1,7 @@
 import type { JSX } from 'preact';
 import { useServices } from '../state/context';
 import { tools, type Tool } from '../state/experiments';
+import { Fold } from '../ui/ownControls';
 import { Button, RadioGroup } from '../ui/toolkit';
 import { SequenceView } from './SequenceView';
 import { GlobalEditor, PatchEditor } from './TokenEditors';
@@ -12,21 +13,40 @@ const toolLabels: Readonly<Record<Tool, { readonly label: string; readonly title
   free: { label: 'Free', title: 'Presses and strokes leave patches to the filter again (F at the focused patch)' },
 };
 
+/** Among the parts of the page that are folded. */
+const name = 'experiments';
+
 /** What the user tries on the tokens, and what that costs and gives. */
 export function ExperimentsPanel(): JSX.Element {
   const { inspector, session } = useServices();
   const { experiments } = session;
   const { past, future } = inspector.history.value;
+  const { folded } = inspector.arrangement.value;
+  const open = !folded.includes(name);
+  const isFile = inspector.document.value?.tokens === 'file';
   return (
     <section class="panel experiments" aria-labelledby="experiments-title" data-testid="experiments">
       <div class="title-line">
-        <h2 id="experiments-title">Experiments</h2>
+        <Fold
+          id="experiments-title"
+          title="Experiments"
+          open={open}
+          onToggle={() =>
+            inspector.arrange({ folded: open ? [...folded, name] : folded.filter((each) => each !== name) })
+          }
+        />
         <span class="spacer" />
         <Button
           appearance="icon"
           label="Undo"
           testId="undo"
-          title={past.length === 0 ? 'Nothing to undo' : `Undo: ${past.at(-1)?.label ?? ''} (Ctrl+Z)`}
+          title={
+            isFile
+              ? 'Undo (Ctrl+Z)'
+              : past.length === 0
+                ? 'Nothing to undo'
+                : `Undo: ${past.at(-1)?.label ?? ''} (Ctrl+Z)`
+          }
           onPress={() => experiments.undo()}
         >
           ↶
@@ -35,7 +55,13 @@ export function ExperimentsPanel(): JSX.Element {
           appearance="icon"
           label="Redo"
           testId="redo"
-          title={future.length === 0 ? 'Nothing to redo' : `Redo: ${future[0]?.label ?? ''} (Ctrl+Shift+Z)`}
+          title={
+            isFile
+              ? 'Redo (Ctrl+Shift+Z)'
+              : future.length === 0
+                ? 'Nothing to redo'
+                : `Redo: ${future[0]?.label ?? ''} (Ctrl+Shift+Z)`
+          }
           onPress={() => experiments.redo()}
         >
           ↷
@@ -51,20 +77,24 @@ export function ExperimentsPanel(): JSX.Element {
           </Button>
         )}
       </div>
-      {experiments.forces.value && (
-        <RadioGroup
-          label="Press on a patch"
-          testId="tool"
-          options={tools.map((value) => ({ value, ...toolLabels[value] }))}
-          value={experiments.tool.value}
-          onChange={(tool) => (experiments.tool.value = tool)}
-        />
+      {open && (
+        <>
+          {experiments.forces.value && (
+            <RadioGroup
+              label="Press on a patch"
+              testId="tool"
+              options={tools.map((value) => ({ value, ...toolLabels[value] }))}
+              value={experiments.tool.value}
+              onChange={(tool) => (experiments.tool.value = tool)}
+            />
+          )}
+          <Outcome />
+          <PatchEditor />
+          <GlobalEditor />
+          {experiments.draws.value && <Resampling />}
+          <SequenceView />
+        </>
       )}
-      <Outcome />
-      <PatchEditor />
-      <GlobalEditor />
-      {experiments.draws.value && <Resampling />}
-      <SequenceView />
       <p class="visually-hidden" role="status" data-testid="experiment-said">
         {experiments.said.value}
       </p>

@@ -9,10 +9,10 @@ export function Neighbours(): JSX.Element {
     <span class="neighbours" role="group" aria-label="Images of the folder">
       <Button
         appearance="icon"
-        label="Former image of the folder"
-        testId="former-image"
-        title="Former image of the folder (P)"
-        onPress={() => void session.openNeighbour(-1)}
+        label="Previous image of the folder"
+        testId="previous-image"
+        title="Previous image of the folder (P)"
+        onPress={() => void session.openNeighbour('previous')}
       >
         ‹
       </Button>
@@ -21,7 +21,7 @@ export function Neighbours(): JSX.Element {
         label="Next image of the folder"
         testId="next-image"
         title="Next image of the folder (N)"
-        onPress={() => void session.openNeighbour(1)}
+        onPress={() => void session.openNeighbour('next')}
       >
         ›
       </Button>

@@ -4,7 +4,7 @@ import type { Scene } from '../canvas/painter';
 import { ColourBar, SwipeHandle, ZoomControls } from './overPicture';
 import { movedFocus, StageController, type StagePicture } from './stageController';
 import { StageMessages } from './StageMessages';
-import { experimentKey, useBrush } from '../experiments/pictureInput';
+import { experimentKey, useBrush } from './pictureInput';
 import { useServices } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { codecNames } from '../../src/method/anchors';

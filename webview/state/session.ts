@@ -36,8 +36,8 @@ export interface Session {
   readonly targets: Targets;
   chooseCropMode(mode: CropMode): void;
   chooseRow(choice: protocol.RowChoice): void;
-  /** Shows the image after this one in its folder (1) or before it (−1), with everything as it is here; of a data set the row. */
-  openNeighbour(step: 1 | -1): Promise<void>;
+  /** Shows another image of the folder, with everything as it is here; of a data set another row. */
+  openNeighbour(which: 'next' | 'previous'): Promise<void>;
 }
 
 /** Data that not every page shows, or not always: it is requested only where needed. */
@@ -144,16 +144,16 @@ export function startSession(inspector: Inspector, connection: MessageConnection
       void connection.sendNotification(protocol.chooseCropMode, mode);
     },
     chooseRow: (choice) => void connection.sendNotification(protocol.chooseRow, choice),
-    openNeighbour: async (step) => {
+    openNeighbour: async (which) => {
       const kind = inspector.document.peek()?.tokens;
-      if (kind === 'dataset') void connection.sendNotification(protocol.chooseRow, step === 1 ? 'next' : 'previous');
+      if (kind === 'dataset') void connection.sendNotification(protocol.chooseRow, which);
       if (kind !== undefined) return;
       const { edits: _, uri: __, ...view } = inspector.viewState.peek() ?? readViewState(undefined);
-      const request = { step, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
+      const request = { which, view: JSON.stringify(view), cropMode: inspector.chosenCropMode.peek() };
       try {
         if (await connection.sendRequest(protocol.openNeighbour, request)) return;
-        const which = step === 1 ? 'last' : 'first';
-        inspector.notice.value = { message: `This is the ${which} image of its folder.`, actions: [] };
+        const end = which === 'next' ? 'last' : 'first';
+        inspector.notice.value = { message: `This is the ${end} image of its folder.`, actions: [] };
       } catch (error) {
         notify('The other image could not be opened')(error);
       }
@@ -278,7 +278,7 @@ function followView(inspector: Inspector, connection: MessageConnection): void {
     timer = setTimeout(() => {
       if (view === known) return;
       known = view;
-      void connection.sendNotification(protocol.rememberView, view);
+      void connection.sendNotification(protocol.rememberView, { view });
     }, rememberMs);
   });
 }

@@ -1,6 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { codeBinary, codeBits, codebookSize, codeLevels, describeCodebook, isWide } from '../../../src/method/codebook';
+import {
+  codeBinary,
+  codeBits,
+  codebookSize,
+  codeLevels,
+  codeOfLevels,
+  describeCodebook,
+  isWide,
+} from '../../../src/method/codebook';
 
 const levels = [8, 8, 8, 8];
 const sizeOf = (counts: readonly number[]) => codebookSize({ kind: 'fsq', levels: counts });
@@ -24,6 +32,7 @@ describe('finite scalar quantisation', () => {
           const found = codeLevels(code, counts);
           expect(found.every((level, d) => level >= 0 && level < (counts[d] ?? 0))).toBe(true);
           expect(found.reduce((sum, level, d) => sum + level * (place[d] ?? 0), 0)).toBe(code);
+          expect(codeOfLevels(found, counts)).toBe(code);
         },
       ),
     );
@@ -32,6 +41,13 @@ describe('finite scalar quantisation', () => {
   it.each([-1, 4096, 1.5, NaN])('refuses %d', (code) => {
     expect(() => codeLevels(code, levels)).toThrow(RangeError);
   });
+
+  it.each([[[8, 0, 0, 0]], [[0, -1, 0, 0]], [[0, 0, 0.5, 0]], [[0, 0, 0]]])(
+    'has no code for the levels %j',
+    (chosen) => {
+      expect(() => codeOfLevels(chosen, levels)).toThrow(RangeError);
+    },
+  );
 });
 
 describe('other codebooks', () => {

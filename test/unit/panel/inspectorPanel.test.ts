@@ -3,8 +3,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationTokenSource, type MessageConnection } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import type { Models } from '../../../src/host/models';
-import { InspectorPanel, type InspectorServices } from '../../../src/panel/inspectorPanel';
-import { Views } from '../../../src/panel/views';
+import { InspectorPanel, type PanelServices } from '../../../src/panel/inspectorPanel';
 import type { DocumentState, TokenizationDocument } from '../../../src/panel/tokenizationDocument';
 import { analysesOver } from '../../../src/protocol/analyses';
 import type { DecodedPicture } from '../../../src/protocol/engineMessages';
@@ -75,7 +74,6 @@ function openEditor() {
     ask: vi.fn<Models['ask']>(),
     remember: vi.fn<Models['remember']>().mockResolvedValue(undefined),
   };
-  const views = new Views({ get: () => undefined, update: vi.fn() } as unknown as vscode.Memento);
   const saveFilter = vi.fn().mockResolvedValue(undefined);
   const editor = new InspectorPanel(
     document as unknown as TokenizationDocument,
@@ -86,8 +84,7 @@ function openEditor() {
       models,
       status,
       log,
-      views,
-    } as unknown as InspectorServices,
+    } as unknown as PanelServices,
   );
   return {
     editor,

@@ -430,6 +430,36 @@ describe('TokenizationDocument', () => {
     expect(analyses.rank).toHaveBeenCalledOnce();
   });
 
+  it('gives global tokens of another image, tokenized as its own, and refuses those of more or fewer tiles', async () => {
+    const { document, inference, closed } = setUp();
+    document.start();
+    await vi.runAllTimersAsync();
+    const { File } = vscode.FileType;
+    Object.assign(vscode.workspace.fs, {
+      stat: () => Promise.resolve({ size: 1, type: File }),
+      readFile: () => Promise.resolve(Uint8Array.of(9)),
+    });
+    const parrots = vscode.Uri.parse('memfs:/photos/parrots.png');
+    const { globalCodes } = tokenized(9, {}).tokens;
+    expect(await document.globalTokensOf(parrots, CancellationToken.None)).toEqual({
+      name: 'parrots.png',
+      model: model.hash,
+      globalCodes,
+    });
+    expect(inference.open.mock.lastCall?.[0]).toMatchObject({ file: Uint8Array.of(9), cropMode: 'centre' });
+    expect(closed).toEqual([9]);
+    const run = inference.open.getMockImplementation();
+    inference.open.mockImplementationOnce(async (...given) => {
+      if (run === undefined) throw new Error('no implementation');
+      const opened = await run(...given);
+      return { ...opened, tokens: { ...opened.tokens, globalCodes: new Int32Array(globalCodes.length + 1) } };
+    });
+    await expect(document.globalTokensOf(parrots, CancellationToken.None)).rejects.toMatchObject({
+      code: 'bad-settings',
+      message: `parrots.png has ${globalCodes.length + 1} global tokens and cat.png has ${globalCodes.length}.`,
+    });
+  });
+
   it('closes the picture that another replaces, or that no longer holds', async () => {
     const { document, world, closed } = setUp();
     document.start();

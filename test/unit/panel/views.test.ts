@@ -20,24 +20,24 @@ describe('the neighbour of an image', () => {
       ['3.webp', File],
     ]);
   });
-  const neighbour = async (path: string, step: 1 | -1) => (await neighbourOf(uri(path), step))?.path;
+  const neighbour = async (path: string, which: 'next' | 'previous') => (await neighbourOf(uri(path), which))?.path;
 
-  it('is the next or former image in the order in which people read names', async () => {
-    expect(await neighbour('/photos/2.JPG', 1)).toBe('/photos/3.webp');
-    expect(await neighbour('/photos/3.webp', 1)).toBe('/photos/10.png');
-    expect(await neighbour('/photos/2.JPG', -1)).toBe('/photos/1.png');
+  it('is the next or previous image in the order in which people read names', async () => {
+    expect(await neighbour('/photos/2.JPG', 'next')).toBe('/photos/3.webp');
+    expect(await neighbour('/photos/3.webp', 'next')).toBe('/photos/10.png');
+    expect(await neighbour('/photos/2.JPG', 'previous')).toBe('/photos/1.png');
     expect(readDirectory.mock.lastCall?.[0]).toMatchObject({ path: '/photos' });
   });
 
   it('is none at the ends, and where the folder cannot be read', async () => {
-    expect(await neighbour('/photos/10.png', 1)).toBeUndefined();
-    expect(await neighbour('/photos/1.png', -1)).toBeUndefined();
+    expect(await neighbour('/photos/10.png', 'next')).toBeUndefined();
+    expect(await neighbour('/photos/1.png', 'previous')).toBeUndefined();
     readDirectory.mockRejectedValue(new Error('git: has no folders'));
-    expect(await neighbour('/photos/1.png', 1)).toBeUndefined();
+    expect(await neighbour('/photos/1.png', 'next')).toBeUndefined();
   });
 
   it('is that of an image that was deleted meanwhile', async () => {
-    expect(await neighbour('/photos/2b.png', 1)).toBe('/photos/3.webp');
+    expect(await neighbour('/photos/2b.png', 'next')).toBe('/photos/3.webp');
   });
 });
 

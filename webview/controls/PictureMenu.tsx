@@ -1,7 +1,7 @@
 import type { JSX } from 'preact';
 import { Fragment } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { focusedPatch } from '../controls/PatchCard';
+import { focusedPatch } from './PatchCard';
 import { useExporter } from '../export/exporter';
 import type { StageController } from '../stage/stageController';
 import { useServices } from '../state/context';
