@@ -41,7 +41,7 @@ const bundles = [
     platform: 'browser',
     target: 'es2022',
     format: 'iife',
-    entryPoints: { webview: 'webview/main.mts', dataset: 'webview/dataset.mts' },
+    entryPoints: { webview: 'webview/main.mts', dataset: 'webview/dataset.mts', modelTable: 'webview/modelTable.mts' },
     jsx: 'automatic',
     jsxImportSource: 'preact',
   },

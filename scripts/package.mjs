@@ -39,6 +39,7 @@ export async function packageExtension({ target = `${process.platform}-${process
   const stage = await mkdtemp(join(tmpdir(), 'tatok-package-'));
   try {
     for (const path of shipped) await cp(join(root, path), join(stage, path), { recursive: true });
+    await cp(join(root, 'src/api.d.ts'), join(stage, 'api.d.ts'));
     await installDependencies(stage, target);
     await buildWheel(join(stage, 'python'));
     const bundled = await build({

@@ -4,12 +4,15 @@ import { join, resolve } from 'node:path';
 const licences = resolve(import.meta.dirname, '../licences');
 
 /**
- * Texts that their packages do not bring along, in scripts/licences/: from the repositories of the packages' makers and, for ONNX
- * Runtime's notices, from its Python wheel of the same version.
+ * Texts that their packages do not bring along, in scripts/licences/: from the repositories of the packages' makers, for ONNX Runtime's
+ * notices from its Python wheel of the same version, and for code of others in a package by what stands above it.
  * @type {readonly { packages: RegExp, files: readonly string[] }[]}
  */
 const kept = [
   { packages: /^@microsoft\/fast-/, files: ['fast.txt'] },
+  { packages: /^d3-array$/, files: ['quickselect.txt'] },
+  { packages: /^hyparquet-compressors$/, files: ['brotli.txt'] },
+  { packages: /^hyparquet-writer$/, files: ['snappyjs.txt'] },
   { packages: /^onnxruntime-common$/, files: ['onnxruntime.txt'] },
   { packages: /^onnxruntime-node$/, files: ['onnxruntime.txt', 'onnxruntime-third-party.txt', 'directx.txt'] },
 ];

@@ -1,7 +1,7 @@
 import * as vscode from 'vscode';
 import type { Models } from '../host/models';
 import { plain, sentences } from '../host/text';
-import { window } from '../host/window';
+import { window, type Line } from '../host/window';
 import type { ComparedSide, ComparedSides } from '../panel/comparisonPanel';
 import { TatokError } from '../method/errors';
 import type { FilterSettings } from '../method/types';
@@ -47,30 +47,49 @@ function compareSelected({ comparisons, models }: CompareServices, selected: rea
   comparisons.open({ a: sideOf(a), b: sideOf(b) });
 }
 
-const withImage = {
+/** A way to compare what an inspector shows. */
+interface ComparedChoice extends Line {
+  /** The other side; undefined when the user changed their mind. */
+  readonly other: (a: ComparedSide, services: CompareServices) => Promise<ComparedSide | undefined>;
+  /** The side of the inspector, where it is not as it is. */
+  readonly first?: (a: ComparedSide) => ComparedSide;
+}
+
+const withImage: ComparedChoice = {
   label: plain`With another image…`,
   description: plain`The same model and settings`,
   other: otherImage,
 };
-const withThreshold = (settings: FilterSettings) => ({
+const withThreshold = (settings: FilterSettings): ComparedChoice => ({
   label: plain`With another threshold`,
   description: plain`The same image and model, each side with its own ε`,
   other: async (a: ComparedSide) => otherThreshold(a, settings),
 });
-const withModel = {
+const withRanking = (settings: FilterSettings): ComparedChoice => ({
+  label: plain`By entropy against by distortion`,
+  description: plain`The same image and model, ranked by each`,
+  other: async (a: ComparedSide) => ({ ...a, settings: { ...settings, ranking: 'distortion' as const } }),
+  first: (a: ComparedSide) => ({ ...a, settings: { ...settings, ranking: 'entropy' as const } }),
+});
+const withModel: ComparedChoice = {
   label: plain`With another model…`,
   description: plain`The same image and settings`,
   other: otherModel,
 };
 
 async function compareActive(services: CompareServices, a: ComparedSide): Promise<void> {
-  // Where a model can drop nothing there is no threshold.
-  const choices = [withImage, ...(a.settings === undefined ? [] : [withThreshold(a.settings)]), withModel];
+  // Where a model can drop nothing there is no threshold, and where ε is a length nothing is ranked.
+  const choices: readonly ComparedChoice[] = [
+    ...(a.settings !== undefined && a.ranked === true ? [withRanking(a.settings)] : []),
+    withImage,
+    ...(a.settings === undefined ? [] : [withThreshold(a.settings)]),
+    withModel,
+  ];
   const chosen = await window.showQuickPick(choices, { title: plain`Compare Tokenizations` });
   if (chosen === undefined) return;
   try {
     const b = await chosen.other(a, services);
-    if (b !== undefined) services.comparisons.open({ a, b });
+    if (b !== undefined) services.comparisons.open({ a: chosen.first?.(a) ?? a, b });
   } catch (error) {
     if (!(error instanceof TatokError)) throw error;
     void window.showErrorMessage(sentences(error.message, error.advice));

@@ -21,6 +21,7 @@ import type {
   StageTimings,
 } from '../method/types';
 import { limitsOf, type PictureLimits } from '../protocol/schemas';
+import { animation } from './animation';
 import { CodecLadder } from './codecs';
 import { readPicture } from './picture';
 import type { Rendered } from './pipeline';
@@ -182,6 +183,26 @@ export class OpenPicture {
           return tatok.attentionOf(weights, this.known.image, tile, layer, head);
         },
         'soon',
+      ),
+
+    sweep: ({ settings, lossRates, format }, call) =>
+      this.inTurn(
+        call,
+        async (run) => {
+          const { tokens, image } = this.known;
+          const model = await this.model(run);
+          const { ranking } = await this.ranking(model, settings, run);
+          const frames: Uint8Array[] = [];
+          for (const lossRate of lossRates) {
+            const at = { ...settings, lossRate };
+            // Without the picture nothing is measured.
+            const { rgb } = await model.tatok.reconstruct(tokens, image, undefined, at, ranking, run.observer);
+            frames.push(rgb);
+          }
+          const [width, height] = [image.width, image.height].map((side) => Math.ceil(side / image.reduction));
+          return animation(frames, { width: width ?? 1, height: height ?? 1 }, format);
+        },
+        'long',
       ),
 
     nearest: async ({ patch }) => {

@@ -307,5 +307,7 @@ export function requireSameModel(
 /** One sentence out of what a schema says first. */
 export function invalidTokens(name: string, { issues: [issue] }: z.ZodError): TatokError {
   const where = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `;
-  return new TatokError('tokens-invalid', `${name} is no token file: ${where}${issue?.message ?? 'invalid'}.`);
+  // Some messages of schemas are sentences themselves.
+  const fault = (issue?.message ?? 'invalid').replace(/\.$/, '');
+  return new TatokError('tokens-invalid', `${name} is no token file: ${where}${fault}.`);
 }

@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path';
 import * as vscode from 'vscode';
 import { TatokError } from '../method/errors';
 import { readBundle } from '../bundle/manifest';
+import type { ModelDescription } from '../method/types';
 import type { Configuration } from './configuration';
 import { plain } from './text';
 import { window } from './window';
@@ -72,6 +73,11 @@ export class Models {
     return folder.fsPath;
   }
 
+  /** The model in a folder. @throws TatokError when there is no valid manifest in it. */
+  async describe(directory: string): Promise<ModelDescription> {
+    return (await readBundle(directory)).model;
+  }
+
   /** The stored form of a model's folder, from which {@link located} finds it again. */
   kept(directory: string): string {
     return directory === this.bundled.fsPath ? bundledMark : directory;
@@ -95,6 +101,11 @@ export class Models {
     chosen.delete(resource.toString());
     if (directory !== configured) chosen.set(resource.toString(), this.kept(directory));
     await this.workspaceState.update(chosenKey, [...chosen].slice(-keptChosen));
+    await this.rememberFolder(directory);
+  }
+
+  /** Keeps a folder for the menu alone. */
+  async rememberFolder(directory: string): Promise<void> {
     if (directory === this.bundled.fsPath) return;
     await this.addRecent(directory);
   }

@@ -59,6 +59,11 @@ export interface Window extends Pick<
   readonly showInformationMessage: ShowMessage & ShowModal;
   readonly showWarningMessage: ShowMessage & ShowModal;
   readonly showErrorMessage: ShowMessage & ShowModal;
+  /** Several of a list. */
+  showQuickPick<Item extends Line>(
+    items: readonly (Item & { readonly picked?: boolean })[],
+    options: ListOptions & { readonly canPickMany: true },
+  ): Thenable<readonly Item[] | undefined>;
   showQuickPick<Item extends Line>(
     items: readonly Item[] | Thenable<readonly Item[]>,
     options: ListOptions,

@@ -8,6 +8,7 @@ import type {
   Grid,
   TileLayout,
   ModelDescription,
+  ShownGeometry,
   ShownImage,
   PageChoice,
   PatchRegion,
@@ -161,7 +162,7 @@ export function tileRegion(
 }
 
 /** Rows and columns of the grid that hold any of the picture: those that can be seen. */
-export function shownGrid({ width, height, grid }: ShownImage, model: ModelDescription): Grid {
+export function shownGrid({ width, height, grid }: ShownGeometry, model: ModelDescription): Grid {
   const side = patchSide(model);
   return {
     rows: Math.min(grid.rows, Math.ceil(height / side)),

@@ -4,9 +4,9 @@ import { Disposable } from '../host/disposable';
 import { plain, type Plain } from '../host/text';
 import { window } from '../host/window';
 import { comparisonRequested, sides, type Side } from '../protocol/comparison';
-import { comparisonChoice, type ComparisonKind } from '../protocol/exports';
+import { comparisonChoices, type ComparisonKind } from '../protocol/exports';
 import type { CropMode, FilterSettings } from '../method/types';
-import { DocumentServer } from './documentServer';
+import { DocumentServer, type SharedDocument } from './documentServer';
 import { ImageFile } from './imageFile';
 import type { EditorServices } from './inspectorPanel';
 import type { ExportingPanel, OfferedExport } from './exportFile';
@@ -22,36 +22,41 @@ export interface ComparedSide {
   /** Absent: as the settings say, or as the page remembers. */
   readonly cropMode?: CropMode | undefined;
   readonly settings?: FilterSettings | undefined;
+  /** True if its tokens are ranked, so that settings of the ranking have an effect. */
+  readonly ranked?: boolean | undefined;
 }
 
 export type ComparedSides = Readonly<Record<Side, ComparedSide>>;
 
 /** One panel with two tokenizations; sides that differ in settings only share one. */
 export class ComparisonPanel extends Disposable implements ExportingPanel {
-  private readonly documents = new Map<string, TokenizationDocument>();
+  private readonly documents = new Map<Side, TokenizationDocument>();
   private readonly servers = new Map<Side, DocumentServer>();
-  private readonly first: TokenizationDocument;
 
   constructor(
     private readonly panel: vscode.WebviewPanel,
-    compared: ComparedSides,
+    private compared: ComparedSides,
     private readonly services: EditorServices,
+    /** Told of what is compared, whenever a side chooses another model. */
+    private readonly remember: (compared: ComparedSides) => void = () => undefined,
   ) {
     super();
+    this.documents.set('a', this.open(compared.a));
+    const same = compared.a.uri.toString() === compared.b.uri.toString() && compared.a.model === compared.b.model;
+    const shared = same && compared.a.cropMode === compared.b.cropMode ? this.documents.get('a') : undefined;
+    this.documents.set('b', shared ?? this.open(compared.b));
     for (const side of sides) {
-      const document = this.open(compared[side]);
+      const document = this.documentOf(side);
       const { settings, model } = compared[side];
       const port = sidePort(panel.webview, side);
-      const comparedWith = this.open(compared[side === 'a' ? 'b' : 'a']).name;
+      const comparedWith = this.documentOf(other(side)).name;
       const shown = { settings, model: model === undefined ? undefined : services.models.kept(model), comparedWith };
-      this.servers.set(side, this.register(new DocumentServer(document, port, services, shown)));
+      this.servers.set(side, this.register(new DocumentServer(document, port, services, shown, this.shares(side))));
     }
-    this.first = this.open(compared.a);
-    this.register(this.first.onDidChangeState(() => this.showStatus()));
     this.register(panel.onDidChangeViewState(() => this.showStatus()));
     this.register(panel.onDidDispose(() => this.dispose()));
     this.register({ dispose: () => services.status.hide(this) });
-    for (const document of this.documents.values()) document.start();
+    for (const document of new Set(this.documents.values())) document.start();
     panel.title = titleOf(compared);
     loadPage(panel.webview, services.extensionUri, { page: 'comparison', title: panel.title });
   }
@@ -64,8 +69,10 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
   /** Both pictures; nothing before both are tokenized. */
   get exports(): readonly (readonly OfferedExport[])[] {
     const tokenized = [...this.documents.values()].every(({ state }) => state.kind === 'tokenized');
-    const { kind, label, detail } = comparisonChoice;
-    return tokenized ? [[{ label, detail, run: () => this.requestExport(kind) }]] : [];
+    if (!tokenized) return [];
+    return [
+      comparisonChoices.map(({ kind, label, detail }) => ({ label, detail, run: () => this.requestExport(kind) })),
+    ];
   }
 
   copyView(): Promise<void> {
@@ -85,20 +92,44 @@ export class ComparisonPanel extends Disposable implements ExportingPanel {
   }
 
   private open({ uri, model, cropMode }: ComparedSide): TokenizationDocument {
-    const key = JSON.stringify([uri.toString(), model]);
-    const known = this.documents.get(key);
-    if (known !== undefined) return known;
-    const document = this.register(new TokenizationDocument(new ImageFile(uri), this.services, model));
-    if (cropMode !== undefined) document.restoreCropMode(cropMode);
-    this.documents.set(key, document);
+    const document = this.register(new TokenizationDocument(new ImageFile(uri), this.services, model, cropMode));
+    this.register(document.onDidChangeState(() => this.showStatus()));
     return document;
   }
 
+  private documentOf(side: Side): TokenizationDocument {
+    const document = this.documents.get(side);
+    if (document === undefined) throw new RangeError(`side ${side} has no document`);
+    return document;
+  }
+
+  /** Sides share a document until one of them chooses another model or crop mode. */
+  private shares(side: Side): SharedDocument {
+    return {
+      own: () => {
+        const { uri, modelDirectory, cropMode } = this.documentOf(side);
+        if (this.documentOf(side) === this.documentOf(other(side))) {
+          this.documents.set(side, this.open({ uri, model: modelDirectory, cropMode }));
+        }
+        return this.documentOf(side);
+      },
+      keepModel: (directory) => {
+        this.compared = { ...this.compared, [side]: { ...this.compared[side], model: directory } };
+        this.remember(this.compared);
+        return this.services.models.kept(directory);
+      },
+    };
+  }
+
   private showStatus(): void {
-    const { state } = this.first;
+    const { state } = this.documentOf('a');
     if (this.panel.active && state.kind === 'tokenized') this.services.status.show(this, state.tokenization);
     else this.services.status.hide(this);
   }
+}
+
+function other(side: Side): Side {
+  return side === 'a' ? 'b' : 'a';
 }
 
 function titleOf({ a, b }: ComparedSides): Plain {
@@ -186,7 +217,7 @@ export class Comparisons extends Disposable implements vscode.WebviewPanelSerial
 
   private show(panel: vscode.WebviewPanel, compared: ComparedSides): void {
     void this.remember(compared);
-    const comparison = new ComparisonPanel(panel, compared, this.services);
+    const comparison = new ComparisonPanel(panel, compared, this.services, (changed) => void this.remember(changed));
     this.panels.add(comparison);
     panel.onDidDispose(() => this.panels.delete(comparison));
   }

@@ -14,7 +14,7 @@ import type { DecodedPicture } from '../protocol/engineMessages';
 import * as protocol from '../protocol/document';
 import type { Edits } from '../method/edits';
 import { TatokError } from '../method/errors';
-import type { FilterSettings, ShownImage } from '../method/types';
+import type { CropMode, FilterSettings, ShownImage } from '../method/types';
 import { saveExport } from './exportFile';
 import { toTatokError } from './failure';
 import type { DocumentState, TokenizationDocument } from './tokenizationDocument';
@@ -39,6 +39,14 @@ export interface DocumentStart extends Omit<protocol.InspectedDocument, 'name' |
   readonly rememberView?: ((view: string) => void) | undefined;
 }
 
+/** How a server shares its document with the other side of a comparison. */
+export interface SharedDocument {
+  /** The document to be changed for this side alone: its own, or one like that of both sides, which is idle. */
+  own(): TokenizationDocument;
+  /** Told of the model that was chosen; answers its stored form. */
+  keepModel(directory: string): string;
+}
+
 /** Serves one document to the pages behind a port: answers their requests and tells them of every change. */
 export class DocumentServer extends Disposable {
   private readonly pages: WebviewPages;
@@ -49,17 +57,22 @@ export class DocumentServer extends Disposable {
   private tokenizedUnder: FilterSettings | undefined;
   /** Folders of the models that a page was offered, by their ids: it can choose no other. */
   private readonly offered = new Map<string, string>();
+  private following: vscode.Disposable;
+  /** Cancelled once another document is served: what pages asked of the former is not worth waiting for. */
+  private switching = new CancellationTokenSource();
 
   constructor(
-    private readonly document: TokenizationDocument,
+    private document: TokenizationDocument,
     port: MessagePort,
     private readonly services: ServerServices,
     private readonly start: DocumentStart = {},
+    /** Absent outside of comparisons: no other page minds what becomes of the document. */
+    private readonly shared?: SharedDocument,
   ) {
     super();
     this.pages = this.register(new WebviewPages(port, rpcLogger(services.log), (connection) => this.serve(connection)));
-    this.register(document.onDidChangeState((state) => this.stateChanged(state)));
-    this.register(document.onDidEdit((edits) => this.sendEdits(edits)));
+    this.following = this.follow(document);
+    this.register({ dispose: () => void this.following.dispose() });
   }
 
   /** The connection to the page now shown; undefined before the first page is ready. */
@@ -75,37 +88,44 @@ export class DocumentServer extends Disposable {
   }
 
   private serve(connection: MessageConnection): void {
-    const { document, services } = this;
+    const { services } = this;
     const { comparedWith, travel, openNeighbour, rememberView, ...start } = this.start;
     this.sentImage = undefined;
     connection.onRequest(protocol.ready, ({ cropMode, row }) => {
-      if (cropMode !== undefined) document.restoreCropMode(cropMode);
+      // Sides of a comparison remember one each.
+      if (cropMode !== undefined && this.shared !== undefined) this.chooseCropMode(cropMode);
+      else if (cropMode !== undefined) this.document.restoreCropMode(cropMode);
+      const { document } = this;
       if (row !== undefined) document.restoreRow(row);
       // The page is sent the current state, after the answer to this request.
-      setImmediate(() => void this.send(document.state));
+      setImmediate(() => void this.send(this.document.state));
       return { ...start, name: document.name, uri: document.uri.toString() };
     });
     // An export is finished whatever happens to the file meanwhile; analyses are of no use with other tokens.
     answerAnalyses(connection, (request, call) =>
-      this.answer(connection, [call.token, document.untilReplaced], (token) =>
-        document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
+      this.answer(connection, [call.token, this.switching.token, this.document.untilReplaced], (token) =>
+        this.document.ask(checkedAnalysis(request, this.limits), { ...call, token }),
       ),
     );
     connection.onNotification(protocol.filtering, (filter) => {
       this.filtering = filter;
     });
     connection.onRequest(protocol.saveDefaults, (filter, token) =>
-      this.answer(connection, [token], () => services.configuration.saveFilter(filter, document.uri)),
+      this.answer(connection, [token], () => services.configuration.saveFilter(filter, this.document.uri)),
     );
     connection.onRequest(protocol.saveExport, (request, token) =>
       this.answer(connection, [token], (cancellation) => {
+        const { document } = this;
         const tokenizationUnder: TokenizationDocument['tokenizationUnder'] = (...under) =>
           document.tokenizationUnder(...under);
-        return saveExport({ ...document.exportedAs, tokenizationUnder }, request, cancellation, comparedWith);
+        const sweep: TokenizationDocument['sweep'] = (...of) => document.sweep(...of);
+        const exported = { ...document.exportedAs, state: document.state, tokenizationUnder, sweep };
+        return saveExport(exported, request, cancellation, comparedWith);
       }),
     );
     connection.onRequest(protocol.models, (token) =>
       this.answer(connection, [token], async () => {
+        const { document } = this;
         const directory = document.modelDirectory;
         const folders = await services.models.options(document.uri, directory);
         const options = folders.map((folder) => ({ id: this.offer(folder.directory), label: folder.label }));
@@ -115,19 +135,19 @@ export class DocumentServer extends Disposable {
     connection.onRequest(protocol.chooseModel, ({ model }, token) =>
       this.answer(connection, [token], (cancellation) => this.chooseModel(model, cancellation)),
     );
-    connection.onNotification(protocol.chooseCropMode, (mode) => document.chooseCropMode(mode));
-    connection.onNotification(protocol.edit, (request) => document.edit(request));
+    connection.onNotification(protocol.chooseCropMode, (mode) => this.chooseCropMode(mode));
+    connection.onNotification(protocol.edit, (request) => this.document.edit(request));
     connection.onNotification(protocol.travel, (way) => travel?.(way));
-    connection.onNotification(protocol.chooseRow, (choice) => document.chooseRow(choice));
+    connection.onNotification(protocol.chooseRow, (choice) => this.document.chooseRow(choice));
     connection.onRequest(protocol.chooseOther, (token) =>
-      this.answer(connection, [token, document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
+      this.answer(connection, [token, this.document.untilReplaced], (cancellation) => this.chooseOther(cancellation)),
     );
     connection.onRequest(protocol.openNeighbour, (request, token) =>
       this.answer(connection, [token], async () => openNeighbour?.(request) ?? false),
     );
     connection.onNotification(protocol.rememberView, ({ view }) => rememberView?.(view));
     connection.onNotification(protocol.runAction, (action) => this.runAction(action));
-    connection.onNotification(protocol.cancel, () => document.cancel());
+    connection.onNotification(protocol.cancel, () => this.document.cancel());
   }
 
   /** Answers a request or rejects it with a typed error; work ends by any of the tokens, and with the page that asked for it. */
@@ -156,6 +176,29 @@ export class DocumentServer extends Disposable {
     }
   }
 
+  /** The document, for a change that the other side of a comparison is not to see. */
+  private own(): TokenizationDocument {
+    const own = this.shared?.own() ?? this.document;
+    if (own === this.document) return own;
+    this.switching.cancel();
+    this.switching = new CancellationTokenSource();
+    this.following.dispose();
+    this.document = own;
+    this.following = this.follow(own);
+    return own;
+  }
+
+  private follow(document: TokenizationDocument): vscode.Disposable {
+    return vscode.Disposable.from(
+      document.onDidChangeState((state) => this.stateChanged(state)),
+      document.onDidEdit((edits) => this.sendEdits(edits)),
+    );
+  }
+
+  private chooseCropMode(mode: CropMode): void {
+    if (mode !== this.document.cropMode || this.document.state.kind === 'failed') this.own().chooseCropMode(mode);
+  }
+
   private async chooseModel(wanted: string | null, cancellation: CancellationToken): Promise<boolean> {
     const { models } = this.services;
     const directory = wanted === null ? await models.ask(this.document.modelDirectory) : this.offered.get(wanted);
@@ -163,8 +206,18 @@ export class DocumentServer extends Disposable {
       throw new TatokError('bad-message', 'The page chose a model that it was not offered.');
     }
     if (directory === undefined || cancellation.isCancellationRequested) return false;
-    await this.document.useModel(directory, cancellation);
-    await models.remember(this.document.uri, directory);
+    const document = this.own();
+    try {
+      await document.useModel(directory, cancellation);
+    } finally {
+      // One that was idle goes on with the model that the side had.
+      document.start();
+    }
+    if (this.shared === undefined) await models.remember(document.uri, directory);
+    else {
+      await models.rememberFolder(directory);
+      await this.connection?.sendNotification(protocol.modelKept, { model: this.shared.keepModel(directory) });
+    }
     return true;
   }
 

@@ -1,12 +1,16 @@
 import type { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
 import { tokenizationNpz } from '../export/npz';
+import { withPngText } from '../export/pngText';
 import { plain } from '../host/text';
 import { window } from '../host/window';
 import { patchesCsv, patchesJson } from '../export/patches';
 import { tokensRecord, type ExportedTokenization } from '../export/tokens';
-import { comparisonKind, type DataKind, type ExportRequest } from '../protocol/exports';
+import { comparisonKinds, type DataKind, type ExportRequest } from '../protocol/exports';
 import { TatokError } from '../method/errors';
+import { hasPart } from '../method/parts';
+import { recordOf } from '../method/settings';
+import type { FilterSettings } from '../method/types';
 import type { TokenizationDocument } from './tokenizationDocument';
 
 /** Something that a panel exports on request. */
@@ -25,7 +29,7 @@ export interface ExportingPanel {
 }
 
 /** The part of a document that an export needs. */
-export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder'>;
+export type ExportedDocument = Pick<TokenizationDocument, 'name' | 'uri' | 'tokenizationUnder' | 'sweep' | 'state'>;
 
 /**
  * Asks where to save an export and saves it. The name that is proposed is made here: a page knows the kind alone.
@@ -41,18 +45,51 @@ export async function saveExport(
   comparedWith?: string,
 ): Promise<string | null> {
   const { kind } = request;
-  if (kind === comparisonKind && comparedWith === undefined) {
+  const ofBoth = comparisonKinds.some((each) => each === kind);
+  if (ofBoth && comparedWith === undefined) {
     throw new TatokError('bad-message', 'The page exported a comparison, but it shows one image alone.');
   }
   // Two thresholds or models of one image need its name once.
-  const images = new Set(
-    [document.name, ...(kind === comparisonKind && comparedWith !== undefined ? [comparedWith] : [])].map(stem),
+  const images = new Set([document.name, ...(ofBoth && comparedWith !== undefined ? [comparedWith] : [])].map(stem));
+  return saveFile(document.uri, { title: document.name, name: `${[...images].join('-')}.${kind}` }, () =>
+    content(document, request, token),
   );
-  return saveFile(document.uri, { title: document.name, name: `${[...images].join('-')}.${kind}` }, async () =>
-    'bytes' in request
-      ? request.bytes
-      : dataFile(request.kind, document.name, await document.tokenizationUnder(request.settings, token, request.edits)),
-  );
+}
+
+async function content(
+  document: ExportedDocument,
+  request: ExportRequest,
+  token: CancellationToken,
+): Promise<Uint8Array> {
+  switch (request.kind) {
+    case 'sweep.webp':
+    case 'sweep.gif':
+      return document.sweep(request.settings, request.kind === 'sweep.gif' ? 'gif' : 'webp', token);
+    case 'patches.csv':
+    case 'patches.json':
+    case 'tokens.json':
+    case 'npz': {
+      const tokenization = await document.tokenizationUnder(request.settings, token, request.edits);
+      return dataFile(request.kind, document.name, tokenization);
+    }
+    default:
+      if (!('settings' in request) || !request.kind.endsWith('.png')) return request.bytes;
+      return withPngText(request.bytes, provenance(document, request.kind, request.settings));
+  }
+}
+
+/** What made a picture, for its metadata: file, model and settings. */
+function provenance({ name, state }: ExportedDocument, kind: string, settings: FilterSettings): Record<string, string> {
+  const made = { Software: 'TaTok Inspector', Source: name, Description: kind.replace(/\.png$/, '') };
+  if (state.kind !== 'tokenized') return made;
+  const { model, image } = state.tokenization;
+  return {
+    ...made,
+    Model: `${model.name} ${model.version}`,
+    'Model hash': model.hash,
+    'Crop mode': image.cropMode,
+    ...(hasPart(model, 'rates') && { Settings: JSON.stringify(recordOf(settings)) }),
+  };
 }
 
 /**

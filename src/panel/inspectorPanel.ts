@@ -4,7 +4,9 @@ import type { ProviderStatus } from '../host/providerStatus';
 import { plain } from '../host/text';
 import { window } from '../host/window';
 import { exportChoices, type ExportKind } from '../protocol/exports';
+import type { InspectedTokenization } from '../protocol/document';
 import * as protocol from '../protocol/document';
+import type { Tokens } from '../method/types';
 import type { ComparedSide } from './comparisonPanel';
 import { DocumentServer, type DocumentStart, type ServerServices } from './documentServer';
 import type { ExportingPanel, OfferedExport } from './exportFile';
@@ -65,6 +67,7 @@ export class InspectorPanel extends Disposable implements ExportingPanel {
       model: document.modelDirectory,
       cropMode: state.kind === 'tokenized' ? state.tokenization.image.cropMode : undefined,
       settings: server.settings,
+      ranked: state.kind === 'tokenized' && state.tokenization.model.filters,
     };
   }
 
@@ -125,6 +128,11 @@ export interface EditorServices
 /** Read-only custom editor; VS Code itself brings back its tabs, with the page's own state, after the window reloads. */
 export class InspectorEditor extends Disposable implements vscode.CustomReadonlyEditorProvider<TokenizationDocument> {
   private readonly panels = new Set<InspectorPanel>();
+  private readonly tokenized = this.register(
+    new vscode.EventEmitter<{ readonly uri: vscode.Uri; readonly tokenization: InspectedTokenization }>(),
+  );
+  /** Fires when an image has new tokens. */
+  readonly onDidTokenize = this.tokenized.event;
 
   constructor(private readonly services: EditorServices & Required<InspectorServices>) {
     super();
@@ -143,7 +151,15 @@ export class InspectorEditor extends Disposable implements vscode.CustomReadonly
   }
 
   openCustomDocument(uri: vscode.Uri): TokenizationDocument {
-    return new TokenizationDocument(new ImageFile(uri), this.services, this.services.models.chosenFor(uri));
+    const document = new TokenizationDocument(new ImageFile(uri), this.services, this.services.models.chosenFor(uri));
+    let told: Tokens | undefined;
+    document.onDidChangeState((state) => {
+      // Other settings are no other tokens.
+      if (state.kind !== 'tokenized' || state.tokenization.tokens === told) return;
+      told = state.tokenization.tokens;
+      this.tokenized.fire({ uri, tokenization: state.tokenization });
+    });
+    return document;
   }
 
   resolveCustomEditor(document: TokenizationDocument, panel: vscode.WebviewPanel): void {

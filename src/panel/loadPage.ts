@@ -4,7 +4,12 @@ import type { PageName } from '../protocol/document';
 import { pageHtml, type Page } from './html';
 
 /** Script and style sheet of each page: those that share most of their code share both. */
-const bundles: Readonly<Record<PageName, string>> = { inspector: 'webview', comparison: 'webview', dataset: 'dataset' };
+const bundles: Readonly<Record<PageName, string>> = {
+  inspector: 'webview',
+  comparison: 'webview',
+  dataset: 'dataset',
+  modelTable: 'modelTable',
+};
 
 /** Puts a page into a webview, which may load nothing but the extension's own files. */
 export function loadPage(webview: vscode.Webview, extensionUri: vscode.Uri, page: Page): void {

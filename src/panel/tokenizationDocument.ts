@@ -46,6 +46,9 @@ export type InspectedPicture = OpenedPicture & Pick<InspectedTokenization, 'orig
 /** The part of an `ImageFile` that a document needs. */
 export type WatchedImage = Pick<ImageFile, 'uri' | 'name' | 'onDidChange' | 'read' | 'dispose'>;
 
+/** Frames of a sweep of ε: steps of a twentieth. */
+const sweepFrames = 21;
+
 /** Programs write a file in several steps; one tokenization follows the last of them. */
 const settleMs = 250;
 
@@ -65,8 +68,6 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   private work: CancellationTokenSource | undefined;
   private replacing = new CancellationTokenSource();
   private settling: NodeJS.Timeout | undefined;
-  /** An editor's choice in place of the setting. */
-  private chosenCropMode: CropMode | undefined;
   /** The tokenization before an editor chose another crop mode: cancelling goes back to it. */
   private former: { readonly tokenization: InspectedTokenization; readonly undo: () => void } | undefined;
   /** True if the user opened the image despite the limit of megapixels. */
@@ -81,6 +82,8 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
     protected readonly services: DocumentServices,
     /** Folder of the model that was chosen in place of the configured one. */
     private chosenModel?: string,
+    /** An editor's choice in place of the setting. */
+    private chosenCropMode?: CropMode,
   ) {
     super();
     this.register(file);
@@ -111,6 +114,11 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
   /** Folder of the model that tokenizes, or is about to. */
   get modelDirectory(): string {
     return this.readSettings().choice.directory;
+  }
+
+  /** How it is tokenized, or is about to be. */
+  get cropMode(): CropMode {
+    return this.readSettings().cropMode;
   }
 
   /** Cancelled once the current tokens are about to be replaced: what pages asked of them is not worth waiting for. */
@@ -272,6 +280,18 @@ export class TokenizationDocument extends Disposable implements vscode.CustomDoc
       const ranking = ranked ? await opened.analyses.rank(filter, { token }) : undefined;
       const { timings: _, ...reconstruction } = await opened.analyses.reconstruct({ ...filter, edits }, { token });
       return { ...tokenization, ranking, reconstruction, edits };
+    } finally {
+      this.exported(opened);
+    }
+  }
+
+  /** An animated file of the reconstructions from ε = 0 to 1, finished although the file changes meanwhile. */
+  async sweep(settings: FilterSettings, format: 'webp' | 'gif', token: CancellationToken): Promise<Uint8Array> {
+    const { opened } = this.result();
+    this.exporting.set(opened, (this.exporting.get(opened) ?? 0) + 1);
+    try {
+      const lossRates = Array.from({ length: sweepFrames }, (_, i) => i / (sweepFrames - 1));
+      return await opened.analyses.sweep({ settings, lossRates, format }, { token });
     } finally {
       this.exported(opened);
     }

@@ -34,6 +34,8 @@ export interface Analyses {
   /** Influence of one global token at a time, so that other requests get in between. */
   influence(request: InfluenceRequest, call?: Call): Promise<InfluenceMap>;
   attention(request: AttentionRequest, call?: Call): Promise<AttentionMap>;
+  /** An animated picture file of the reconstructions at some loss rates. */
+  sweep(request: SweepRequest, call?: Call): Promise<Uint8Array>;
   /** The entries nearest to each code of a patch, in the table of its codebook: one list for each residual code. */
   nearest(request: NearestRequest, call?: Call): Promise<readonly (readonly NearEntry[])[]>;
   /** The photograph in a common format, within the bytes of its tokens. Other requests get in between its files. */
@@ -52,6 +54,7 @@ export type InfluenceRequest = RequestOf<'influence'>;
 export type NearestRequest = RequestOf<'nearest'>;
 export type DrawRequest = RequestOf<'draw'>;
 export type AttentionRequest = RequestOf<'attention'>;
+export type SweepRequest = RequestOf<'sweep'>;
 export type AnchorRequest = RequestOf<'anchor'>;
 export type AnchorCurveRequest = RequestOf<'anchorCurve'>;
 

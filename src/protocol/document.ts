@@ -127,6 +127,8 @@ export const models = new RequestType0<ModelMenu, ErrorData>('models');
  * tells whether one was chosen.
  */
 export const chooseModel = new RequestType<ModelRequest, boolean, ErrorData>('models/choose');
+/** The model chosen for a side of a comparison, as the page is to remember it. */
+export const modelKept = new NotificationType<{ readonly model: string }>('models/kept');
 /** Tokenizes the document in another way. */
 export const chooseCropMode = new NotificationType<CropMode>('cropMode/choose');
 /** Changes a token file: all edits that it now has, and the name of the last. VS Code can undo it. */
@@ -155,4 +157,4 @@ export const failed = new NotificationType<Failure>('failed');
 /** A command asks the page to export what it shows, or to copy the view. */
 export const exportRequested = new NotificationType<{ readonly kind: ExportKind | 'copy' }>('export/requested');
 /** Which page a webview shows: the root's `data-page`. */
-export type PageName = 'inspector' | 'comparison' | 'dataset';
+export type PageName = 'inspector' | 'comparison' | 'dataset' | 'modelTable';

@@ -10,6 +10,14 @@ import type { exportRequest } from './schemas';
 export const dataKinds = ['patches.csv', 'patches.json', 'tokens.json', 'npz'] as const;
 export type DataKind = (typeof dataKinds)[number];
 
+/** A reconstruction for every ε of a sweep, one frame each: made by the host with the inference process. */
+export const sweepKinds = ['sweep.webp', 'sweep.gif'] as const;
+export type SweepKind = (typeof sweepKinds)[number];
+
+/** Pictures without marks, made by the page. */
+export const plainKinds = ['input.png', 'reconstruction.png', 'mask.png', 'difference.png', 'attention.png'] as const;
+export type PlainKind = (typeof plainKinds)[number];
+
 /** The plots of the page. */
 export const plotNames = ['curve', 'histogram', 'rate-distortion'] as const;
 export type PlotName = (typeof plotNames)[number];
@@ -17,23 +25,22 @@ export type PlotName = (typeof plotNames)[number];
 /** Made by the page, which can draw. */
 export const pictureKinds = [
   'view.png',
+  ...plainKinds,
   'curve.svg',
   'curve.csv',
   'histogram.svg',
   'histogram.csv',
   'rate-distortion.svg',
   'rate-distortion.csv',
-] as const satisfies readonly ('view.png' | `${PlotName}.${'svg' | 'csv'}`)[];
+] as const satisfies readonly ('view.png' | PlainKind | `${PlotName}.${'svg' | 'csv'}`)[];
 export type PictureKind = (typeof pictureKinds)[number];
 
 /** Exports of an inspector. */
-export type ExportKind = DataKind | PictureKind;
+export type ExportKind = DataKind | PictureKind | SweepKind;
 
-/** Made by the page of a comparison: both sides with one legend. */
-export const comparisonKind = 'comparison.png';
-
-/** Exports of a comparison. */
-export type ComparisonKind = typeof comparisonKind;
+/** Exports of a comparison, made by its page, which knows both sides. */
+export const comparisonKinds = ['comparison.png', 'comparison.csv', 'comparison.json'] as const;
+export type ComparisonKind = (typeof comparisonKinds)[number];
 
 export type ExportRequest = z.infer<typeof exportRequest>;
 
@@ -51,15 +58,49 @@ export function exportChoices(model: Parts): readonly (readonly ExportChoice[])[
   return allChoices.map((group) => group.filter(({ of }) => hasPart(model, of))).filter(({ length }) => length > 0);
 }
 
-/** The export of a comparison. */
-export const comparisonChoice: ExportChoice<ComparisonKind> = {
-  kind: comparisonKind,
-  label: 'Comparison as PNG…',
-  detail: 'Both pictures as they are shown, with their legend',
-};
+export const comparisonChoices: readonly ExportChoice<ComparisonKind>[] = [
+  {
+    kind: 'comparison.png',
+    label: 'Comparison as PNG…',
+    detail: 'Both pictures as they are shown, with their legend',
+  },
+  {
+    kind: 'comparison.csv',
+    label: 'Comparison as CSV…',
+    detail: 'One line per side: settings, tokens, bits, PSNR, SSIM; and those of rate–distortion where computed',
+  },
+  {
+    kind: 'comparison.json',
+    label: 'Comparison as JSON…',
+    detail: 'The same with kept patches',
+  },
+];
 
 const allChoices: readonly (readonly ExportChoice[])[] = [
   [{ kind: 'view.png', label: 'View as PNG…', detail: 'The picture as it is shown, with its legend' }],
+  [
+    { kind: 'input.png', label: 'Input as PNG…', detail: 'The pixels that were tokenized, without marks' },
+    { kind: 'reconstruction.png', label: 'Reconstruction as PNG…', detail: 'The decoded pixels, without marks' },
+    {
+      kind: 'difference.png',
+      label: 'Difference as PNG…',
+      detail: 'Absolute difference of input and reconstruction, 0 to 255, mean of the channels',
+    },
+    { kind: 'mask.png', label: 'Mask as PNG…', detail: 'Kept patches white, dropped ones black', of: 'patchBits' },
+    {
+      kind: 'attention.png',
+      label: 'Attention as PNG…',
+      detail: 'Of the global tokens chosen, layer and head as shown; the largest weight is white',
+      of: 'attention',
+    },
+    {
+      kind: 'sweep.webp',
+      label: 'Sweep of ε as WebP…',
+      detail: 'Reconstructions from ε = 0 to 1, animated',
+      of: 'rates',
+    },
+    { kind: 'sweep.gif', label: 'Sweep of ε as GIF…', detail: 'The same in 256 colours', of: 'rates' },
+  ],
   [
     {
       kind: 'patches.csv',

@@ -34,7 +34,9 @@ import { carries, carriesNothing, carriesValue, problemOf, type Contract } from 
 import * as dataset from './dataset';
 import * as document from './document';
 import * as engine from './engineMessages';
-import { dataKinds, pictureKinds, comparisonKind } from './exports';
+import * as modelTable from './modelTable';
+import { tableKinds } from './modelTable';
+import { dataKinds, pictureKinds, comparisonKinds, sweepKinds } from './exports';
 
 const count = z.int().check(z.nonnegative());
 const positiveCount = z.int().check(z.positive());
@@ -112,6 +114,8 @@ export function limitsOf(
 const cells = ({ rows, columns }: Grid): number => rows * columns;
 const meanOrIndex = (limit: number) => z.union([z.literal('mean'), index(limit)]);
 
+/** Of an animation. */
+const mostFrames = 64;
 const codec = z.enum(codecs);
 /** Of a file: no file that is larger than any that is read. */
 const limitBytes = z.int().check(z.nonnegative(), z.maximum(mostFileBytes));
@@ -168,6 +172,14 @@ export const analysisRequests = {
       layer: meanOrIndex(layers),
       head: meanOrIndex(heads),
     }),
+  sweep: () =>
+    z.strictObject({
+      /** Their ε is not used. */
+      settings: filter,
+      /** A frame each, in their order. */
+      lossRates: list(filterSchema.shape.lossRate, mostFrames, 1),
+      format: z.enum(['webp', 'gif']),
+    }),
   nearest: ({ patches }: PictureLimits) => z.strictObject({ patch: index(patches) }),
   anchor: () => z.strictObject({ codec, bytes: limitBytes }),
   anchorCurve: () => z.strictObject({ codec, bytes: list(limitBytes, mostLimits, 1) }),
@@ -223,8 +235,14 @@ export const exportRequest = z.union([
     /** Held against the picture where it is exported. */
     edits: z.optional(editsOf(anyPicture)),
   }),
-  z.strictObject({ kind: z.enum(pictureKinds), bytes: file }),
-  z.strictObject({ kind: z.literal(comparisonKind), bytes: file }),
+  z.strictObject({
+    kind: z.enum(pictureKinds),
+    bytes: file,
+    /** What the picture was made under, for its metadata. */
+    settings: filter,
+  }),
+  z.strictObject({ kind: z.enum(sweepKinds), settings: filter }),
+  z.strictObject({ kind: z.enum(comparisonKinds), bytes: file }),
 ]);
 
 export const modelRequest = z.strictObject({
@@ -323,6 +341,28 @@ export const fromDatasetPage: Contract = {
     carriesValue(dataset.findBudgets, z.number().check(z.positive())),
     carriesValue(dataset.saveBudget, offeredBudget),
     carriesValue(document.runAction, failureAction),
+  ]),
+};
+
+/** More rows than anybody compares. */
+const mostRows = 10_000;
+
+export const tableExport = z.strictObject({
+  kind: z.enum(tableKinds),
+  /** Places of all rows, in the order in which they are shown. */
+  order: list(count, mostRows),
+});
+
+/** Everything that the page of a table of models may send. Places of rows are checked against the table. */
+export const fromModelTablePage: Contract = {
+  sender: 'The page',
+  answers: false,
+  messages: new Map([
+    carriesNothing(modelTable.ready),
+    carriesNothing(modelTable.cancel),
+    carriesNothing(modelTable.resume),
+    carriesValue(modelTable.chooseReference, count),
+    carries(modelTable.saveTable, tableExport),
   ]),
 };
 
@@ -713,6 +753,7 @@ const analysisAnswers = {
     .check(z.refine(({ region, weights }) => weights.length % cells(region) === 0, valuesOfRegion)),
   nearest: list(list(z.strictObject({ code: count, distance: amount }), mostNearest), mostSteps),
   anchor: z.strictObject({ ...anchorShape, rgb: z.nullable(typedArray<Uint8Array>(Uint8Array)) }),
+  sweep: file,
   anchorCurve: list(z.strictObject(anchorShape), mostLimits),
   draw: z
     .strictObject({ patches: typedArray<Uint32Array>(Uint32Array), codes: typedArray<Int32Array>(Int32Array) })

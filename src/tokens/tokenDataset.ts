@@ -300,9 +300,11 @@ async function readDescription(folder: string): Promise<Description> {
   const result = datasetSchema.safeParse(content);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
+  // Some messages of schemas are sentences themselves.
+  const fault = (issue?.message ?? 'invalid').replace(/\.$/, '');
   throw new TatokError(
     'tokens-invalid',
-    `${path} does not describe a token data set: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}.`,
+    `${path} does not describe a token data set: ${issue?.path.join('.') ?? ''}: ${fault}.`,
   );
 }
 

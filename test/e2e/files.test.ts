@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { expect, it } from 'vitest';
 import { settled } from './inspector';
-import { packMemoryFiles } from './memfs/pack';
+import { packExtension } from './packExtension';
 import { describeInVSCode, useVSCode } from './suite';
 import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
 
@@ -12,7 +12,7 @@ const model = join(import.meta.dirname, '../fixtures/bundles/tiny');
 
 describeInVSCode('Image files in VS Code', () => {
   const vscode = useVSCode(async () => ({
-    extensions: [await packMemoryFiles()],
+    extensions: [await packExtension('memfs')],
     settings: { 'tatok.maxMegapixels': 0.5, 'tatok.model': model },
   }));
 

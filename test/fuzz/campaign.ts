@@ -1,10 +1,13 @@
-/** All mutants of a run, from its seed: images of six formats, manifests, and graphs with their weights. */
+/** All mutants of a run, from its seed: images of six formats, manifests, graphs with their weights, and tokens. */
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { extname, join } from 'node:path';
 import * as fc from 'fast-check';
 import sharp, { type Sharp } from 'sharp';
+import type { InferenceClient } from '../../src/client/client';
+import { tokenizationNpz } from '../../src/export/npz';
+import { tokensRecord } from '../../src/export/tokens';
 import { cropModes } from '../../src/method/types';
 import { listed, toyGraph, writeToyBundle, type ToyGraph } from '../onnxGraphs';
 import cases from '../fixtures/images/cases.json';
@@ -22,7 +25,7 @@ export interface Places {
 
 export interface Campaign {
   readonly seed: number;
-  /** Mutants: two thirds are images, the rest manifests and graphs. */
+  /** Mutants: half are images; the rest are manifests, graphs, and tokens of three kinds. */
   readonly count: number;
 }
 
@@ -48,7 +51,7 @@ export async function fuzz(
   const file = await readFile(join(root, 'test/fixtures/bundles/image.png'));
   const ordeal = await Ordeal.begin(join(built, 'inference.js'), sound, file);
   const sample = <Value>(values: fc.Arbitrary<Value>, numRuns: number) => fc.sample(values, { seed, numRuns });
-  const each = Math.ceil(count / 9);
+  const each = Math.ceil(count / 12);
   const forCommandLine: string[] = [];
   try {
     const seeds = await seedImages(root);
@@ -65,7 +68,7 @@ export async function fuzz(
       }
     }
     const bundle = { file, cropMode: 'centre', sized: false } as const;
-    const others = Math.floor((count - formats.length * each) / 2);
+    const others = Math.floor((count - formats.length * each) / 5);
     const manifest: unknown = JSON.parse(await readFile(join(sound, 'manifest.json'), 'utf8'));
     for (const [index, steps] of sample(manifestRecipes, others).entries()) {
       const directory = await folderLike(sound, join(scratch, 'manifest'), {
@@ -84,6 +87,28 @@ export async function fuzz(
         await attempt(ordeal, { ...bundle, kind: 'graph', directory, recipe: `${index}: ${JSON.stringify(recipe)}` }),
       );
       await rm(directory, { recursive: true });
+    }
+    const ofPicture = await seedTokens(ordeal.client, sound, file);
+    const record: unknown = JSON.parse(new TextDecoder().decode(ofPicture.json));
+    for (const [index, steps] of sample(manifestRecipes, others).entries()) {
+      const recipe = `${index}: ${JSON.stringify(steps).slice(0, 500)}`;
+      const mutant = { ...bundle, directory: sound, recipe, file: mutatedManifest(record, steps) };
+      onTried(await attempt(ordeal, { ...mutant, kind: 'tokens.json', tokens: { name: 'X.tokens.json' } }));
+    }
+    for (const [index, recipe] of sample(recipes(1), others).entries()) {
+      const mutant = mutated('zip', ofPicture.npz, ofPicture.npz, recipe);
+      const npz = { ...bundle, directory: sound, file: mutant, recipe: `${index}: ${JSON.stringify(recipe)}` };
+      onTried(await attempt(ordeal, { ...npz, kind: 'npz', tokens: { name: 'X.npz' } }));
+    }
+    const dataset = join(root, 'test/fixtures/tokens/typescript.tokens');
+    const description: unknown = JSON.parse(await readFile(join(dataset, 'dataset.json'), 'utf8'));
+    for (const [index, steps] of sample(manifestRecipes, others).entries()) {
+      const folder = await folderLike(dataset, join(scratch, 'x.tokens'), {
+        'dataset.json': mutatedManifest(description, steps),
+      });
+      const recipe = `${index}: ${JSON.stringify(steps).slice(0, 500)}`;
+      onTried(await attempt(ordeal, { ...bundle, directory: sound, recipe, kind: 'dataset.json', tokens: { folder } }));
+      await rm(folder, { recursive: true });
     }
     return await askCommandLine(join(built, 'cli.js'), sound, forCommandLine);
   } finally {
@@ -143,6 +168,22 @@ async function seedImages(root: string): Promise<Record<Format, Uint8Array[]>> {
   ];
   for (const [format, image] of made) seeds[format].push(await image.toBuffer());
   return seeds;
+}
+
+/** Both files of tokens of one picture, as an export writes them. */
+async function seedTokens(
+  client: InferenceClient,
+  directory: string,
+  file: Uint8Array,
+): Promise<{ readonly json: Uint8Array; readonly npz: Uint8Array }> {
+  const picture = await client.open({ choice: { directory, providers: ['cpu'] }, file, settings: {} });
+  const { image, tokens, model, settings, analyses } = picture;
+  const ranking = await analyses.rank(settings);
+  const { timings, ...reconstruction } = await analyses.reconstruct(settings);
+  picture.close();
+  const exported = { image, tokens, model, ranking, reconstruction, timings };
+  const json = new TextEncoder().encode(JSON.stringify(tokensRecord(exported)));
+  return { json, npz: tokenizationNpz('x.png', exported) };
 }
 
 /** A graph of a bundle, whose mutants take its place. */

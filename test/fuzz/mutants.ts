@@ -78,7 +78,12 @@ export function recipes(files: number): fc.Arbitrary<Recipe> {
 }
 
 /** @param other a file of the same format, for what is spliced. */
-export function mutated(format: Format | 'onnx', file: Uint8Array, other: Uint8Array, recipe: Recipe): Uint8Array {
+export function mutated(
+  format: Format | 'onnx' | 'zip',
+  file: Uint8Array,
+  other: Uint8Array,
+  recipe: Recipe,
+): Uint8Array {
   const { steps, sealed } = recipe;
   // A copy: a Buffer's slice would be the file itself.
   let mutant: Uint8Array = new Uint8Array(file);
@@ -87,7 +92,13 @@ export function mutated(format: Format | 'onnx', file: Uint8Array, other: Uint8A
   return mutant;
 }
 
-function apply(format: Format | 'onnx', file: Uint8Array, other: Uint8Array, step: Step, sealed: boolean): Uint8Array {
+function apply(
+  format: Format | 'onnx' | 'zip',
+  file: Uint8Array,
+  other: Uint8Array,
+  step: Step,
+  sealed: boolean,
+): Uint8Array {
   const at = (of: number) => Math.floor(of * file.length);
   const { blocks, numbers } = file.length < 64 ? { blocks: [], numbers: [] } : structureOf(format, file);
   const chosen = <Value>(of: readonly Value[], choice: number) => of[Math.floor(choice * of.length)];

@@ -25,7 +25,7 @@ export const formats = ['png', 'jpeg', 'webp', 'tiff', 'avif', 'gif'] as const;
 export type Format = (typeof formats)[number];
 
 /** Reads as much structure as there is: bytes may be those of a mutant. */
-export function structureOf(format: Format | 'onnx', bytes: Uint8Array): Structure {
+export function structureOf(format: Format | 'onnx' | 'zip', bytes: Uint8Array): Structure {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const found = { blocks: [] as Block[], numbers: [] as NumberAt[] };
   readers[format](view, found);
@@ -48,7 +48,7 @@ function textAt(view: DataView, at: number, length = 4): string {
   return String.fromCharCode(...new Uint8Array(view.buffer, view.byteOffset + at, length));
 }
 
-const readers: Record<Format | 'onnx', (view: DataView, found: Found) => void> = {
+const readers: Record<Format | 'onnx' | 'zip', (view: DataView, found: Found) => void> = {
   png(view, found) {
     found.numbers.push(big(16, 4), big(20, 4), big(24, 1), big(25, 1), big(28, 1));
     for (let at = 8; at + 12 <= view.byteLength;) {
@@ -142,6 +142,42 @@ const readers: Record<Format | 'onnx', (view: DataView, found: Found) => void> =
       at++;
       add(found, view, start, at);
     }
+  },
+
+  zip(view, found) {
+    // Numbers of the header of a file, of its entry in the directory, and of the directory's end: place and size of each.
+    const records: Readonly<Record<string, readonly (readonly [at: number, size: number])[]>> = {
+      'PK\x03\x04': [
+        [8, 2],
+        [18, 4],
+        [22, 4],
+        [26, 2],
+        [28, 2],
+      ],
+      'PK\x01\x02': [
+        [10, 2],
+        [20, 4],
+        [24, 4],
+        [28, 2],
+        [30, 2],
+        [42, 4],
+      ],
+      'PK\x05\x06': [
+        [8, 2],
+        [10, 2],
+        [12, 4],
+        [16, 4],
+      ],
+    };
+    let start = 0;
+    for (let at = 0; at + 4 <= view.byteLength; at++) {
+      const numbers = records[textAt(view, at)];
+      if (numbers === undefined) continue;
+      add(found, view, start, at);
+      start = at;
+      for (const [offset, size] of numbers) found.numbers.push(little(at + offset, size));
+    }
+    add(found, view, start, view.byteLength);
   },
 
   onnx(view, found) {

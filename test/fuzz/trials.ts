@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { imageSize } from 'image-size';
 import { terminalLine } from '../../src/cli/report';
 import type { InferenceClient } from '../../src/client/client';
+import { readTokens } from '../../src/export/npz';
 import { codeList } from '../../src/export/tokens';
 import { codebookSize } from '../../src/method/codebook';
 import { TatokError } from '../../src/method/errors';
@@ -10,6 +11,7 @@ import { shownSize } from '../../src/method/patch';
 import { mainStream } from '../../src/method/streams';
 import type { CropMode, Tokenization } from '../../src/method/types';
 import type { LoadedModel, ModelChoice } from '../../src/protocol/engineMessages';
+import { TokenDataset } from '../../src/tokens/tokenDataset';
 import { structureOf } from './structure';
 import { footprint, forgetPeak, watchedClient, type WatchedClient } from './watched';
 
@@ -24,6 +26,8 @@ export interface Trial {
   readonly cropMode: CropMode;
   /** True if the file is the mutant, and its stated size is that of the picture. */
   readonly sized: boolean;
+  /** Tokens that are decoded in place of a picture: the file is theirs, by this name, or they are a data set in a folder. */
+  readonly tokens?: { readonly name: string } | { readonly folder: string };
 }
 
 /** What came of a mutant. A finding is what must not be; all else is as it should be. */
@@ -73,7 +77,13 @@ export class Ordeal {
       },
     });
     const choice = { directory, providers: ['cpu'] };
+    // Rows of data sets are read without the process, which is to stay the same meanwhile.
+    watched.client.acquire();
     return new Ordeal(watched, ends, { choice, file }, await answer(watched.client, { choice, file }));
+  }
+
+  get client(): InferenceClient {
+    return this.watched.client;
   }
 
   end(): Promise<void> {
@@ -89,11 +99,7 @@ export class Ordeal {
     const findings: string[] = [];
     let refusal: TatokError | undefined;
     try {
-      const { directory, file, cropMode } = trial;
-      const choice = { directory, providers: ['cpu'] };
-      const maxMegapixels = cropMode === 'tiles' ? bounds.tiledMegapixels : bounds.megapixels;
-      const tokenized = await client.tokenize({ choice, file, settings: {}, cropMode, maxMegapixels });
-      findings.push(...faultsOfPicture(tokenized, trial));
+      findings.push(...(await faultsOf(client, trial)));
     } catch (error) {
       if (!(error instanceof TatokError)) findings.push(`no TatokError: ${String(error)}`);
       else findings.push(...faultsOfRefusal((refusal = error)));
@@ -114,6 +120,29 @@ export class Ordeal {
       peak,
     };
   }
+}
+
+/** What is wrong with all that comes of a mutant. @throws what it is refused with. */
+async function faultsOf(client: InferenceClient, trial: Trial): Promise<string[]> {
+  const { directory, file, cropMode, tokens } = trial;
+  const choice = { directory, providers: ['cpu'] };
+  if (tokens === undefined) {
+    const maxMegapixels = cropMode === 'tiles' ? bounds.tiledMegapixels : bounds.megapixels;
+    return faultsOfPicture(await client.tokenize({ choice, file, settings: {}, cropMode, maxMegapixels }), trial);
+  }
+  if ('folder' in tokens) {
+    const dataset = await TokenDataset.open(tokens.folder);
+    let rows = 0;
+    for await (const row of dataset.rows()) if (row.path !== '') rows++;
+    const listed = dataset.shards.reduce((sum, shard) => sum + shard.rows, 0);
+    return rows === listed ? [] : [`${rows} rows were read where dataset.json lists ${listed}`];
+  }
+  const { model } = await client.loadModel(choice);
+  const { tokens: read } = readTokens(tokens.name, file, model);
+  const [picture] = (await client.decodeTokens({ choice, pictures: [read] })).pictures;
+  if (picture === undefined) return ['there is no answer'];
+  if ('failure' in picture) throw new TatokError('tokens-invalid', picture.failure);
+  return picture.rgb.length === 3 * read.width * read.height ? [] : ['the picture has not the size of its tokens'];
 }
 
 /** All that a sound image comes to, as text. */

@@ -55,13 +55,20 @@ export interface Footprint {
 export async function footprint(pid: number | 'self'): Promise<Footprint | undefined> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => undefined);
   if (status === undefined) return undefined;
+  let handles: number;
+  try {
+    // Reading the folder of one's own takes a handle.
+    handles = readdirSync(`/proc/${pid}/fd`).length - (pid === 'self' ? 1 : 0);
+  } catch {
+    // It ended meanwhile.
+    return undefined;
+  }
   const value = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(status)?.[1]);
   return {
     resident: value('VmRSS') / 1024,
     peak: value('VmHWM') / 1024,
     threads: value('Threads'),
-    // Reading the folder of one's own takes a handle.
-    handles: readdirSync(`/proc/${pid}/fd`).length - (pid === 'self' ? 1 : 0),
+    handles,
   };
 }
 

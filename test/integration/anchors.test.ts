@@ -20,7 +20,7 @@ beforeAll(async () => {
 /** PSNR of two pictures, by its definition. */
 function psnr(a: Uint8Array, b: Uint8Array): number {
   const squares = a.reduce((sum, value, i) => sum + (value - (b[i] ?? 0)) ** 2, 0);
-  return 10 * Math.log10((255 ** 2 * a.length) / squares);
+  return 10 * Math.log10((255 ** 2 * a.length) / Math.max(squares, Number.MIN_VALUE));
 }
 
 describe.each(codecs)('%s of a photograph', (codec) => {
@@ -111,6 +111,19 @@ describe('the container of a file', () => {
       expect(Math.abs(containerBytes(codec, busy) - containerBytes(codec, plain)), codec).toBeLessThanOrEqual(4);
     }
   });
+});
+
+it.each(['webp', 'gif'] as const)('a sweep of ε as %s has a frame of every reconstruction', async (format) => {
+  const lossRates = [0, 0.5, 1];
+  const file = await opened.analyses.sweep({ settings, lossRates, format });
+  const { pages, pageHeight, width, loop, delay } = await sharp(file, { animated: true }).metadata();
+  expect({ pages, pageHeight, width, loop }).toEqual({ pages: 3, pageHeight: 256, width: 256, loop: 0 });
+  expect(delay?.at(-1)).toBeGreaterThan(delay?.[0] ?? Infinity);
+  for (const [page, lossRate] of lossRates.entries()) {
+    const { rgb } = await opened.analyses.reconstruct({ ...settings, lossRate });
+    const frame = await sharp(file, { page }).removeAlpha().raw().toBuffer();
+    expect(psnr(rgb, frame), `ε ${lossRate}`).toBeGreaterThan(25);
+  }
 });
 
 it('an anchor that nobody waits for is ended between two files', async () => {

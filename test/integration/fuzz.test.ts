@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { fuzz, type Tried } from '../fuzz/campaign';
 import { bundleFor } from './support';
 
-it('Images, manifests and graphs of no meaning give a picture or one sentence, and the process survives', async () => {
+it('Images, manifests, graphs and tokens of no meaning give a picture or one sentence, and the process survives', async () => {
   const all: Tried[] = [];
   const root = join(import.meta.dirname, '../..');
   const built = await bundleFor('fuzz');
@@ -17,7 +17,9 @@ it('Images, manifests and graphs of no meaning give a picture or one sentence, a
   expect([...found, ...findings]).toEqual([]);
   expect(all).toHaveLength(120);
   const pictures = new Set(all.filter(({ outcome }) => outcome.result === 'picture').map(({ kind }) => kind));
-  expect([...pictures].sort()).toEqual(['avif', 'gif', 'graph', 'jpeg', 'manifest', 'png', 'tiff', 'webp']);
+  expect([...pictures].sort()).toEqual([
+    ...['avif', 'dataset.json', 'gif', 'graph', 'jpeg', 'manifest', 'npz', 'png', 'tiff', 'tokens.json', 'webp'],
+  ]);
   expect(images).toBe(48);
   expect(refused).toBeGreaterThan(0);
   expect(refused).toBeLessThan(images);

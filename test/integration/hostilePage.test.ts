@@ -113,6 +113,9 @@ it('a page that sends hostile messages opens no file, loads no model and writes 
     ['export', { kind: 'comparison.png', bytes: png, other: '../../../evil' }],
     ['export', { kind: 'comparison.png', bytes: png }],
     ['export', { kind: 'view.png', bytes: [137, 80] }],
+    ['export', { kind: 'view.png', bytes: png }],
+    ['export', { kind: 'sweep.webp', settings: filter, lossRates: Array<number>(1e5).fill(0.5) }],
+    ['analysis', { name: 'sweep', params: { settings: filter, lossRates: Array<number>(65).fill(0), format: 'gif' } }],
     ['export', { kind: 'view.png', bytes: { length: 1e9 } }],
     ['export', { kind: 'tokens.json', settings: { ...filter, lossRate: -1 } }],
     // Actions and crop modes: what no button offers now lifts no limit.

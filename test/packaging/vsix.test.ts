@@ -20,6 +20,7 @@ const expectedOfEvery = [
   'extension/changelog.md',
   'extension/LICENSE.txt',
   'extension/THIRD-PARTY-NOTICES.txt',
+  'extension/api.d.ts',
   'extension/media/icon.png',
   'extension/dist/extension.js',
   'extension/dist/inference.js',
@@ -28,6 +29,8 @@ const expectedOfEvery = [
   'extension/dist/webview.css',
   'extension/dist/dataset.js',
   'extension/dist/dataset.css',
+  'extension/dist/modelTable.js',
+  'extension/dist/modelTable.css',
   'extension/models/manifest.schema.json',
   'extension/models/tatok-s-256/manifest.json',
   'extension/models/tatok-s-256/encoder.onnx',
@@ -40,8 +43,9 @@ const allowed = [
   /^\[Content_Types\]\.xml$/,
   /^extension\.vsixmanifest$/,
   /^extension\/(package\.json|readme\.md|changelog\.md|LICENSE\.txt|THIRD-PARTY-NOTICES\.txt)$/,
-  /^extension\/dist\/(extension|inference|sessionThread|webview|dataset)\.js$/,
-  /^extension\/dist\/(webview|dataset)\.css$/,
+  /^extension\/dist\/(extension|inference|sessionThread|webview|dataset|modelTable)\.js$/,
+  /^extension\/dist\/(webview|dataset|modelTable)\.css$/,
+  /^extension\/api\.d\.ts$/,
   /^extension\/media\/(icon\.png|walkthrough\/[^/]+)$/,
   /^extension\/models\/manifest\.schema\.json$/,
   /^extension\/models\/tatok-s-256\/([^/]+\.onnx|manifest\.json|README\.md)$/,
@@ -53,7 +57,7 @@ function checkList(files: ReadonlyMap<string, Uint8Array>, target: string): void
   const paths = [...files.keys()];
   expect(paths).toEqual(expect.arrayContaining(expectedOfEvery));
   expect(paths.filter((path) => !allowed.some((pattern) => pattern.test(path)))).toEqual([]);
-  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual([]);
+  expect(paths.filter((path) => /\.(map|d\.c?ts|ts|tsx|env)$/.test(path))).toEqual(['extension/api.d.ts']);
   const [os = '', cpu = ''] = target.split('-');
   const bindings = paths.filter((path) => path.endsWith('onnxruntime_binding.node'));
   expect(bindings).toEqual([
@@ -190,6 +194,21 @@ describe(`the package for ${platform}`, () => {
     );
     expect(bundled.length).toBeGreaterThan(30);
     checkLicences(files, [...bundled, ...shippedManifests(files)]);
+    // Packages hold code of others, which their own licence does not name.
+    const notices = text.decode(files.get('extension/THIRD-PARTY-NOTICES.txt'));
+    const holders = new Set<string>();
+    for (const input of inputs.filter((path) => path.includes('node_modules/'))) {
+      const source = await readFile(join(root, input), 'utf8');
+      for (const [comment] of source.matchAll(/\/\*[\s\S]*?\*\/|\/\/.*/g)) {
+        for (const [, holder = ''] of comment.matchAll(
+          /Copyright (?:\(c\) |© )?(?:\d{4}[-\d, ]*)?([A-Z][\w.]+(?: [A-Z]\w+)?)/gi,
+        )) {
+          holders.add(holder);
+        }
+      }
+    }
+    expect(holders).toContain('Devon Govett');
+    for (const holder of holders) expect(notices.toLowerCase(), holder).toContain(holder.toLowerCase());
   });
 
   describe('unpacked away from the checkout', () => {

@@ -3,7 +3,7 @@ import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { painted, useChromium } from './fixture/chromium';
-import { choose, toggle } from './fixture/controls';
+import { choose, enter, toggle } from './fixture/controls';
 import { complaintsOf, violationsInEveryTheme } from './fixture/everyTheme';
 import type { ComparisonOptions } from './fixture/page';
 import { keepFile } from './fixture/shots';
@@ -78,6 +78,87 @@ describe('every state of a comparison in every theme', () => {
     await page.close();
     expect(violations).toEqual([]);
     expect(complaints).toEqual([]);
+  });
+});
+
+describe('settings of each side', () => {
+  it('are its own: ranking, rounds, budget, β, model and crop', async () => {
+    const page = await open({ a: {}, b: {} });
+    await choose(side(page, 'right').getByTestId('ranking'), 'by distortion');
+    await choose(side(page, 'right').getByTestId('rounds'), '8');
+    await choose(side(page, 'left').getByTestId('budget'), 'reference');
+    await enter(side(page, 'left').getByTestId('edge-priority'), '1.5');
+    const last = () =>
+      page.evaluate(() =>
+        (['a', 'b'] as const).map(
+          (which) => window.fixtures?.[which]?.received.findLast(({ method }) => method === 'filtering')?.params,
+        ),
+      );
+    await expect.poll(last).toMatchObject([
+      { ranking: 'entropy', budget: 'reference', edgePriority: 1.5 },
+      { ranking: 'distortion', rankingRounds: 8, budget: 'image', edgePriority: 0 },
+    ]);
+    await choose(side(page, 'right').getByTestId('model'), 'mine');
+    await expect
+      .poll(() => page.evaluate(() => window.fixtures?.b?.received.map(({ method }) => method)))
+      .toContain('models/choose');
+    expect(await page.evaluate(() => window.fixtures?.a?.received.map(({ method }) => method))).not.toContain(
+      'models/choose',
+    );
+    await page.close();
+  });
+
+  it('that a model does not have are not offered, nor overlays that one side alone has', async () => {
+    const page = await open({ b: { parts: { globalTokens: 57, patchTokens: 0, filters: false } } });
+    expect(await side(page, 'right').getByTestId('ranking').count()).toBe(0);
+    expect(await side(page, 'left').getByTestId('ranking').count()).toBe(1);
+    expect(await page.getByTestId('overlay-entropy').count()).toBe(0);
+    expect(await page.getByTestId('colour-bar').count()).toBe(0);
+    await page.close();
+  });
+
+  it('never lie over names and menus, however narrow', async () => {
+    for (const width of [1280, 1020, 760, 480]) {
+      const page = await open({ width, height: 1200 });
+      for (const which of ['left', 'right'] as const) {
+        const boxes = await side(page, which)
+          .locator('.header > *:visible')
+          .evaluateAll((parts) =>
+            parts
+              .map((part) => part.getBoundingClientRect())
+              .filter(({ width: across, height }) => across > 0 && height > 0)
+              .map(({ left, right, top, bottom }) => ({ left, right, top, bottom })),
+          );
+        for (const [i, a] of boxes.entries()) {
+          for (const b of boxes.slice(i + 1)) {
+            const overlap =
+              Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+              Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+            expect(overlap, `${width} ${which}`).toBe(false);
+          }
+        }
+      }
+      await page.close();
+    }
+  });
+});
+
+describe('rate–distortion of both sides', () => {
+  it('is measured at once, and drawn in each side’s colour against tokens, bits and bits per pixel', async () => {
+    const page = await open({ a: { reconstructMs: 5 }, b: { reconstructMs: 5, photograph: 'kodim07.png' } });
+    await page.getByTestId('rate-compute').click();
+    await page.getByTestId('rate-compute').waitFor({ state: 'detached' });
+    await page.getByTestId('rate-cancel').waitFor({ state: 'detached', timeout: 20_000 });
+    const points = (letter: 'a' | 'b') => page.getByTestId(`rates-${letter}`).locator('.rate-dot').count();
+    expect(await points('a')).toBeGreaterThan(5);
+    expect(await points('b')).toBeGreaterThan(5);
+    const colours = await page
+      .locator('[data-testid^="rates-"] .curve-line')
+      .evaluateAll((lines) => lines.map((line) => getComputedStyle(line).stroke));
+    expect(new Set(colours).size).toBe(2);
+    await choose(page.getByTestId('rate'), 'bits per pixel');
+    expect(await page.getByTestId('compared-rates').getAttribute('aria-label')).toContain('against bits per pixel');
+    await page.close();
   });
 });
 
@@ -179,7 +260,8 @@ describe('two images', () => {
     expect(await page.getByTestId('zoom').allInnerTexts()).toEqual(['225 %', '113 %']);
     expect(await page.getByTestId('kept-sets').count()).toBe(0);
     await page.keyboard.press('ArrowUp');
-    expect(await readout(page, 'patch')).toEqual(['(8, 8)', '–']);
+    // The place on the photograph, in a grid of half the side.
+    expect(await readout(page, 'patch')).toEqual(['(8, 8)', '(17, 17)']);
     await page.close();
   });
 
@@ -336,6 +418,34 @@ describe('an exported comparison', () => {
     expect((await decode(swapped, 'swapped')).at(leftOfA + 63, top + 123)).toEqual(
       await original('kodim07.png', 10, 20),
     );
+    await page.close();
+  });
+
+  it('is data that says what the table says', async () => {
+    const page = await open(thresholds);
+    const sent = async (kind: string): Promise<string> => {
+      await page.getByTestId('export').click();
+      await page.getByTestId(`export-${kind}`).click();
+      await page.getByText(`Saved kodim23.${kind}`).waitFor();
+      return page.evaluate(() => {
+        const { params } = window.fixtures?.a?.received.findLast(({ method }) => method === 'export') ?? {};
+        return new TextDecoder().decode((params as { bytes: Uint8Array }).bytes);
+      });
+    };
+    const [head, a, b] = (await sent('comparison.csv')).split('\n').map((line) => line.split(','));
+    const column = (name: string): number => head?.indexOf(name) ?? -1;
+    for (const [name, testId] of [
+      ['patches_kept', 'kept'],
+      ['tokens', 'tokens'],
+      ['bits_with_mask', 'bits'],
+      ['bytes', 'bytes'],
+    ] as const) {
+      const shown = [await figure(page, `${testId}-a`), await figure(page, `${testId}-b`)];
+      expect([a?.[column(name)], b?.[column(name)]].map(Number), name).toEqual(shown);
+    }
+    expect(Number(a?.[column('psnr_db')])).toBeCloseTo(await figure(page, 'psnr-a'), 2);
+    const record = JSON.parse(await sent('comparison.json')) as { sides: Record<string, { keep: number[] }> };
+    expect(record.sides['B']?.keep.filter((kept) => kept === 1)).toHaveLength(await figure(page, 'kept-b'));
     await page.close();
   });
 

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
@@ -67,6 +68,60 @@ const viridis = { high: [253, 231, 37], low: [68, 1, 84] };
 const margin = 40;
 /** Where the picture begins, at two pixels for every unit of the layout. */
 const top = 2 * (20 + 18 + 20 + 14);
+
+describe('pictures without marks', () => {
+  it('are the input, what it decodes to, their difference and the mask, pixel for pixel', async () => {
+    const page = await open();
+    const [input, decoded, difference, mask] = [
+      await decode(await exported(page, 'input.png'), 'input'),
+      await decode(await exported(page, 'reconstruction.png'), 'reconstruction'),
+      await decode(await exported(page, 'difference.png'), 'difference-plain'),
+      await decode(await exported(page, 'mask.png'), 'mask'),
+    ];
+    const file = join(import.meta.dirname, '../../media/samples/kodim23.png');
+    const rgb = await sharp(file).resize(256, 256, { fit: 'cover' }).removeAlpha().raw().toBuffer();
+    let white = 0;
+    for (let y = 8; y < 256; y += 16) {
+      for (let x = 8; x < 256; x += 16) {
+        const [a, b] = [input.at(x, y), decoded.at(x, y)];
+        expect(a).toEqual([...rgb.subarray(3 * (256 * y + x), 3 * (256 * y + x) + 3)]);
+        const mean = a.reduce((sum, value, i) => sum + Math.abs(value - (b[i] ?? 0)), 0) / 3;
+        expect(Math.abs(difference.at(x, y)[0] - mean)).toBeLessThanOrEqual(1);
+        expect([0, 255]).toContain(mask.at(x, y)[0]);
+        if (mask.at(x, y)[0] === 255) white++;
+      }
+    }
+    expect([mask.width, mask.height]).toEqual([256, 256]);
+    expect(white).toBe(Number(await page.getByTestId('kept-count').innerText()));
+    const settings = await page.evaluate(() => {
+      const { params } = window.fixture.received.findLast(({ method }) => method === 'export') ?? {};
+      return (params as { settings: object }).settings;
+    });
+    expect(settings).toMatchObject({ lossRate: 0.8, ranking: 'entropy' });
+    await page.close();
+  });
+
+  it('have the attention of a global token, its largest weight white', async () => {
+    const page = await open();
+    await page.getByTestId('global-12').click();
+    const { at } = await decode(await exported(page, 'attention.png'), 'attention-plain');
+    const levels = Array.from({ length: 256 }, (_, i) => at(16 * (i % 16) + 8, 16 * Math.floor(i / 16) + 8)[0]);
+    expect(Math.max(...levels)).toBe(255);
+    expect(levels.filter((level) => level < 64).length).toBeGreaterThan(128);
+    await page.close();
+  });
+
+  it('that cannot be made say why, and make nothing', async () => {
+    const page = await open();
+    await page.getByTestId('export').click();
+    const item = page.getByTestId('export-rate-distortion.csv');
+    expect(await item.getAttribute('aria-disabled')).toBe('true');
+    expect(await item.innerText()).toContain('Compute the rate–distortion curve first.');
+    await item.click({ force: true });
+    expect(await page.evaluate(() => window.fixture.received.some(({ method }) => method === 'export'))).toBe(false);
+    await page.close();
+  });
+});
 
 describe('exported views', () => {
   it('show the whole picture in full resolution on white, with a colour bar', async () => {

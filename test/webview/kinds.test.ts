@@ -15,11 +15,14 @@ async function open(kind: TokenizerKind, options: OpenOptions = {}): Promise<Pag
 
 const text = (page: Page, testId: string) => page.getByTestId(testId).first().innerText();
 
-/** The facts of a patch by their names: `right` patches from the first, `down` below it. */
-async function facts(page: Page): Promise<Record<string, string>> {
+/** Shows the readout of a patch. */
+async function pointAtPatch(page: Page): Promise<void> {
   await page.getByTestId('canvas').focus();
-  await page.keyboard.press('Home');
-  await page.keyboard.press('ArrowRight');
+  await page.keyboard.press('ArrowUp');
+}
+
+/** The facts of the patch in focus by their names. */
+async function facts(page: Page): Promise<Record<string, string>> {
   const readout = page.getByTestId('readout');
   const [names, values] = [await readout.locator('dt').allInnerTexts(), await readout.locator('dd').allInnerTexts()];
   return Object.fromEntries(names.map((name, i) => [name, values[i] ?? '']));
@@ -28,7 +31,7 @@ async function facts(page: Page): Promise<Record<string, string>> {
 describe('a table of vectors', () => {
   it('has an index, its nearest entries and the patches that took it, and no levels', async () => {
     const page = await open('table');
-    await facts(page);
+    await pointAtPatch(page);
     await expect
       .poll(async () => (await facts(page))['nearest entries'])
       .toMatch(/^\d+ \(0\.1[23]\), \d+ \(0\.25\), \d+ \(0\.3[78]\)$/);
@@ -45,6 +48,7 @@ describe('a table of vectors', () => {
 describe('residual codes', () => {
   it('are read out one by one, each with its nearest entries', async () => {
     const page = await open('residual');
+    await pointAtPatch(page);
     await expect
       .poll(async () => Object.keys(await facts(page)).filter((name) => name.startsWith('nearest to')))
       .toHaveLength(4);
@@ -96,6 +100,7 @@ describe('scales', () => {
 describe('latents', () => {
   it('are numbers, and have no codes, entries or ε', async () => {
     const page = await open('latents');
+    await pointAtPatch(page);
     const read = await facts(page);
     expect(read['latent']).toMatch(/^\[\d+\.\d\d( \d+\.\d\d){3}\]$/);
     expect(Object.keys(read)).not.toContain('nearest entries');

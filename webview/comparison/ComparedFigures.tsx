@@ -1,28 +1,28 @@
 import type { ComponentChildren, JSX } from 'preact';
 import { useComparison } from './comparison';
+import { figureText, sideFigures, type SideFigure } from './sideFigures';
 import { LossRateNumber, LossRateRange } from '../controls/LossRate';
 import { Announcement, focusedPatch, type FocusedPatch } from '../controls/PatchCard';
 import { ServicesContext, type Services } from '../state/context';
 import { Checkbox } from '../ui/toolkit';
-import type { Selected } from '../state/inspector';
-import { hasPart, type Parts } from '../../src/method/parts';
 import { describePatch, describeToken } from '../../src/method/patch';
-import { psnrText, ssimText } from '../../src/method/quality';
-import type { Reconstruction } from '../../src/method/types';
 
 /** ε of both sides, what it costs, what it is worth, and the differences. */
 export function ComparedFigures(): JSX.Element {
   const comparison = useComparison();
   const [left, right] = [comparison.left.value, comparison.right.value];
-  const stale = left.inspector.stale.value || right.inspector.stale.value;
   return (
     <section class="panel figures" aria-label="Figures">
       <table>
         <thead>
           <tr>
             <td />
-            <th scope="col">A</th>
-            <th scope="col">B</th>
+            <th scope="col" class="of-a">
+              A
+            </th>
+            <th scope="col" class="of-b">
+              B
+            </th>
             <th scope="col">B − A</th>
           </tr>
         </thead>
@@ -50,19 +50,9 @@ export function ComparedFigures(): JSX.Element {
               )}
             </td>
           </tr>
-          <Selection
-            name="patches kept"
-            testId="kept"
-            value={({ keptTokens }, model) => (hasPart(model, 'patchBits') ? keptTokens : undefined)}
-          />
-          <Selection name="tokens" testId="tokens" value={({ totalTokens }) => totalTokens} />
-          <Selection
-            name="bits with mask"
-            testId="bits"
-            value={(selected) => Math.round(selected.payloadBits + selected.maskBits)}
-          />
-          <Quality name="PSNR, dB" testId="psnr" digits={2} stale={stale} value={({ psnr }) => psnr} text={psnrText} />
-          <Quality name="SSIM" testId="ssim" digits={3} stale={stale} value={({ ssim }) => ssim} text={ssimText} />
+          {sideFigures.map((figure) => (
+            <Figures key={figure.testId} figure={figure} />
+          ))}
         </tbody>
       </table>
       <KeptSets />
@@ -80,60 +70,20 @@ function LossRateOf({ side, letter }: { readonly side: Services; readonly letter
   );
 }
 
-interface RowProps {
-  readonly name: string;
-  readonly testId: string;
-}
-
-function Selection({
-  name,
-  testId,
-  value,
-}: RowProps & { readonly value: (selected: Selected, model: Parts) => number | undefined }): JSX.Element {
+function Figures({ figure }: { readonly figure: SideFigure }): JSX.Element {
   const comparison = useComparison();
-  const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector].map(
-    ({ selected, tokenization }) =>
-      selected.value && tokenization.value && value(selected.value, tokenization.value.model),
-  );
-  return <Figures name={name} testId={testId} left={left} right={right} digits={0} stale={false} text={plain} />;
-}
-
-interface QualityProps extends RowProps {
-  readonly digits: number;
-  readonly stale: boolean;
-  readonly value: (reconstruction: Reconstruction) => number | null;
-  readonly text: FiguresProps['text'];
-}
-
-function Quality({ name, testId, digits, stale, value, text }: QualityProps): JSX.Element {
-  const comparison = useComparison();
-  const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector].map(({ reconstruction }) =>
-    reconstruction.value === undefined ? undefined : value(reconstruction.value),
-  );
-  return <Figures name={name} testId={testId} left={left} right={right} digits={digits} stale={stale} text={text} />;
-}
-
-interface FiguresProps extends RowProps {
-  /** undefined as long as it is not known, null where there is no number for it. */
-  readonly left: number | null | undefined;
-  readonly right: number | null | undefined;
-  readonly digits: number;
-  readonly stale: boolean;
-  readonly text: (value: number | null, digits: number) => string;
-}
-
-function Figures({ name, testId, left, right, digits, stale, text }: FiguresProps): JSX.Element {
-  const known = typeof left === 'number' && typeof right === 'number';
-  const figure = (value: number | null | undefined): string => (value === undefined ? '–' : text(value, digits));
+  const [left, right] = [comparison.left.value.inspector, comparison.right.value.inspector];
+  const [a, b] = [figure.of(left), figure.of(right)];
+  const stale = figure.decoded && (left.stale.value || right.stale.value);
   const cell = (which: string, content: string): ComponentChildren => (
-    <td data-testid={`${testId}-${which}`}>{content}</td>
+    <td data-testid={`${figure.testId}-${which}`}>{content}</td>
   );
   return (
     <tr class={stale ? 'stale' : undefined} data-stale={stale}>
-      <th scope="row">{name}</th>
-      {cell('a', figure(left))}
-      {cell('b', figure(right))}
-      {cell('difference', known ? signed(right - left, digits) : '–')}
+      <th scope="row">{figure.name}</th>
+      {cell('a', figureText(figure, left))}
+      {cell('b', figureText(figure, right))}
+      {cell('difference', typeof a === 'number' && typeof b === 'number' ? signed(b - a, figure.digits) : '–')}
     </tr>
   );
 }
@@ -147,10 +97,6 @@ function KeptSets(): JSX.Element | null {
       Kept by both {sets.both} · by A only {sets.leftOnly} · by B only {sets.rightOnly}
     </p>
   );
-}
-
-function plain(value: number | null, digits: number): string {
-  return value === null ? '–' : value.toFixed(digits);
 }
 
 /** With a true minus sign, and no sign at zero. */
@@ -206,8 +152,12 @@ export function ComparedReadout(): JSX.Element {
           <thead>
             <tr>
               <td />
-              <th scope="col">A</th>
-              <th scope="col">B</th>
+              <th scope="col" class="of-a">
+                A
+              </th>
+              <th scope="col" class="of-b">
+                B
+              </th>
             </tr>
           </thead>
           <tbody>

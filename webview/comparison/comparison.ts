@@ -2,11 +2,12 @@ import { computed, signal, type ReadonlySignal, type Signal, effect } from '@pre
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import * as z from 'zod/mini';
+import { alignedCamera, alignedPatch, type PatchedPicture } from '../canvas/alignment';
 import type { Services } from '../state/context';
 import type { Inspector } from '../state/inspector';
 import { shownGrid } from '../../src/method/patch';
 import type { Grid } from '../../src/method/types';
-import { readViewState, type ViewState } from '../state/viewState';
+import { offeredOverlays, readViewState, type ViewState } from '../state/viewState';
 
 /** Kept patches of two sides with one grid. */
 export interface KeptSets {
@@ -32,6 +33,41 @@ export class Comparison {
     link(a.inspector.lossRate, b.inspector.lossRate, this.linked);
     link(a.inspector.focused, b.inspector.focused, this.sameGrid);
     link(a.inspector.pinned, b.inspector.pinned, this.sameGrid);
+    this.align();
+    effect(() => {
+      // An overlay that one side alone has compares nothing.
+      for (const [side, peer] of [
+        [a, b],
+        [b, a],
+      ] as const) {
+        const model = peer.inspector.picture.value?.model;
+        side.inspector.peerOverlays.value = model && offeredOverlays(model);
+      }
+    });
+  }
+
+  /** Both sides show one part of the photograph, and speak of one place of it; pictures of two photographs move alike. */
+  private align(): void {
+    const { a, b } = this;
+    const always = signal(true);
+    const pictures = (): readonly [PatchedPicture, PatchedPicture] | undefined => {
+      const [first, second] = [a.inspector.picture.peek(), b.inspector.picture.peek()];
+      return first && second && this.samePhotograph.peek() ? [first, second] : undefined;
+    };
+    linkThrough(a.inspector.camera, b.inspector.camera, always, (camera, towards) => {
+      const both = pictures();
+      if (both === undefined) return camera;
+      const [first, second] = towards === 'second' ? both : [both[1], both[0]];
+      return alignedCamera(camera, first.image, second.image);
+    });
+    const otherGrids = computed(() => this.samePhotograph.value && !this.sameGrid.value);
+    linkThrough(a.inspector.focused, b.inspector.focused, otherGrids, (patch, towards) => {
+      const both = pictures();
+      if (both === undefined || patch === undefined) return undefined;
+      const [first, second] = towards === 'second' ? both : [both[1], both[0]];
+      return alignedPatch(patch, first, second);
+    });
+    linkThrough(a.inspector.pinned, b.inspector.pinned, otherGrids, (pinned) => pinned);
   }
 
   readonly left: ReadonlySignal<Services> = computed(() => (this.swapped.value ? this.b : this.a));
@@ -45,6 +81,19 @@ export class Comparison {
   readonly sameGrid: ReadonlySignal<boolean> = computed(() => {
     const [a, b] = [gridOf(this.a), gridOf(this.b)];
     return a !== undefined && a.rows === b?.rows && a.columns === b.columns && a.step === b.step;
+  });
+
+  /** True if both pictures are parts of one photograph. */
+  readonly samePhotograph: ReadonlySignal<boolean> = computed(() => {
+    const [a, b] = [this.a.inspector, this.b.inspector];
+    const [first, second] = [a.picture.value?.image, b.picture.value?.image];
+    return (
+      a.document.value !== undefined &&
+      a.document.value.uri === b.document.value?.uri &&
+      first !== undefined &&
+      first.sourceWidth === second?.sourceWidth &&
+      first.sourceHeight === second.sourceHeight
+    );
   });
 
   /** True if both models can drop tokens: otherwise there is no second ε and no second kept set. */
@@ -148,6 +197,24 @@ export function readComparisonState(stored: unknown): ComparisonState {
     return readViewState(value);
   };
   return { ...(result.success ? result.data : schema.parse({})), a: side('a'), b: side('b') };
+}
+
+/** Has two signals stand for one thing, each in its own terms, while `linked`: the one that changed leads. */
+export function linkThrough<T>(
+  first: Signal<T>,
+  second: Signal<T>,
+  linked: ReadonlySignal<boolean>,
+  mapped: (value: T, towards: 'first' | 'second') => T,
+): void {
+  let [formerFirst, formerSecond] = [first.peek(), second.peek()];
+  effect(() => {
+    const [a, b] = [first.value, second.value];
+    if (linked.value) {
+      if (a !== formerFirst) second.value = mapped(a, 'second');
+      else if (b !== formerSecond) first.value = mapped(b, 'first');
+    }
+    [formerFirst, formerSecond] = [first.peek(), second.peek()];
+  });
 }
 
 /** Keeps two signals equal while `linked`: the one that changed leads, the first when they come to be linked. */

@@ -3,13 +3,15 @@ import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Comparison } from './comparison';
+import { comparisonCsv, comparisonJson } from './comparisonData';
+import { figureText, sideFigures } from './sideFigures';
 import type { Scene } from '../canvas/painter';
 import { copyPicture, Delivery, fresh } from '../export/delivery';
 import { drawFigures, toPng, type Figure } from '../export/figure';
-import { figureOf } from '../export/figureOf';
+import { figureOf, settingsLine } from '../export/figureOf';
 import type { Services } from '../state/context';
 import { comparisonRequested } from '../../src/protocol/comparison';
-import { comparisonKind } from '../../src/protocol/exports';
+import type { ComparisonKind } from '../../src/protocol/exports';
 import * as protocol from '../../src/protocol/document';
 import type { Failure } from '../../src/protocol/document';
 
@@ -29,7 +31,7 @@ export class ComparisonExporter {
   ) {
     this.delivery = new Delivery(notice);
     for (const connection of connections.values()) {
-      connection.onNotification(comparisonRequested, ({ kind }) => (kind === 'copy' ? this.copy() : this.save()));
+      connection.onNotification(comparisonRequested, ({ kind }) => (kind === 'copy' ? this.copy() : this.save(kind)));
     }
   }
 
@@ -43,12 +45,12 @@ export class ComparisonExporter {
     this.scenes.set(side, scene);
   }
 
-  /** Has the picture saved; the host proposes to do so beside the image of the left. */
-  async save(): Promise<void> {
+  /** Has one kind of file made and saved; the host proposes to do so beside the image of the left. */
+  async save(kind: ComparisonKind): Promise<void> {
     await this.delivery.attempt('The export failed', async () => {
-      const bytes = new Uint8Array(await (await this.draw(await this.fresh())).arrayBuffer());
+      const bytes = await this.bytes(kind);
       const connection = this.connections.get(this.comparison.left.peek());
-      const saved = await connection?.sendRequest(protocol.saveExport, { kind: comparisonKind, bytes });
+      const saved = await connection?.sendRequest(protocol.saveExport, { kind, bytes });
       return typeof saved === 'string' ? `Saved ${saved}` : undefined;
     });
   }
@@ -61,6 +63,16 @@ export class ComparisonExporter {
     });
   }
 
+  private async bytes(kind: ComparisonKind): Promise<Uint8Array> {
+    if (kind === 'comparison.png') {
+      return new Uint8Array(await (await this.draw(await this.fresh())).arrayBuffer());
+    }
+    const { left, right } = this.comparison;
+    await Promise.all([fresh(left.peek().inspector), fresh(right.peek().inspector)]);
+    const text = kind === 'comparison.csv' ? comparisonCsv(this.comparison) : comparisonJson(this.comparison);
+    return new TextEncoder().encode(text);
+  }
+
   private draw(figures: readonly Figure[]): Promise<Blob> {
     return toPng(drawFigures(figures));
   }
@@ -71,13 +83,23 @@ export class ComparisonExporter {
     await Promise.all([fresh(left.inspector), fresh(right.inspector)]);
     const scene = this.scenes.get(left)?.();
     if (scene === undefined) throw new Error('there is no picture yet.');
-    const a = figureOf(left.inspector, left.layers, scene, 'A');
-    if (scene.other !== undefined) return [swiped(a, figureOf(right.inspector, right.layers, scene, 'B'))];
+    const a = sideFigure(left, scene, 'A');
+    if (scene.other !== undefined) return [swiped(a, sideFigure(right, scene, 'B'))];
     const beside = this.scenes.get(right)?.();
     if (beside === undefined) throw new Error('there is no picture yet.');
     // Both have one scale of colours.
-    return [{ ...a, legend: undefined }, figureOf(right.inspector, right.layers, beside, 'B')];
+    return [{ ...a, legend: undefined }, sideFigure(right, beside, 'B')];
   }
+}
+
+/** A side's picture, captioned with what the page's table says of it. */
+function sideFigure({ inspector, layers }: Services, scene: Scene, letter: string): Figure {
+  const figure = figureOf(inspector, layers, scene, letter);
+  const said = sideFigures.map((row) => `${row.name} ${figureText(row, inspector)}`);
+  return {
+    ...figure,
+    caption: [settingsLine(inspector), said.slice(0, 3).join(' · '), said.slice(3).join(' · ')].filter(Boolean),
+  };
 }
 
 /** Two figures whose pictures share a canvas. */

@@ -3,6 +3,8 @@ import type { JSX } from 'preact';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import { ComparedCurves } from './ComparedCurves';
 import { ComparedFigures, ComparedReadout } from './ComparedFigures';
+import { ComparedRates } from './ComparedRates';
+import { SideSettings } from './SideSettings';
 import {
   Comparison,
   ComparisonContext,
@@ -15,7 +17,7 @@ import {
 import { ComparisonExporter, ComparisonExporterContext, useComparisonExporter } from './comparisonExporter';
 import type { Theme } from '../canvas/theme';
 import { AttentionChoices, InfluenceProgress } from '../controls/GlobalTokens';
-import { Dimensions, ModelDetails, ProviderChip } from '../controls/Header';
+import { Dimensions, ModelDetails, ModelSelect, ProviderChip } from '../controls/Header';
 import { Status } from '../controls/Status';
 import { Toolbar } from '../controls/Toolbar';
 import { connectToHost, type VsCodeApi } from '../host/connection';
@@ -27,9 +29,9 @@ import { createLayers, type Layers } from '../state/layers';
 import { startSession } from '../state/session';
 import { overlays, saveState, type View } from '../state/viewState';
 import { MenuButton, type MenuItem } from '../ui/ownControls';
-import { Badge, Button, Dropdown, RadioGroup } from '../ui/toolkit';
+import { Button, Dropdown, RadioGroup } from '../ui/toolkit';
 import type { Side } from '../../src/protocol/comparison';
-import { comparisonChoice } from '../../src/protocol/exports';
+import { comparisonChoices } from '../../src/protocol/exports';
 
 /** The page of two tokenizations: an inspector for each, with one view. */
 export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
@@ -40,7 +42,7 @@ export function comparisonPage(api: VsCodeApi, theme: Theme): JSX.Element {
     const connection = connectToHost(api, side);
     const session = startSession(inspector, connection, {
       attention: () => inspector.overlay.value === 'attention',
-      models: false,
+      models: true,
     });
     const services = { inspector, session, layers: createLayers(inspector, session.influence, peer), theme };
     connections.set(services, connection);
@@ -73,9 +75,9 @@ function App(): JSX.Element {
   const exporter = useComparisonExporter();
   const [left, right] = [comparison.left.value, comparison.right.value];
   const name = ({ inspector }: typeof left): string => inspector.document.value?.name ?? '…';
-  // A side whose model has no such overlay shows its picture alone.
+  // An overlay that one side alone has compares nothing.
   const offered = overlays.filter((overlay) =>
-    [left, right].some(({ inspector }) => inspector.overlays.value.includes(overlay)),
+    [left, right].every(({ inspector }) => inspector.overlays.value.includes(overlay)),
   );
   const swipe = comparison.layout.value === 'swipe';
   return (
@@ -116,8 +118,12 @@ function App(): JSX.Element {
             <PictureStage
               name="Pictures of A and B"
               onScene={(scene) => exporter.picture(left, scene)}
-
-              other={{ inspector: right.inspector, layers: right.layers, names: ['A', 'B'] }}
+              other={{
+                inspector: right.inspector,
+                layers: right.layers,
+                names: ['A', 'B'],
+                onOnePhotograph: comparison.samePhotograph,
+              }}
             >
               <ServicesContext.Provider value={right}>
                 <StageMessages />
@@ -128,6 +134,7 @@ function App(): JSX.Element {
         <div class="compared">
           <ComparedFigures />
           <ComparedCurves />
+          <ComparedRates />
           <ComparedReadout />
         </div>
       </main>
@@ -142,16 +149,19 @@ function SideHeader({ letter }: { readonly letter: string }): JSX.Element {
   const document = inspector.document.value;
   return (
     <header class="header">
-      <Badge unread>{letter}</Badge>
+      <span class={`side-letter of-${letter.toLowerCase()}`} aria-hidden="true">
+        {letter}
+      </span>
       <h2 class="file-name" title={document?.uri}>
         {document?.name ?? '…'}
       </h2>
       {tokenization && <Dimensions image={tokenization.image} />}
-      {tokenization && <ModelDetails model={tokenization.model} summary={tokenization.model.name} />}
-      <span class="spacer" />
+      <ModelSelect />
+      {tokenization && <ModelDetails model={tokenization.model} summary="About" />}
       {inspector.overlay.value === 'influence' && <InfluenceProgress />}
       <Status timed={false} />
       {tokenization && <ProviderChip report={tokenization.provider} />}
+      <SideSettings letter={letter} />
     </header>
   );
 }
@@ -189,23 +199,25 @@ function ComparedTokens(): JSX.Element | null {
 /** Both pictures, taken away from here, and word of what was. */
 function ComparisonExportMenu(): JSX.Element {
   const exporter = useComparisonExporter();
-  const items: readonly MenuItem[] = [
-    {
-      label: comparisonChoice.label,
-      title: comparisonChoice.detail,
-      testId: `export-${comparisonChoice.kind}`,
-      onChoose: () => void exporter.save(),
-    },
-    {
-      label: 'Copy comparison',
-      title: 'Both pictures with their legend, to the clipboard',
-      testId: 'export-copy',
-      onChoose: () => void exporter.copy(),
-    },
-  ];
+  const [picture, ...data] = comparisonChoices.map(({ kind, label, detail }): MenuItem => ({
+    label,
+    title: detail,
+    testId: `export-${kind}`,
+    onChoose: () => void exporter.save(kind),
+  }));
+  const copy: MenuItem = {
+    label: 'Copy comparison',
+    title: 'Both pictures with their legend, to the clipboard',
+    testId: 'export-copy',
+    onChoose: () => void exporter.copy(),
+  };
   return (
     <>
-      <MenuButton title="Export this comparison" testId="export" groups={[items]}>
+      <MenuButton
+        title="Export this comparison"
+        testId="export"
+        groups={[picture === undefined ? [copy] : [picture, copy], data]}
+      >
         Export
       </MenuButton>
       <span class="muted confirmation" role="status" data-testid="export-said">

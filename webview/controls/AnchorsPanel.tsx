@@ -8,6 +8,8 @@ import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 export function AnchorsPanel(): JSX.Element | null {
   const { inspector, session } = useServices();
   const { anchors } = session;
+  // Of tokens from a file there is no photograph to encode.
+  if (!inspector.hasOriginal.value) return null;
   const on = inspector.anchored.value;
   if (!inspector.hasOriginal.value) return null;
   return (

@@ -81,7 +81,7 @@ export function Dimensions({ image }: { readonly image: ShownImage }): JSX.Eleme
 const chooseFolder = 'choose folder';
 
 /** The model in use, and the others: chosen for this image only. */
-function ModelSelect(): JSX.Element | null {
+export function ModelSelect(): JSX.Element | null {
   const { inspector, session } = useServices();
   const menu = inspector.models.value;
   if (menu === undefined) return null;
@@ -141,12 +141,14 @@ function PhaseAnnouncement(): JSX.Element {
 /** Everything that can be taken away from here, and word of what was. */
 function ExportMenu(): JSX.Element | null {
   const exporter = useExporter();
-  const model = useServices().inspector.picture.value?.model;
+  const { inspector, session } = useServices();
+  const model = inspector.picture.value?.model;
   if (model === undefined) return null;
   const [view = [], ...others] = exportChoices(model).map((group) =>
     group.map(({ kind, label, detail }) => ({
       label,
       title: detail,
+      disabled: exporter.unavailable(kind, session.rateDistortion),
       testId: `export-${kind}`,
       onChoose: () => void exporter.save(kind),
     })),

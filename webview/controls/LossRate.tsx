@@ -10,7 +10,7 @@ import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import { stepUnit } from '../../src/method/streams';
 import type { Budget, RankingCriterion } from '../../src/method/types';
 
-const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
+export const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
   { value: 'entropy', label: 'entropy' },
   { value: 'sequential', label: 'sequential' },
   { value: 'distortion', label: 'by distortion' },
@@ -19,7 +19,7 @@ const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
 /** Of a model whose tokens have entropies given each other. */
 const eliminationOptions = [{ value: 'sequential', label: 'elimination' }] as const;
 
-const budgetOptions: readonly { value: Budget; label: string }[] = [
+export const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
   { value: 'reference', label: 'reference' },
 ];

@@ -6,18 +6,23 @@ import { csv } from './csv';
 import { copyPicture, Delivery, fresh } from './delivery';
 import { drawFigures, toPng } from './figure';
 import { figureOf } from './figureOf';
+import { missingFor, plainPicture } from './plainPictures';
 import { standaloneSvg, type PlotTexts } from './standaloneSvg';
 import type { Layers } from '../state/layers';
 import type { Scene } from '../canvas/painter';
 import type { Inspector } from '../state/inspector';
+import type { RateDistortion } from '../state/rateDistortion';
 import {
   dataKinds,
+  plainKinds,
   plotNames,
+  sweepKinds,
   type PlotName,
   type DataKind,
   type ExportKind,
   type ExportRequest,
   type PictureKind,
+  type SweepKind,
 } from '../../src/protocol/exports';
 import * as protocol from '../../src/protocol/document';
 import { carried } from '../../src/method/edits';
@@ -60,6 +65,16 @@ export class Exporter {
     this.plots.set(name, source);
   }
 
+  /** Why a kind of file cannot be made now, in a sentence; undefined where it can. Follows the signals that it reads. */
+  unavailable(kind: ExportKind, rateDistortion: RateDistortion): string | undefined {
+    const plain = plainKinds.find((each) => each === kind);
+    if (plain !== undefined) return missingFor(plain, this.inspector);
+    if (kind.startsWith('rate-distortion.')) {
+      return rateDistortion.shown.value === undefined ? 'Compute the rate–distortion curve first.' : undefined;
+    }
+    return this.inspector.tokenization.value === undefined ? 'The picture is not tokenized yet.' : undefined;
+  }
+
   /** Has one kind of file made and saved; the host asks where. */
   async save(kind: ExportKind): Promise<void> {
     await this.delivery.attempt('The export failed', async () => {
@@ -78,16 +93,21 @@ export class Exporter {
   }
 
   private async request(kind: ExportKind): Promise<ExportRequest> {
-    if (isDataKind(kind)) {
-      return { kind, settings: this.inspector.settings.peek(), edits: carried(this.inspector.edits.peek()) };
-    }
-    return { kind, bytes: await this.draw(kind) };
+    const settings = this.inspector.settings.peek();
+    if (isDataKind(kind)) return { kind, settings, edits: carried(this.inspector.edits.peek()) };
+    if (isSweepKind(kind)) return { kind, settings };
+    return { kind, bytes: await this.draw(kind), settings };
   }
 
   private async draw(kind: PictureKind): Promise<Uint8Array> {
     if (kind === 'view.png') {
       await fresh(this.inspector);
       return new Uint8Array(await (await this.view()).arrayBuffer());
+    }
+    const plain = plainKinds.find((each) => each === kind);
+    if (plain !== undefined) {
+      await fresh(this.inspector);
+      return new Uint8Array(await (await toPng(plainPicture(plain, this.inspector))).arrayBuffer());
     }
     const name = plotNames.find((plot) => kind.startsWith(`${plot}.`));
     const plot = name && this.plots.get(name);
@@ -113,6 +133,10 @@ export function useExporter(): Exporter {
 
 function isDataKind(kind: ExportKind): kind is DataKind {
   return dataKinds.some((known) => known === kind);
+}
+
+function isSweepKind(kind: ExportKind): kind is SweepKind {
+  return sweepKinds.some((known) => known === kind);
 }
 
 /** Offers a plot to the export menu, as it is when it is exported. */

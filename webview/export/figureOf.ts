@@ -67,7 +67,8 @@ function tokensLine(inspector: Inspector): string {
   return `kept ${tokenSum(selected, model)} of ${all} tokens, ${bits}`;
 }
 
-function settingsLine(inspector: Inspector): string {
+/** What decided the kept set; empty where nothing does. */
+export function settingsLine(inspector: Inspector): string {
   if (!inspector.rates.peek()) return '';
   const { lossRate, edgePriority, budget, ranking } = inspector.settings.peek();
   if (!inspector.filters.peek()) return `ε = ${lossRate}`;

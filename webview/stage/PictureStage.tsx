@@ -1,3 +1,4 @@
+import type { ReadonlySignal } from '@preact/signals';
 import type { ComponentChildren, JSX } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { Scene } from '../canvas/painter';
@@ -24,7 +25,11 @@ interface PictureStageProps {
   /** Receives the canvas' scene, for exports. */
   readonly onScene?: (scene: () => Scene | undefined) => void;
   /** The picture right of the swipe line in place of this one, and the names of the two. */
-  readonly other?: StagePicture & { readonly names: readonly [left: string, right: string] };
+  readonly other?: StagePicture & {
+    readonly names: readonly [left: string, right: string];
+    /** True if both are of one photograph. */
+    readonly onOnePhotograph: ReadonlySignal<boolean>;
+  };
   /** True if patches can be forced and codes replaced here. */
   readonly experimental?: boolean;
   /** More that lies over it. */
@@ -46,7 +51,8 @@ export function PictureStage({
   const [controller, setController] = useState<StageController>();
   useEffect(() => {
     if (canvas.current === null) return undefined;
-    const created = new StageController(canvas.current, { inspector, layers, experiments }, theme, other);
+    const shown = { inspector, layers, experiments };
+    const created = new StageController(canvas.current, shown, theme, other, other?.onOnePhotograph);
     setController(created);
     onScene?.(() => created.scene.peek());
     return () => created.dispose();

@@ -3,6 +3,7 @@ import { select } from 'd3-selection';
 import { zoom, zoomIdentity, type ZoomBehavior, type ZoomTransform } from 'd3-zoom';
 import { contextOf } from '../canvas/bitmaps';
 import { KeptBackdrops, paintBackdrop } from '../canvas/backdrop';
+import { alignedPlacement } from '../canvas/alignment';
 import type { Layers } from '../state/layers';
 import { paint, type Marks, type Scene } from '../canvas/painter';
 import type { Theme } from '../canvas/theme';
@@ -55,6 +56,8 @@ export class StageController {
     private readonly theme: Theme,
     /** The picture right of the swipe line in place of this one. */
     private readonly other?: StagePicture,
+    /** True if both are of one photograph. */
+    private readonly onOnePhotograph?: ReadonlySignal<boolean>,
   ) {
     this.context = contextOf(canvas);
     this.behaviour = this.attachZoom();
@@ -232,9 +235,20 @@ export class StageController {
     const scene = this.sceneOf(this.picture, this.transform.value);
     if (scene === undefined || this.other === undefined) return scene;
     const frame = this.frameOf(this.other);
-    const camera = this.other.inspector.camera.value;
-    return { ...scene, other: frame && this.sceneOf(this.other, cameraTransform(camera, frame)) };
+    if (frame === undefined) return scene;
+    return { ...scene, other: this.sceneOf(this.other, this.transformOf(this.other, frame)) };
   });
+
+  /** Where the other picture lies: on the photograph, where both are of one; else as its own camera says. */
+  private transformOf({ inspector }: StagePicture, frame: Frame): ZoomTransform {
+    const [own, other] = [this.picture.inspector.picture.value?.image, inspector.picture.value?.image];
+    const transform = this.transform.value;
+    if (own === undefined || other === undefined || this.onOnePhotograph?.value !== true) {
+      return cameraTransform(inspector.camera.value, frame);
+    }
+    const { x, y, k } = alignedPlacement(transform, own, other);
+    return zoomIdentity.translate(x, y).scale(k);
+  }
 
   private sceneOf({ inspector, layers, experiments }: StagePicture, transform: ZoomTransform): Scene | undefined {
     const picture = inspector.picture.value;

@@ -124,7 +124,8 @@ export class Anchors {
     );
     effect(() => {
       const tokens = this.inspector.tokenization.value?.tokens;
-      if (!this.inspector.anchored.value || tokens === undefined || limits.value === undefined) {
+      const wanted = this.inspector.anchored.value && this.inspector.hasOriginal.value;
+      if (!wanted || tokens === undefined || limits.value === undefined) {
         request.stop();
         return;
       }

@@ -84,7 +84,6 @@ export type SharedView = Pick<
   | 'colormap'
   | 'range'
   | 'swipe'
-  | 'camera'
   | 'chosenLayer'
   | 'chosenHead'
   | 'isolatedTokens'
@@ -198,7 +197,7 @@ export class Inspector {
     this.colormap = shared?.colormap ?? signal(stored.colormap);
     this.range = shared?.range ?? signal(stored.range);
     this.swipe = shared?.swipe ?? signal(stored.swipe);
-    this.camera = shared?.camera ?? signal(stored.camera);
+    this.camera = signal(stored.camera);
     this.chosenLayer = shared?.chosenLayer ?? signal(stored.layer);
     this.chosenHead = shared?.chosenHead ?? signal(stored.head);
     this.isolatedTokens = shared?.isolatedTokens ?? signal<readonly number[]>(stored.isolated);
@@ -215,10 +214,15 @@ export class Inspector {
     () => this.tokenization.value?.provider.provider,
   );
 
+  /** Overlays of the picture beside this one, which are alone of use in a comparison; undefined: there is none. */
+  readonly peerOverlays = signal<readonly Overlay[] | undefined>(undefined);
+
   /** Overlays that there are for the model; all while it is not known. */
   readonly overlays: ReadonlySignal<readonly Overlay[]> = computed(() => {
     const model = this.picture.value?.model;
-    return model === undefined ? overlays : offeredOverlays(model);
+    const own = model === undefined ? overlays : offeredOverlays(model);
+    const also = this.peerOverlays.value;
+    return also === undefined ? own : own.filter((overlay) => also.includes(overlay));
   });
 
   /** The overlay shown: the one chosen, or none where the model has no such. */
@@ -439,6 +443,12 @@ export class Inspector {
       this.document.value = document;
     });
     this.restored ??= document.settings;
+  }
+
+  /** Takes the stored form of the model that was chosen for a side of a comparison. */
+  keepModel(model: string): void {
+    const document = this.document.peek();
+    if (document !== undefined) this.document.value = { ...document, model };
   }
 
   /** Begins as another page looked. */

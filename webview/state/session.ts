@@ -57,6 +57,7 @@ export function startSession(inspector: Inspector, connection: MessageConnection
   connection.onNotification(protocol.pictured, (picture) => inspector.acceptPicture(picture));
   connection.onNotification(protocol.tokenized, (tokenization) => inspector.accept(tokenization));
   connection.onNotification(protocol.failed, (failure) => inspector.fail(failure));
+  connection.onNotification(protocol.modelKept, ({ model }) => inspector.keepModel(model));
   connection.listen();
 
   const notify = (failed: string) => (error: unknown) => {

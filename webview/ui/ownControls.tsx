@@ -20,6 +20,8 @@ export interface MenuItem {
   readonly label: string;
   readonly title?: string;
   readonly testId: string;
+  /** Why it cannot be chosen now, in a sentence; undefined where it can. */
+  readonly disabled?: string | undefined;
   readonly onChoose: () => void;
 }
 
@@ -103,14 +105,18 @@ export function MenuButton({ children, title, testId, groups }: MenuButtonProps)
                 type="button"
                 role="menuitem"
                 tabIndex={-1}
-                title={item.title}
+                title={item.disabled ?? item.title}
+                aria-disabled={item.disabled !== undefined}
                 data-testid={item.testId}
                 onClick={() => {
+                  // It stays in the walk of the keys, so that its reason can be read.
+                  if (item.disabled !== undefined) return;
                   close();
                   item.onChoose();
                 }}
               >
                 {item.label}
+                {item.disabled !== undefined && <span class="reason">{item.disabled}</span>}
               </button>
             ))}
           </Fragment>

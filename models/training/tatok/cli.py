@@ -7,17 +7,20 @@ are imported when a command runs, so that help and errors come at once.
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, subcommand
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
+from .generation.config import GeneratorConfig
 from .importers.families import Kind
-from .lens.sizes import Size
-from .training.command import Run, Train, defaults_of_run
+from .lens.sizes import Filling, Size
+from .training.command import Run, Train, defaults_of_run, options_of
+
+GeneratorOptions = options_of(GeneratorConfig, "GeneratorOptions")
 
 
 @dataclass(frozen=True)
@@ -324,6 +327,134 @@ class Generate:
 
 
 @dataclass(frozen=True)
+class TrainGenerator:
+    """Train a transformer that makes a bundle's tokens (under torchrun for several GPUs), or go on with the run in --out."""
+
+    bundle: Positional[Path]
+    """Folder of the bundle whose tokens these are."""
+    tokens: Positional[Path]
+    """Token data set of the training images, with every token (tokenize --loss-rate 0)."""
+    held_out: Path
+    """Token data set of images kept out of training: the weights with the fewest bits on it are kept."""
+    out: Path
+    """Folder of the run: generator.safetensors, checkpoint, log."""
+    conditional: bool = False
+    """Labels of the data set are classes, for guidance."""
+    max_seconds: float | None = None
+    """Stop with a checkpoint after this long (seconds; 0 or more)."""
+    options: OmitArgPrefixes[GeneratorOptions] = field(default_factory=GeneratorOptions)
+
+    def run(self) -> None:
+        from .generation.training import train_generator
+
+        train_generator(
+            self.bundle,
+            self.tokens,
+            self.held_out,
+            self.out,
+            GeneratorConfig(**vars(self.options)),
+            conditional=self.conditional,
+            max_seconds=self.max_seconds,
+        )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How pictures are drawn."""
+
+    generator: Positional[Path]
+    """File that train-generator wrote, generator.safetensors."""
+    bundle: Positional[Path]
+    """Folder of the bundle whose tokens it makes."""
+    out: Path
+    """Folder of what is made."""
+    count: int = 8
+    """Pictures (1 or more)."""
+    seed: int = 0
+    """Seed of the pictures (0 or more)."""
+    temperature: float = 1.0
+    """Temperature of the sequence (above 0 to 2)."""
+    loss_rate: float | None = None
+    """Information loss rate ε (0 to 1); without it the bundle's."""
+    rounds: int = 8
+    """Rounds in which patches are drawn (1 or more)."""
+    batch: int = 16
+    """Pictures that are decoded together (1 or more)."""
+
+    def checked(self) -> None:
+        """Raises ValueError for a number out of its range."""
+        for name, least in (("count", 1), ("seed", 0), ("rounds", 1), ("batch", 1)):
+            _require(f"--{name}", getattr(self, name), least)
+        if self.loss_rate is not None and not 0 <= self.loss_rate <= 1:
+            raise ValueError(f"--loss-rate is {self.loss_rate:g}; its range is 0 to 1")
+
+    def options(self) -> dict[str, Any]:
+        """As `Draw` has them."""
+        return {name: getattr(self, name) for name in ("seed", "temperature", "loss_rate", "rounds")}
+
+
+@dataclass(frozen=True)
+class Sample(Sampling):
+    """Write pictures of a generator as PNG files."""
+
+    label: int | None = None
+    """Class of all pictures, of a generator that has classes."""
+    guidance: float = 1.0
+    """Weight of classifier-free guidance towards the class; 1: none."""
+
+    def run(self) -> None:
+        import torch
+
+        from .generation.figures import default_draw, open_generator, write_pictures
+
+        self.checked()
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        generator = open_generator(self.generator, self.bundle, device)
+        labels = None if self.label is None else torch.full((self.count,), self.label)
+        draw = default_draw(self.bundle, guidance=self.guidance, **self.options())
+        paths = write_pictures(generator, self.out, self.count, draw, labels, self.batch)
+        print(f"{len(paths)} pictures are in {self.out}")
+
+
+@dataclass(frozen=True)
+class EvaluateGenerator(Sampling):
+    """Measure a generator: exact held-out bits, Fréchet distance, precision and recall, what it remembers; beside baselines."""
+
+    training: Path = field(kw_only=True)
+    """Token data set that it was trained on."""
+    held_out: Path = field(kw_only=True)
+    """Token data set of images kept out of training, with every token."""
+    photographs: Path = field(kw_only=True)
+    """Folder of photographs kept out of training."""
+
+    def run(self) -> None:
+        from .generation.figures import default_draw, evaluate_generator, report
+
+        self.checked()
+        draw = default_draw(self.bundle, **self.options())
+        paths = (self.generator, self.bundle, self.training, self.held_out, self.photographs, self.out)
+        text = report(evaluate_generator(*paths, draw, count=self.count, batch=self.batch))
+        (self.out / "figures.md").write_text(text, encoding="utf-8")
+        print(text)
+
+
+@dataclass(frozen=True)
+class ExportGenerator:
+    """Write one step of a generator as an ONNX graph, in which the caller gives the random numbers."""
+
+    generator: Positional[Path]
+    """File that train-generator wrote, generator.safetensors."""
+    out: Path
+    """ONNX file."""
+
+    def run(self) -> None:
+        from .generation.export import export_generator
+        from .generation.network import Gpt
+
+        print(", ".join(map(str, export_generator(Gpt.open(self.generator)[0], self.out))))
+
+
+@dataclass(frozen=True)
 class Bench:
     """Time a bundle's graphs in PyTorch."""
 
@@ -493,6 +624,8 @@ class Lens:
     """Steps of the fit (1 or more)."""
     batch: int = 16
     """Photographs of a step (1 or more)."""
+    filling: Filling = "expectation"
+    """Code in place of a dropped one: the nearest to the expectation, or the likeliest."""
     seed: int = 0
     """Decides which photographs are held out, the first weights, and what each step hides."""
     held_out: int = 64
@@ -519,6 +652,7 @@ class Lens:
                 self.images,
                 self.out,
                 config,
+                filling=self.filling,
                 held_out=self.held_out,
                 threads=self.threads,
                 say=lambda line: print(line, flush=True),
@@ -641,6 +775,10 @@ COMMANDS: dict[str, type] = {
     "evaluate": Evaluate,
     "compare": Compare,
     "generate": Generate,
+    "train-generator": TrainGenerator,
+    "sample": Sample,
+    "evaluate-generator": EvaluateGenerator,
+    "export-generator": ExportGenerator,
     "bench": Bench,
     "rankings": Rankings,
     "golden": Golden,

@@ -76,7 +76,7 @@ def golden(frozen: Frozen, lens: Lens, image: np.ndarray) -> dict[str, Any]:
     (ranking,) = eliminate(lambda seen: estimate(seen)[0].numpy(), 1, *GRID, rounds=ROUNDS)
     keep = ranking.keep(LOSS_RATE)
     expected = estimate(keep[None])[2].float().unsqueeze(-1)
-    filled = FillGraph(lens, ["patch_codes"])(codes, expected, torch.from_numpy(keep[None]))
+    filled = FillGraph("patch_codes")(codes, expected, torch.from_numpy(keep[None]))
     pixels = ((Decode()(filled.long().unflatten(1, GRID)) + 1) * 127.5).clamp(0, 255).round()
     return {
         "codes": codes[0].tolist(),

@@ -147,7 +147,7 @@ def main(names: list[str]) -> None:
         changes, left = list(changes_of(source)), []
         for index, change in enumerate(changes):
             if not notices(path, change.source, tests):
-                left.append(f"- line {change.line}, {change.operator}: `` {change.after} ``\n")
+                left.append(f"- line {change.line}, {change.operator}: `{change.after}`\n")
             print(f"\r{path}: {index + 1} of {len(changes)}, {len(left)} not noticed", end="", flush=True)
         print()
         killed = len(changes) - len(left)

@@ -1,4 +1,6 @@
 import json
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from conftest import ROOT, SAMPLES
 
 from tatok.bundle.description import read_description
 from tatok.bundle.export import example_inputs, export_bundle, graph_modules
+from tatok.bundle.format import read_manifest as read_any_manifest
 from tatok.bundle.manifest import GRAPHS, file_entry, read_manifest
 from tatok.cli import main
 from tatok.config import TINY_MODEL
@@ -91,6 +94,21 @@ def test_a_manifest_has_no_say_where_the_model_knows_better(bundle: Path, model:
     export_bundle(model, tmp_path, given, MEASURED)
     assert read_manifest(tmp_path) == read_manifest(bundle) | {"name": "another"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["decoder.onnx", "encoder.onnx", "entropy.onnx", "manifest.json"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.parametrize("read", [read_manifest, read_any_manifest])
+def test_a_manifest_that_is_no_file_is_refused_at_once(read: Callable[[Path], object], tmp_path: Path):
+    os.mkfifo(tmp_path / "manifest.json")
+    with pytest.raises(ValueError, match="is not a regular file but a folder, a pipe or a device"):
+        read(tmp_path)
+    (tmp_path / "manifest.json").unlink()
+    (tmp_path / "manifest.json").write_bytes(b" " * (2**20 + 1))
+    with pytest.raises(ValueError, match="is too large"):
+        read(tmp_path)
+    (tmp_path / "manifest.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"is not (a TaTok bundle|the manifest of a bundle)"):
+        read(tmp_path)
 
 
 def test_a_manifest_may_begin_with_a_byte_order_mark(bundle: Path, tmp_path: Path) -> None:

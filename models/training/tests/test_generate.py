@@ -6,15 +6,8 @@ import pytest
 import torch
 
 from tatok.bench.generate import adaptive_tokens
-from tatok.bench.gpt import SIZES, Gpt, GreedyDecoder
 from tatok.cli import main
 from tatok.config import TINY_MODEL
-
-
-@pytest.fixture
-def gpt() -> Gpt:
-    torch.manual_seed(0)
-    return Gpt(SIZES["tiny"], 64, 12).eval()
 
 
 def manifest(folder: Path, **values: object) -> Path:
@@ -22,33 +15,6 @@ def manifest(folder: Path, **values: object) -> Path:
         json.dumps({"format": "tatok-bundle", "formatVersion": 1, "model": asdict(TINY_MODEL)} | values)
     )
     return folder
-
-
-@pytest.mark.parametrize("batch", [1, 3])
-def test_the_cache_changes_nothing(gpt: Gpt, batch: int):
-    codes = GreedyDecoder(gpt, batch, 9).decode()
-    before = torch.cat([torch.full((batch, 1), gpt.codes), codes[:, :-1]], dim=1)
-    with torch.inference_mode():
-        for length in range(1, 10):
-            # All of the sequence at once, as if for the first time.
-            logits = gpt(before[:, :length], torch.arange(length), gpt.empty_cache(batch, length))
-            assert torch.equal(logits[:, -1].argmax(-1), codes[:, length - 1])
-
-
-def test_a_decoder_can_be_used_again(gpt: Gpt):
-    decoder = GreedyDecoder(gpt, 2, 7)
-    first = decoder.decode().clone()
-    assert torch.equal(decoder.decode(), first)
-
-
-def test_no_code_looks_ahead(gpt: Gpt):
-    tokens = torch.randint(64, (1, 6))
-    changed = tokens.clone()
-    changed[0, 4] = (changed[0, 4] + 1) % 64
-    with torch.inference_mode():
-        a, b = (gpt(t, torch.arange(6), gpt.empty_cache(1, 6)) for t in (tokens, changed))
-    assert torch.allclose(a[:, :4], b[:, :4])
-    assert not torch.allclose(a[:, 4], b[:, 4])
 
 
 def test_the_adaptive_count_is_the_mean_over_the_manifests_images(tmp_path: Path):

@@ -10,7 +10,6 @@ import torch
 from conftest import SAMPLES
 from lens_fixture import FIXTURE, SIZE, export_frozen, golden, image, uneven_lens
 from PIL import Image
-from torch import Tensor, nn
 
 from tatok.bundle.check import check_bundle
 from tatok.bundle.format import Manifest, read_manifest
@@ -19,7 +18,7 @@ from tatok.elimination import eliminate, given_others, kept_counts, quarters
 from tatok.lens.fit import FitConfig, fit, hidden_nats, random_visible
 from tatok.lens.frozen import Frozen
 from tatok.lens.lens_graphs import FillGraph
-from tatok.lens.network import Lens
+from tatok.lens.network import FactoredCodes, Lens, TableCodes
 from tatok.lens.sizes import LensSize
 
 
@@ -152,23 +151,28 @@ def test_only_hidden_tokens_count(frozen_bundle: Path):
     assert np.isclose(float(hidden_nats(lens, codes, visible).detach()) / np.log(2), float(surprisal.sum()), atol=1e-5)
 
 
-class Certain(nn.Module):
-    """Token i is 10 + the number of visible tokens, and i bits uncertain."""
-
-    stream = "patch_codes"
-
-    def estimate(self, codes: dict[str, Tensor], visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        entropy = torch.arange(1, 9).float().expand(visible.shape) * ~visible
-        return entropy, entropy, (10 + visible.sum(1, keepdim=True)).expand(visible.shape).to(torch.int32)
-
-
-def test_dropped_codes_are_filled_in_rounds_the_most_certain_first():
-    keep = torch.tensor([[True, False, False, True, False, True, True, False], [True] * 8])
-    codes = torch.arange(8, dtype=torch.int64).expand(2, -1)
-    filled = FillGraph(Certain(), ["patch_codes"], 4)(codes, torch.full((2, 8, 1), 99.0), keep)
-    # Four are dropped, one goes in each round: the first as expected, the others with one more visible each.
-    assert filled.tolist() == [[0, 99, 15, 3, 16, 5, 6, 17], list(range(8))]
+def test_dropped_codes_become_those_that_are_expected():
+    keep = torch.tensor([[True, False, False, True]])
+    codes = torch.arange(4, dtype=torch.int64)[None]
+    expected = torch.tensor([[9.0, 9.0, 2**24 - 1, 9.0]]).unsqueeze(-1)
+    filled = FillGraph("patch_codes")(codes, expected, keep)
+    assert filled.tolist() == [[0, 9, 2**24 - 1, 3]]
     assert filled.dtype == torch.int64
+
+
+def test_the_code_to_fill_in_is_the_nearest_to_the_expectation():
+    """Of levels one by one, and of vectors in their space; the likeliest where a table has no vectors, and on request."""
+    levels = FactoredCodes((3, 4), 8)
+    logits = torch.log(torch.tensor([[[[0.45, 0.1, 0.45, 1e-9], [0.1, 0.1, 0.2, 0.6]]]]))
+    # Expectations of 1 and 2.3; the likeliest would be 0 or 2, and 3.
+    assert levels.filling(logits, "expectation").tolist() == [[1 + 3 * 2]]
+    assert levels.filling(logits + torch.tensor([0.1, 0, 0, 0]), "likeliest").tolist() == [[0 + 3 * 3]]
+    table = TableCodes(3, 8, torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]))
+    likely = torch.log(torch.tensor([[[[0.45, 0.1, 0.45]]]]))
+    assert table.filling(likely, "expectation").tolist() == [[1]]
+    first = likely + torch.tensor([0.1, 0, 0])
+    assert table.filling(first, "likeliest").tolist() == [[0]]
+    assert TableCodes(3, 8).filling(first, "expectation").tolist() == [[0]]
 
 
 def test_the_command_makes_a_bundle_that_keeps_the_contract(bundle: Path, frozen_bundle: Path):
@@ -214,7 +218,6 @@ def test_the_decoder_fills_in_what_was_dropped_and_nothing_else(bundle: Path, fr
     (filled,) = decoder.run(["image"], {"patch_codes": codes, "expected_code": expected, "keep": keep})
     replaced = codes.copy()
     replaced[:, 5] = 7
-    # Of one dropped token all is filled in by the first round.
     np.testing.assert_array_equal(filled, plain.run(["image"], {"patch_codes": replaced})[0])
 
 

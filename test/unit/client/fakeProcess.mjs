@@ -18,7 +18,14 @@ const model = (name, version = '0') => ({
     { name: 'global_codes', role: 'global', shape: [1], grid: null, codebook, prefixSteps: 0 },
     { name: 'patch_codes', role: 'patch', shape: [2], grid: { rows: 1, columns: 2 }, codebook, prefixSteps: 0 },
   ],
-  ...{ expectedDimensions: 1, attentionLayers: 1, attentionHeads: 1, defaults: filter, referenceBudgetBits: 2 },
+  ...{
+    expectedDimensions: 1,
+    attentionLayers: 1,
+    attentionHeads: 1,
+    givenOthers: false,
+    defaults: filter,
+    referenceBudgetBits: 2,
+  },
 });
 const codebook = { kind: 'fsq', levels: [8] };
 const filter = { lossRate: 0.5, edgePriority: 0, budget: 'image', ranking: 'entropy' };

@@ -107,6 +107,20 @@ describe('Compare Tokenizations in an inspector', () => {
     expect(open).toHaveBeenCalledWith({ a: side, b: { ...side, settings: { ...settings, lossRate: other } } });
   });
 
+  it('puts a ranking by entropy against one by distortion, first of all and in one step', async () => {
+    register({ compared: { ...shown, ranked: true, settings: { ...settings, ranking: 'sequential' } } });
+    pick('By entropy against by distortion');
+    await run();
+    const [[compared] = []] = open.mock.calls;
+    expect([compared?.a.settings, compared?.b.settings]).toEqual([
+      { ...settings, ranking: 'entropy' },
+      { ...settings, ranking: 'distortion' },
+    ]);
+    expect([compared?.a.uri, compared?.b.model]).toEqual([cat, shown.model]);
+    const offered = await vi.mocked(vscode.window.showQuickPick).mock.calls[0]?.[0];
+    expect(offered?.[0]?.label).toBe('By entropy against by distortion');
+  });
+
   it('offers no other threshold of a model that can drop nothing', async () => {
     const fixed = { uri: cat, model: '/models/fixed-57', cropMode: 'centre', settings: undefined } as const;
     register({ compared: fixed });

@@ -109,9 +109,15 @@ describe('a token file', () => {
       'a is no token file: patchCodes.0: ',
     ],
     ['a mask of other numbers', { ...written(), keep: [2] }, 'a is no token file: keep.0: '],
+    [
+      'a setting that there is not',
+      { ...written(), settings: { lossRate: 0.4, edgePriority: 0, budget: 'none', conditioning: 'global' } },
+      'a is no token file: settings.budget: The budget must be image or reference.',
+    ],
   ])('is refused with a sentence: %s', async (_name, content, says) => {
     const { code, message } = await refusalOf(() => readTokenFile('a', content, model));
     expect([code, message.startsWith(says)]).toEqual(['tokens-invalid', true]);
+    expect(message).toMatch(/[^.]\.$/);
   });
 });
 

@@ -50,7 +50,7 @@ function setUp(memory = new Map<string, unknown>()) {
   const never = () => ({ dispose: () => undefined });
   const services = {
     extensionUri: vscode.Uri.parse('file:///extension'),
-    inference: { open: tokenize, acquire: () => ({ dispose: released }) },
+    inference: { open: tokenize, loadModel: vi.fn(() => Promise.resolve()), acquire: () => ({ dispose: released }) },
     onDidRestart: never,
     onDidLoad: never,
     configuration: {
@@ -63,6 +63,8 @@ function setUp(memory = new Map<string, unknown>()) {
       onDidChange: never,
     },
     models: {
+      options: () => Promise.resolve([{ directory: '/models/mine', label: 'mine' }]),
+      rememberFolder: vi.fn(),
       kept: (directory: string) => (directory === '/models/bundled' ? '(bundled)' : directory),
       located: (kept: string) => (kept === '(bundled)' ? '/models/bundled' : kept),
     },
@@ -160,6 +162,40 @@ describe('a comparison', () => {
     expect(tokenize.mock.calls.map(([{ choice }]) => choice.directory)).toEqual(['/models/configured', '/models/mine']);
   });
 
+  it('has another model on the side alone that chose it, and remembers it for that side', async () => {
+    const { tokenize, load, memory } = open({ a: { uri: cat }, b: { uri: cat } });
+    const { a, b } = load();
+    const kept: string[] = [];
+    b.onNotification(protocol.modelKept, ({ model }) => void kept.push(model));
+    await Promise.all([a.sendRequest(protocol.ready, {}), b.sendRequest(protocol.ready, {})]);
+    await settle();
+    const [toldA, toldB] = [told(a), told(b)];
+    const { options } = await b.sendRequest(protocol.models);
+    const mine = options.find(({ label }) => label === 'mine')?.id ?? expect.fail();
+    expect(await b.sendRequest(protocol.chooseModel, { model: mine })).toBe(true);
+    await settle();
+    expect(tokenize.mock.calls.map(([{ choice }]) => choice.directory)).toEqual(['/models/configured', '/models/mine']);
+    expect([[...toldA], [...toldB]]).toEqual([[], ['/models/mine']]);
+    expect(kept).toEqual(['/models/mine']);
+    const { comparisons } = setUp(memory);
+    const { panel } = newPanel();
+    const state = { a: { uri: cat.toString() }, b: { uri: cat.toString(), model: '/models/mine' } };
+    await comparisons.deserializeWebviewPanel(panel, state);
+    expect(panel.dispose).not.toHaveBeenCalled();
+  });
+
+  it('is cut in another way on the side alone that chose it', async () => {
+    const { tokenize, load } = open({ a: { uri: cat }, b: { uri: cat } });
+    const { a, b } = load();
+    await Promise.all([a.sendRequest(protocol.ready, {}), b.sendRequest(protocol.ready, {})]);
+    await settle();
+    const toldB = told(b);
+    await a.sendNotification(protocol.chooseCropMode, 'fit');
+    await settle();
+    expect(tokenize.mock.calls.map(([{ cropMode }]) => cropMode)).toEqual(['centre', 'fit']);
+    expect(toldB.size).toBe(0);
+  });
+
   it('keeps the crop mode that the inspector showed', async () => {
     const side = { uri: cat, cropMode: 'fit' } as const;
     const { tokenize } = open({ a: side, b: side });
@@ -188,7 +224,7 @@ describe('the exports of a comparison', () => {
     for (const side of [a, b]) side.onNotification(comparisonRequested, ({ kind }) => void asked.push(kind));
     await Promise.all([a.sendRequest(protocol.ready, {}), b.sendRequest(protocol.ready, {})]);
     await settle();
-    expect(labels()).toEqual(['Comparison as PNG…']);
+    expect(labels()).toEqual(['Comparison as PNG…', 'Comparison as CSV…', 'Comparison as JSON…']);
     await comparisons.active?.exports[0]?.[0]?.run();
     await comparisons.active?.copyView();
     await settle();

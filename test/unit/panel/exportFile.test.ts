@@ -1,3 +1,4 @@
+import sharp from 'sharp';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { CancellationToken } from 'vscode-jsonrpc/node';
 import * as vscode from 'vscode';
@@ -13,10 +14,13 @@ vi.mock('vscode', async () => {
 
 const settings = { lossRate: 0.4, edgePriority: 0, budget: 'image', ranking: 'entropy' } as const;
 const tokenizationUnder = vi.fn<ExportedDocument['tokenizationUnder']>();
+const sweep = vi.fn<ExportedDocument['sweep']>();
+const state = { kind: 'tokenized', tokenization: tinyTokenization } as unknown as ExportedDocument['state'];
 
 function documentAt(uri: string): ExportedDocument {
   const parsed = vscode.Uri.parse(uri);
-  return { name: parsed.path.slice(parsed.path.lastIndexOf('/') + 1), uri: parsed, tokenizationUnder };
+  const name = parsed.path.slice(parsed.path.lastIndexOf('/') + 1);
+  return { name, uri: parsed, tokenizationUnder, sweep, state };
 }
 
 const cat = documentAt('memfs:/photos/cat.of.mine.png');
@@ -62,10 +66,32 @@ describe('saveExport', () => {
 
   it('saves the bytes of the page as they are', async () => {
     const bytes = Uint8Array.of(1, 2, 3);
-    await saveExport(cat, { kind: 'view.png', bytes }, CancellationToken.None);
+    await saveExport(cat, { kind: 'curve.svg', bytes, settings }, CancellationToken.None);
+    expect(written()).toBe(bytes);
+    await saveExport(cat, { kind: 'view.png', bytes, settings }, CancellationToken.None);
     expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine.view.png');
     expect(written()).toBe(bytes);
     expect(tokenizationUnder).not.toHaveBeenCalled();
+  });
+
+  it('says in a picture what made it: file, model with its hash, settings', async () => {
+    const bytes = await sharp({ create: { width: 2, height: 2, channels: 3, background: '#fff' } })
+      .png()
+      .toBuffer();
+    await saveExport(cat, { kind: 'mask.png', bytes, settings }, CancellationToken.None);
+    const { comments = [] } = await sharp(written()).metadata();
+    const texts = Object.fromEntries(comments.map(({ keyword, text }) => [keyword, text]));
+    expect(texts).toMatchObject({ Source: 'cat.of.mine.png', Description: 'mask', Model: 'tiny 0' });
+    expect(texts['Model hash']).toBe(tinyTokenization.model.hash);
+    expect(JSON.parse(texts['Settings'] ?? '')).toMatchObject({ lossRate: 0.4, conditioning: 'global' });
+  });
+
+  it('has a sweep of ε made in the format that is asked for', async () => {
+    sweep.mockResolvedValue(Uint8Array.of(7));
+    await saveExport(cat, { kind: 'sweep.gif', settings }, CancellationToken.None);
+    expect(sweep).toHaveBeenCalledWith(settings, 'gif', CancellationToken.None);
+    expect(written()).toEqual(Uint8Array.of(7));
+    expect(asked()?.defaultUri?.path).toBe('/photos/cat.of.mine.sweep.gif');
   });
 
   it('names a comparison after both images, and after one that is compared with itself', async () => {

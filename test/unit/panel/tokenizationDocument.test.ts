@@ -121,6 +121,7 @@ function setUp() {
     attention: vi.fn<Analyses['attention']>(({ tile, layer, head }) =>
       Promise.resolve({ tile, region, layer, head, weights: Float32Array.of(1) }),
     ),
+    sweep: vi.fn<Analyses['sweep']>(),
     nearest: vi.fn<Analyses['nearest']>(),
     anchor: vi.fn<Analyses['anchor']>(),
     anchorCurve: vi.fn<Analyses['anchorCurve']>(),

@@ -8,6 +8,7 @@ import {
   checkAnswer,
   checkedAnalysis,
   fromClient,
+  fromModelTablePage,
   fromDatasetPage,
   fromPage,
   fromProcess,
@@ -73,12 +74,14 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       filtering: [{ params: filter }],
       'settings/save': [{ params: filter }],
       export: [
+        { params: { kind: 'comparison.csv', bytes: file() } },
         { params: { kind: 'npz', settings: filter } },
         {
           params: { kind: 'npz', settings: filter, edits: { forcedKept: [1], forcedDropped: [0], replaced } },
           optional: only('edits'),
         },
-        { params: { kind: 'view.png', bytes: file() } },
+        { params: { kind: 'view.png', bytes: file(), settings: filter } },
+        { params: { kind: 'sweep.webp', settings: filter } },
         { params: { kind: 'comparison.png', bytes: file() } },
       ],
       models: [{ params: undefined }],
@@ -92,6 +95,16 @@ const samples: readonly (readonly [Contract, Readonly<Record<string, readonly Sa
       'view/remember': [{ params: { view: '{}' } }],
       action: [{ params: ['retry'] }],
       cancel: [{ params: undefined }],
+    },
+  ],
+  [
+    fromModelTablePage,
+    {
+      ready: [{ params: undefined }],
+      cancel: [{ params: undefined }],
+      resume: [{ params: undefined }],
+      'table/reference': [{ params: [1] }],
+      'table/save': [{ params: { kind: 'models.csv', order: [1, 0] } }],
     },
   ],
   [
@@ -423,6 +436,7 @@ describe('an analysis', () => {
     ['nearest', { patch: 5 }],
     ['attention', { tile: 1, layer: 3, head: 4 }],
     ['attention', { tile: 0, layer: 'mean', head: 'mean' }],
+    ['sweep', { settings, lossRates: [0, 1], format: 'webp' }],
     ['anchor', { codec: 'webp', bytes: 173 }],
     ['anchorCurve', { codec: 'avif', bytes: [1, 173] }],
   ];

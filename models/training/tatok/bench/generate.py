@@ -1,6 +1,7 @@
 """Benchmark: how long a GPT takes to generate an image's tokens, over their number."""
 
 import json
+import math
 import statistics
 import time
 from pathlib import Path
@@ -15,17 +16,18 @@ import torch
 
 from ..bundle.manifest import read_manifest
 from ..config import ModelConfig
-from .gpt import SIZES, Gpt, GreedyDecoder
+from ..generation.config import SIZES
+from ..generation.network import CachedDecoder, Gpt, SequenceShape
 from .machine import describe_machine
 
 FIXED_TOKENS = 256
 """Codes of 256 by 256 pixels where every patch of 16 pixels has one."""
 
 PROTOCOL = (
-    "greedy decoding token by token from a start token, static key-value cache as long as the sequence, random weights (time "
-    "does not depend on them); whole sequences timed between synchronisations, median of the runs after two that are not "
-    "counted. eager: PyTorch launches every kernel; graph: one step recorded as a CUDA graph; compiled: the same with compiled "
-    "blocks. The kept mask is taken as given."
+    "greedy decoding token by token, and level by level, from a start token, static key-value cache as long as the sequence, "
+    "random weights (time does not depend on them); whole sequences timed between synchronisations, median of the runs after "
+    "two that are not counted. eager: PyTorch launches every kernel; graph: one step recorded as a CUDA graph; compiled: the "
+    "same with compiled blocks. The kept mask is taken as given."
 )
 
 
@@ -40,7 +42,7 @@ def adaptive_tokens(bundle: Path) -> float:
 
 def benchmark(
     size: str,
-    codes: int,
+    levels: tuple[int, ...],
     adaptive: int,
     lengths: list[int],
     batches: list[int],
@@ -49,11 +51,11 @@ def benchmark(
     device: torch.device,
 ) -> dict[str, Any]:
     """Times every mode and batch at every length; the adaptive and the fixed count are always among the lengths, and both have
-    the same V = `codes`."""
+    codes of the same `levels`."""
     torch.manual_seed(0)
     lengths = sorted({adaptive, FIXED_TOKENS, *lengths})
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    model = Gpt(SIZES[size], codes, max(lengths)).to(device, dtype).eval()
+    model = Gpt(SIZES[size], SequenceShape(levels, max(lengths))).to(device, dtype).eval()
     parameters = sum(p.numel() for p in model.parameters())
     results = []
     for mode in modes:
@@ -61,14 +63,14 @@ def benchmark(
         timed = [adaptive, FIXED_TOKENS] if mode == "compiled" else lengths
         if mode == "compiled":
             for block in model.blocks:
-                block.compile(dynamic=False)
+                block.forward_cached = torch.compile(block.forward_cached, dynamic=False)
         for batch in batches:
             results += [_measure(model, mode, batch, length, runs) for length in timed]
     return {
         "model": {
             "size": size,
             **vars(SIZES[size]),
-            "codes": codes,
+            "codes": math.prod(levels),
             "parameters": parameters,
             "dtype": str(dtype).removeprefix("torch."),
         },
@@ -83,7 +85,7 @@ def benchmark(
 
 
 def _measure(model: Gpt, mode: str, batch: int, length: int, runs: int) -> dict[str, Any]:
-    decoder = GreedyDecoder(model, batch, length)
+    decoder = CachedDecoder(model, batch, length)
     if mode != "eager":
         decoder.capture()
     seconds = []
@@ -143,8 +145,8 @@ def generate(bundle: Path, out: Path, size: str, tokens: int | None, lengths: li
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     modes = ["eager", "graph", "compiled"] if device.type == "cuda" else ["eager"]
     adaptive = round(adaptive_tokens(bundle)) if tokens is None else tokens
-    codes = ModelConfig.from_dict(read_manifest(bundle)["model"]).codebook_size
-    results = benchmark(size, codes, adaptive, lengths, batches, modes, runs, device)
+    levels = ModelConfig.from_dict(read_manifest(bundle)["model"]).levels
+    results = benchmark(size, levels, adaptive, lengths, batches, modes, runs, device)
     write_results(results, out)
     for row in results["ratios"]:
         print(f"{row['mode']}, batch {row['batch']}: {FIXED_TOKENS} tokens take {row['ratio']:.2f} times as long as {adaptive}")

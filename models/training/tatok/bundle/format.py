@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from pydantic.alias_generators import to_camel
 
 from ..filter import MOST_ROUNDS
-from .manifest import FORMAT
+from .manifest import FORMAT, manifest_bytes
 
 Count = Annotated[int, Field(gt=0)]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -409,8 +409,9 @@ def signatures(manifest: Manifest) -> dict[str, Signature]:
 def read_manifest(bundle: Path) -> Manifest:
     """The manifest of a bundle of format 1 or 2. Raises ValueError with one line for every fault, and OSError."""
     path = bundle / "manifest.json"
+    content = manifest_bytes(bundle)
     try:
-        given = json.loads(path.read_text(encoding="utf-8-sig"))
+        given = json.loads(content.decode("utf-8-sig"))
     except ValueError as error:
         raise ValueError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(given, dict) or given.get("format") != FORMAT:

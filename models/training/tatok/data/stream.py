@@ -224,7 +224,7 @@ class ImageStream:
         self._short_side = size * 5 // 4
         self._reader = _Reader(images, self._short_side, gpu_decoding)
         self._order = Order(images.counts, seed, together)
-        loader = DataLoader(
+        self._loader = DataLoader(
             self._reader,
             batch_sampler=_Places(self._order, share, first_step),
             num_workers=readers,
@@ -234,7 +234,7 @@ class ImageStream:
             multiprocessing_context="spawn" if readers else None,
             prefetch_factor=_PREFETCHED if readers else None,
         )
-        self._batches = iter(loader)
+        self._batches: Iterator[Pictures] | None = None
         self._cut = torch.compile(cut_crops) if compile_sampling else cut_crops
         self.waited = 0.0
         """Seconds spent in `batch` before images were there."""
@@ -245,6 +245,9 @@ class ImageStream:
         Raises ValueError where many images in a row cannot be read.
         """
         started = time.monotonic()
+        if self._batches is None:
+            # Readers start with the first batch: a run that is at its end has none.
+            self._batches = iter(self._loader)
         pictures = next(self._batches)
         self.waited += time.monotonic() - started
         pixels, offsets, sizes = self._on_device(pictures)
@@ -259,7 +262,7 @@ class ImageStream:
 
     def close(self) -> None:
         """Ends the readers."""
-        del self._batches
+        self._batches = None
 
     def _on_device(self, pictures: Pictures) -> tuple[Tensor, Tensor, Tensor]:
         """Flat pixels, first byte of each image and sizes."""

@@ -17,10 +17,10 @@ from ..bundle.onnx_graph import onnx_graph, save_graph, store_as_half
 from ..data.images import list_images
 from .fit import FitConfig, fit
 from .frozen import Codes, Frozen, Progress, encode_photographs
-from .lens_graphs import EntropyGraph, FillGraph, filled_in, integer_types
+from .lens_graphs import EntropyGraph, FillGraph, filled_in, integer_type
 from .lens_report import LensFigures, report
 from .network import Lens
-from .sizes import SIZES
+from .sizes import SIZES, Filling
 
 _ENTROPY, _DECODER = "entropy.onnx", "decoder.onnx"
 LEAST_PHOTOGRAPHS = 8
@@ -33,6 +33,7 @@ def make_lens(
     out: Path,
     config: FitConfig,
     *,
+    filling: Filling,
     held_out: int,
     threads: int,
     say: Progress,
@@ -52,7 +53,7 @@ def make_lens(
     vectors = frozen.vectors()
     torch.manual_seed(config.seed)
     # Before minutes of work: this refuses what a lens cannot read.
-    lens = Lens(frozen.manifest, frozen.stream, SIZES[config.size], vectors)
+    lens = Lens(frozen.manifest, frozen.stream, SIZES[config.size], vectors, filling)
     out.mkdir(parents=True, exist_ok=True)
     cache, checkpoint = out / "codes.npz", out / "lens.pt"
     codes, read = encode_photographs(frozen, files, cache, say, batch=8, threads=threads)
@@ -72,7 +73,7 @@ def make_lens(
     measured = LensFigures(frozen, out, manifest, pixels, some(for_figures), threads=threads)
     rankings = measured.rank(8, 8)
     figures: dict[str, Any] = {
-        "options": asdict(config),
+        "options": asdict(config) | {"filling": filling},
         "photographs": len(for_figures),
         "fittedTo": len(for_fit),
         "fit": fitted,
@@ -87,7 +88,7 @@ def make_lens(
     middle = [ranking.lost_bits[round(_HALF * measured.tokens)] / ranking.lost_bits[-1] for ranking in rankings]
     total = float(np.mean([ranking.lost_bits[-1] for ranking in rankings]))
     summary = {"fittedTo": len(for_fit), "photographs": len(for_figures), "bits": figures["bits"]["others"]}
-    finish(out, manifest, loss_rate=round(float(np.mean(middle)), 2), total_bits=total, summary=summary | asdict(config))
+    finish(out, manifest, loss_rate=round(float(np.mean(middle)), 2), total_bits=total, summary=summary | figures["options"])
     cache.unlink()
     checkpoint.unlink()
     return text
@@ -106,13 +107,13 @@ def write_bundle(frozen: Frozen, lens: Lens, out: Path) -> Manifest:
     streams = [stream.name for stream in source.streams]
     decoder = onnx.load(frozen.folder / source.graphs.decoder)
     entropy = EntropyGraph(lens, streams)
-    inputs = _examples(frozen, lens, dict.fromkeys(streams, torch.int32))
+    inputs = _examples(frozen, torch.int32)
     graph = onnx_graph(entropy, {name: inputs[name] for name in entropy.inputs}, entropy.outputs, "the lens")
     written = save_graph(store_as_half(graph), out / _ENTROPY)
-    filling = FillGraph(lens, streams)
-    inputs = _examples(frozen, lens, integer_types(decoder, source.streams))
+    filling = FillGraph(frozen.stream.name)
+    inputs = _examples(frozen, integer_type(decoder, frozen.stream.name))
     graph = onnx_graph(filling, {name: inputs[name] for name in filling.inputs}, filling.outputs, "the filling in")
-    written += save_graph(filled_in(decoder, store_as_half(graph), frozen.stream.name), out / _DECODER)
+    written += save_graph(filled_in(decoder, graph, frozen.stream.name), out / _DECODER)
     files = [*(entry for entry in source.files if entry.path in kept), *(file_entry(path) for path in written)]
     return Manifest.model_validate(
         source.model_dump()
@@ -143,10 +144,10 @@ def _variant_files(manifest: Manifest) -> list[str]:
     return [file for files in named for file in files.values() if file]
 
 
-def _examples(frozen: Frozen, lens: Lens, types: dict[str, torch.dtype]) -> dict[str, torch.Tensor]:
+def _examples(frozen: Frozen, integers: torch.dtype) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
     tokens = frozen.stream.shape[0]
-    codes = {s.name: torch.zeros(2, *s.shape, dtype=types[s.name]) for s in frozen.manifest.streams}
+    codes = {s.name: torch.zeros(2, *s.shape, dtype=integers) for s in frozen.manifest.streams}
     return codes | {
         "visible": torch.rand(2, tokens, generator=generator) < 0.5,
         "keep": torch.rand(2, tokens, generator=generator) < 0.5,

@@ -7,12 +7,9 @@ import torch
 from onnx import TensorProto, version_converter
 from torch import Tensor, nn
 
-from ..bundle.format import Stream
 from ..bundle.onnx_graph import OPSET
 from .network import Lens
 
-FILL_ROUNDS = 4
-"""Rounds in which dropped codes are filled in: one that is certain tells of the next."""
 _FILLED = "filled_codes"
 _PREFIX = "lens."
 
@@ -20,7 +17,7 @@ _PREFIX = "lens."
 class EntropyGraph(nn.Module):
     """Codes of every stream, visible bool [B, N] -> entropy, surprisal f32 [B, N] bits, expected_code f32 [B, N, 1].
 
-    The expected code is the likeliest one, as a number: a decoder that was trained without a lens takes no mean of codes.
+    The expected code is the number of the code to fill in: a decoder that was trained without a lens takes no mean of codes.
     """
 
     outputs = ("entropy", "surprisal", "expected_code")
@@ -35,41 +32,23 @@ class EntropyGraph(nn.Module):
 
 
 class FillGraph(nn.Module):
-    """Codes of every stream, expected_code f32 [B, N, 1], keep bool [B, N] -> codes [B, N] of which none is missing.
-
-    The most certain dropped tokens are filled in first, an equal share in each of `rounds`: the first take `expected_code`, the
-    others the likeliest code given what is kept and filled in so far.
-    """
+    """Codes [B, N], expected_code f32 [B, N, 1], keep bool [B, N] -> the codes, dropped ones as they are expected."""
 
     outputs = (_FILLED,)
 
-    def __init__(self, lens: Lens, streams: list[str], rounds: int = FILL_ROUNDS) -> None:
+    def __init__(self, stream: str) -> None:
         super().__init__()
-        self.lens, self.inputs, self.rounds = lens, (*streams, "expected_code", "keep"), rounds
+        self.inputs = (stream, "expected_code", "keep")
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        given = dict(zip(self.inputs, inputs, strict=True))
-        own, keep, expected = given[self.lens.stream], given["keep"], given["expected_code"].squeeze(-1)
-        likeliest = expected.round().to(own.dtype)
-        codes, visible = torch.where(keep, own, likeliest), keep
-        dropped = (~keep).sum(1, keepdim=True)
-        for done in range(1, self.rounds):
-            entropy, _, code = self.lens.estimate(given | {self.lens.stream: codes}, visible)
-            if done > 1:
-                codes = torch.where(visible, codes, code.to(own.dtype))
-            # Those that are visible have 0 bits, and come first.
-            rank = entropy.masked_fill(visible, -1.0).argsort(1).argsort(1)
-            visible = keep | (rank < (own.shape[1] - dropped) + -(-dropped * done // self.rounds))
-        if self.rounds > 1:
-            code = self.lens.estimate(given | {self.lens.stream: codes}, visible)[2]
-            codes = torch.where(visible, codes, code.to(own.dtype))
-        return codes
+        codes, expected_code, keep = inputs
+        return torch.where(keep, codes, expected_code.squeeze(-1).round().to(codes.dtype))
 
 
-def integer_types(decoder: onnx.ModelProto, streams: list[Stream]) -> dict[str, torch.dtype]:
-    """The integers that a decoder takes codes in, by stream."""
-    types = {value.name: value.type.tensor_type.elem_type for value in decoder.graph.input}
-    return {stream.name: torch.int64 if types.get(stream.name) == TensorProto.INT64 else torch.int32 for stream in streams}
+def integer_type(decoder: onnx.ModelProto, stream: str) -> torch.dtype:
+    """The integers that a decoder takes the codes of a stream in."""
+    (given,) = (value.type.tensor_type.elem_type for value in decoder.graph.input if value.name == stream)
+    return torch.int64 if given == TensorProto.INT64 else torch.int32
 
 
 def filled_in(decoder: onnx.ModelProto, filling: onnx.ModelProto, stream: str) -> onnx.ModelProto:

@@ -34,7 +34,7 @@ class LensFigures:
         self.count, self.tokens = codes[self.stream].shape
 
     def estimate(self, visible: NDArray[np.bool_], part: slice = slice(None)) -> tuple[NDArray[np.float32], ...]:
-        """Entropy, surprisal [B, N] and likeliest codes [B, N, 1] of some photographs."""
+        """Entropy, surprisal [B, N] and codes to fill in, [B, N, 1], of some photographs."""
         given = {name: values[part] for name, values in self.codes.items()}
         inputs = self.frozen.decoder_inputs(self.entropy, given) | {"visible": visible}
         return tuple(self.entropy.run(["entropy", "surprisal", "expected_code"], inputs))

@@ -11,7 +11,7 @@ from ..bundle.format import BitsCodebook, Codebook, ContinuousLatents, FsqCodebo
 from ..layers import Block
 from ..model import NO_LEVEL, entropy_bits, position_embedding, surprisal_bits
 from ..quantizer import FiniteScalarQuantizer
-from .sizes import LensSize
+from .sizes import Filling, LensSize
 
 MOST_CODES = 2**24
 """Codes of a factorised codebook: a filled-in code crosses the graphs as a float32, which is exact up to here."""
@@ -44,19 +44,24 @@ class FactoredCodes(nn.Module):
         """[B, N] codes -> [B, N, F] values of their factors."""
         return self.quantizer.code_levels(codes)
 
-    def likeliest(self, logits: Tensor) -> Tensor:
-        """[B, N, F, L] -> [B, N] codes."""
-        return (logits.argmax(-1).to(torch.int32) * self.quantizer.strides).sum(-1, dtype=torch.int32)
+    def filling(self, logits: Tensor, filling: Filling) -> Tensor:
+        """[B, N, F, L] -> [B, N] codes of the likeliest levels, or of those nearest to their expectation."""
+        level = torch.arange(logits.shape[-1], device=logits.device)
+        chosen = logits.argmax(-1) if filling == "likeliest" else (logits.softmax(-1) * level).sum(-1).round()
+        return (chosen.to(torch.int32) * self.quantizer.strides).sum(-1, dtype=torch.int32)
 
 
 class TableCodes(nn.Module):
     """Codes of a table of V vectors: one factor, whose V logits have rank `RANK`, so that vectors share what they learn."""
 
     missing: Tensor
+    vectors: Tensor | None
 
     def __init__(self, codes: int, width: int, vectors: Tensor | None = None) -> None:
         super().__init__()
         table = torch.randn(codes, RANK) * 0.1
+        # The tokenizer's own, as it compares them.
+        self.register_buffer("vectors", vectors, persistent=False)
         if vectors is not None:
             # Near vectors start alike: principal components of the tokenizer's own table.
             centred = vectors - vectors.mean(0)
@@ -81,9 +86,12 @@ class TableCodes(nn.Module):
         """[B, N] codes -> [B, N, 1]."""
         return codes.unsqueeze(-1)
 
-    def likeliest(self, logits: Tensor) -> Tensor:
-        """[B, N, 1, V] -> [B, N] codes."""
-        return logits.argmax(-1).squeeze(-1).to(torch.int32)
+    def filling(self, logits: Tensor, filling: Filling) -> Tensor:
+        """[B, N, 1, V] -> [B, N] likeliest codes, or those of the vectors nearest to the expectation where there are any."""
+        if filling == "likeliest" or self.vectors is None:
+            return logits.argmax(-1).squeeze(-1).to(torch.int32)
+        mean = logits.squeeze(-2).softmax(-1) @ self.vectors
+        return (2 * mean @ self.vectors.T - self.vectors.square().sum(-1)).argmax(-1).to(torch.int32)
 
 
 def codes_of(codebook: Codebook, width: int, vectors: np.ndarray | None) -> FactoredCodes | TableCodes:
@@ -107,11 +115,17 @@ class Lens(nn.Module):
     temperature: Tensor
 
     def __init__(
-        self, manifest: Manifest, stream: Stream, size: LensSize, vectors: dict[str, np.ndarray] | None = None
+        self,
+        manifest: Manifest,
+        stream: Stream,
+        size: LensSize,
+        vectors: dict[str, np.ndarray] | None = None,
+        filling: Filling = "expectation",
     ) -> None:
         """`vectors` are tables of codebooks by name. Raises ValueError for streams that a lens cannot read."""
         super().__init__()
         width = size.width
+        self.filling: Filling = filling
 
         def codes(each: Stream) -> FactoredCodes | TableCodes:
             if len(each.shape) > 1:
@@ -144,8 +158,9 @@ class Lens(nn.Module):
         return logits / self.temperature + self.codes.missing
 
     def estimate(self, codes: dict[str, Tensor], visible: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """H(z_i | Z_S) and −log2 q(z_i | Z_S), bits [B, N], 0 for visible tokens; and the likeliest code, or a visible one."""
+        """H(z_i | Z_S) and −log2 q(z_i | Z_S), bits [B, N], 0 for visible tokens; and the code to fill in, or a visible one."""
         logits, own = self(codes, visible), codes[self.stream]
         hidden = (~visible).float()
         surprisal = surprisal_bits(logits, self.codes.factors(own)) * hidden
-        return entropy_bits(logits) * hidden, surprisal, torch.where(visible, own.to(torch.int32), self.codes.likeliest(logits))
+        filled = torch.where(visible, own.to(torch.int32), self.codes.filling(logits, self.filling))
+        return entropy_bits(logits) * hidden, surprisal, filled

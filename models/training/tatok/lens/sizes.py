@@ -1,9 +1,11 @@
-"""Sizes of a lens."""
+"""Choices of a lens: its size, and what stands in for a dropped token."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Size = Literal["tiny", "small", "base"]
+Filling = Literal["expectation", "likeliest"]
+"""The code nearest to the expectation, whose picture is nearer to the photograph, or the likeliest one."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ Preset = Literal[*PRESETS]
 DEFAULT_PRESET = "tatok-s-256"
 
 
-def _options(config: type, name: str) -> Any:
+def options_of(config: type, name: str) -> Any:
     """A dataclass with the options of `config`, whose help names unit and range; values are checked when `config` is made."""
 
     def helped(field: dataclasses.Field[Any]) -> Any:
@@ -32,8 +32,8 @@ def _options(config: type, name: str) -> Any:
     )
 
 
-TrainingOptions = _options(TrainConfig, "TrainingOptions")
-ModelOptions = _options(ModelConfig, "ModelOptions")
+TrainingOptions = options_of(TrainConfig, "TrainingOptions")
+ModelOptions = options_of(ModelConfig, "ModelOptions")
 
 
 @dataclasses.dataclass(frozen=True)

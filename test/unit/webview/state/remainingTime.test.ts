@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { aboutHowLong, RemainingTime } from '../../../../webview/state/remainingTime';
+import { aboutHowLong, RemainingTime, stageNames } from '../../../../webview/state/remainingTime';
 import type { Progress } from '../../../../src/protocol/analyses';
-import type { Stage } from '../../../../src/method/types';
+import { stages, type Stage } from '../../../../src/method/types';
 
 const at = (done: number, total = 1000, stage: Stage = 'rank'): Progress => ({ stage, tiles: { done, total } });
 
@@ -56,4 +56,29 @@ describe('the time that is left', () => {
       'about 7 min left',
     ]);
   });
+
+  it('is told in seconds from ten on, and in minutes from where these would be rounded to one', () => {
+    expect([9999, 10_000, 54_999, 55_000, 90_000].map(aboutHowLong)).toEqual([
+      'a few seconds left',
+      'about 10 s left',
+      'about 50 s left',
+      'about 1 min left',
+      'about 2 min left',
+    ]);
+  });
+
+  it('counts from the first progress and needs two seconds of it', () => {
+    const time = new RemainingTime();
+    expect(time.estimate(at(0), 1000)).toBeUndefined();
+    expect(time.estimate(at(10), 2999)).toBeUndefined();
+    expect(time.estimate(at(20), 3000)).toBe((2000 / 20) * 980);
+    // Of fewer tiles, or as many, nothing follows.
+    expect(time.estimate(at(20), 9000)).toBeUndefined();
+  });
+});
+
+it('every stage has words of its own, in lower case as they are read in a sentence', () => {
+  const names = stages.map((stage) => stageNames[stage]);
+  expect(new Set(names).size).toBe(stages.length);
+  for (const name of names) expect(name).toMatch(/^[a-z]+ing( [a-z]+)?$/);
 });

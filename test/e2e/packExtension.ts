@@ -1,17 +1,18 @@
 import { cp, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
-import { run } from '../../../scripts/lib/run.mjs';
+import { run } from '../../scripts/lib/run.mjs';
 
-const root = join(import.meta.dirname, '../../..');
+const root = join(import.meta.dirname, '../..');
 
-/** Packs the extension with a file system of its own, which is no part of ours, and returns the VSIX. */
-export async function packMemoryFiles(): Promise<string> {
-  const folder = join(root, '.cache/test/memfs');
+/** Packs an extension of the tests, which is no part of ours, and returns the VSIX. @param name of its folder beside this file. */
+export async function packExtension(name: 'memfs' | 'apiClient'): Promise<string> {
+  const source = join(import.meta.dirname, name);
+  const folder = join(root, '.cache/test', name);
   await mkdir(folder, { recursive: true });
-  await cp(join(import.meta.dirname, 'package.json'), join(folder, 'package.json'));
+  await cp(join(source, 'package.json'), join(folder, 'package.json'));
   await build({
-    entryPoints: [join(import.meta.dirname, 'extension.ts')],
+    entryPoints: [join(source, 'extension.ts')],
     outfile: join(folder, 'extension.js'),
     bundle: true,
     platform: 'node',
