@@ -11,7 +11,6 @@ export function AnchorsPanel(): JSX.Element | null {
   // Of tokens from a file there is no photograph to encode.
   if (!inspector.hasOriginal.value) return null;
   const on = inspector.anchored.value;
-  if (!inspector.hasOriginal.value) return null;
   return (
     <section class="panel anchors" aria-labelledby="anchors-title">
       <div class="title-line">

@@ -229,7 +229,7 @@ function followReconstruction(inspector: Inspector, analyses: Analyses, fail: (e
     const edits = inspector.edits.value;
     const fast = tokenization.provider.provider !== 'cpu';
     // An experiment is one step and no drag: it is decoded at once, and so is every patch of a stroke that there is time for.
-    const step = former === undefined || former.edits !== edits;
+    const step = former?.edits !== edits;
     request.ask({ ...settings, edits }, { delayMs: fast || step ? 0 : pauseMs, finishRunning: fast || step });
   });
 }
