@@ -2,7 +2,7 @@ import { effect } from '@preact/signals';
 import type { MessageConnection } from 'vscode-jsonrpc/browser';
 import type { Experiments } from './experiments';
 import type { Inspector } from './inspector';
-import { historyOf, keyOfEdits, redo, undo, type EditHistory, type Edits } from '../../src/method/edits';
+import { historyOf, keyOfEdits, type Edits } from '../../src/method/edits';
 import * as protocol from '../../src/protocol/document';
 
 /** Characters of a name that the host takes. */
@@ -20,7 +20,8 @@ export function followHostEdits(inspector: Inspector, experiments: Experiments, 
   let told: readonly string[] = [];
   const adopt = (edits: Edits): void => {
     known = keyOfEdits(edits);
-    inspector.history.value = wayTo(edits, inspector.history.peek());
+    // VS Code knows the way back.
+    if (keyOfEdits(inspector.history.peek().present) !== known) inspector.history.value = historyOf(edits);
   };
   connection.onNotification(protocol.edited, (edits) => {
     const [next, ...others] = told;
@@ -47,11 +48,4 @@ export function followHostEdits(inspector: Inspector, experiments: Experiments, 
     const label = (past.at(-1)?.label ?? '').slice(0, mostLabel);
     void connection.sendNotification(protocol.edit, { edits: present, label });
   });
-}
-
-/** VS Code goes one step back or forth mostly, whose name is known here. */
-function wayTo(edits: Edits, history: EditHistory): EditHistory {
-  const wanted = keyOfEdits(edits);
-  const ways = [history, undo(history), redo(history)];
-  return ways.find(({ present }) => keyOfEdits(present) === wanted) ?? historyOf(edits);
 }
