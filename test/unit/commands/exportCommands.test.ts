@@ -78,13 +78,20 @@ describe('what can be exported', () => {
       .map(({ kind }) => kind);
 
   it('is everything of a tokenizer that has every part', () => {
-    expect(kinds(tinyModel)).toHaveLength(11);
-    expect(kinds(lacking.patchesOnly)).toEqual(kinds(tinyModel));
+    const all = kinds(tinyModel);
+    expect(new Set(all).size).toBe(18);
+    // Without global tokens there is no attention of theirs.
+    expect(kinds(lacking.patchesOnly)).toEqual(all.filter((kind) => kind !== 'attention.png'));
   });
 
   it('is no plot of a filter that there is not, and no table of patch tokens that there are not', () => {
-    expect(kinds(lacking.fixedPatches)).toEqual(['view.png', 'patches.csv', 'patches.json', 'tokens.json', 'npz']);
-    expect(kinds(lacking.fixedGlobals)).toEqual(['view.png', 'tokens.json', 'npz']);
+    const pictures = ['view.png', 'input.png', 'reconstruction.png', 'difference.png'];
+    const ofPatches = [...pictures, 'patches.csv', 'patches.json', 'tokens.json', 'npz'];
+    expect(kinds(lacking.fixedPatches)).toEqual(ofPatches);
+    expect(kinds(lacking.fixedGlobals).filter((kind) => kind !== 'attention.png')).toEqual([
+      ...pictures,
+      ...['tokens.json', 'npz'],
+    ]);
   });
 });
 
@@ -106,7 +113,7 @@ describe('both commands', () => {
     for (const command of [exportCommand, copyViewCommand]) {
       expect(offered).toContainEqual([
         command,
-        "activeCustomEditorId == 'tatok.inspector' || activeWebviewPanelId == 'tatok.comparison'",
+        "activeCustomEditorId == 'tatok.inspector' || activeCustomEditorId == 'tatok.tokens' || activeWebviewPanelId == 'tatok.comparison'",
       ]);
     }
   });
