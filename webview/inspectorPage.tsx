@@ -98,7 +98,6 @@ function App(): JSX.Element {
               {inspector.rates.value && <Targets />}
               <ExperimentsPanel />
               {inspector.rates.value && <RateDistortionPlot />}
-              <AnchorsPanel />
               {inspector.filters.value && (
                 <>
                   <EntropyCurve />
