@@ -168,10 +168,10 @@ export class StageController {
         const frame = this.frame.peek();
         return frame === undefined ? transform : clampTransform(transform, frame);
       })
-      .filter((event: MouseEvent) => {
-        // As it is by default, but that a brush does not pan.
+      .filter((event: MouseEvent | TouchEvent) => {
+        // As it is by default, but that a brush does not pan. Touches have no button.
         if (event.type === 'wheel') return true;
-        return !event.ctrlKey && event.button === 0 && !this.isBrushing();
+        return !event.ctrlKey && (event instanceof TouchEvent || event.button === 0) && !this.isBrushing();
       })
       .on('zoom', ({ transform, sourceEvent }: { transform: ZoomTransform; sourceEvent: unknown }) => {
         this.canvas.classList.toggle('panning', sourceEvent instanceof MouseEvent && sourceEvent.type === 'mousemove');
