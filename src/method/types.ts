@@ -378,6 +378,9 @@ export const providerNames = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'] as const
 /** An execution provider by ONNX Runtime's short name. */
 export type ProviderName = (typeof providerNames)[number];
 
+/** Why CUDA is not used on a machine that has no GPU for it: nothing is wrong there. */
+export const noDriver = 'No NVIDIA driver was found.';
+
 /** The provider in use, and why each earlier one of the configured order could not be. */
 export interface ProviderReport {
   readonly provider: ProviderName;

@@ -273,7 +273,7 @@ export const travelChoice = z.enum(['undo', 'redo']);
 
 export const rowChoice = z.enum(['previous', 'next', 'list']);
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel', 'setUpCuda']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,

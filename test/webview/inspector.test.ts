@@ -667,6 +667,24 @@ describe('life of the page', () => {
     await page.getByText(reason).waitFor();
     await page.keyboard.press('Escape');
     await page.getByText(reason).waitFor({ state: 'hidden' });
+    expect(await page.getByTestId('provider').locator('.fallback').count()).toBe(1);
+    await page.close();
+  });
+
+  it('is no warning where there is no GPU, and leads to the set-up of CUDA', async () => {
+    const reason = 'No NVIDIA driver was found.';
+    const page = await open({ provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason }] } });
+    const chip = page.getByTestId('provider');
+    expect(await chip.locator('.fallback').count()).toBe(0);
+    expect(await chip.innerText()).not.toContain('fallback');
+    await chip.click();
+    await page.getByText(reason).waitFor();
+    await page.getByTestId('set-up-cuda').click();
+    const asked = () =>
+      page.evaluate(() =>
+        window.fixture.received.filter(({ method }) => method === 'action').map(({ params }) => params),
+      );
+    await expect.poll(asked).toEqual([['setUpCuda']]);
     await page.close();
   });
 
