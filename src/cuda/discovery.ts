@@ -1,5 +1,6 @@
 /** Finds CUDA's parts on this machine: each with its place, or missing. Looks only; changes nothing. */
 import { join } from 'node:path';
+import { noDriver } from '../method/types';
 import { findDriver, type Driver, type System } from './system';
 import { librariesPlaces, pathOf, type Place, type Searched } from './places';
 import {
@@ -163,7 +164,7 @@ async function neededIn(folder: string, names: readonly string[], system: System
 function problemsOf(driver: Driver, { cudaMajor, oldestDriver }: Requirements): Problem[] {
   const { version, library, gpus } = driver;
   if (library === undefined && version === undefined) {
-    return [{ kind: 'no-driver', message: 'No NVIDIA driver was found.' }];
+    return [{ kind: 'no-driver', message: noDriver }];
   }
   if (library === undefined) {
     return [

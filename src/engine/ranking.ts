@@ -4,7 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import { TatokError } from '../method/errors';
-import { distortionWeights, isSequential, rankSequentially, roundsOf } from '../method/sequential';
+import { distortionWeights, isSequential, rankSequentially, roundsOf, savedDecibels } from '../method/sequential';
 import { eliminate, eliminationPasses } from '../method/elimination';
 import { rankPatches } from '../method/filter';
 import { patchSide } from '../method/patch';
@@ -30,7 +30,7 @@ export interface RankingInput {
  * @throws TatokError bad-settings for distortion where no patches are ranked.
  * @param clock receives the stage `rank`, of several tiles batch by batch; its observer may stop there.
  */
-export function rankTiles(
+export async function rankTiles(
   model: ModelDescription,
   graphs: TileGraphs,
   ranked: RankingInput,
@@ -51,7 +51,9 @@ export function rankTiles(
   const estimate = (visible: Uint8Array) => rounds.estimate(visible);
   if (model.givenOthers) return eliminate(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings));
   const weigh = criterion === 'distortion' ? (visible: Uint8Array) => rounds.weigh(visible) : undefined;
-  return rankSequentially(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings), weigh);
+  const ranking = await rankSequentially(entropyBits, estimate, grid, edgePriority, roundsOf(ranked.settings), weigh);
+  if (weigh === undefined || ranking.priorities === undefined) return ranking;
+  return { ...ranking, priorities: { ...ranking.priorities, savedDecibels: rounds.savedDecibels } };
 }
 
 /**
@@ -64,6 +66,8 @@ class RevealingRounds {
   /** D and D⁰ of {@link distortionWeights}. */
   private readonly errors: Float32Array;
   private readonly floor: Float32Array;
+  /** By how much each patch's error fell in the round that revealed it, dB. */
+  readonly savedDecibels: Float64Array;
   /** The patches visible in the round before. */
   private before: Uint8Array;
   /** Tiles of this round. */
@@ -83,6 +87,7 @@ class RevealingRounds {
     this.expectedCodes = tokens.expectedCodes.slice();
     this.errors = new Float32Array(tiling.patches);
     this.floor = new Float32Array(tiling.patches);
+    this.savedDecibels = new Float64Array(tiling.patches);
     this.before = new Uint8Array(tokens.entropyBits.length);
     this.unsettled = everyTile(tiling);
     const count = roundsOf(settings);
@@ -115,6 +120,10 @@ class RevealingRounds {
   async weigh(visible: Uint8Array): Promise<Float64Array> {
     if (!visible.includes(1)) await this.measure(visible.slice().fill(1), this.floor);
     await this.measure(visible, this.errors);
+    const saved = savedDecibels(this.errors, this.floor);
+    visible.forEach((seen, i) => {
+      if (seen === 0) this.savedDecibels[i] = saved[i] ?? 0;
+    });
     return distortionWeights(this.errors, this.floor, visible);
   }
 

@@ -14,10 +14,10 @@ export const noTime = new Date(1980, 0, 1);
 
 /**
  * Arrays of a tokenization for `numpy.load`: patch arrays have the shape of the grid, global codes of a tiled picture T×K, `settings` is JSON
- * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `rank` and `lost_bits` are the columns of the
- * table of patches. Codes have the names of their streams in the graphs, a dimension of
- * their own where they are residual, and are latents where there are no codes. Codes and `keep` have experiments in them; bits, rank and
- * expected codes are of the model's own codes, which `settings` has under `edits`. Arrays of what the model does not have are left out.
+ * (`json.loads(str(z['settings']))`), `levels` is L_d of an FSQ codebook. `given_bits`, `saved_db`, `priority`, `round`, `rank` and
+ * `lost_bits` are the columns of the table of patches. Codes have the names of their streams in the graphs, a dimension of their own where
+ * they are residual, and are latents where there are no codes. Codes and `keep` have experiments in them; bits, rank and expected codes are
+ * of the model's own codes, which `settings` has under `edits`. Arrays of what the model does not have are left out.
  */
 export function tokenizationNpz(image: string, result: ExportedTokenization): Uint8Array {
   const { image: picture, model, tokens: own, reconstruction, ranking, edits = noEdits } = result;
@@ -47,6 +47,14 @@ export function tokenizationNpz(image: string, result: ExportedTokenization): Ui
     ...(ranking && {
       rank: { kind: 'int32', shape: estimated, values: keepRanks(ranking.order) },
       lost_bits: { kind: 'float64', shape: estimated, values: lostWith(ranking) },
+    }),
+    ...(ranking?.priorities && {
+      given_bits: { kind: 'float64', shape: estimated, values: ranking.priorities.givenBits },
+      priority: { kind: 'float64', shape: estimated, values: ranking.priorities.priority },
+      round: { kind: 'int32', shape: estimated, values: Int32Array.from(ranking.priorities.round) },
+    }),
+    ...(ranking?.priorities?.savedDecibels && {
+      saved_db: { kind: 'float64', shape: estimated, values: ranking.priorities.savedDecibels },
     }),
     ...(codebook.kind === 'fsq' && {
       levels: { kind: 'int32', shape: [codebook.levels.length], values: codebook.levels },

@@ -23,6 +23,13 @@ interface PatchRecord {
   readonly latent?: readonly number[];
   readonly entropyBits?: number;
   readonly surprisalBits?: number | undefined;
+  /** ĥ given the global tokens and the patches kept before the round that ranked this one. */
+  readonly givenBits?: number | undefined;
+  /** In dB; null where nothing is left of the error. */
+  readonly savedDecibels?: number | null | undefined;
+  /** What the ranking sorted by: patches of an earlier round first, then those of greater priority. */
+  readonly priority?: number | undefined;
+  readonly round?: number | undefined;
   readonly rank?: number;
   readonly lostBits?: number | undefined;
   readonly kept?: boolean;
@@ -59,6 +66,11 @@ const columns = [
   ['latent', ({ latent }) => latent?.join(' ')],
   ['entropy_bits', ({ entropyBits }) => entropyBits],
   ['surprisal_bits', ({ surprisalBits }) => surprisalBits],
+  ['given_bits', ({ givenBits }) => givenBits],
+  // As numerical tools read it.
+  ['saved_db', ({ savedDecibels }) => (savedDecibels === null ? 'inf' : savedDecibels)],
+  ['priority', ({ priority }) => priority],
+  ['round', ({ round }) => round],
   ['rank', ({ rank }) => rank],
   ['lost_bits', ({ lostBits }) => lostBits],
   ['kept', ({ kept }) => (kept === undefined ? undefined : Number(kept))],
@@ -85,6 +97,7 @@ function records(result: ExportedTokenization): PatchRecord[] {
   const ranks = result.ranking && keepRanks(result.ranking.order);
   const lost = result.ranking && lostWith(result.ranking);
   const { keep } = result.reconstruction;
+  const priorities = result.ranking?.priorities;
   const { edits = noEdits, tokens: own } = result;
   const decoded = { ...result, tokens: withReplaced(own, edits) };
   const [kept, dropped] = [new Set(edits.forcedKept), new Set(edits.forcedDropped)];
@@ -96,12 +109,23 @@ function records(result: ExportedTokenization): PatchRecord[] {
     return {
       ...{ row, column, index, ...(token && tokenRecord(token)) },
       ...(bits && { entropyBits: bits.entropy, surprisalBits: bits.surprisal }),
+      ...(priorities && {
+        givenBits: priorities.givenBits[index],
+        ...(priorities.savedDecibels && { savedDecibels: finite(priorities.savedDecibels[index]) }),
+        priority: priorities.priority[index],
+        round: priorities.round[index],
+      }),
       ...(place && { rank: place.rank, lostBits: lost?.[index], kept: place.kept }),
       ...{ edge, ...(rgb && { rgb }) },
       ...((kept.has(index) || dropped.has(index)) && { forced: kept.has(index) ? 'keep' : 'drop' }),
       ...(replaced.has(index) && { originalCode: ownCode(own, 'patch', index) }),
     };
   });
+}
+
+/** JSON has no infinity. */
+function finite(value: number | undefined): number | null | undefined {
+  return value === Infinity ? null : value;
 }
 
 /** Codes of 64 bits are text. */

@@ -61,13 +61,24 @@ export async function eliminate(
   const visible = new Uint8Array(tokens).fill(1);
   const order = new Uint32Array(tokens);
   const cumulativeBits = new Float64Array(tokens + 1);
+  const priorities = {
+    priority: new Float64Array(tokens),
+    givenBits: new Float64Array(tokens),
+    round: new Uint8Array(tokens),
+  };
   let dropped = 0;
-  for (const left of keptCounts(tokens, rounds)) {
+  for (const [round, left] of keptCounts(tokens, rounds).entries()) {
     const bits = dropped === 0 ? first : await givenOthers(estimate, visible, grid);
-    const { order: ascending } = rankPatches(bits, grid, edgePriority, (token) => visible[token] === 1);
-    const goes = apart(ascending, tokens - dropped - left, grid);
+    const among = rankPatches(bits, grid, edgePriority, (token) => visible[token] === 1);
+    const goes = apart(among.order, tokens - dropped - left, grid);
     order.set(goes, dropped);
-    for (const token of goes) visible[token] = 0;
+    for (const token of goes) {
+      visible[token] = 0;
+      priorities.priority[token] = among.priorities?.priority[token] ?? 0;
+      priorities.givenBits[token] = bits[token] ?? 0;
+      // What goes first is kept shortest.
+      priorities.round[token] = rounds - 1 - round;
+    }
     const before = dropped;
     dropped += goes.length;
     const givenLeft = await estimate(visible.slice());
@@ -82,7 +93,7 @@ export async function eliminate(
     least = Math.min(least, cumulativeBits[m] ?? 0);
     cumulativeBits[m] = least;
   }
-  return { order, cumulativeBits, totalBits: cumulativeBits[tokens] ?? 0 };
+  return { order, cumulativeBits, totalBits: cumulativeBits[tokens] ?? 0, priorities };
 }
 
 /** H(z_i | the other visible tokens) of every visible token, in four passes. */

@@ -89,7 +89,8 @@ export function rankPatches(
     .sort((a, b) => at(priority, a) - at(priority, b) || at(rank, a) - at(rank, b));
   const cumulativeBits = new Float64Array(order.length + 1);
   order.forEach((patch, m) => (cumulativeBits[m + 1] = at(cumulativeBits, m) + at(entropyBits, patch)));
-  return { order, cumulativeBits, totalBits: at(cumulativeBits, order.length) };
+  const priorities = { priority, givenBits: Float64Array.from(entropyBits), round: new Uint8Array(patches) };
+  return { order, cumulativeBits, totalBits: at(cumulativeBits, order.length), priorities };
 }
 
 /**

@@ -6,12 +6,13 @@ import type {
   Code,
   CodeArray,
   Grid,
-  TileLayout,
   ModelDescription,
-  ShownGeometry,
-  ShownImage,
   PageChoice,
   PatchRegion,
+  Priorities,
+  ShownGeometry,
+  ShownImage,
+  TileLayout,
   Tokenization,
 } from './types';
 
@@ -56,14 +57,38 @@ export interface PatchPlace {
   readonly rank: number;
   readonly patches: number;
   readonly kept: boolean;
+  /** What it was sorted by; undefined where that is not known. */
+  readonly sortedBy: SortedBy | undefined;
+}
+
+/** One patch of {@link Priorities}. */
+export interface SortedBy {
+  readonly priority: number;
+  readonly givenBits: number;
+  readonly savedDecibels: number | undefined;
 }
 
 /**
  * @param keepRank place of every patch in the order of keeping, 1 = dropped last.
  * @param keep N values, 1 = kept.
+ * @param priorities of the ranking, where they are known.
  */
-export function patchPlace(index: number, keepRank: Uint32Array, keep: Uint8Array): PatchPlace {
-  return { rank: keepRank[index] ?? 0, patches: keepRank.length, kept: keep[index] === 1 };
+export function patchPlace(
+  index: number,
+  keepRank: Uint32Array,
+  keep: Uint8Array,
+  priorities?: Priorities,
+): PatchPlace {
+  return {
+    rank: keepRank[index] ?? 0,
+    patches: keepRank.length,
+    kept: keep[index] === 1,
+    sortedBy: priorities && {
+      priority: priorities.priority[index] ?? 0,
+      givenBits: priorities.givenBits[index] ?? 0,
+      savedDecibels: priorities.savedDecibels?.[index],
+    },
+  };
 }
 
 /**
@@ -127,6 +152,7 @@ export function describePatch(facts: PatchFacts, place: PatchPlace | undefined):
     ...(token === undefined ? [] : [`${token.latent ? 'latent' : 'code'} ${describeToken(token)}`]),
     ...(bits === undefined ? [] : [`conditional entropy ${bits.entropy.toFixed(2)} bits`]),
     ...(bits?.surprisal === undefined ? [] : [`surprisal ${bits.surprisal.toFixed(2)} bits`]),
+    ...(place?.sortedBy === undefined ? [] : [`priority ${place.sortedBy.priority.toFixed(2)}`]),
     ...(place === undefined ? [] : [`rank ${place.rank} / ${place.patches}`, place.kept ? 'kept' : 'dropped']),
     ...(facts.influence === undefined ? [] : [`influence ${facts.influence.toFixed(1)} of 255`]),
     ...(facts.rgb === undefined ? [] : [`mean RGB ${facts.rgb.join(' ')}`]),

@@ -63,8 +63,13 @@ export async function rankSequentially(
   const visible = new Uint8Array(patches);
   const order = new Uint32Array(patches);
   const cumulativeBits = new Float64Array(patches + 1);
+  const priorities = {
+    priority: new Float64Array(patches),
+    givenBits: new Float64Array(patches),
+    round: new Uint8Array(patches),
+  };
   let entropyBits = first;
-  for (const left of hiddenCounts(patches, rounds)) {
+  for (const [round, left] of hiddenCounts(patches, rounds).entries()) {
     if (visible.includes(1)) entropyBits = await estimate(visible.slice());
     const weights = await weigh?.(visible.slice());
     const damped = weights && dampBesideBetter(weights, entropyBits, grid, visible);
@@ -72,14 +77,32 @@ export async function rankSequentially(
     const revealed = hidden.order.subarray(left);
     order.set(revealed, left);
     cumulativeBits.set(hidden.cumulativeBits.subarray(left + 1), left + 1);
-    for (const patch of revealed) visible[patch] = 1;
+    for (const patch of revealed) {
+      visible[patch] = 1;
+      priorities.priority[patch] = hidden.priorities?.priority[patch] ?? 0;
+      priorities.givenBits[patch] = entropyBits[patch] ?? 0;
+      priorities.round[patch] = round;
+    }
   }
   let least = Infinity;
   for (let m = patches; m >= 0; m--) {
     least = Math.min(least, cumulativeBits[m] ?? 0);
     cumulativeBits[m] = least;
   }
-  return { order, cumulativeBits, totalBits: cumulativeBits[patches] ?? 0 };
+  return { order, cumulativeBits, totalBits: cumulativeBits[patches] ?? 0, priorities };
+}
+
+/**
+ * 10·log10(D / D⁰) of every patch, dB: by how much its own error falls when it is kept. Infinite where nothing is left of it, 0 where keeping
+ * it changes nothing or for the worse.
+ *
+ * @param errors D, @param floor D⁰, as {@link distortionWeights} takes them.
+ */
+export function savedDecibels(errors: Float32Array, floor: Float32Array): Float64Array {
+  return Float64Array.from(errors, (error, i) => {
+    const least = floor[i] ?? 0;
+    return error <= least ? 0 : 10 * Math.log10(error / least);
+  });
 }
 
 /** Steps to the eight neighbours of a patch, with the share κ of its worth that a better one there takes. */

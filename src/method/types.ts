@@ -163,6 +163,23 @@ export interface Ranking {
   readonly cumulativeBits: Float64Array;
   /** The last of them: Σ_i ĥ_i given G. */
   readonly totalBits: number;
+  /** What the patches were sorted by; absent where none were, as of the steps of a prefix. */
+  readonly priorities?: Priorities;
+}
+
+/** What patches were sorted by, each in the round that gave it its place: N values each, in raster order. */
+export interface Priorities {
+  /** p_i, bits: ĥ_i, weighed where distortion decides, + β·e_i. */
+  readonly priority: Float64Array;
+  /** ĥ_i given G and the patches that were kept before that round, bits; of backward elimination that given all tokens left then. */
+  readonly givenBits: Float64Array;
+  /**
+   * The round, from 0: patches of an earlier one are kept longer, whatever their priority. Backward elimination counts its rounds from the
+   * last; within one, neighbours of what goes wait, whatever their priority.
+   */
+  readonly round: Uint8Array;
+  /** Where distortion decides: by how many dB the patch's own error falls when it is kept, as it is decoded in that round. */
+  readonly savedDecibels?: Float64Array;
 }
 
 /** Result of Dynamic Token Filtering and decoding under some settings; a model without an entropy model keeps every token. */
@@ -360,6 +377,9 @@ export const providerNames = ['cuda', 'cpu', 'dml', 'coreml', 'webgpu'] as const
 
 /** An execution provider by ONNX Runtime's short name. */
 export type ProviderName = (typeof providerNames)[number];
+
+/** Why CUDA is not used on a machine that has no GPU for it: nothing is wrong there. */
+export const noDriver = 'No NVIDIA driver was found.';
 
 /** The provider in use, and why each earlier one of the configured order could not be. */
 export interface ProviderReport {

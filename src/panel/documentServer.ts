@@ -249,9 +249,7 @@ export class DocumentServer extends Disposable {
   }
 
   private async runAction(action: protocol.FailureAction): Promise<void> {
-    const { state } = this.document;
-    // Buttons of a failure alone, as they were offered: no page lifts a limit by itself. The log may be looked at any time.
-    if (action !== 'showOutput' && !(state.kind === 'failed' && state.failure.actions.includes(action))) {
+    if (!this.offers(action)) {
       this.services.log.warn(`The page ran the action ${action}, which it was not offered; it is ignored.`);
       return;
     }
@@ -265,6 +263,9 @@ export class DocumentServer extends Disposable {
       case 'showOutput':
         this.services.log.show();
         return;
+      case 'setUpCuda':
+        await vscode.commands.executeCommand('tatok.setUpCuda');
+        return;
       case 'chooseModel':
         await this.chooseModel(null, CancellationToken.None).catch((error: unknown) => {
           const { message, advice } = toTatokError(error, this.document.name);
@@ -274,6 +275,21 @@ export class DocumentServer extends Disposable {
       case 'openSettings':
         await vscode.commands.executeCommand('workbench.action.openSettings', '@ext:tatok.tatok-inspector');
     }
+  }
+
+  /**
+   * Buttons of a failure alone, as they were offered: no page lifts a limit by itself. The log may be looked at any time. Where CUDA is not
+   * used, the list of what it needs may be opened: the command asks before it does anything.
+   */
+  private offers(action: protocol.FailureAction): boolean {
+    const { state } = this.document;
+    if (action === 'showOutput') return true;
+    if (action === 'setUpCuda') {
+      return (
+        state.kind === 'tokenized' && state.tokenization.provider.failures.some(({ provider }) => provider === 'cuda')
+      );
+    }
+    return state.kind === 'failed' && state.failure.actions.includes(action);
   }
 
   private stateChanged(state: DocumentState): void {

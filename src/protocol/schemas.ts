@@ -273,7 +273,7 @@ export const travelChoice = z.enum(['undo', 'redo']);
 
 export const rowChoice = z.enum(['previous', 'next', 'list']);
 
-export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel']);
+export const failureAction = z.enum(['retry', 'showOutput', 'openSettings', 'openAnyway', 'chooseModel', 'setUpCuda']);
 
 const pageAnalysisRequest = z.strictObject({
   name: analysisName,
@@ -723,11 +723,24 @@ const analysisAnswers = {
       order: typedArray<Uint32Array>(Uint32Array),
       cumulativeBits: typedArray<Float64Array>(Float64Array),
       totalBits: amount,
+      priorities: z.optional(
+        z.strictObject({
+          priority: typedArray<Float64Array>(Float64Array),
+          givenBits: typedArray<Float64Array>(Float64Array),
+          round: typedArray<Uint8Array>(Uint8Array),
+          savedDecibels: z.optional(typedArray<Float64Array>(Float64Array)),
+        }),
+      ),
     })
     .check(
       z.refine(
         ({ order, cumulativeBits }) => cumulativeBits.length === order.length + 1,
         'the bits are not those of the order',
+      ),
+      z.refine(
+        ({ order, priorities = {} }) =>
+          Object.values(priorities).every((values) => values === undefined || values.length === order.length),
+        'the priorities are not those of the order',
       ),
     ),
   reconstruct: z.strictObject({

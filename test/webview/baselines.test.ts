@@ -74,7 +74,10 @@ describe('a tokenizer of global tokens alone', () => {
 
   it('is exported as what it is', async () => {
     const page = await open({ parts: fixedGlobals });
-    expect(await exportKinds(page)).toEqual(['view.png', 'copy', 'tokens.json', 'npz']);
+    expect(await exportKinds(page)).toEqual([
+      ...['view.png', 'copy', 'input.png', 'reconstruction.png', 'difference.png', 'attention.png'],
+      ...['tokens.json', 'npz'],
+    ]);
     await page.close();
   });
 
@@ -98,7 +101,8 @@ describe('a tokenizer that keeps every patch token', () => {
     await page.keyboard.press('ArrowUp');
     expect(await page.getByTestId('readout').locator('dt').allInnerTexts()).toEqual(['code', 'mean RGB']);
     expect(await exportKinds(page)).toEqual([
-      ...['view.png', 'copy', 'patches.csv', 'patches.json', 'tokens.json', 'npz'],
+      ...['view.png', 'copy', 'input.png', 'reconstruction.png', 'difference.png'],
+      ...['patches.csv', 'patches.json', 'tokens.json', 'npz'],
     ]);
     await page.close();
   });
@@ -124,7 +128,7 @@ describe('a tokenizer of patch tokens that are filtered', () => {
   it('is filtered as ever, given nothing at first', async () => {
     const page = await open({ parts: patchesOnly });
     expect(await text(page, 'kind')).toBe('no global tokens, 256 patch tokens: every image takes 0 to 256 tokens');
-    expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Off']);
+    expect(await overlays(page)).toEqual(['Priority', 'Entropy', 'Surprisal', 'Kept', 'Off']);
     expect(await options(page.getByTestId('ranking'))).toEqual(['entropy', 'sequential', 'by distortion']);
     const kept = Number(await text(page, 'kept-count'));
     await page.getByTestId('loss-rate').fill('0.4');
@@ -241,8 +245,8 @@ describe('a tokenizer of which leading tokens decode', () => {
     expect(await asked(page, 'rank')).toBe(0);
     expect(await overlays(page)).toEqual(['Attention', 'Influence', 'Off']);
     expect(await exportKinds(page)).toEqual([
-      'view.png',
-      'copy',
+      ...['view.png', 'copy', 'input.png', 'reconstruction.png', 'difference.png', 'attention.png'],
+      ...['sweep.webp', 'sweep.gif'],
       'tokens.json',
       'npz',
       'rate-distortion.svg',

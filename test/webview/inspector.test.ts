@@ -88,6 +88,44 @@ describe('overlays and views', () => {
     await page.close();
   });
 
+  it('shows what the filter sorts by: the map and card of priority follow β', async () => {
+    const page = await open();
+    await page.getByTestId('overlay-priority').click();
+    await setRange(page, 'opacity', 1);
+    const card = page.getByTestId('readout').locator('dl');
+    const box = await page.getByTestId('canvas').boundingBox();
+    if (box === null) throw new Error('no canvas');
+    // The patch (0, 8) at the edge of the picture.
+    await page.mouse.move(box.x + box.width / 2 + 16, box.y + box.height / 2 - 240);
+    const numbers = async () => {
+      const text = await card.innerText();
+      return [/entropy\s+([\d.]+) bits/, /priority\s+([\d.]+)/].map((name) => Number(name.exec(text)?.[1]));
+    };
+    const [bits = NaN, before] = await numbers();
+    expect(before).toBe(bits);
+    const colour = await pixel(page, 0, 8);
+    await enter(page.getByTestId('edge-priority'), '3');
+    await expect.poll(numbers).toEqual([bits, Number((bits + 3).toFixed(2))]);
+    await painted(page);
+    expect(await pixel(page, 0, 8)).not.toEqual(colour);
+    await page.close();
+  });
+
+  it('says tokens and PSNR once ε has settled', async () => {
+    const page = await open();
+    const said = page.getByTestId('results-said');
+    const results = async () => {
+      const [tokens, psnr] = [await number(page, 'total-tokens'), await number(page, 'psnr')];
+      return `${tokens} tokens, PSNR ${psnr.toFixed(1)} dB`;
+    };
+    const before = await results();
+    await expect.poll(() => said.textContent()).toBe(before);
+    await setRange(page, 'loss-rate', 0.4);
+    await expect.poll(async () => (await said.textContent()) === (await results())).toBe(true);
+    expect(await said.textContent()).not.toBe(before);
+    await page.close();
+  });
+
   it('dims and hatches dropped patches, leaves kept ones and outlines them', async () => {
     const page = await open();
     await page.getByTestId('view-original').click();
@@ -629,6 +667,24 @@ describe('life of the page', () => {
     await page.getByText(reason).waitFor();
     await page.keyboard.press('Escape');
     await page.getByText(reason).waitFor({ state: 'hidden' });
+    expect(await page.getByTestId('provider').locator('.fallback').count()).toBe(1);
+    await page.close();
+  });
+
+  it('is no warning where there is no GPU, and leads to the set-up of CUDA', async () => {
+    const reason = 'No NVIDIA driver was found.';
+    const page = await open({ provider: { provider: 'cpu', failures: [{ provider: 'cuda', reason }] } });
+    const chip = page.getByTestId('provider');
+    expect(await chip.locator('.fallback').count()).toBe(0);
+    expect(await chip.innerText()).not.toContain('fallback');
+    await chip.click();
+    await page.getByText(reason).waitFor();
+    await page.getByTestId('set-up-cuda').click();
+    const asked = () =>
+      page.evaluate(() =>
+        window.fixture.received.filter(({ method }) => method === 'action').map(({ params }) => params),
+      );
+    await expect.poll(asked).toEqual([['setUpCuda']]);
     await page.close();
   });
 
@@ -636,7 +692,7 @@ describe('life of the page', () => {
     const page = await open();
     await page.getByTestId('model').focus();
     const order: string[] = [];
-    for (let i = 0; i < 46; i++) {
+    for (let i = 0; i < 64; i++) {
       order.push(
         await page.evaluate(() => {
           const { activeElement: element } = document;
@@ -646,7 +702,7 @@ describe('life of the page', () => {
       await page.keyboard.press('Tab');
     }
     expect(order.join(' ')).toMatch(
-      /^model model-details provider export view-reconstruction overlay-entropy opacity colormap canvas range .* fit actual-size about-lossRate loss-rate-number ranking about-ranking budget about-budget edge-priority about-edgePriority reset save-defaults loss-rate side-width fold-rate-distortion-title about-rateDistortion rate-compute fold-curve-title about-curve loss-line fold-histogram-title about-histogram fold-anchors-title about-anchors anchors strip-height fold-globals layer head global-0/,
+      /^model model-details provider export view-reconstruction overlay-entropy about-entropy opacity colormap canvas range .* fit actual-size about-lossRate loss-rate-number ranking about-ranking budget about-budget edge-priority about-edgePriority reset save-defaults loss-rate side-width target target-unit target-set fold-experiments-title undo redo tool-inspect other-image draw seed sequence fold-rate-distortion-title about-rateDistortion rate-compute fold-curve-title about-curve loss-line fold-histogram-title about-histogram fold-anchors-title about-anchors anchors strip-height fold-globals layer head global-0/,
     );
     await page.close();
   });

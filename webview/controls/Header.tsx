@@ -4,11 +4,18 @@ import { TokensFile } from './TokensFile';
 import { Neighbours } from '../experiments/Neighbours';
 import { useServices } from '../state/context';
 import { Disclosure, MenuButton, Row } from '../ui/ownControls';
-import { Dropdown } from '../ui/toolkit';
+import { Button, Dropdown } from '../ui/toolkit';
 import { describeCodebook } from '../../src/method/codebook';
 import { describePage } from '../../src/method/patch';
 import { mainStream } from '../../src/method/streams';
-import type { CropMode, ModelDescription, ShownImage, ProviderName, ProviderReport } from '../../src/method/types';
+import {
+  noDriver,
+  type CropMode,
+  type ModelDescription,
+  type ShownImage,
+  type ProviderName,
+  type ProviderReport,
+} from '../../src/method/types';
 import { useExporter } from '../export/exporter';
 import { exportChoices } from '../../src/protocol/exports';
 
@@ -182,6 +189,9 @@ const names: Record<ProviderName, string> = {
 /** The provider in use; why an earlier one of the order could not be used is never silent. */
 export function ProviderChip({ report }: { readonly report: ProviderReport }): JSX.Element {
   const { failures } = report;
+  const { session } = useServices();
+  // Where there is no GPU, the CPU is no fallback.
+  const fallback = failures.some(({ reason }) => reason !== noDriver);
   const name = names[report.provider];
   const title =
     failures.length === 0
@@ -193,23 +203,32 @@ export function ProviderChip({ report }: { readonly report: ProviderReport }): J
       testId="provider"
       summary={
         <>
-          <span class={failures.length === 0 ? 'dot' : 'dot fallback'} aria-hidden="true" />
+          <span class={fallback ? 'dot fallback' : 'dot'} aria-hidden="true" />
           {name}
-          {failures.length > 0 && <span class="visually-hidden"> (a fallback)</span>}
+          {fallback && <span class="visually-hidden"> (a fallback)</span>}
         </>
       }
     >
       {failures.length === 0 ? (
         <p>The first provider of the configured order is in use.</p>
       ) : (
-        <dl class="reasons">
-          {failures.map(({ provider, reason }) => (
-            <div key={provider}>
-              <dt>{provider} was not available</dt>
-              <dd>{reason}</dd>
+        <>
+          <dl class="reasons">
+            {failures.map(({ provider, reason }) => (
+              <div key={provider}>
+                <dt>{provider} was not available</dt>
+                <dd>{reason}</dd>
+              </div>
+            ))}
+          </dl>
+          {failures.some(({ provider }) => provider === 'cuda') && (
+            <div class="buttons">
+              <Button testId="set-up-cuda" onPress={() => session.runAction('setUpCuda')}>
+                Set Up CUDA…
+              </Button>
             </div>
-          ))}
-        </dl>
+          )}
+        </>
       )}
     </Disclosure>
   );

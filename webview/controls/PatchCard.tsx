@@ -57,7 +57,7 @@ export function focusedPatch({ inspector, session }: Services): FocusedPatch | u
   const selected = inspector.selected.value;
   if (index === undefined || !tokenization) return undefined;
   const influence = inspector.overlay.value === 'influence' ? session.influence.shown.value : undefined;
-  const place = keepRank && selected && patchPlace(index, keepRank, selected.keep);
+  const place = keepRank && selected && patchPlace(index, keepRank, selected.keep, inspector.ranking.value?.priorities);
   return {
     facts: patchFacts(index, { ...tokenization, tokens: inspector.decoded.value ?? tokenization.tokens }, influence),
     place,
@@ -65,6 +65,7 @@ export function focusedPatch({ inspector, session }: Services): FocusedPatch | u
 }
 
 function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boolean }): JSX.Element {
+  const { inspector } = useServices();
   return (
     <>
       <div class="title-line">
@@ -83,6 +84,13 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
                 ? 'its code is not in the file'
                 : `${facts.bits.surprisal.toFixed(2)} bits`}
             </Row>
+            {place?.sortedBy && inspector.criterion.value !== 'entropy' && (
+              <Row name="entropy in its round">{place.sortedBy.givenBits.toFixed(2)} bits</Row>
+            )}
+            {place?.sortedBy?.savedDecibels !== undefined && (
+              <Row name="error saved">{decibels(place.sortedBy.savedDecibels)}</Row>
+            )}
+            {place?.sortedBy && <Row name="priority">{place.sortedBy.priority.toFixed(2)}</Row>}
             <Row name="rank · state">
               {place === undefined ? '–' : `${place.rank} / ${place.patches} · ${place.kept ? 'kept' : 'dropped'}`}
               {facts.edge && <span class="muted"> · edge</span>}
@@ -110,6 +118,10 @@ function Facts({ facts, place, pinned }: FocusedPatch & { readonly pinned: boole
   );
 }
 
+function decibels(value: number): string {
+  return Number.isFinite(value) ? `${value.toFixed(2)} dB` : 'all of it';
+}
+
 function Swatch({ rgb }: { readonly rgb: readonly number[] }): JSX.Element {
   return <span class="swatch" style={{ backgroundColor: `rgb(${rgb.join(' ')})` }} aria-hidden="true" />;
 }
@@ -131,15 +143,26 @@ function CopyButton({ text }: { readonly text: string }): JSX.Element {
 /** The pointer may cross many patches; only one that it rests on is announced. */
 const announceAfterMs = 200;
 
-/** Tells assistive technology of the focused patch. */
-export function Announcement({ text }: { readonly text: string }): JSX.Element {
+interface AnnouncementProps {
+  readonly text: string;
+  readonly testId?: string;
+  /** Milliseconds for which the text has to stay the same. */
+  readonly afterMs?: number;
+}
+
+/** Tells assistive technology of what came to rest: a text that changed since is not said. */
+export function Announcement({
+  text,
+  testId = 'announcement',
+  afterMs = announceAfterMs,
+}: AnnouncementProps): JSX.Element {
   const [announced, setAnnounced] = useState('');
   useEffect(() => {
-    const timer = setTimeout(() => setAnnounced(text), announceAfterMs);
+    const timer = setTimeout(() => setAnnounced(text), afterMs);
     return () => clearTimeout(timer);
-  }, [text]);
+  }, [text, afterMs]);
   return (
-    <p class="visually-hidden" aria-live="polite" data-testid="announcement">
+    <p class="visually-hidden" aria-live="polite" data-testid={testId}>
       {announced}
     </p>
   );

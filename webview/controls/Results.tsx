@@ -1,5 +1,7 @@
 import type { ComponentChildren, JSX } from 'preact';
+import { Announcement } from './PatchCard';
 import { useServices } from '../state/context';
+import type { Inspector } from '../state/inspector';
 import { Badge } from '../ui/toolkit';
 import type { DecodedPicture } from '../../src/protocol/engineMessages';
 import { bitsPerPixel, bitsPerPixelText, bytesOf } from '../../src/method/anchors';
@@ -8,6 +10,16 @@ import { costOf, estimatedGrid } from '../../src/method/streams';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 
 const unknown = '–';
+
+/** ε has settled when its results stand for so long. */
+const settledMs = 500;
+
+/** The results in one sentence, once they are those of the settings shown. */
+function said({ stale, selected, reconstruction }: Inspector): string {
+  if (stale.value || selected.value === undefined || reconstruction.value === undefined) return '';
+  const { psnr } = reconstruction.value;
+  return `${selected.value.totalTokens} tokens, PSNR ${psnr === null ? 'infinite' : `${psnrText(psnr, 1)} dB`}`;
+}
 
 /** Results in large figures: tokens, bits per pixel and bytes of the kept set, PSNR and SSIM of its reconstruction. */
 export function Results(): JSX.Element | null {
@@ -30,6 +42,7 @@ export function Results(): JSX.Element | null {
         <Rate {...picture} />
         <Quality />
       </dl>
+      <Announcement testId="results-said" afterMs={settledMs} text={said(inspector)} />
     </section>
   );
 }

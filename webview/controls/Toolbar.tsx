@@ -1,4 +1,5 @@
 import type { ComponentChildren, JSX } from 'preact';
+import { Explanation } from '../plots/Explanation';
 import { useServices } from '../state/context';
 import { colormapNames } from '../canvas/colormaps';
 import type { Overlay, View } from '../state/viewState';
@@ -22,6 +23,7 @@ const viewOptions: readonly { value: View; label: string; title?: string }[] = [
 const unedited: (typeof viewOptions)[number] = { value: 'original', label: 'Unedited' };
 
 const overlayOptions: readonly { value: Overlay; label: string; title: string }[] = [
+  { value: 'priority', label: 'Priority', title: 'The quantity that the filter sorts patches by' },
   { value: 'entropy', label: 'Entropy', title: 'Conditional entropy of every patch, in bits' },
   { value: 'surprisal', label: 'Surprisal', title: 'Bits the actual code takes: −log2 q(z | G)' },
   { value: 'kept', label: 'Kept', title: 'Kept patches outlined, dropped ones dimmed and hatched' },
@@ -53,6 +55,7 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
   const { hasOriginal } = inspector;
   const offered = overlays ?? inspector.overlays.value;
   const chosen = inspector.chosenOverlay.value;
+  const explained = offered.includes(chosen) ? chosen : 'none';
   // A list takes the room of its longest choice alone.
   const Choice = compact.value ? Dropdown : RadioGroup;
   return (
@@ -77,16 +80,18 @@ export function Toolbar({ views, overlays, children, after }: ToolbarProps): JSX
           onChange={(overlay) => (inspector.chosenOverlay.value = overlay)}
         />
       )}
+      {explained !== 'none' && <Explanation of={explained} />}
       {after}
       <span class="spacer" />
       <div class="appearance">
         {offered.length > 1 && (
-          <label class="opacity">
+          <label class="opacity" title="Opacity of the overlay">
             <span class="muted">opacity</span>
             <Range
               testId="opacity"
               step={0.05}
               value={inspector.opacity.value}
+              valueText={`${Math.round(100 * inspector.opacity.value)} %`}
               onInput={(opacity) => (inspector.opacity.value = opacity)}
             />
           </label>

@@ -1,5 +1,5 @@
 /** Pictures without marks, as data for figures and scripts: one pixel of the file for one of the picture that is shown. */
-import { colourBitmap, contextOf, differenceValues, mapBitmap } from '../canvas/bitmaps';
+import { colourBitmap, contextOf, differenceValues } from '../canvas/bitmaps';
 import type { Inspector } from '../state/inspector';
 import type { PlainKind } from '../../src/protocol/exports';
 import { patchSide, shownSize } from '../../src/method/patch';
@@ -19,9 +19,9 @@ export function plainPicture(kind: PlainKind, inspector: Inspector): HTMLCanvasE
       return colourBitmap(reconstruction?.rgb ?? image.rgb, size);
     case 'difference.png':
       // Every level is its own: the mean of the three channels' absolute differences, 0 to 255.
-      return mapBitmap(differenceValues(image.rgb, reconstruction?.rgb ?? image.rgb), size.width, [0, 255], 'grey');
+      return levelsBitmap(differenceValues(image.rgb, reconstruction?.rgb ?? image.rgb), size.width, 255);
     case 'mask.png':
-      return ofPatches(mapBitmap(inspector.selected.peek()?.keep ?? [], columns, [0, 1], 'grey'), inspector);
+      return ofPatches(levelsBitmap(inspector.selected.peek()?.keep ?? [], columns, 1), inspector);
     case 'attention.png':
       return ofPatches(attentionBitmap(inspector), inspector);
   }
@@ -37,6 +37,16 @@ export function missingFor(kind: PlainKind, inspector: Inspector): string | unde
     return inspector.shownAttention.value === undefined ? 'The attention of this tile is not read yet.' : undefined;
   }
   return inspector.reconstruction.value === undefined ? 'There is no reconstruction yet.' : undefined;
+}
+
+/** Values from 0, black, to `most`, white, in proportion; the page’s map of greys is made for the eye. */
+function levelsBitmap(values: ArrayLike<number>, width: number, most: number): HTMLCanvasElement {
+  const rgb = new Uint8Array(3 * values.length);
+  for (let i = 0; i < values.length; i++) {
+    const level = most > 0 ? Math.round((255 * (values[i] ?? 0)) / most) : 0;
+    rgb.fill(level, 3 * i, 3 * i + 3);
+  }
+  return colourBitmap(rgb, { width, height: Math.ceil(values.length / width) });
 }
 
 /** Mean attention of the global tokens that are chosen; the largest weight is white. Patches of other tiles are black. */
@@ -56,7 +66,7 @@ function attentionBitmap(inspector: Inspector): HTMLCanvasElement {
     values[row * grid.columns + region.column + (cell % region.columns)] = sum;
     most = Math.max(most, sum);
   }
-  return mapBitmap(values, grid.columns, [0, most], 'grey');
+  return levelsBitmap(values, grid.columns, most);
 }
 
 /** A bitmap of one pixel per patch, each as large as its patch; the last are cut where the picture ends. */

@@ -10,8 +10,8 @@ const margin = { top: 44, right: 16, bottom: 20, left: 12 };
 const ink = '#1f1f1f';
 const faint = '#595959';
 
-/** Marks that follow the pointer or take it; no part of a figure. */
-const pointerMarks = '.grip, .focused-dot, .focused-mark';
+/** Marks that follow the pointer or take it, and titles that a figure has at its own places. */
+const pointerMarks = '.grip, .focused-dot, .focused-mark, .axis-title';
 
 /** The page's style sheet in light colours, as attributes that every program understands. */
 const styles: readonly (readonly [selector: string, attributes: Readonly<Record<string, string>>])[] = [

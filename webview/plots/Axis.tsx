@@ -10,10 +10,12 @@ interface AxisProps {
   readonly ticks: readonly number[];
   readonly x: number;
   readonly y: number;
+  /** The quantity and its unit. */
+  readonly title?: string;
 }
 
 /** d3's axis with few, chosen ticks. */
-export function Axis({ side, scale, ticks, x, y }: AxisProps): JSX.Element {
+export function Axis({ side, scale, ticks, x, y, title }: AxisProps): JSX.Element {
   const group = useRef<SVGGElement>(null);
   useEffect(() => {
     if (group.current === null) return;
@@ -25,7 +27,22 @@ export function Axis({ side, scale, ticks, x, y }: AxisProps): JSX.Element {
       .tickFormat((value) => value.valueOf().toLocaleString('en'));
     select(group.current).call(axis);
   }, [side, scale, ticks]);
-  return <g ref={group} class="axis" transform={`translate(${x} ${y})`} aria-hidden="true" />;
+  const [, end = 0] = scale.range();
+  return (
+    <>
+      <g ref={group} class="axis" transform={`translate(${x} ${y})`} aria-hidden="true" />
+      {title !== undefined && side === 'bottom' && (
+        <text class="axis-title" x={end} y={y + 29} text-anchor="end" aria-hidden="true">
+          {title}
+        </text>
+      )}
+      {title !== undefined && side === 'left' && (
+        <text class="axis-title" x={2} y={end - 9} aria-hidden="true">
+          {title}
+        </text>
+      )}
+    </>
+  );
 }
 
 /** At the size of labels in plots, generously. */

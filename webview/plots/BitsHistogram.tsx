@@ -1,4 +1,4 @@
-import { bin, max } from 'd3-array';
+import { bin, max, median } from 'd3-array';
 import { scaleLinear } from 'd3-scale';
 import type { JSX } from 'preact';
 import { useMemo, useRef } from 'preact/hooks';
@@ -7,27 +7,28 @@ import { PlotPanel } from './PlotPanel';
 import { cssColour } from '../canvas/colormaps';
 import { useExportedPlot } from '../export/exporter';
 import { useServices } from '../state/context';
+import { bitsTitles } from '../state/layers';
 import { tokenBits } from '../../src/method/streams';
+import type { Tokens } from '../../src/method/types';
 
-const height = 92;
-const margin = { top: 6, right: 6, bottom: 20, left: 36 };
+const height = 118;
+const margin = { top: 20, right: 6, bottom: 32, left: 36 };
 
 /** How many patches have how many bits, in half bits; bars take the colours of the heat map. */
 export function BitsHistogram(): JSX.Element {
   const { inspector } = useServices();
   const tokenization = inspector.tokenization.value;
-  const surprisal = inspector.overlay.value === 'surprisal';
-  const title = surprisal ? 'Surprisal per patch' : 'Bits per patch';
+  const overlay = inspector.overlay.value;
+  const priority = inspector.ranking.value?.priorities?.priority;
+  const title = overlay === 'surprisal' || overlay === 'priority' ? bitsTitles[overlay] : 'Bits per patch';
+  const valuesOf = ({ surprisalBits, entropyBits }: Tokens): ArrayLike<number> & Iterable<number> =>
+    overlay === 'surprisal' ? surprisalBits : overlay === 'priority' ? (priority ?? new Float64Array()) : entropyBits;
   return (
     <PlotPanel name="histogram" title={title} help="histogram">
       {tokenization === undefined ? (
         <PlotToCome height={height} />
       ) : (
-        <Plot
-          title={title}
-          values={surprisal ? tokenization.tokens.surprisalBits : tokenization.tokens.entropyBits}
-          mostBits={tokenBits(tokenization.model)}
-        />
+        <Plot title={title} values={valuesOf(tokenization.tokens)} mostBits={tokenBits(tokenization.model)} />
       )}
     </PlotPanel>
   );
@@ -36,7 +37,7 @@ export function BitsHistogram(): JSX.Element {
 interface PlotProps {
   readonly title: string;
   /** Bits of every patch. */
-  readonly values: Float32Array;
+  readonly values: ArrayLike<number> & Iterable<number>;
   /** The bits that a token costs: no mean can be more. */
   readonly mostBits: number;
 }
@@ -74,11 +75,11 @@ function Plot({ title, values, mostBits }: PlotProps): JSX.Element {
       class="plot"
       height={height}
       role="img"
-      aria-label="Histogram of bits per patch"
+      aria-label={`${title}: half of them have up to ${(median(values) ?? 0).toFixed(1)} bits, the greatest ${(max(values) ?? 0).toFixed(1)}`}
       data-testid="histogram"
     >
-      <Axis side="bottom" scale={x} ticks={ticks} x={0} y={height - margin.bottom} />
-      <Axis side="left" scale={y} ticks={[y.domain()[1] ?? 0]} x={margin.left} y={0} />
+      <Axis side="bottom" scale={x} ticks={ticks} x={0} y={height - margin.bottom} title="bits" />
+      <Axis side="left" scale={y} ticks={[y.domain()[1] ?? 0]} x={margin.left} y={0} title="patches" />
       {bins.map((patches) => {
         const from = x(patches.x0 ?? 0);
         const to = x(patches.x1 ?? 0);

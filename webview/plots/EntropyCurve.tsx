@@ -10,8 +10,8 @@ import type { Inspector } from '../state/inspector';
 import { lossRateStep, snapLossRate } from '../state/lossRate';
 import type { Ranking } from '../../src/method/types';
 
-const height = 124;
-const margin = { top: 8, right: 6, bottom: 20, left: 36 };
+const height = 148;
+const margin = { top: 20, right: 6, bottom: 32, left: 36 };
 
 /**
  * Cumulative conditional entropy, patches in the order of keeping: how many bits the m patches kept longest hold together.
@@ -74,8 +74,8 @@ function Plot({ inspector, ranking }: { readonly inspector: Inspector; readonly 
       onPointerMove={focusAt}
       onPointerLeave={() => (inspector.pointing.value = false)}
     >
-      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
-      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
+      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} title="patches kept" />
+      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} title="bits" />
       <path class="curve-line" d={geometry.path} />
       <FocusedDot inspector={inspector} ranking={ranking} x={x} y={y} />
       {inspector.rates.value && (

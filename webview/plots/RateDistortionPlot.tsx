@@ -16,8 +16,8 @@ import { Badge, Button, Dropdown } from '../ui/toolkit';
 import { noSsim, psnrText, ssimText } from '../../src/method/quality';
 import type { Measurement } from '../../src/method/types';
 
-const height = 132;
-const margin = { top: 10, right: 8, bottom: 20, left: 36 };
+const height = 156;
+const margin = { top: 20, right: 8, bottom: 32, left: 36 };
 
 const rates: readonly { value: Rate; label: string }[] = [
   { value: 'tokens', label: 'tokens' },
@@ -202,11 +202,11 @@ function Plot({ curve }: { readonly curve: RateCurve }): JSX.Element {
       class={rateDistortion.stale.value ? 'plot stale-plot' : 'plot'}
       height={height}
       role="group"
-      aria-label={`${unit} against ${rateNames[rate]}, ${points.length} points`}
+      aria-label={`${unit} against ${rateNames[rate]}, ${points.length} points${summary(geometry.drawn)}`}
       data-testid="rate-distortion"
     >
-      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} />
-      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} />
+      <Axis side="bottom" scale={x} ticks={geometry.xTicks} x={0} y={height - margin.bottom} title={rateNames[rate]} />
+      <Axis side="left" scale={y} ticks={geometry.yTicks} x={margin.left} y={0} title={unit} />
       <AnchorCurves marks={geometry.marks} x={(bits) => x(bitsAs(rate, bits, pixels))} y={y} />
       <path class="curve-line" d={geometry.path} />
       <Current x={x} y={y} />
@@ -296,4 +296,11 @@ function Points({ points, x, y }: MarkProps & { readonly points: readonly Drawn[
 function describe({ lossRate, totalTokens, payloadBits, maskBits, psnr, ssim }: Measurement): string {
   const bits = (payloadBits + maskBits).toFixed(0);
   return `ε ${lossRate}: ${totalTokens} tokens, ${bits} bits, PSNR ${psnrText(psnr, 1)} dB, SSIM ${ssimText(ssim, 2)}`;
+}
+
+/** Its worst and its best point. */
+function summary(drawn: readonly Drawn[]): string {
+  const [least, most] = [drawn[0], drawn.at(-1)];
+  if (least === undefined || most === undefined) return '';
+  return `: ${least.worth.toFixed(2)} at ${least.point.totalTokens} tokens to ${most.worth.toFixed(2)} at ${most.point.totalTokens}`;
 }

@@ -8,6 +8,7 @@ const actionNames: Record<FailureAction, string> = {
   openSettings: 'Open settings',
   openAnyway: 'Open anyway',
   chooseModel: 'Choose model…',
+  setUpCuda: 'Set Up CUDA…',
 };
 
 interface FailureMessageProps {

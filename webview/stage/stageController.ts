@@ -256,7 +256,8 @@ export class StageController {
     const { width, height, ratio } = this.size.value;
     if (picture === undefined || base === undefined || width === 0) return undefined;
     const overlay = inspector.overlay.value;
-    const outlineKept = overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept';
+    const outlineKept =
+      overlay === 'priority' || overlay === 'entropy' || overlay === 'surprisal' || overlay === 'kept';
     return {
       width,
       height,

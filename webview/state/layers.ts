@@ -42,6 +42,13 @@ interface OwnDomains {
   readonly influence: ReadonlySignal<Domain | undefined>;
 }
 
+/** What maps in bits show. */
+export const bitsTitles = {
+  priority: 'Priority per patch',
+  entropy: 'Conditional entropy per patch',
+  surprisal: 'Surprisal per patch',
+} as const;
+
 /** Pixel differences above this (of 255) share the last colour of the fixed scale. */
 const differenceCeiling = 64;
 
@@ -99,15 +106,22 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
   );
   const reconstructed = computed(() => (underHeat.value ? reconstructionGrey.value : reconstructionColour.value));
 
+  const priority = computed(() => {
+    const values = inspector.ranking.value?.priorities?.priority;
+    return values && Float32Array.from(values);
+  });
   const bits = computed(() => {
     if (tokenization.value?.model.filters !== true) return undefined;
     const { tokens } = tokenization.value;
+    if (overlay.value === 'priority') return priority.value;
     return overlay.value === 'surprisal' ? tokens.surprisalBits : tokens.entropyBits;
   });
   const ownBits = computed<Domain | undefined>(() => {
     const model = tokenization.value?.model;
     if (model === undefined || bits.value === undefined) return undefined;
     if (range.value === 'fixed') return [0, tokenBits(model)];
+    // Few patches may be worth as much as all others together.
+    if (overlay.value === 'priority') return [quantile(bits.value, 0.02) ?? 0, quantile(bits.value, 0.98) ?? 1];
     const [low, high] = extent(bits.value);
     return [low ?? 0, high ?? 1];
   });
@@ -140,6 +154,7 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
         return { values: attention.value, domain: attentionDomain.value };
       case 'influence':
         return { values: influence.shown.value, domain: influenceDomain.value };
+      case 'priority':
       case 'entropy':
       case 'surprisal':
       case 'kept':
@@ -159,14 +174,17 @@ export function createLayers(inspector: Inspector, influence: Influence, peer?: 
     const { values } = heatOf.value;
     const valueAt = (patch: number): number | undefined => values?.[patch];
     switch (overlay.value) {
+      case 'priority':
       case 'entropy':
       case 'surprisal':
         return {
-          title: overlay.value === 'entropy' ? 'Conditional entropy per patch' : 'Surprisal per patch',
+          title: bitsTitles[overlay.value],
           unit: 'bits',
           domain: bitsDomain.value,
           // Surprisal has no upper bound; entropy cannot exceed log2 V.
-          open: overlay.value === 'surprisal' && range.value === 'fixed',
+          open:
+            (overlay.value !== 'entropy' && range.value === 'fixed') ||
+            (overlay.value === 'priority' && range.value === 'fit'),
           format: range.value === 'fit' ? (value) => value.toFixed(1) : (value) => `${Math.round(value * 10) / 10}`,
           valueAt,
         };

@@ -13,11 +13,12 @@ import { cropModes } from '../../src/method/types';
 export const views = ['original', 'reconstruction', 'difference', 'swipe', 'anchor'] as const;
 export type View = (typeof views)[number];
 
-export const overlays = ['entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
+export const overlays = ['priority', 'entropy', 'surprisal', 'kept', 'attention', 'influence', 'none'] as const;
 export type Overlay = (typeof overlays)[number];
 
 /** The part of a model that each needs. */
 const overlayParts: Partial<Record<Overlay, Part>> = {
+  priority: 'patchBits',
   entropy: 'patchBits',
   surprisal: 'patchBits',
   kept: 'patchBits',

@@ -17,6 +17,9 @@ def test_numpy_reads_every_array() -> None:
             "surprisal_bits",
             "keep",
             "expected_codes",
+            "given_bits",
+            "priority",
+            "round",
             "rank",
             "lost_bits",
             "levels",
@@ -28,6 +31,9 @@ def test_numpy_reads_every_array() -> None:
         np.testing.assert_array_equal(export["surprisal_bits"], export["entropy_bits"] + 0.25)
         np.testing.assert_array_equal(export["keep"], [[False, False, False], [False, True, True]])
         np.testing.assert_array_equal(export["expected_codes"], ((np.arange(12) - 6) / 8).reshape(2, 3, 2))
+        np.testing.assert_array_equal(export["given_bits"], export["entropy_bits"])
+        np.testing.assert_array_equal(export["priority"], export["entropy_bits"])
+        np.testing.assert_array_equal(export["round"], np.zeros((2, 3), np.int32))
         np.testing.assert_array_equal(export["rank"], [[6, 5, 4], [3, 2, 1]])
         np.testing.assert_array_equal(export["lost_bits"], [[0, 0.5, 1.5], [3, 5, 7.5]])
         np.testing.assert_array_equal(export["levels"], [2, 3])

@@ -6,13 +6,13 @@ import { tokensRecord } from '../../../src/export/tokens';
 describe('patches as CSV', () => {
   it('have one line each, in raster order', () => {
     expect(patchesCsv(tinyTokenization).split('\n')).toEqual([
-      'row,column,index,code,levels,entropy_bits,surprisal_bits,rank,lost_bits,kept,edge,mean_red,mean_green,mean_blue',
-      '0,0,0,0,0 0,0,0.25,6,0,0,1,4,4,7',
-      '0,1,1,1,1 0,0.5,0.75,5,0.5,0,1,12,4,7',
-      '0,2,2,2,0 1,1,1.25,4,1.5,0,1,20,4,7',
-      '1,0,3,3,1 1,1.5,1.75,3,3,0,1,4,12,7',
-      '1,1,4,4,0 2,2,2.25,2,5,1,1,12,12,7',
-      '1,2,5,5,1 2,2.5,2.75,1,7.5,1,1,20,12,7',
+      'row,column,index,code,levels,entropy_bits,surprisal_bits,given_bits,priority,round,rank,lost_bits,kept,edge,mean_red,mean_green,mean_blue',
+      '0,0,0,0,0 0,0,0.25,0,0,0,6,0,0,1,4,4,7',
+      '0,1,1,1,1 0,0.5,0.75,0.5,0.5,0,5,0.5,0,1,12,4,7',
+      '0,2,2,2,0 1,1,1.25,1,1,0,4,1.5,0,1,20,4,7',
+      '1,0,3,3,1 1,1.5,1.75,1.5,1.5,0,3,3,0,1,4,12,7',
+      '1,1,4,4,0 2,2,2.25,2,2,0,2,5,1,1,12,12,7',
+      '1,2,5,5,1 2,2.5,2.75,2.5,2.5,0,1,7.5,1,1,20,12,7',
       '',
     ]);
   });
@@ -79,6 +79,9 @@ describe('patches as JSON', () => {
       levels: [0, 2],
       entropyBits: 2,
       surprisalBits: 2.25,
+      givenBits: 2,
+      priority: 2,
+      round: 0,
       rank: 2,
       lostBits: 5,
       kept: true,

@@ -70,6 +70,9 @@ async function exported(settings: FilterSettings): Promise<ExportedTokenization>
 
 /** The columns of one patch, however they are exported. */
 interface Row {
+  readonly priority: number;
+  readonly round: number;
+  readonly givenBits: number;
   readonly rank: number;
   readonly lostBits: number;
   readonly kept: boolean;
@@ -81,7 +84,12 @@ function fromCsv(result: ExportedTokenization): Row[] {
   return lines.map((line) => {
     const cells = line.split(',');
     const cell = (name: string) => Number(cells[names.indexOf(name)]);
-    return { rank: cell('rank'), lostBits: cell('lost_bits'), kept: cell('kept') === 1 };
+    return {
+      ...{ priority: cell('priority'), round: cell('round'), givenBits: cell('given_bits') },
+      rank: cell('rank'),
+      lostBits: cell('lost_bits'),
+      kept: cell('kept') === 1,
+    };
   });
 }
 
@@ -100,8 +108,12 @@ function fromNpz(result: ExportedTokenization): Row[] {
     if (file === undefined) throw new Error(`no ${name}`);
     return new DataView(file.slice(file.length - patches * bytesEach).buffer);
   };
+  const [priority, round, givenBits] = [dataOf('priority', 8), dataOf('round', 4), dataOf('given_bits', 8)];
   const [ranks, lost, keep] = [dataOf('rank', 4), dataOf('lost_bits', 8), dataOf('keep', 1)];
   return Array.from({ length: patches }, (_, i) => ({
+    priority: priority.getFloat64(8 * i, true),
+    round: round.getInt32(4 * i, true),
+    givenBits: givenBits.getFloat64(8 * i, true),
     rank: ranks.getInt32(4 * i, true),
     lostBits: lost.getFloat64(8 * i, true),
     kept: keep.getUint8(i) === 1,
@@ -140,6 +152,24 @@ describe('the columns of exports', () => {
     }
     expect(json.patches.some(({ kept }) => kept)).toBe(true);
   });
+
+  it.each<RankingCriterion>(['entropy', 'sequential', 'distortion'])(
+    'give the rank by %s from round and priority',
+    async (ranking) => {
+      const result = await exported({ lossRate: 0.6, edgePriority: 0.5, budget: 'image', ranking });
+      const json = JSON.parse(patchesJson('cat.png', result)) as JsonExport;
+      for (const rows of [fromCsv(result), json.patches, fromNpz(result)]) {
+        const byRank = [...rows].sort((a, b) => a.rank - b.rank);
+        // Equal priorities are told apart by their places.
+        const sorted = byRank.map(({ round, priority }) => [round, -priority]);
+        expect(sorted).toEqual([...sorted].sort(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d));
+        expect(new Set(rows.map(({ round }) => round)).size).toBe(roundsOf({ ranking, rankingRounds: undefined }));
+        if (ranking === 'distortion') continue;
+        const edges = rows.map((_, i) => i < 8 || i >= 40 || i % 8 === 0 || i % 8 === 7);
+        rows.forEach((row, i) => expect(row.priority).toBeCloseTo(row.givenBits + (edges[i] === true ? 0.5 : 0), 5));
+      }
+    },
+  );
 
   it('hold the bits that the entropy model tells of what is hidden, round by round', async () => {
     const result = await exported({ lossRate: 0.6, edgePriority: 0.5, budget: 'image', ranking: 'distortion' });

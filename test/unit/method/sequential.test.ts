@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { rankPatches, selectKept } from '../../../src/method/filter';
-import { hiddenCounts, isSequential, rankSequentially, roundsOf } from '../../../src/method/sequential';
+import { hiddenCounts, isSequential, rankSequentially, roundsOf, savedDecibels } from '../../../src/method/sequential';
 
 const grid = { rows: 5, columns: 6 };
 const patches = 30;
@@ -155,5 +155,40 @@ describe('rankSequentially', () => {
         .map((left) => patches - left),
     );
     expect(calls[0]?.lastIndexOf(1)).toBe(patches - 1);
+  });
+});
+
+describe('priorities', () => {
+  it('are those of the round that revealed a patch, which with the round give the order', async () => {
+    await fc.assert(
+      fc.asyncProperty(entropies, edgePriorities, helps, async (entropyBits, edgePriority, help) => {
+        const { calls, given, estimate } = estimator(entropyBits, help);
+        const { order, priorities } = await rankSequentially(entropyBits, estimate, grid, edgePriority, rounds);
+        if (priorities === undefined) throw new Error('no priorities');
+        const keeping = [...order].reverse();
+        const sorted = keeping.map((i) => [priorities.round[i] ?? 0, -(priorities.priority[i] ?? 0)]);
+        expect(sorted).toEqual([...sorted].sort(([a = 0, b = 0], [c = 0, d = 0]) => a - c || b - d));
+        for (const i of keeping) {
+          const round = priorities.round[i] ?? 0;
+          const visible = round === 0 ? new Uint8Array(patches) : (calls[round - 1] ?? new Uint8Array());
+          expect(visible[i]).toBe(0);
+          const bits = (round === 0 ? entropyBits : given(visible))[i] ?? NaN;
+          const [row, column] = [Math.floor(i / grid.columns), i % grid.columns];
+          const edge = row === 0 || row === grid.rows - 1 || column === 0 || column === grid.columns - 1;
+          expect(priorities.givenBits[i]).toBe(bits);
+          expect(priorities.priority[i]).toBe(bits + (edge ? edgePriority : 0));
+        }
+      }),
+      { numRuns: 30 },
+    );
+  });
+});
+
+describe('savedDecibels', () => {
+  it('is the fall of an error in dB: none where it does not fall, infinite where nothing is left', () => {
+    const saved = savedDecibels(Float32Array.of(100, 20, 5, 5, 7, 0), Float32Array.of(1, 10, 5, 6, 0, 0));
+    expect(saved[1]).toBeCloseTo(3.0103, 4);
+    saved[1] = 3;
+    expect([...saved]).toEqual([20, 3, 0, 0, Infinity, 0]);
   });
 });

@@ -295,6 +295,33 @@ describe('InspectorPanel', () => {
     expect(saveFilter).toHaveBeenCalledWith(filter, document.uri);
   });
 
+  it('opens the list of what CUDA needs where CUDA was asked for and is not used, and nowhere else', async () => {
+    const { loadPage, log, enter } = openEditor();
+    const { page } = loadPage();
+    await page.sendRequest(protocol.ready, {});
+    const on = (...failed: string[]) =>
+      ({
+        ...tokenized,
+        tokenization: {
+          ...(tokenized as { tokenization: object }).tokenization,
+          provider: { provider: 'cpu', failures: failed.map((provider) => ({ provider, reason: 'No.' })) },
+        },
+      }) as unknown as DocumentState;
+    const command = vi.mocked(vscode.commands.executeCommand);
+    command.mockClear();
+    for (const state of [on(), on('webgpu'), { kind: 'failed', failure } as const]) {
+      enter(state);
+      await page.sendNotification(protocol.runAction, 'setUpCuda');
+      await settle();
+    }
+    expect(command).not.toHaveBeenCalled();
+    expect(log.warn).toHaveBeenCalledTimes(3);
+    enter(on('webgpu', 'cuda'));
+    await page.sendNotification(protocol.runAction, 'setUpCuda');
+    await settle();
+    expect(command.mock.calls).toEqual([['tatok.setUpCuda']]);
+  });
+
   it('shows the provider while it is active and has a result', () => {
     const { status, enter, activate, close } = openEditor();
     expect(status.show).not.toHaveBeenCalled();

@@ -546,7 +546,18 @@ describe('an answer of the inference process', () => {
       draw: { patches: new Uint32Array(2), codes: new Int32Array(2) },
     };
     const spoilt: Record<string, object[]> = {
-      rank: [{ order: new Int32Array(6) }, { order: new Uint32Array(9) }, { totalBits: NaN }, { more: 1 }],
+      rank: [
+        ...[{ order: new Int32Array(6) }, { order: new Uint32Array(9) }, { totalBits: NaN }, { more: 1 }],
+        ...[
+          { priority: new Float64Array(5) },
+          { priority: [1, 2, 3, 4, 5, 6] },
+          { givenBits: new Float32Array(6) },
+          { round: new Uint8Array(7) },
+          { round: undefined },
+          { savedDecibels: new Float64Array(1) },
+          { more: new Float64Array(6) },
+        ].map((change) => ({ priorities: { ...ranking?.priorities, ...change } })),
+      ],
       reconstruct: [{ keep: [1] }, { rgb: 'no' }, { payloadBits: -1 }, { psnr: Infinity }, { settings: {} }],
       influence: [{ change: new Float32Array(3) }, { region: { ...region, rows: 0 } }],
       attention: [{ weights: new Float32Array(3) }, { head: 'all' }],

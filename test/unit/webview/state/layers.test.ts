@@ -6,6 +6,7 @@ import type { Influence } from '../../../../webview/state/influence';
 import { Inspector } from '../../../../webview/state/inspector';
 import { createLayers } from '../../../../webview/state/layers';
 import { readViewState } from '../../../../webview/state/viewState';
+import { rankPatches } from '../../../../src/method/filter';
 import { tinyTokenization } from '../../export/tokenization';
 import { lacking } from '../../model';
 
@@ -64,6 +65,29 @@ it.each([
     expect(Array.from(values, (_, patch) => legend?.valueAt(patch))).toEqual([...values]);
   },
 );
+
+it('the overlay priority draws what patches are sorted by, which has no upper bound', () => {
+  const { inspector, layers } = open();
+  inspector.chosenOverlay.value = 'priority';
+  inspector.edgePriority.value = 2;
+  const shown = () => Array.from(tokens.entropyBits, (_, patch) => layers.legend.value?.valueAt(patch));
+  // Every patch of the small grid lies at its edge.
+  expect(shown()).toEqual(Array.from(tokens.entropyBits, (bits) => bits + 2));
+  const priority = Float64Array.of(0, 30, 1, 2, 3, 4);
+  const priorities = { priority, givenBits: priority, round: new Uint8Array(6) };
+  inspector.criterion.value = 'distortion';
+  inspector.ranked.value = {
+    ...{ criterion: 'distortion', edgePriority: 2, rankingRounds: undefined },
+    ranking: { ...rankPatches(priority, model.grid, 2), priorities },
+  };
+  expect(layers.legend.value).toMatchObject({ title: 'Priority per patch', domain: [0, Math.log2(6)], open: true });
+  expect(shown()).toEqual([...priority]);
+  // One patch that is worth more than all others does not leave them dark.
+  inspector.range.value = 'fit';
+  const [low = NaN, high = NaN] = layers.legend.value?.domain ?? [];
+  expect(low).toBeCloseTo(0.1, 5);
+  expect(high).toBeCloseTo(27.4, 5);
+});
 
 it('on the range of the picture itself, bits span the values of the overlay that is shown', () => {
   const { inspector, layers } = open();
