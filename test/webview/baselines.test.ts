@@ -212,14 +212,16 @@ describe('a comparison with TaTok', () => {
     await page.close();
   });
 
-  it('shows an overlay on the side that has it', async () => {
-    const page = await compare(fixedPatches);
-    expect(await overlays(page)).toEqual(['Entropy', 'Surprisal', 'Kept', 'Attention', 'Influence', 'Off']);
-    await page.getByTestId('overlay-kept').click();
-    await page.getByTestId('overlay-entropy').click();
-    expect(await page.getByTestId('left').getByTestId('colour-bar').count()).toBe(1);
-    expect(await page.getByTestId('right').getByTestId('colour-bar').count()).toBe(0);
-    await page.close();
+  it('offers the overlays that both sides have', async () => {
+    const none = await compare(fixedPatches);
+    expect(await overlays(none)).toEqual([]);
+    expect(await none.getByTestId('colour-bar').count()).toBe(0);
+    await none.close();
+    const some = await compare(patchesOnly);
+    expect(await overlays(some)).toEqual(['Priority', 'Entropy', 'Surprisal', 'Kept', 'Off']);
+    await some.getByTestId('overlay-entropy').click();
+    expect(await some.getByTestId('colour-bar').count()).toBe(2);
+    await some.close();
   });
 
   it('has both kept sets where both models filter', async () => {

@@ -60,7 +60,9 @@ def test_every_configuration_is_one_that_a_run_can_have(path: Path):
 def test_every_shipped_model_and_run_has_a_configuration():
     models = {p.parent.name for p in (ROOT / "models").glob("*/manifest.json")}
     assert models <= {path.stem for path in FILES}
-    runs = {p.name for p in (ROOT / "models" / "training" / "runs").iterdir()}
+    folders = (ROOT / "models" / "training" / "runs").iterdir()
+    # A lens has the few options of its own command, which the notes show.
+    runs = {run.name for run in folders if not any("python -m tatok lens" in p.read_text() for p in run.glob("README.md"))}
     assert runs == {name for path in FILES for name in re.findall(r"models/training/runs/([\w-]+)", path.read_text())}
 
 

@@ -15,7 +15,8 @@ TRAINING = ROOT / "models" / "training"
 def test_the_modules_that_importing_md_shows_become_a_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     text = (TRAINING / "IMPORTING.md").read_text(encoding="utf-8")
-    (shown,) = (block.split("```")[0] for block in text.split("```python\n")[1:] if "export_tokenizer" in block)
+    blocks = [block.split("```")[0] for block in text.split("```python\n")[1:]]
+    (shown,) = (block for block in blocks if "export_tokenizer" in block)
     exec(shown, {})
     assert check_bundle(tmp_path / "bundle") == []
 
