@@ -9,6 +9,8 @@ const { openInspector } = useChromium();
 /** 4×4 tiles, so that the photograph is smoothed at fit and still when it is magnified. */
 async function open(...choices: string[]): Promise<Page> {
   const page = await openInspector({ cells: 64, tiles: 4, size: 1024 });
+  // At the scale that follows, no border of patches lies in the middle of a pixel, where either colour is right.
+  await page.setViewportSize({ width: 1263, height: 786 });
   await ready(page);
   for (const choice of choices) await page.getByTestId(choice).click();
   await page.getByTestId('canvas').press('+');
