@@ -16,9 +16,10 @@ export function SequenceView(): JSX.Element | null {
   const document = inspector.document.value;
   const tokens = inspector.decoded.value;
   const keep = inspector.selected.value?.keep;
-  if (tokenization === undefined || document === undefined || tokens === undefined || keep === undefined) return null;
-  const { image, model } = tokenization;
-  const source: SequenceSource = { image, model, tokens, keep };
+  if (inspector.picture.value === undefined) return null;
+  // Its place is there before the tokens are.
+  const source: SequenceSource | undefined =
+    tokenization && tokens && keep && { image: tokenization.image, model: tokenization.model, tokens, keep };
   const copy = async (name: string, text: string): Promise<void> => {
     await navigator.clipboard.writeText(text);
     setCopied(`The sequence is copied as ${name}`);
@@ -32,7 +33,7 @@ export function SequenceView(): JSX.Element | null {
       data-testid="sequence"
     >
       <summary>Token sequence</summary>
-      {open && (
+      {open && source !== undefined && document !== undefined && (
         <>
           <div class="row-of-controls">
             <Button testId="copy-python" onPress={() => void copy('Python', sequencePython(source, document))}>

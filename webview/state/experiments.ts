@@ -87,19 +87,19 @@ export class Experiments {
 
   /** True if single patches can be forced. */
   readonly forces: ReadonlySignal<boolean> = computed(() => {
-    const model = this.inspector.tokenization.value?.model;
+    const model = this.inspector.picture.value?.model;
     return model !== undefined && isForceable(model);
   });
 
   /** True if codes can be drawn for dropped patches. */
   readonly draws: ReadonlySignal<boolean> = computed(() => {
-    const model = this.inspector.tokenization.value?.model;
+    const model = this.inspector.picture.value?.model;
     if (model?.filters !== true) return false;
     return streamOf(model, 'patch')?.codebook.kind === 'fsq' && this.replaces('patch');
   });
 
   replaces(token: ReplaceableToken): boolean {
-    const model = this.inspector.tokenization.value?.model;
+    const model = this.inspector.picture.value?.model;
     return model !== undefined && isReplaceable(model, token);
   }
 
