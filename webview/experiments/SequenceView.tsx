@@ -18,8 +18,9 @@ export function SequenceView(): JSX.Element | null {
   const keep = inspector.selected.value?.keep;
   if (inspector.picture.value === undefined) return null;
   // Its place is there before the tokens are.
-  const source: SequenceSource | undefined =
-    tokenization && tokens && keep && { image: tokenization.image, model: tokenization.model, tokens, keep };
+  const source: SequenceSource | undefined = tokenization &&
+    tokens &&
+    keep && { image: tokenization.image, model: tokenization.model, tokens, keep };
   const copy = async (name: string, text: string): Promise<void> => {
     await navigator.clipboard.writeText(text);
     setCopied(`The sequence is copied as ${name}`);
