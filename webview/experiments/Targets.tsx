@@ -15,7 +15,7 @@ export function Targets(): JSX.Element | null {
   if (!inspector.rates.value) return null;
   return (
     <form
-      class="targets"
+      class="panel targets"
       aria-label="Target"
       onSubmit={(event) => {
         event.preventDefault();
