@@ -142,9 +142,9 @@ describe(`the package for ${platform}`, () => {
     expect((await stat(vsix)).size).toBeLessThan(130e6);
   });
 
-  it('has a page script under 160 kB compressed, without the parts of the UI toolkit that it does not use', () => {
+  it('has a page script under 178 kB compressed, without the parts of the UI toolkit that it does not use', () => {
     const script = files.get('extension/dist/webview.js') ?? new Uint8Array();
-    expect(gzipSync(script).length).toBeLessThan(160e3);
+    expect(gzipSync(script).length).toBeLessThan(178e3);
     expect(text.decode(script)).not.toContain('calendar');
     // The host checks what the page sends; the page need not.
     expect(text.decode(script)).not.toContain('sent a message that is not allowed');
