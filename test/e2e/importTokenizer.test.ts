@@ -6,6 +6,7 @@ import { choosePath, dialog, line, message, press } from './cuda';
 import { settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
 import { inspectorOf, runCommand } from './vscode';
+import { chosen } from '../webview/fixture/controls';
 
 const bundle = join(import.meta.dirname, '../fixtures/bundles/fixed-16');
 
@@ -47,7 +48,7 @@ describeInVSCode('Importing a tokenizer in VS Code', () => {
     await choosePath(page, join(folder, 'kodim23.png'), 'Tokenize');
     const inspector = inspectorOf(page);
     await settled(inspector);
-    await inspector.getByText('fixed-16').first().waitFor();
+    await expect.poll(() => chosen(inspector.getByTestId('model'))).toContain('fixed-16');
     const ran = await readFile(join(folder, '.venv/bin/ran'), 'utf8');
     expect(ran).toMatch(/^-m pip install .*\/python\/tatok-[\d.]+-py3-none-any\.whl$/m);
     expect(ran).toContain(`-m tatok import llamagen ${join(folder, 'weights/vq_ds16_c2i.pt')} --out ${made}\n`);

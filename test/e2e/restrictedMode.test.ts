@@ -105,16 +105,6 @@ describeInVSCode('A folder that is not trusted, in VS Code', () => {
     await runCommand(page, 'View: Close All Editors');
   });
 
-  it('runs no Python: the palette has no import of tokenizers', async () => {
-    const { page } = vscode;
-    await page.keyboard.press('F1');
-    await page.locator('.quick-input-widget input[type="text"]').fill('>TaTok: ');
-    const commands = page.locator('.quick-input-list');
-    await commands.getByText('TaTok: Tokenize Image').waitFor();
-    expect(await commands.getByText('Import Tokenizer').count()).toBe(0);
-    await page.keyboard.press('Escape');
-  });
-
   it('has its way once it is trusted', async () => {
     const { page, folder } = vscode;
     await runCommand(page, 'Workspaces: Manage Workspace Trust');

@@ -184,15 +184,15 @@ def test_compiling_leaves_no_part_out(tiny: TrainConfig, model: TaTok, monkeypat
     compiled: list[object] = []
     monkeypatch.setattr(torch, "compile", lambda part, dynamic: compiled.append((part, dynamic)) or part)
     monkeypatch.setattr(type(model), "compile_parts", lambda self: compiled.append("model"))
-    monkeypatch.setattr(of_training.functorch, "donated_buffer", True)
-    plain = Objective(model, tiny, None)
-    parts = [plain._pixel_errors, plain._bits, plain._detail, plain._roughness, plain._weave]
-    plain.compile_parts()
-    # Every step has pictures of the same size.
-    assert compiled == ["model", *((part, False) for part in parts)]
-    assert of_training.functorch.donated_buffer
-    Objective(model, tiny, None, Judge()).compile_parts()
-    assert not of_training.functorch.donated_buffer
+    with of_training.functorch.patch("donated_buffer", True):
+        plain = Objective(model, tiny, None)
+        parts = [plain._pixel_errors, plain._bits, plain._detail, plain._roughness, plain._weave]
+        plain.compile_parts()
+        # Every step has pictures of the same size.
+        assert compiled == ["model", *((part, False) for part in parts)]
+        assert of_training.functorch.donated_buffer
+        Objective(model, tiny, None, Judge()).compile_parts()
+        assert not of_training.functorch.donated_buffer
 
 
 def test_roughness_needs_no_loss_network(tiny: TrainConfig, model: TaTok, image: torch.Tensor, randomness: Randomness):
