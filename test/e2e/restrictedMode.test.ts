@@ -7,7 +7,7 @@ import { sharedLibrary } from '../sharedLibrary';
 import { clearMessages, environmentReport, providerLibraries } from './cuda';
 import { settled } from './inspector';
 import { describeInVSCode, useVSCode } from './suite';
-import { chooseInExplorer, inspectorOf, runCommand } from './vscode';
+import { chooseInExplorer, findCommand, inspectorOf, runCommand } from './vscode';
 
 const bundle = join(import.meta.dirname, '../fixtures/bundles/tiny');
 const environment = '.venv/lib/python3.12/site-packages/nvidia';
@@ -105,6 +105,15 @@ describeInVSCode('A folder that is not trusted, in VS Code', () => {
     await runCommand(page, 'View: Close All Editors');
   });
 
+  it('runs no Python: the palette has no import of tokenizers until it is trusted', async () => {
+    const { page } = vscode;
+    // Every command of the extension begins so.
+    const commands = await findCommand(page, 'TaTok: ');
+    expect(await commands.getByRole('option', { name: 'Tokenize Image' }).count()).toBeGreaterThan(0);
+    expect(await commands.getByRole('option', { name: 'Import Tokenizer' }).count()).toBe(0);
+    await page.keyboard.press('Escape');
+  });
+
   it('has its way once it is trusted', async () => {
     const { page, folder } = vscode;
     await runCommand(page, 'Workspaces: Manage Workspace Trust');
@@ -113,6 +122,8 @@ describeInVSCode('A folder that is not trusted, in VS Code', () => {
     await editor.locator('.workspace-trust-trusted').first().waitFor();
     await chooseInExplorer(page, 'kodim05.png', 'Tokenize Image');
     await settled(inspectorOf(page));
+    await findCommand(page, 'TaTok: Import Tokenizer');
+    await page.keyboard.press('Escape');
     expect((await ledTo()).filter((path) => path.startsWith(folder))).not.toEqual([]);
     const report = await environmentReport(page);
     expect(report).toContain('- workspace trusted\n- providers to try: `webgpu, cpu`\n- model `tiny ');

@@ -143,16 +143,22 @@ export async function openFromExplorer(page: Page, file: string): Promise<void> 
 
 /** Runs a command by its title in the palette. */
 export async function runCommand(page: Page, title: string): Promise<void> {
-  const entry = page.locator('.quick-input-list').getByRole('option', { name: title }).first();
+  await findCommand(page, title);
+  await page.keyboard.press('Enter');
+}
+
+/** Opens the palette at a command, and leaves it open. @returns what the palette lists. */
+export async function findCommand(page: Page, title: string): Promise<Locator> {
+  const list = page.locator('.quick-input-list');
+  const entry = list.getByRole('option', { name: title }).first();
   const input = page.locator('.quick-input-widget input[type="text"]');
   // Like menus, a palette that opens before a command may be used never gains it; a dialog that is still closing takes the palette along.
   for (let attempt = 0; ; attempt++) {
     await page.keyboard.press('F1');
-    if ((await succeeds(input.fill(`>${title}`, { timeout: 2000 }))) && (await appears(entry, 2000))) break;
+    if ((await succeeds(input.fill(`>${title}`, { timeout: 2000 }))) && (await appears(entry, 2000))) return list;
     if (attempt === 15) throw new Error(`The palette has no "${title}"`);
     await page.keyboard.press('Escape');
   }
-  await page.keyboard.press('Enter');
 }
 
 /** Runs a command that asks by lists, and answers them. A dialog that is still closing takes a list along that has just opened. */
