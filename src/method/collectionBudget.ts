@@ -2,8 +2,9 @@
  * One ε for many images: found from the bits that each image loses, without decoding. `tatok/evaluation/budget.py` is the counterpart in
  * Python; `test/fixtures/collection-budgets.json` holds both to the same values.
  */
-import { deviation, max, mean, min, quantileSorted } from 'd3-array';
+import { bisectRight, deviation, max, mean, min, quantileSorted } from 'd3-array';
 import { TatokError } from './errors';
+import { firstWhere } from './filter';
 import type { Budget } from './types';
 
 /** ε is a multiple of 1/200, as the inspector's slider is. */
@@ -64,7 +65,7 @@ export class Collection {
   tokens(lossRate: number, budgetBits: number | null): number[] {
     return this.lost.map((lost) => {
       const allowance = lossRate * (budgetBits ?? lost.at(-1) ?? 0);
-      return this.globalTokens + lost.length - (lossRate > 0 ? countUpTo(lost, allowance) : 0);
+      return this.globalTokens + lost.length - (lossRate > 0 ? bisectRight(lost, allowance) : 0);
     });
   }
 
@@ -81,15 +82,15 @@ export class Collection {
       const tokens = this.tokens(lossRate, budgetBits);
       return { kind, lossRate, budgetBits, tokens, spread: spreadOf(tokens) };
     };
-    const image = smallest((step) => holds(step / steps, null), steps);
+    const image = firstWhere(1, steps, (step) => holds(step / steps, null));
     const budgets = [found('image', image / steps, null)];
     if (referenceBits !== undefined && holds(1, referenceBits)) {
       budgets.push(
-        found('reference', smallest((step) => holds(step / steps, referenceBits), steps) / steps, referenceBits),
+        found('reference', firstWhere(1, steps, (step) => holds(step / steps, referenceBits)) / steps, referenceBits),
       );
     }
     const sums = this.lost.map((lost) => lost.at(-1) ?? 0).sort((a, b) => a - b);
-    const allowance = smallest((bits) => holds(1, bits), Math.ceil(sums.at(-1) ?? 0) + 1);
+    const allowance = firstWhere(1, Math.ceil(sums.at(-1) ?? 0) + 1, (bits) => holds(1, bits));
     const share = allowance / Math.max(1, quantileSorted(sums, busy) ?? 1);
     const lossRate = Math.min(highestRate, Math.max(1, Math.round(steps * share)) / steps);
     budgets.push(found('collection', lossRate, Math.ceil(allowance / lossRate)));
@@ -126,26 +127,4 @@ export function spreadOf(tokens: readonly number[]): TokenSpread {
 
 function meanOf(values: readonly number[]): number {
   return mean(values) ?? NaN;
-}
-
-/** How many of ascending values are at most `limit`. */
-function countUpTo(values: Float64Array, limit: number): number {
-  let [low, high] = [0, values.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((values[middle] ?? Infinity) <= limit) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-/** The smallest whole number in [1, most] for which `holds` is true, as it then is for every larger one. */
-function smallest(holds: (value: number) => boolean, most: number): number {
-  let [low, high] = [1, most];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -102,12 +102,16 @@ export function rankPatches(
 export function droppedPrefix(ranking: Ranking, lossRate: number, budgetBits: number | null): number {
   if (!(lossRate > 0)) return 0;
   const allowance = lossRate * (budgetBits ?? ranking.totalBits);
-  let low = 0;
-  let high = ranking.order.length;
+  return firstWhere(1, ranking.order.length + 1, (dropped) => at(ranking.cumulativeBits, dropped) > allowance) - 1;
+}
+
+/** The least whole number in [first, last] that a condition holds for; it holds for all that are greater, and is taken to for `last`. */
+export function firstWhere(first: number, last: number, holds: (value: number) => boolean): number {
+  let [low, high] = [first, last];
   while (low < high) {
-    const middle = (low + high + 1) >> 1;
-    if (at(ranking.cumulativeBits, middle) <= allowance) low = middle;
-    else high = middle - 1;
+    const middle = (low + high) >> 1;
+    if (holds(middle)) high = middle;
+    else low = middle + 1;
   }
   return low;
 }

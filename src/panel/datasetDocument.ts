@@ -9,7 +9,13 @@ import type { BatchInference } from '../host/sharedInference';
 import { TatokError } from '../method/errors';
 import { recordOf, resolveSettings } from '../method/settings';
 import type { FilterSettings } from '../method/types';
-import { datasetNumbers, type DatasetFacts, type DatasetRow, type DatasetState } from '../protocol/dataset';
+import {
+  datasetNumbers,
+  openingDataset,
+  type DatasetFacts,
+  type DatasetRow,
+  type DatasetState,
+} from '../protocol/dataset';
 import type { Batching, LoadedModel, ModelChoice } from '../protocol/engineMessages';
 import { recipeOf, sourcesOf } from '../tokens/datasetRecipe';
 import { ImageInputs, type ImageInput } from '../tokens/inputs';
@@ -39,14 +45,7 @@ export class DatasetDocument extends Disposable {
   readonly onDidMakeRows = this.made.event;
   private readonly lost = this.register(new vscode.EventEmitter<{ readonly first: number; readonly end: number }>());
   readonly onDidLoseRows = this.lost.event;
-  private current: DatasetState = {
-    phase: 'opening',
-    total: undefined,
-    written: 0,
-    facts: undefined,
-    failure: undefined,
-    unsent: 0,
-  };
+  private current = openingDataset;
   private readonly held = new Map<number, DatasetRow>();
   private dataset: TokenDataset | undefined;
   private listing: Promise<ImageInputs> | undefined;

@@ -70,6 +70,16 @@ export interface DatasetState {
   readonly unsent: number;
 }
 
+/** Before anything is known. */
+export const openingDataset: DatasetState = {
+  phase: 'opening',
+  total: undefined,
+  written: 0,
+  facts: undefined,
+  failure: undefined,
+  unsent: 0,
+};
+
 /** A page that is ready is sent the state and all rows. */
 export interface OpenedDataset {
   /** Of the folder, without the places above it. */

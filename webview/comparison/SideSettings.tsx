@@ -21,7 +21,7 @@ export function SideSettings({ letter }: { readonly letter: string }): JSX.Eleme
           plain
           label={`Ranking of ${letter}`}
           testId="ranking"
-          options={rankingOptions}
+          options={rankingOptions(inspector.picture.value.model)}
           value={settings.ranking}
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />

@@ -8,16 +8,23 @@ import { compact } from '../ui/media';
 import { Disclosure, Range } from '../ui/ownControls';
 import { Button, Dropdown, NumberField } from '../ui/toolkit';
 import { stepUnit } from '../../src/method/streams';
-import type { Budget, RankingCriterion } from '../../src/method/types';
+import type { Budget, ModelDescription, RankingCriterion } from '../../src/method/types';
 
-export const rankingOptions: readonly { value: RankingCriterion; label: string }[] = [
+type RankingOptions = readonly { readonly value: RankingCriterion; readonly label: string }[];
+
+const rankings: RankingOptions = [
   { value: 'entropy', label: 'entropy' },
   { value: 'sequential', label: 'sequential' },
   { value: 'distortion', label: 'by distortion' },
 ];
 
 /** Of a model whose tokens have entropies given each other. */
-const eliminationOptions = [{ value: 'sequential', label: 'elimination' }] as const;
+const elimination: RankingOptions = [{ value: 'sequential', label: 'elimination' }];
+
+/** Rankings that a model has. */
+export function rankingOptions(model: Pick<ModelDescription, 'givenOthers'> | undefined): RankingOptions {
+  return model?.givenOthers === true ? elimination : rankings;
+}
 
 export const budgetOptions: readonly { value: Budget; label: string }[] = [
   { value: 'image', label: 'this image' },
@@ -158,7 +165,7 @@ function FilterCard(): JSX.Element {
     <Disclosure
       title="Ranking, budget and edge priority"
       testId="filter"
-      summary={`${label(rankingOptions, inspector.criterion.value)} · ${label(budgetOptions, inspector.budget.value)}`}
+      summary={`${label(rankingOptions(inspector.picture.value?.model), inspector.ranks.value)} · ${label(budgetOptions, inspector.budget.value)}`}
     >
       <FilterChoices />
     </Disclosure>
@@ -176,7 +183,7 @@ function FilterChoices(): JSX.Element {
           plain
           label="Ranking"
           testId="ranking"
-          options={model?.givenOthers === true ? eliminationOptions : rankingOptions}
+          options={rankingOptions(model)}
           value={inspector.ranks.value}
           onChange={(criterion) => (inspector.criterion.value = criterion)}
         />

@@ -3,7 +3,7 @@ import { computed, signal, type ReadonlySignal } from '@preact/signals';
 import * as z from 'zod/mini';
 import { rowFilter } from '../../src/method/rowFilter';
 import { TatokError } from '../../src/method/errors';
-import { datasetNumbers, type DatasetRow, type DatasetState, type OpenedDataset } from '../../src/protocol/dataset';
+import { datasetNumbers, openingDataset, type DatasetRow, type OpenedDataset } from '../../src/protocol/dataset';
 
 /** Columns that rows can be sorted by. */
 export const sortKeys = ['index', 'path', 'tokens', 'bits', 'psnr', 'ssim', 'mean_entropy', 'label'] as const;
@@ -54,14 +54,7 @@ const refreshMs = 100;
 
 export class DatasetView {
   readonly document = signal<OpenedDataset | undefined>(undefined);
-  readonly state = signal<DatasetState>({
-    phase: 'opening',
-    total: undefined,
-    written: 0,
-    facts: undefined,
-    failure: undefined,
-    unsent: 0,
-  });
+  readonly state = signal(openingDataset);
   readonly sort = signal<{ readonly key: SortKey; readonly descending: boolean }>({ key: 'index', descending: false });
   readonly filter = signal('');
   readonly selection = signal<Selection>('all');

@@ -1,5 +1,5 @@
 import type { FilterSettings, ModelDescription, Ranking, TileLayout } from '../../src/method/types';
-import { droppedPrefix } from '../../src/method/filter';
+import { droppedPrefix, firstWhere } from '../../src/method/filter';
 import { costOf } from '../../src/method/streams';
 import { roundsOf } from '../../src/method/sequential';
 import { filterKeys } from '../../src/method/settings';
@@ -87,21 +87,10 @@ export function tokenMarks(
   marks.push({ tokens: least, lossRate: 1 });
   for (let step = 2 ** Math.floor(Math.log2(most)); step >= leastRound && marks.length < 1 / apart; step /= 2) {
     for (let tokens = step * Math.ceil((least + 1) / step); tokens < most; tokens += step) {
-      const dropped = firstWhere(last, (count) => after(count) <= tokens);
+      const dropped = firstWhere(0, last, (count) => after(count) <= tokens);
       const lossRate = (cumulativeBits[dropped] ?? 0) / budget;
       if (marks.every((mark) => Math.abs(mark.lossRate - lossRate) >= apart)) marks.push({ tokens, lossRate });
     }
   }
   return marks.sort((a, b) => a.lossRate - b.lossRate);
-}
-
-/** The least number from 0 to `last` that a condition holds for; it holds for all that are greater, and for `last`. */
-function firstWhere(last: number, holds: (count: number) => boolean): number {
-  let [low, high] = [0, last];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (holds(middle)) high = middle;
-    else low = middle + 1;
-  }
-  return low;
 }

@@ -1,6 +1,6 @@
 import { effect, signal } from '@preact/signals';
 import type { Inspector } from './inspector';
-import { droppedPrefix } from '../../src/method/filter';
+import { droppedPrefix, firstWhere } from '../../src/method/filter';
 import { costOf, takesLength } from '../../src/method/streams';
 import type { Analyses } from '../../src/protocol/analyses';
 import type { Ranking } from '../../src/method/types';
@@ -48,7 +48,7 @@ export class Targets {
       const dropped =
         unit === 'psnr'
           ? await this.mostDropped(most, async (each) => (await this.psnr(lossRate(each))) >= target)
-          : this.fewestDropped(most, (each) => this.cost(each)[unit] <= target);
+          : firstWhere(0, most, (each) => this.cost(each)[unit] <= target);
       if (asked !== this.asked) return;
       const reached = unit === 'psnr' ? await this.psnr(lossRate(dropped)) : this.cost(dropped)[unit];
       if (asked !== this.asked) return;
@@ -86,16 +86,6 @@ export class Targets {
     const [point] = await this.analyses.measure({ settings, lossRates: [lossRate] });
     // Identical pictures have none.
     return point?.psnr ?? Infinity;
-  }
-
-  private fewestDropped(most: number, enough: (dropped: number) => boolean): number {
-    let [low, high] = [0, most];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (enough(middle)) high = middle;
-      else low = middle + 1;
-    }
-    return low;
   }
 
   private async mostDropped(most: number, enough: (dropped: number) => Promise<boolean>): Promise<number> {
